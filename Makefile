@@ -1,0 +1,103 @@
+# make run, make test: everything they need is set up on the way.  Environments stand in .venv and .envs, state in .local.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# uv: the one on the PATH, else one of our own.
+UV := $(shell command -v uv 2>/dev/null || echo .envs/uv/bin/uv)
+PYTHON_VERSION := $(shell cat .python-version)
+INSTALL = $(UV) pip install --quiet --require-hashes --python
+export PATH := $(CURDIR)/$(dir $(UV)):$(PATH)
+
+.PHONY: help setup run test bench test-docker layers lint stop lock clean audit conformance
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: setup ## the main job on this machine: RECORDINGS=<folder>, or synthetic recordings without
+	@.venv/bin/p300 run $(RECORDINGS)
+
+layers: setup ## all layers in one folder, for `docker compose up --wait`
+	@.venv/bin/p300 layers .local/opt
+
+stop: ## stop what `make run` started
+	@[ ! -x .venv/bin/p300 ] || .venv/bin/p300 down
+
+test: setup .envs/sam.stamp .envs/s3.stamp ## every test that needs no Docker and no browser
+	@$(MAKE) --no-print-directory lint
+	@.venv/bin/python -m pytest tests/unit -n 2
+	@.venv/bin/python -m pytest tests/integration tests/conformance
+	@LAMBDA_PROCESS_PYTHON=$(CURDIR)/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest local/process_executor/tests
+
+test-docker: setup .envs/sam.stamp ## the tests that need a Docker engine
+	@.venv/bin/python -m pytest tests/e2e -m docker
+
+bench: setup ## measured against the plain pipeline in the same run: a table of ratios, benchmarks/results.json
+	@.venv/bin/python benchmarks/run.py
+
+lint: setup .envs/sam.stamp ## formatter, linter, types, template
+	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+	@.venv/bin/cfn-lint template.yaml && SAM_CLI_TELEMETRY=0 .envs/sam/bin/sam validate --lint
+
+setup: .envs/dev.stamp .envs/localstack.stamp .envs/runtime.stamp
+
+.envs/uv/bin/uv:
+	@echo "uv is missing: installing it into .envs/uv"
+	@python3 -m venv .envs/uv && .envs/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+# A Python that is on the machine first; where there is none of this version, uv downloads one.
+.envs/python.stamp: .python-version | $(filter .envs/%,$(UV))
+	@mkdir -p .envs && ($(UV) python find --quiet $(PYTHON_VERSION) >/dev/null 2>&1 || $(UV) python install $(PYTHON_VERSION)) && touch $@
+
+.envs/dev.stamp: requirements/dev.txt pyproject.toml .envs/python.stamp
+	@echo "setting up .venv"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .venv
+	@$(INSTALL) .venv -r requirements/dev.txt
+	@$(UV) pip install --quiet --python .venv --no-deps --editable .
+	@touch $@
+
+.envs/localstack.stamp: requirements/localstack.txt local/process_executor/pyproject.toml .envs/python.stamp
+	@echo "setting up .envs/localstack"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/localstack
+	@$(INSTALL) .envs/localstack -r requirements/localstack.txt
+	@$(UV) pip install --quiet --python .envs/localstack --no-deps --editable local/process_executor
+	@touch $@
+
+# What AWS's own runtime brings, and nothing else: functions must find the rest in their layers.
+.envs/runtime.stamp: requirements/runtime.txt .envs/python.stamp
+	@echo "setting up .envs/runtime"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/runtime
+	@$(INSTALL) .envs/runtime -r requirements/runtime.txt
+	@touch $@
+
+.envs/sam.stamp: requirements/sam.txt .envs/python.stamp
+	@echo "setting up .envs/sam"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/sam
+	@$(INSTALL) .envs/sam -r requirements/sam.txt
+	@touch $@
+
+# Locks keep what they hold; `make lock UPGRADE=--upgrade` moves them.
+COMPILE = $(UV) pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version $(PYTHON_VERSION) $(UPGRADE)
+lock: | $(filter .envs/%,$(UV)) ## write the requirement locks anew
+	@$(COMPILE) --universal requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) --universal requirements/runtime.in -o requirements/runtime.txt
+	@$(COMPILE) --universal requirements/sam.in -o requirements/sam.txt
+	@$(COMPILE) --universal requirements/audit.in -o requirements/audit.txt
+	@$(COMPILE) --universal requirements/s3.in -o requirements/s3.txt
+	@$(COMPILE) requirements/localstack.in -o requirements/localstack.txt
+	@for layer in signal reporting learning tracking serving; do \
+		$(COMPILE) --python-platform x86_64-manylinux_2_28 -c requirements/dev.txt \
+			layers/$$layer/requirements.in -o layers/$$layer/requirements.txt || exit 1; done
+
+clean: stop ## remove environments, built layers and state
+	@rm -rf .venv .envs .local
+
+.envs/audit.stamp .envs/s3.stamp: .envs/%.stamp: requirements/%.txt .envs/python.stamp
+	@echo "setting up .envs/$*"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/$*
+	@$(INSTALL) .envs/$* -r requirements/$*.txt
+	@touch $@
+
+conformance: setup .envs/s3.stamp ## the project's S3 calls against moto, LocalStack, ministack and P300_S3_ENDPOINT
+	@.venv/bin/python -m pytest tests/conformance
+
+audit: setup .envs/audit.stamp ## the template against checkov's rules
+	@.envs/audit/bin/checkov --config-file .checkov.yaml
