@@ -1,0 +1,133 @@
+"""Which symbols each flash lights: grids of any size, Brain Invaders' groups, explicit sets."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RequestError
+
+Group = int | Collection[str]
+"""What one flash lit: a code of the layout, or the symbols themselves."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The symbols on the screen and the groups they flash in.
+
+    Attributes
+    ----------
+    symbols : tuple of str
+        All different, in the order of every array of posteriors.
+    groups : mapping of int to frozenset of str
+        What lights up with each flash code. May be empty where every flash names its symbols.
+    """
+
+    symbols: tuple[str, ...]
+    groups: Mapping[int, frozenset[str]]
+
+    def __post_init__(self) -> None:
+        if len(self.symbols) < 2 or len(set(self.symbols)) < len(self.symbols):
+            raise RequestError(
+                "bad_layout", f"Layout has the symbols {_few(self.symbols)}; expected at least two, all different."
+            )
+        for code, lit in self.groups.items():
+            self._check(lit, f"group {code}")
+
+    def lit(self, flashes: Iterable[Group]) -> NDArray[np.bool_]:
+        """Return which symbols each flash lights.
+
+        Parameters
+        ----------
+        flashes : iterable of int or collection of str
+            Flash codes, or the symbols that a flash lit.
+
+        Returns
+        -------
+        lit : ndarray of bool, shape (n_flashes, n_symbols)
+
+        Raises
+        ------
+        RequestError
+            ``unknown_group`` or ``unknown_symbol``, naming the flash.
+        """
+        rows = []
+        known: dict[int, list[bool]] = {}
+        for number, flash in enumerate(flashes):
+            if isinstance(flash, int | np.integer):
+                code = int(flash)
+                if code not in self.groups:
+                    raise RequestError(
+                        "unknown_group",
+                        f"Flash {number} lit group {code}; the layout has the groups {_few(sorted(self.groups))}.",
+                    )
+                if code not in known:
+                    known[code] = [symbol in self.groups[code] for symbol in self.symbols]
+                rows.append(known[code])
+            else:
+                self._check(flash, f"Flash {number}")
+                members = frozenset(flash)
+                rows.append([symbol in members for symbol in self.symbols])
+        return np.array(rows, dtype=bool).reshape(len(rows), len(self.symbols))
+
+    def _check(self, lit: Collection[str], name: str) -> None:
+        # A string is a collection of its letters: "AB" for ["A", "B"] is more often a slip than a wish.
+        unknown = [lit] if isinstance(lit, str) else sorted(map(str, set(lit) - set(self.symbols)))
+        if unknown or not lit:
+            raise RequestError(
+                "unknown_symbol",
+                f"{name} lights {_few(unknown) if unknown else 'no symbol'}; expected a list of symbols of the layout "
+                f"({_few(self.symbols)}).",
+            )
+
+
+def grid(rows: Sequence[Sequence[str]], *, rows_first: bool = False) -> Layout:
+    """Make a row / column speller.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of str
+        The symbols as they stand on the screen, such as ``["ABCDEF", "GHIJKL"]``; `SPELLER_6X6` is the usual one.
+    rows_first : bool
+        Whether codes number the rows before the columns. BNCI Horizon 2020 003-2015 (the default) has the columns from
+        left to right as 1..n_columns and the rows from the top as the codes after them; Brain Invaders has rows first.
+
+    Returns
+    -------
+    layout : Layout
+
+    Raises
+    ------
+    RequestError
+        ``bad_layout`` where rows differ in length or a symbol occurs twice.
+    """
+    lengths = sorted({len(row) for row in rows})
+    if len(lengths) != 1:
+        raise RequestError("bad_layout", f"The grid's rows have {lengths} symbols; expected equally many in each.")
+    lines = [frozenset(column) for column in zip(*rows, strict=True)]
+    if rows_first:
+        lines = [frozenset(row) for row in rows] + lines
+    else:
+        lines += [frozenset(row) for row in rows]
+    return Layout(tuple(symbol for row in rows for symbol in row), dict(enumerate(lines, start=1)))
+
+
+SPELLER_6X6 = ("ABCDEF", "GHIJKL", "MNOPQR", "STUVWX", "YZ1234", "567890")
+
+
+def brain_invaders() -> Layout:
+    """Return Brain Invaders' 36 aliens ``A1`` to ``F6`` in 12 groups of 6.
+
+    Each alien is in one of the groups 1..6 and in one of 7..12, and every such pair of groups has one alien in common: a
+    6 x 6 grid of its own, whose rows and columns lie scattered over the screen (Congedo et al. 2011, "Brain Invaders": a
+    prototype of an open-source P300-based video game working with the OpenViBE platform, 5th International BCI
+    Conference, 280-283). Letters stand for groups 1..6, digits for groups 7..12.
+    """
+    return grid([[f"{letter}{digit}" for digit in range(1, 7)] for letter in ascii_uppercase[:6]], rows_first=True)
+
+
+def _few(values: Iterable[object]) -> str:
+    shown = [str(value) for value in values]
+    return ", ".join(shown[:12]) + (f", ... ({len(shown)} in all)" if len(shown) > 12 else "")

@@ -1,0 +1,44 @@
+"""What can be wrong with somebody's input, each with a code that a program can match and a text a person can act on."""
+
+
+class P300Error(Exception):
+    """Something that the caller can mend; never a fault of this code.
+
+    Parameters
+    ----------
+    code : str
+        Stable, machine-readable, in snake case: ``no_targets``, ``missing_stim``.
+    message : str
+        Names the object, what was found, what was expected and what to do.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type["P300Error"], tuple[str, str]]:
+        return type(self), (self.code, self.message)
+
+
+class RecordingError(P300Error):
+    """A file that is not a usable recording; it belongs in quarantine."""
+
+
+class TrainingError(P300Error):
+    """A training request that cannot be carried out with the recordings at hand."""
+
+
+class ArtifactError(P300Error):
+    """A model artifact that is missing, altered or of an unknown format; it must not serve."""
+
+
+class RequestError(P300Error):
+    """A prediction request that the model cannot answer."""
+
+    def __init__(self, code: str, message: str, status: int = 422) -> None:
+        super().__init__(code, message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type["RequestError"], tuple[str, str, int]]:  # type: ignore[override]
+        return type(self), (self.code, self.message, self.status)

@@ -1,0 +1,248 @@
+"""Single-flash features: their type, their parquet file, and the figures of a recording's report."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300 import __version__
+from p300.arrow import from_numpy, to_numpy
+from p300.errors import ArtifactError
+from p300.recording import NON_TARGET, TARGET
+
+if TYPE_CHECKING:
+    from p300.signals.parameters import Parameters
+
+VOLTS_TO_UV = 1e6
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """How many flashes became epochs, and why the others did not.
+
+    Attributes
+    ----------
+    n_flashes : int
+        Flashes on the stimulation channel.
+    n_outside : int
+        Flashes whose epoch begins before the recording or ends after it.
+    n_kept : int
+        Epochs that are left.
+    by_channel : dict of str to int
+        Epochs in which that channel exceeded the peak-to-peak limit; an epoch may count for several channels.
+    bad_channels : tuple of str
+        Channels that were replaced.
+    """
+
+    n_flashes: int
+    n_outside: int
+    n_kept: int
+    by_channel: dict[str, int]
+    bad_channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """The epochs of one recording as features.
+
+    Attributes
+    ----------
+    X : ndarray of float32, shape (n_epochs, n_channels * n_times)
+        Volts, channel-major: all samples of the first channel, then all of the second.
+    label : ndarray of int8, shape (n_epochs,)
+        1 (NonTarget) or 2 (Target).
+    onset_sample : ndarray of int64, shape (n_epochs,)
+        The flash's first sample at the recording's own rate.
+    flash, repetition : ndarray of int32, shape (n_epochs,), or None
+        Which stimulus group flashed, and how many times it had flashed before in the recording.
+    ch_names : tuple of str
+        Channels in the order of the features.
+    sfreq, tmin, tmax : float
+        Rate of the features in Hz, window in seconds around the flash.
+    parameters : Parameters
+        What made them.
+    rejection : Rejection
+        What was left out.
+    notes : tuple of str
+        What the reader assumed or converted.
+    provenance : dict of str to str
+        Where they come from, as the file says.
+    """
+
+    X: NDArray[np.floating]
+    label: NDArray[np.int8]
+    onset_sample: NDArray[np.int64]
+    flash: NDArray[np.int32] | None
+    repetition: NDArray[np.int32] | None
+    ch_names: tuple[str, ...]
+    sfreq: float
+    tmin: float
+    tmax: float
+    parameters: "Parameters"
+    rejection: Rejection
+    notes: tuple[str, ...] = ()
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_times(self) -> int:
+        """Samples per channel and epoch."""
+        return int(self.X.shape[1]) // len(self.ch_names)
+
+    @property
+    def epochs(self) -> NDArray[np.floating]:
+        """The features as epochs, shape (n_epochs, n_channels, n_times), in volts."""
+        return self.X.reshape(len(self.X), len(self.ch_names), -1)
+
+
+def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, provenance: dict[str, str]) -> None:
+    """Write a feature set as one parquet file.
+
+    Parameters
+    ----------
+    feature_set : FeatureSet
+        What to write.
+    target : str, Path or binary file object
+        Where to.
+    provenance : dict of str to str
+        More metadata for the schema: the raw object's key and ETag, for instance.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    p = feature_set.parameters
+    metadata = {
+        "channels": json.dumps(feature_set.ch_names),
+        "sfreq": repr(feature_set.sfreq),
+        "tmin": repr(feature_set.tmin),
+        "tmax": repr(feature_set.tmax),
+        "filter": json.dumps({"l_freq": p.l_freq, "h_freq": p.h_freq, "notch_freq": p.notch_freq}),
+        "baseline": json.dumps(p.baseline),
+        "reject": json.dumps({"peak_to_peak_uv": p.reject_peak_to_peak_uv}),
+        "parameters": json.dumps(p.to_dict()),
+        "rejection": json.dumps(dataclasses.asdict(feature_set.rejection)),
+        "notes": json.dumps(feature_set.notes),
+        "unit": "V",
+        "code_version": __version__,
+        "provenance": json.dumps(sorted(provenance)),
+    } | provenance
+    X = np.ascontiguousarray(feature_set.X, np.float32)
+    values = pa.list_(pa.field("element", pa.float32(), nullable=False), X.shape[1])  # without nulls, half the work
+    columns: dict[str, pa.Array] = {
+        "features": pa.FixedSizeListArray.from_arrays(from_numpy(X.reshape(-1), pa.float32()), type=values),
+        "label": from_numpy(feature_set.label, pa.int8()),
+        "onset_sample": from_numpy(feature_set.onset_sample, pa.int64()),
+    }
+    if feature_set.flash is not None:
+        columns["flash"] = from_numpy(feature_set.flash, pa.int32())
+    if feature_set.repetition is not None:
+        columns["repetition"] = from_numpy(feature_set.repetition, pa.int32())
+    fields = [pa.field(name, column.type, nullable=False) for name, column in columns.items()]
+    table = pa.Table.from_arrays(list(columns.values()), schema=pa.schema(fields, metadata))
+    # Filtered EEG does not compress, and statistics over 1,120 interleaved features tell nobody anything.
+    pq.write_table(
+        table, target, compression="none", use_dictionary=False, write_statistics=False, row_group_size=max(len(X), 1)
+    )
+
+
+def read_features(source: str | Path | BinaryIO) -> FeatureSet:
+    """Read what :func:`write_features` wrote; ``X`` is a view of the file's buffer, not a copy.
+
+    Parameters
+    ----------
+    source : str, Path or binary file object
+        The parquet file.
+
+    Returns
+    -------
+    FeatureSet
+
+    Raises
+    ------
+    ArtifactError
+        ``not_features`` where the file is not parquet, or lacks the columns or metadata of a feature file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from p300.signals.parameters import Parameters  # signals imports this module
+
+    try:
+        table = pq.ParquetFile(source).read()
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError("not_features", f"{_name(source)} is not a readable feature file: {error}") from error
+    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    missing = {"features", "label", "onset_sample"} - set(table.column_names)
+    missing |= {"channels", "parameters", "rejection"} - set(metadata)
+    if missing:
+        raise ArtifactError(
+            "not_features",
+            f"{_name(source)} lacks {sorted(missing)}: expected a feature file of this project. Preprocess again.",
+        )
+    features = table["features"].combine_chunks()
+    rejection = json.loads(metadata["rejection"])
+    return FeatureSet(
+        X=to_numpy(features.values).reshape(len(features), -1),
+        label=to_numpy(table["label"]),
+        onset_sample=to_numpy(table["onset_sample"]),
+        flash=to_numpy(table["flash"]) if "flash" in table.column_names else None,
+        repetition=to_numpy(table["repetition"]) if "repetition" in table.column_names else None,
+        ch_names=tuple(json.loads(metadata["channels"])),
+        sfreq=float(metadata["sfreq"]),
+        tmin=float(metadata["tmin"]),
+        tmax=float(metadata["tmax"]),
+        parameters=Parameters.from_dict(json.loads(metadata["parameters"])),
+        rejection=Rejection(**rejection | {"bad_channels": tuple(rejection["bad_channels"])}),
+        notes=tuple(json.loads(metadata["notes"])),
+        provenance={key: metadata[key] for key in json.loads(metadata["provenance"])},
+    )
+
+
+def _name(source: str | Path | BinaryIO) -> str:
+    return str(source) if isinstance(source, str | Path) else getattr(source, "name", "The object")
+
+
+def report(feature_set: FeatureSet) -> dict[str, Any]:
+    """Return the figures of a recording's ``report.json``.
+
+    Parameters
+    ----------
+    feature_set : FeatureSet
+        The recording's epochs.
+
+    Returns
+    -------
+    dict
+        Flashes, kept epochs by class, rejection by channel, bad channels, and the ERP peak: the largest positive value
+        of the target minus the non-target average from 200 ms on, in microvolts, with its channel and latency.
+    """
+    epochs, rejection = feature_set.epochs, feature_set.rejection
+    target, non_target = (feature_set.label == code for code in (TARGET, NON_TARGET))
+    figures: dict[str, Any] = {
+        "n_flashes": rejection.n_flashes,
+        "n_outside": rejection.n_outside,
+        "n_kept": rejection.n_kept,
+        "n_target": int(target.sum()),
+        "n_non_target": int(non_target.sum()),
+        "rejected_by_channel": rejection.by_channel,
+        "bad_channels": list(rejection.bad_channels),
+        "channels": list(feature_set.ch_names),
+        "parameters": feature_set.parameters.to_dict(),
+        "notes": list(feature_set.notes),
+        "erp_peak": None,
+    }
+    if target.any() and non_target.any():
+        difference_uv = (epochs[target].mean(axis=0) - epochs[non_target].mean(axis=0)) * VOLTS_TO_UV
+        times = feature_set.tmin + np.arange(feature_set.n_times) / feature_set.sfreq
+        late = np.flatnonzero(times >= 0.2)  # the P300 does not begin earlier
+        if len(late):
+            channel, sample = np.unravel_index(np.argmax(difference_uv[:, late]), (len(epochs[0]), len(late)))
+            figures["erp_peak"] = {
+                "channel": feature_set.ch_names[channel],
+                "latency_s": round(float(times[late[sample]]), 4),
+                "amplitude_uv": round(float(difference_uv[channel, late[sample]]), 4),
+            }
+    return figures

@@ -1,0 +1,87 @@
+"""Object keys: what a landing key may look like, and where everything derived from it stands."""
+
+import re
+from dataclasses import dataclass
+
+from p300.errors import RecordingError
+
+EXTENSIONS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr")
+QUARANTINE = "quarantine/"
+# Lengths leave room for what is derived from a key: 1,024 bytes for an object's, 255 for a file's name.
+_LANDING_KEY = re.compile(
+    r"(?P<subject>subject_\d{1,18})/(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+)", re.ASCII
+)
+_MAX_KEY_BYTES = 1024
+
+
+@dataclass(frozen=True, order=True)
+class RecordingKey:
+    """The key of a recording in the landing and raw buckets: ``<subject>/<recording>.<ext>``."""
+
+    subject: str
+    name: str
+    ext: str
+
+    @classmethod
+    def parse(cls, key: str) -> "RecordingKey":
+        """Return the parts of a landing key.
+
+        Raises
+        ------
+        RecordingError
+            With code ``wrong_key`` if the key is not ``subject_<number>/<recording>.<ext>`` with a known extension.
+        """
+        match = _LANDING_KEY.fullmatch(key)
+        if not match or ".." in key or match["ext"].lower() not in EXTENSIONS:
+            raise RecordingError(
+                "wrong_key",
+                f"{key[:200]!r} is not the key of a recording. Expected subject_<number>/<recording>.<extension>, for example "
+                f"subject_11/run_01.parquet, with one of the extensions {', '.join(EXTENSIONS)}. Upload it again under such a key.",
+            )
+        return cls(match["subject"], match["name"], match["ext"])
+
+    def __str__(self) -> str:
+        return f"{self.subject}/{self.name}.{self.ext}"
+
+    @property
+    def recording(self) -> str:
+        """``<subject>/<recording>``: the folder of what is derived from it."""
+        return f"{self.subject}/{self.name}"
+
+    @property
+    def features(self) -> str:
+        """Key of the features in the features bucket."""
+        return f"{self.recording}/features.parquet"
+
+    @property
+    def report(self) -> str:
+        """Key of the report beside the features."""
+        return f"{self.recording}/report.json"
+
+    @property
+    def erp_plot(self) -> str:
+        """Key of the picture beside the features."""
+        return f"{self.recording}/erp.png"
+
+    @property
+    def page(self) -> str:
+        """Key of the HTML report beside the features."""
+        return f"{self.recording}/report.html"
+
+
+def recording_of_features(key: str) -> str | None:
+    """Return ``<subject>/<recording>`` of a features key, or None if `key` names something else."""
+    return key.removesuffix("/features.parquet") if key.endswith("/features.parquet") else None
+
+
+def quarantine_key(landing_key: str, etag: str) -> str:
+    """Return where an object that is not a recording is kept: by content, so that no bad upload can replace another."""
+    folder = f"{QUARANTINE}{etag[:12]}/"
+    # A landing key may use all 1,024 bytes that S3 allows; what does not fit is told by the reason object beside it.
+    room = _MAX_KEY_BYTES - len(folder) - len(".reason.json")
+    return folder + landing_key.encode()[:room].decode(errors="ignore")
+
+
+def reason_key(quarantined_key: str) -> str:
+    """Return the key of the object that says why `quarantined_key` is in quarantine."""
+    return f"{quarantined_key}.reason.json"

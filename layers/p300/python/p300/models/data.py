@@ -1,0 +1,134 @@
+"""What estimators are fitted on: labelled epochs, one recording at a time, read as often as a fit needs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import TrainingError
+from p300.recording import NON_TARGET, TARGET
+
+
+@dataclass(frozen=True)
+class RecordingEpochs:
+    """The epochs of one recording.
+
+    Attributes
+    ----------
+    recording : str
+        Unique name, such as ``subject_01/run_01``.
+    subject : str
+        Whose it is; several recordings may share it.
+    X : ndarray of float32, shape (n_epochs, n_channels * n_times)
+        Features in volts, channel-major, in the order of recording.
+    y : ndarray of int, shape (n_epochs,)
+        1 (NonTarget) or 2 (Target).
+    n_channels : int
+        So that an epoch can be unflattened.
+    """
+
+    recording: str
+    subject: str
+    X: NDArray[np.floating]
+    y: NDArray[np.integer]
+    n_channels: int
+
+    def __post_init__(self) -> None:
+        if self.X.ndim != 2 or len(self.X) != len(self.y) or self.X.shape[1] % self.n_channels:
+            raise TrainingError(
+                "bad_features",
+                f"Recording {self.recording}: features of shape {self.X.shape} with {len(self.y)} labels and "
+                f"{self.n_channels} channels; expected (n_epochs, n_channels * n_times) and one label an epoch.",
+            )
+        if not ((self.y == NON_TARGET) | (self.y == TARGET)).all():
+            found = sorted({int(label) for label in self.y})
+            raise TrainingError(
+                "bad_labels", f"Recording {self.recording}: labels {found}; expected 1 (NonTarget) and 2 (Target) only."
+            )
+        if not np.isfinite(self.X).all():
+            raise TrainingError(
+                "not_finite", f"Recording {self.recording}: features hold NaN or infinity; preprocess it again."
+            )
+
+    @property
+    def n_times(self) -> int:
+        """Samples per channel and epoch."""
+        return int(self.X.shape[1]) // self.n_channels
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "RecordingEpochs":
+        """Keep only some epochs."""
+        return replace(self, X=self.X[rows], y=self.y[rows])
+
+
+Recordings = Iterable[RecordingEpochs]
+"""Read several times over, so a list, or an object whose ``__iter__`` reads anew each time; never a generator."""
+
+
+class Derived:
+    """Recordings made from others one at a time, so that memory holds one of them.
+
+    Parameters
+    ----------
+    source : iterable of RecordingEpochs
+        May be iterated several times.
+    make : callable
+        One recording in, those derived from it out.
+    """
+
+    def __init__(self, source: Recordings, make: Callable[[RecordingEpochs], Iterable[RecordingEpochs]]) -> None:
+        self._source = source
+        self._make = make
+
+    def __iter__(self) -> Iterator[RecordingEpochs]:
+        for recording in self._source:
+            for derived in self._make(recording):
+                if len(derived.y):
+                    yield derived
+
+
+def require_rereadable(recordings: Recordings) -> None:
+    """Refuse what can be read only once.
+
+    Raises
+    ------
+    TypeError
+        Where ``recordings`` is a generator or another one-shot iterator.
+    """
+    if iter(recordings) is recordings:
+        raise TypeError(
+            "recordings are read several times, but this is a one-shot iterator; "
+            "pass a list, or an object whose __iter__ starts anew"
+        )
+
+
+def from_arrays(
+    X: NDArray[np.floating], y: NDArray[np.integer], groups: NDArray[np.generic] | None, n_channels: int
+) -> list[RecordingEpochs]:
+    """Split arrays by recording; with no ``groups`` they are one recording."""
+    if groups is None:
+        return [RecordingEpochs("recording", "subject", X, y, n_channels)]
+    if len(groups) != len(X):
+        raise TrainingError("bad_groups", f"{len(groups)} groups for {len(X)} epochs; expected one recording id each.")
+    # First appearance, not alphabetical order: the fit must not depend on how recordings are named.
+    names, first = np.unique(groups, return_index=True)
+    return [
+        RecordingEpochs(str(name), str(name), X[groups == name], y[groups == name], n_channels)
+        for name in names[np.argsort(first)]
+    ]
+
+
+def blocks(recordings: Recordings, n_blocks: int) -> Derived:
+    """Cut each recording into consecutive blocks; ``subject`` becomes the block's number.
+
+    Overlapping epochs of one recording are not independent: what may be left out is blocks of time, not random rows.
+    """
+
+    def cut(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:
+        edges = np.linspace(0, len(recording.y), n_blocks + 1).astype(int)
+        for number, (start, stop) in enumerate(pairwise(edges)):
+            part = recording.take(np.arange(start, stop))
+            yield replace(part, recording=f"{recording.recording}#{number}", subject=f"block_{number + 1}")
+
+    return Derived(recordings, cut)

@@ -1,0 +1,164 @@
+"""Sufficient statistics of labelled epochs: counts, sums and Gram matrices per class, which add and subtract."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.recording import NON_TARGET, TARGET
+
+Array = NDArray[np.float64]
+CLASSES = (NON_TARGET, TARGET)
+
+
+@dataclass
+class Stratum:
+    """Epochs of one class, or of both, as seen from the origin.
+
+    Attributes
+    ----------
+    n : int
+        Epochs.
+    mean : ndarray, shape (n_features,)
+    scale : ndarray, shape (n_features,)
+        Standard deviation (divided by n), 1 where a feature is constant.
+    """
+
+    n: int
+    mean: Array
+    scale: Array
+
+
+class Moments:
+    """Counts, sums and squares per class, about a fixed origin near the data's mean.
+
+    The origin keeps sums of squares from cancelling where features have a large offset.
+
+    Parameters
+    ----------
+    origin : ndarray, shape (n_features,)
+        In volts.
+    gram : bool
+        Whether to keep Gram matrices, or only their diagonals.
+    """
+
+    def __init__(self, origin: Array, *, gram: bool) -> None:
+        n_features = len(origin)
+        self.origin = origin
+        self.n = np.zeros(2, dtype=int)
+        self.sums = np.zeros((2, n_features))
+        self.squares = np.zeros((2, n_features))
+        # Lower triangles, Fortran order: what BLAS accumulates into without a copy.
+        self.grams = [np.zeros((n_features, n_features), order="F") for _ in CLASSES] if gram else []
+
+    def add(self, X: NDArray[np.floating], y: NDArray[np.integer]) -> Self:
+        """Add epochs.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n_epochs, n_features)
+            In volts.
+        y : ndarray of int, shape (n_epochs,)
+            1 or 2.
+        """
+        from scipy.linalg.blas import dsyrk
+
+        for row, label in enumerate(CLASSES):
+            shifted = np.subtract(X[y == label], self.origin, dtype=np.float64)
+            if not len(shifted):
+                continue
+            self.n[row] += len(shifted)
+            self.sums[row] += shifted.sum(axis=0)
+            if self.grams:
+                self.grams[row] = dsyrk(1.0, shifted.T, beta=1.0, c=self.grams[row], lower=1, overwrite_c=1)
+                self.squares[row] = np.diagonal(self.grams[row])
+            else:
+                self.squares[row] += np.einsum("ij,ij->j", shifted, shifted)
+        return self
+
+    def without(self, other: "Moments") -> "Moments":
+        """Return these moments with another's taken out; exact up to rounding."""
+        rest = Moments(self.origin, gram=False)
+        rest.n = self.n - other.n
+        rest.sums = self.sums - other.sums
+        rest.squares = self.squares - other.squares
+        if self.grams and other.grams:
+            rest.grams = [mine - theirs for mine, theirs in zip(self.grams, other.grams, strict=True)]
+        return rest
+
+    def stratum(self, rows: list[int]) -> Stratum:
+        """Return mean and scale of one class (``[0]`` or ``[1]``) or of both (``[0, 1]``), about the origin."""
+        n = int(self.n[rows].sum())
+        mean = self.sums[rows].sum(axis=0) / n
+        variance = self.squares[rows].sum(axis=0) / n - mean**2
+        # The bound under which scikit-learn's StandardScaler takes a feature for constant.
+        eps = np.finfo(np.float64).eps
+        constant = variance <= n * eps * np.abs(variance) + (n * (mean + self.origin) * eps) ** 2
+        return Stratum(n, mean, np.sqrt(np.where(constant, 1.0, variance)))
+
+    def correlation(self, rows: list[int], stratum: Stratum) -> Array:
+        """Return the covariance of a stratum's standardised features, shape (n_features, n_features)."""
+        lower = self.grams[rows[0]] if len(rows) == 1 else self.grams[0] + self.grams[1]
+        covariance: Array = (np.tril(lower) + np.tril(lower, -1).T) / stratum.n - np.outer(stratum.mean, stratum.mean)
+        covariance /= stratum.scale
+        covariance /= stratum.scale[:, None]
+        return covariance
+
+
+class FourthMoments:
+    """Second pass: sum over epochs of the fourth power of the standardised epoch's norm, for many strata at once.
+
+    Parameters
+    ----------
+    origin : ndarray, shape (n_features,)
+    strata : list of Stratum
+        Whose mean and scale to standardise by: one for each fold.
+    """
+
+    def __init__(self, origin: Array, strata: list[Stratum]) -> None:
+        self.origin = origin
+        weight = np.column_stack([1 / stratum.scale**2 for stratum in strata])
+        mean = np.column_stack([stratum.mean for stratum in strata])
+        self._weight, self._weighted_mean = weight, weight * mean
+        self._offset = np.einsum("pf,pf->f", self._weighted_mean, mean)
+
+    def of(self, X: NDArray[np.floating]) -> Array:
+        """Return the sum for each stratum over these epochs, shape (n_strata,)."""
+        shifted = np.subtract(X, self.origin, dtype=np.float64)
+        norm2 = shifted**2 @ self._weight
+        norm2 -= 2 * (shifted @ self._weighted_mean)
+        norm2 += self._offset
+        sums: Array = np.einsum("nf,nf->f", norm2, norm2)
+        return sums
+
+
+def ledoit_wolf_shrinkage(correlation: Array, n: int, fourth: float) -> tuple[float, float]:
+    """Return the Ledoit-Wolf shrinkage and the mean variance it shrinks towards.
+
+    Parameters
+    ----------
+    correlation : ndarray, shape (n_features, n_features)
+        Covariance of standardised features.
+    n : int
+        Epochs it was estimated from.
+    fourth : float
+        Sum over them of the fourth power of the standardised epoch's norm.
+
+    Returns
+    -------
+    shrinkage, mean_variance : float
+
+    Notes
+    -----
+    Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices, J. Multivariate
+    Analysis 88:365-411, in the form of ``sklearn.covariance.ledoit_wolf_shrinkage``, whose sum over all pairs of
+    products of squared features is the sum of fourth powers of norms used here.
+    """
+    p = len(correlation)
+    mean_variance = float(np.trace(correlation)) / p
+    squared = float(np.einsum("ij,ij->", correlation, correlation))
+    beta = (fourth / n - squared) / (p * n)
+    delta = squared / p - mean_variance**2
+    beta = min(beta, delta)
+    return (0.0 if beta <= 0 else beta / delta), mean_variance

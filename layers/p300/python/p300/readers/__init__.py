@@ -1,0 +1,75 @@
+"""Recordings in: any file of a P300 lab becomes a recording.
+
+A reader is one module here with ``read(path, name, event_id) -> RecordingStream`` and one entry in ``READERS``.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+
+from p300.errors import RecordingError
+from p300.recording import Recording, RecordingStream
+
+from .checks import check
+
+READERS = {  # extension -> module of this package, imported when first needed
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".mat": "mat",
+    ".fif": "mne_formats",
+    ".edf": "mne_formats",
+    ".bdf": "mne_formats",
+    ".set": "mne_formats",
+    ".vhdr": "mne_formats",
+}
+
+
+def open_recording(
+    path: str | Path, *, name: str | None = None, event_id: Mapping[str | int, int] | None = None
+) -> RecordingStream:
+    """Open a recording of any known format without reading its signal.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it has to stay there while the stream is used.
+    name : str, optional
+        What to call it, and where its extension stands: an object's key, when ``path`` is a temporary file.
+    event_id : mapping of str or int to int, optional
+        The file's own event names or codes, and which class each stands for: ``{"S  2": 2, "S  1": 1}``. Without it,
+        annotations are named ``Target`` and ``NonTarget``, and codes are those of the Brain Invaders data sets, 1
+        (NonTarget) and 2 (Target) first of all.
+
+    Returns
+    -------
+    RecordingStream
+        Stimulation as 1 (NonTarget) and 2 (Target), notes on what had to be assumed, and the signal on demand.
+
+    Raises
+    ------
+    RecordingError
+        ``unknown_format``, ``empty_object``, ``unreadable`` (truncated, damaged, another format), ``too_large``
+        (unfolds beyond reason), ``not_numeric``, ``missing_eeg``, ``missing_stim``, ``missing_sfreq``,
+        ``bad_metadata``, ``duplicate_channels``, ``unknown_codes``, ``no_events``, ``no_targets``,
+        ``no_non_targets``; from the stream's blocks ``wrong_unit`` and ``unreadable``.
+    """
+    path = Path(path)
+    name = name or path.name
+    extension = PurePosixPath(name).suffix.lower()
+    if extension not in READERS:
+        raise RecordingError(
+            "unknown_format", f"{name}: unknown extension {extension!r}; expected one of {', '.join(READERS)}."
+        )
+    if not path.is_file():
+        raise RecordingError("unreadable", f"{name}: there is no such file.")
+    if path.stat().st_size == 0:
+        raise RecordingError("empty_object", f"{name} is empty (0 bytes). Upload the recording again.")
+    reader = import_module(f"{__name__}.{READERS[extension]}")
+    return check(reader.read(path, name, event_id), name)
+
+
+def read_recording(
+    path: str | Path, *, name: str | None = None, event_id: Mapping[str | int, int] | None = None
+) -> Recording:
+    """Read a recording of any known format into memory; parameters and errors are those of :func:`open_recording`."""
+    return open_recording(path, name=name, event_id=event_id).load()

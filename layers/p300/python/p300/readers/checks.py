@@ -1,0 +1,105 @@
+"""What makes a recording usable, whatever file it came from."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RecordingError
+from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
+from p300.signals.flashes import find_flashes
+
+# Median absolute difference of neighbouring samples in volts. EEG at 100 to 2000 Hz lies between 0.01 and 100 uV; a
+# wrong unit moves it by 1e6, so the gap is wide on both sides.
+SMALLEST_PLAUSIBLE_STEP_V = 1e-9
+LARGEST_PLAUSIBLE_STEP_V = 1e-2
+SAMPLES_LOOKED_AT = 4096  # per channel
+LONGEST_H = 24
+SMALLEST_LARGE_BYTES = 256 * 2**20
+LARGEST_UNFOLDING = 100  # real EEG compresses less than tenfold
+
+
+def check(stream: RecordingStream, name: str) -> RecordingStream:
+    """Refuse a recording that no features can come from; return it with its signal under the same watch.
+
+    Raises
+    ------
+    RecordingError
+        ``missing_eeg``, ``missing_sfreq``, ``duplicate_channels``, ``too_large``, ``no_events``, ``no_targets``,
+        ``no_non_targets``; and ``wrong_unit`` from the returned stream's blocks.
+    """
+    if not stream.ch_names or not stream.n_samples:
+        raise RecordingError(
+            "missing_eeg", f"{name}: {len(stream.ch_names)} EEG channels of {stream.n_samples} samples; expected EEG."
+        )
+    if not (np.isfinite(stream.sfreq) and stream.sfreq > 0):
+        raise RecordingError(
+            "missing_sfreq", f"{name}: sampling rate {stream.sfreq}; expected a positive number of Hz."
+        )
+    repeated = [channel for channel, count in Counter(stream.ch_names).items() if count > 1]
+    if repeated:
+        raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {repeated}. Rename them.")
+    hours = stream.n_samples / stream.sfreq / 3600
+    if hours > LONGEST_H:
+        raise RecordingError(
+            "too_large",
+            f"{name}: {stream.n_samples} samples at {stream.sfreq:g} Hz are {hours:.0f} hours; "
+            f"expected at most {LONGEST_H}. Check the sampling rate, or cut the recording.",
+        )
+    _check_stim(stream.stim, name)
+    return dataclasses.replace(stream, blocks=lambda: _with_plausible_unit(stream, name))
+
+
+def check_unfolding(unfolded_bytes: int, file_bytes: int, name: str) -> None:
+    """Refuse a file that says it unfolds to a multiple of its size that no recording reaches, before it does.
+
+    Raises
+    ------
+    RecordingError
+        ``too_large``.
+    """
+    if unfolded_bytes > max(SMALLEST_LARGE_BYTES, LARGEST_UNFOLDING * file_bytes):
+        raise RecordingError(
+            "too_large",
+            f"{name}: {file_bytes / 1e6:.1f} MB would unfold to {unfolded_bytes / 1e6:,.0f} MB; EEG never shrinks "
+            f"{LARGEST_UNFOLDING}-fold, so this is no recording. Export it again.",
+        )
+
+
+def _check_stim(stim: NDArray[np.integer], name: str) -> None:
+    labels = set(find_flashes(stim).label.tolist())
+    if not labels:
+        raise RecordingError(
+            "no_events", f"{name}: the stim channel is constant; expected 1 (NonTarget) and 2 (Target) at each flash."
+        )
+    for code, error in ((TARGET, "no_targets"), (NON_TARGET, "no_non_targets")):
+        if code not in labels:
+            raise RecordingError(
+                error,
+                f"{name}: no {CLASS_NAMES[code]} flash (code {code}) on the stim channel, only {sorted(labels)}. "
+                "Nothing can be learned from a recording of one class.",
+            )
+
+
+def typical_step(block: NDArray[np.floating]) -> float:
+    """Median absolute difference of neighbouring samples in the block's unit; 0 where nothing ever moves."""
+    steps = np.abs(np.diff(block[:, :SAMPLES_LOOKED_AT], axis=1))
+    moving = steps[steps > 0]  # False for NaN
+    return float(np.median(moving)) if moving.size else 0.0
+
+
+def _with_plausible_unit(stream: RecordingStream, name: str) -> Iterator[NDArray[np.floating]]:
+    looked_at = False
+    for block in stream.blocks():
+        step = 0.0 if looked_at else typical_step(block) * stream.volts_per_unit
+        looked_at = looked_at or step > 0
+        if step and not SMALLEST_PLAUSIBLE_STEP_V <= step <= LARGEST_PLAUSIBLE_STEP_V:
+            read_as, meant = ("microvolts", "volts") if step < SMALLEST_PLAUSIBLE_STEP_V else ("volts", "microvolts")
+            raise RecordingError(
+                "wrong_unit",
+                f"{name}: neighbouring samples differ by {step:.1e} V, expected about 1e-6 V. The values were read as "
+                f"{read_as} and look like {meant}. Declare their unit ('uV' or 'V') in the file.",
+            )
+        yield block

@@ -1,0 +1,87 @@
+"""Named columns to a recording: what the parquet and csv readers share."""
+
+import math
+import re
+
+from p300.errors import RecordingError
+
+from .brain_invaders import BI2014A
+
+EEG_PREFIX = "eeg_"
+STIM, FLASH = "stim", "flash"
+VOLTS_PER = {"uv": 1e-6, "µv": 1e-6, "μv": 1e-6, "mv": 1e-3, "v": 1.0}
+UNNAMED = re.compile(r"eeg_ch\d+")
+
+
+def eeg_columns(columns: list[str], name: str) -> list[str]:
+    """Pick the EEG columns, and see that a stim column is there and none twice.
+
+    Raises
+    ------
+    RecordingError
+        ``missing_eeg``, ``missing_stim``, ``duplicate_channels``.
+    """
+    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    if repeated:
+        raise RecordingError("duplicate_channels", f"{name}: columns occur twice: {few(repeated)}. Rename them.")
+    eeg = [column for column in columns if column.startswith(EEG_PREFIX)]
+    if not eeg:
+        raise RecordingError("missing_eeg", f"{name}: no column begins with {EEG_PREFIX!r}, found {few(columns)}.")
+    if STIM not in columns:
+        raise RecordingError(
+            "missing_stim",
+            f"{name}: no {STIM!r} column, found {few(columns)}. Expected 1 (NonTarget) and 2 (Target) in it.",
+        )
+    return eeg
+
+
+def channel_names(eeg: list[str], declared: list[str] | None, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the EEG columns: by the file's list, by the columns' own names, or as bi2014a. Return names and notes."""
+    if declared is not None:
+        if len(declared) != len(eeg):
+            raise RecordingError(
+                "bad_metadata", f"{name}: the metadata name {len(declared)} channels, the file has {len(eeg)} of them."
+            )
+        return tuple(declared), ()
+    own = tuple(column.removeprefix(EEG_PREFIX) for column in eeg)
+    if not _unnamed(eeg):
+        return own, ()
+    if len(eeg) == len(BI2014A.ch_names):
+        return BI2014A.ch_names, ("channel names not in the file: taken as the 16 of bi2014a",)
+    return own, ("channel names not in the file: numbered",)
+
+
+def sampling_rate(declared: str | float | None, eeg: list[str], name: str) -> tuple[float, tuple[str, ...]]:
+    """Return the declared rate, or that of bi2014a where the file looks like it and names no channel. And notes."""
+    if declared is None:
+        if _unnamed(eeg) and len(eeg) == len(BI2014A.ch_names):
+            return BI2014A.sfreq, (f"sampling rate not in the file: taken as the {BI2014A.sfreq:g} Hz of bi2014a",)
+        raise RecordingError(
+            "missing_sfreq",
+            f"{name}: no sampling rate. Expected 'sfreq' in Hz in a parquet file's schema metadata, or a csv file's "
+            "'time' column in seconds.",
+        )
+    try:
+        sfreq = float(declared)
+    except ValueError:
+        sfreq = math.nan
+    if not (math.isfinite(sfreq) and sfreq > 0):
+        raise RecordingError("missing_sfreq", f"{name}: sampling rate {declared!r}; expected a positive number of Hz.")
+    return sfreq, ()
+
+
+def volts_per_unit(declared: str | None, name: str) -> float:
+    """Return the factor to volts; that of microvolts where the file does not say."""
+    unit = "uv" if declared is None else declared.strip().lower()
+    if unit not in VOLTS_PER:
+        raise RecordingError("bad_metadata", f"{name}: unit {declared!r}; expected one of 'uV', 'mV', 'V'.")
+    return VOLTS_PER[unit]
+
+
+def few(columns: list[str]) -> str:
+    """Return the first column names, and how many more there are."""
+    return f"{columns[:8]}" + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
+
+
+def _unnamed(eeg: list[str]) -> bool:
+    return all(UNNAMED.fullmatch(column) for column in eeg)

@@ -1,0 +1,127 @@
+"""MATLAB: matrices of the Brain Invaders data sets, or `samples` (time, channels, stim) with `sfreq`, `channels`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RecordingError
+from p300.recording import RecordingStream
+
+from .brain_invaders import LAYOUTS, EventId, Layout, Stimulation, decode_stim, player_of
+from .checks import LARGEST_PLAUSIBLE_STEP_V, check_unfolding, typical_step
+from .columns import few, sampling_rate, volts_per_unit
+
+NAMED = "samples"  # the variable that may come with sfreq, channels and unit
+
+
+def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
+    """Read a MATLAB recording; MATLAB files cannot be read in pieces."""
+    shapes = _shapes(path, name)
+    layout = _layout(shapes, name)
+    wanted = [*layout.variables] if layout else [NAMED, "sfreq", "channels", "unit"]
+    variables = _load(path, name, wanted)
+    if layout is None:
+        return _named(variables, name, event_id)
+    matrix = next(variables[v] for v in layout.variables if v in shapes)
+    player = player_of(name)
+    decoded = decode_stim(matrix[:, list(layout.stim)].sum(axis=1), name, event_id)
+    signal = np.ascontiguousarray(matrix[:, layout.eeg_columns(player)].T)
+    scale, notes = 1e-6, [f"MATLAB matrix read as {layout.data_set}"]
+    if not layout.unit_known:
+        microvolts = typical_step(signal) > LARGEST_PLAUSIBLE_STEP_V
+        scale = 1e-6 if microvolts else 1.0
+        notes.append(f"unit not in the file: by their size, the values are {'microvolts' if microvolts else 'volts'}")
+    if layout.second_player:
+        notes.append(f"two players: read as player {player}")
+    stimulation = dataclasses.replace(decoded, notes=(*notes, *decoded.notes))
+    return _stream(layout.ch_names, layout.sfreq, signal, scale, stimulation)
+
+
+def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> Layout | None:
+    """Find the data set whose matrix this is; None for one that brings its own names."""
+    for layout in LAYOUTS:
+        for variable in layout.variables:
+            if shapes.get(variable, ())[1:] == (layout.n_columns,) and "sfreq" not in shapes:
+                return layout
+    if NAMED in shapes and "sfreq" in shapes:
+        return None
+    known = ", ".join(f"'{variable}' (n x {layout.n_columns})" for layout in LAYOUTS for variable in layout.variables)
+    raise RecordingError(
+        "missing_eeg",
+        f"{name}: no matrix of a known layout, found {shapes or 'no variable'}; expected one of {known}, or '{NAMED}' "
+        "(n x time, channels, stim) with 'sfreq' and 'channels'.",
+    )
+
+
+def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> RecordingStream:
+    matrix = variables[NAMED]
+    if matrix.ndim != 2 or matrix.shape[1] < 3:
+        raise RecordingError(
+            "missing_eeg", f"{name}: '{NAMED}' is {matrix.shape}; expected n x (time, channels, stim)."
+        )
+    n_channels = matrix.shape[1] - 2
+    declared = [str(np.squeeze(channel)).strip() for channel in np.ravel(variables.get("channels", []))]
+    if declared and len(declared) != n_channels:
+        raise RecordingError(
+            "bad_metadata", f"{name}: 'channels' names {few(declared)}, '{NAMED}' has {n_channels} columns of EEG."
+        )
+    ch_names = tuple(declared or (f"ch{i:02d}" for i in range(1, n_channels + 1)))
+    sfreq, _ = sampling_rate(float(np.squeeze(variables["sfreq"])), [], name)
+    unit = variables.get("unit")
+    scale = volts_per_unit(None if unit is None else str(np.squeeze(unit)), name)
+    decoded = decode_stim(matrix[:, -1], name, event_id)
+    if not declared:
+        decoded = dataclasses.replace(decoded, notes=("channel names not in the file: numbered", *decoded.notes))
+    return _stream(ch_names, sfreq, np.ascontiguousarray(matrix[:, 1:-1].T), scale, decoded)
+
+
+def _stream(
+    ch_names: tuple[str, ...],
+    sfreq: float,
+    signal: NDArray[np.floating],
+    volts_per_unit: float,
+    stimulation: Stimulation,
+) -> RecordingStream:
+    if not np.issubdtype(signal.dtype, np.floating):
+        signal = signal.astype(np.float64)
+    return RecordingStream(
+        ch_names,
+        sfreq,
+        signal.shape[1],
+        stimulation.stim,
+        stimulation.flash,
+        lambda: iter([signal]),
+        volts_per_unit,
+        stimulation.notes,
+    )
+
+
+def _shapes(path: Path, name: str) -> dict[str, tuple[int, ...]]:
+    """List the variables without unfolding them."""
+    from scipy.io import whosmat
+
+    try:
+        variables = whosmat(path)
+    except Exception as error:  # scipy raises whatever the bytes lead it into
+        raise _unreadable(name, error) from error
+    check_unfolding(sum(8 * int(np.prod(shape)) for _, shape, _ in variables), path.stat().st_size, name)
+    return {variable: tuple(shape) for variable, shape, _ in variables}
+
+
+def _load(path: Path, name: str, wanted: list[str]) -> dict[str, Any]:
+    from scipy.io import loadmat
+
+    try:
+        variables: dict[str, Any] = loadmat(path, variable_names=wanted)
+    except Exception as error:
+        raise _unreadable(name, error) from error
+    return variables
+
+
+def _unreadable(name: str, error: Exception) -> RecordingError:
+    return RecordingError(
+        "unreadable", f"{name}: not a readable MATLAB file ({error}). Save it with -v7, not -v7.3, and upload it again."
+    )

@@ -1,0 +1,105 @@
+"""Parquet: columns eeg_<channel>, stim, optional flash; sfreq, unit, channels and synthetic in the schema metadata."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.arrow import to_numpy
+from p300.errors import RecordingError
+from p300.recording import RecordingStream
+
+from .brain_invaders import EventId, decode_stim
+from .checks import check_unfolding
+from .columns import FLASH, STIM, channel_names, eeg_columns, few, sampling_rate, volts_per_unit
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+ROWS_PER_BLOCK = 1 << 14
+
+
+def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
+    """Open a parquet recording; EEG is in microvolts unless its metadata say otherwise."""
+    import pyarrow as pa
+
+    with _opened(path, name) as file:
+        schema, n_samples = file.schema_arrow, file.metadata.num_rows
+        eeg = eeg_columns(schema.names, name)
+        stimulation = [STIM, *([FLASH] if FLASH in schema.names else [])]
+        kinds = {column: schema.field(column).type for column in (*eeg, *stimulation)}
+        text = [c for c, kind in kinds.items() if not (pa.types.is_floating(kind) or pa.types.is_integer(kind))]
+        if text:
+            raise RecordingError("not_numeric", f"{name}: columns that hold no numbers: {few(text)}.")
+        _check_size(file, len(kinds), path.stat().st_size, name)
+        metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+        ch_names, name_notes = channel_names(eeg, _channels(metadata.get("channels"), name), name)
+        sfreq, rate_notes = sampling_rate(metadata.get("sfreq"), eeg, name)
+        scale = volts_per_unit(metadata.get("unit"), name)
+        table = file.read(columns=stimulation)
+    decoded = decode_stim(to_numpy(table[STIM]), name, event_id)
+    flash = np.nan_to_num(to_numpy(table[FLASH])).astype(np.int32) if FLASH in stimulation else decoded.flash
+    single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
+    synthetic = metadata.get("synthetic", "").lower() == "true"
+    return RecordingStream(
+        ch_names,
+        sfreq,
+        n_samples,
+        decoded.stim,
+        flash,
+        lambda: _blocks(path, name, eeg, np.float32 if single else np.float64),
+        scale,
+        (
+            *name_notes,
+            *rate_notes,
+            *decoded.notes,
+            *(["synthetic recording: simulated, not measured"] if synthetic else []),
+        ),
+    )
+
+
+def _blocks(path: Path, name: str, eeg: list[str], dtype: type[np.floating]) -> Iterator[NDArray[np.floating]]:
+    with _opened(path, name) as file:
+        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=eeg):
+            block = np.empty((len(eeg), batch.num_rows), dtype)
+            for row, column in zip(block, eeg, strict=True):
+                row[:] = to_numpy(batch.column(column))
+            yield block
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator["pq.ParquetFile"]:
+    """Open the file, and say whose fault it is when its bytes are damaged, there or later."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise RecordingError(
+            "unreadable", f"{name}: not a readable parquet file, truncated or damaged ({error}). Upload it again."
+        ) from error
+
+
+def _check_size(file: "pq.ParquetFile", n_columns: int, file_bytes: int, name: str) -> None:
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    declared = sum(group.total_byte_size for group in groups)  # what a run of equal values hides, the row count tells
+    check_unfolding(max(declared, file.metadata.num_rows * n_columns * np.dtype(np.float64).itemsize), file_bytes, name)
+
+
+def _channels(declared: str | None, name: str) -> list[str] | None:
+    """Read a JSON list of names, or a comma-separated one."""
+    if declared is None:
+        return None
+    try:
+        names = json.loads(declared)
+    except ValueError:
+        names = [channel.strip() for channel in declared.split(",")]
+    if not isinstance(names, list):
+        raise RecordingError("bad_metadata", f"{name}: 'channels' is {declared[:80]!r}; expected a list of names.")
+    return [str(channel) for channel in names]

@@ -1,0 +1,92 @@
+"""One type for every recording, whatever file it came from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+NON_TARGET = 1
+TARGET = 2
+CLASS_NAMES = {NON_TARGET: "NonTarget", TARGET: "Target"}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A continuous EEG recording with its stimulation.
+
+    Attributes
+    ----------
+    ch_names : tuple of str
+        EEG channel names in the order of ``data``.
+    sfreq : float
+        Sampling rate in Hz.
+    data : ndarray, shape (n_channels, n_samples)
+        EEG in volts, float32 or float64.
+    stim : ndarray of int32, shape (n_samples,)
+        0 where nothing flashed, 1 (NonTarget) or 2 (Target) from a flash's first sample on.
+    flash : ndarray of int32, shape (n_samples,), optional
+        Which stimulus group (row, column, set of symbols) flashed; 0 where none did.
+    notes : tuple of str
+        What the reader had to assume or convert, in words for a person.
+    """
+
+    ch_names: tuple[str, ...]
+    sfreq: float
+    data: NDArray[np.floating]
+    stim: NDArray[np.int32]
+    flash: NDArray[np.int32] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def stream(self) -> "RecordingStream":
+        """Return the same recording as a stream of one block."""
+        return RecordingStream(
+            self.ch_names,
+            self.sfreq,
+            self.data.shape[1],
+            self.stim,
+            self.flash,
+            lambda: iter([self.data]),
+            notes=self.notes,
+        )
+
+
+@dataclass(frozen=True)
+class RecordingStream:
+    """A recording whose signal is read block by block, so that its length does not matter.
+
+    Attributes
+    ----------
+    ch_names, sfreq, stim, flash, notes
+        As in :class:`Recording`.
+    n_samples : int
+        Length of the recording.
+    blocks : callable
+        Returns a new iterator over consecutive blocks of the signal, each an ndarray of shape (n_channels, n_block),
+        in the file's own unit.
+    volts_per_unit : float
+        Factor from the blocks' unit to volts.
+    """
+
+    ch_names: tuple[str, ...]
+    sfreq: float
+    n_samples: int
+    stim: NDArray[np.int32]
+    flash: NDArray[np.int32] | None
+    blocks: Callable[[], Iterator[NDArray[np.floating]]]
+    volts_per_unit: float = 1.0
+    notes: tuple[str, ...] = field(default=())
+
+    def load(self) -> Recording:
+        """Read the whole signal into memory."""
+        data: NDArray[np.floating] | None = None
+        position = 0
+        for block in self.blocks():
+            if data is None:
+                data = np.empty((len(block), self.n_samples), block.dtype)
+            target = data[:, position : position + block.shape[1]]
+            np.multiply(block, self.volts_per_unit, out=target, casting="same_kind")
+            position += block.shape[1]
+        if data is None:
+            data = np.empty((len(self.ch_names), 0))
+        return Recording(self.ch_names, self.sfreq, data, self.stim, self.flash, self.notes)

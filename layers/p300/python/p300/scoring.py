@@ -1,0 +1,261 @@
+"""Scores epochs by a model's plain arrays with numpy alone: all of the learning code that inference loads."""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import ArtifactError, RequestError
+from p300.models.adaptation import Adaptation, window_matrix, window_means
+from p300.models.alignment import adapted_whitener, whitener
+from p300.models.calibration import Calibration, sigmoid
+from p300.models.tangent import TangentSpace
+
+NEWEST_FORMAT = 1
+_PARTS = {
+    "lda": frozenset({"linear"}),
+    "ridge": frozenset({"linear"}),
+    "xdawn_ts": frozenset({"tangent"}),
+    "ensemble": frozenset({"linear", "tangent", "adaptation"}),
+}
+
+Array = NDArray[np.float64]
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+class Scorer:
+    """A model ready to score.
+
+    Attributes
+    ----------
+    kind : str
+    n_channels, n_times : int
+        Shape of one epoch.
+    prior_target : float
+        Fraction of targets in training: subtract its log-odds from `log_odds` for a log likelihood ratio.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        version = int(_scalar(arrays, "format_version"))
+        if version > NEWEST_FORMAT or version < 1:
+            raise ArtifactError(
+                "unknown_format",
+                f"Model has format version {version}; this code reads 1 to {NEWEST_FORMAT}. "
+                "Deploy newer code or retrain.",
+            )
+        self.kind = str(_array(arrays, "kind", ()))
+        self.n_channels = int(_scalar(arrays, "n_channels"))
+        self.n_times = int(_scalar(arrays, "n_times"))
+        self.n_features = self.n_channels * self.n_times
+        self.prior_target = _scalar(arrays, "prior_target")
+        if self.n_channels < 1 or self.n_times < 1 or not 0 < self.prior_target < 1:
+            raise ArtifactError(
+                "bad_model",
+                f"Model says {self.n_channels} channels, {self.n_times} samples, {self.prior_target:g} targets; "
+                "expected positive counts and a fraction between 0 and 1.",
+            )
+        if self.kind not in _PARTS:
+            raise ArtifactError(
+                "unknown_kind", f"Model is of kind {self.kind!r}; this code scores {', '.join(sorted(_PARTS))}."
+            )
+        self._calibration = Calibration(*_numbers(arrays, "calibration", (2,)).tolist())
+        self._recording_calibration = Calibration(*_numbers(arrays, "recording_calibration", (2,)).tolist())
+        self._reference: Array | None = None
+        self._lone_whitener: Array = np.eye(self.n_channels)
+        if _scalar(arrays, "aligned"):
+            self._reference = _numbers(arrays, "reference_covariance", (self.n_channels, self.n_channels))
+            self._lone_whitener = whitener(self._reference)
+        parts = _PARTS[self.kind]
+        # What scores an epoch on its own has the reference alignment folded in: a linear model stays one dot product.
+        self._aligned = _Parts(arrays, parts, self.n_channels, self.n_times)
+        self._alone = self._aligned.after(self._lone_whitener)
+        self._adaptation = self._read_adaptation(arrays) if "adaptation" in parts else None
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> "Scorer":
+        """Make a scorer from what ``Estimator.to_arrays`` returned.
+
+        Raises
+        ------
+        ArtifactError
+            Where an array is missing, of another shape or type, not finite, or of a format this code does not know.
+        """
+        return cls(arrays)
+
+    @classmethod
+    def load(cls, source: str | Path | bytes) -> "Scorer":
+        """Make a scorer from a ``model.npz``.
+
+        Parameters
+        ----------
+        source : str, Path or bytes
+            A file, or its content.
+
+        Raises
+        ------
+        ArtifactError
+            Where it is absent, not an npz file, holds Python objects, or is refused by `from_arrays`.
+        """
+        name = "model.npz" if isinstance(source, bytes) else str(source)
+        try:
+            content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        except OSError as error:
+            raise ArtifactError("missing_model", f"Model {name} cannot be read: {error.strerror}.") from error
+        try:
+            loaded = np.load(io.BytesIO(content), allow_pickle=False)
+            arrays = {key: loaded[key] for key in loaded.files}
+        except (
+            AttributeError,
+            ValueError,
+            OSError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+            NotImplementedError,
+        ) as error:
+            raise ArtifactError(
+                "unreadable_model",
+                f"Model {name} ({len(content)} bytes) is not an npz file of plain arrays: {error}. "
+                "Train again or restore it.",
+            ) from error
+        return cls(arrays)
+
+    def score(self, X: NDArray[np.floating]) -> Array:
+        """Score each epoch on its own, before calibration; shapes and errors as in `log_odds`."""
+        return self._alone.score(self._checked(X))
+
+    def recording_score(self, X: NDArray[np.floating]) -> Array:
+        """Score epochs of one recording, the model adapted to them, before calibration; shapes as in `log_odds`."""
+        X = self._checked(X)
+        if self._reference is None or not len(X):
+            return self._alone.score(X)
+        epochs = np.asarray(X, dtype=np.float64).reshape(len(X), self.n_channels, self.n_times)
+        aligned = (adapted_whitener(epochs, self._reference) @ epochs).reshape(X.shape)
+        score = self._aligned.score(aligned)
+        if self._adaptation is None:
+            return score
+        return self._adaptation.log_odds(window_means(aligned, self.n_channels), self._calibration.log_odds(score))
+
+    def log_odds(self, X: NDArray[np.floating], *, adapt: bool = False) -> Array:
+        """Return the logarithm of P(Target) / P(NonTarget) of each epoch.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n_epochs, n_channels * n_times)
+            Features in volts, channel-major.
+        adapt : bool
+            Whether the epochs are of one recording and the model, where it can, adapts to them without labels. An
+            epoch's answer then depends on the others. Otherwise it never does.
+
+        Returns
+        -------
+        log_odds : ndarray, shape (n_epochs,)
+
+        Raises
+        ------
+        RequestError
+            ``wrong_length`` where epochs do not have the model's number of features.
+        """
+        if adapt:
+            return self._recording_calibration.log_odds(self.recording_score(X))
+        return self._calibration.log_odds(self.score(X))
+
+    def probability_target(self, X: NDArray[np.floating], *, adapt: bool = False) -> Array:
+        """Return the calibrated probability that each epoch follows a target; parameters as in `log_odds`.
+
+        Returns
+        -------
+        probability : ndarray, shape (n_epochs,)
+        """
+        return sigmoid(self.log_odds(X, adapt=adapt))
+
+    def _checked(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
+        if X.ndim != 2 or X.shape[1] != self.n_features:
+            raise RequestError(
+                "wrong_length",
+                f"Epochs of shape {X.shape}; the model expects (n_epochs, {self.n_features}): "
+                f"{self.n_channels} channels x {self.n_times} samples.",
+            )
+        return X
+
+    def _read_adaptation(self, arrays: Arrays) -> Adaptation:
+        p = self.n_channels * window_matrix(self.n_times).shape[1]
+        return Adaptation(
+            _numbers(arrays, "adaptation_mean", (p,)),
+            _numbers(arrays, "adaptation_difference", (p,)),
+            _numbers(arrays, "adaptation_covariance", (p, p)),
+            self.prior_target,
+        )
+
+
+class _Parts:
+    """The linear and the tangent-space member, whichever the kind has; the score is their mean."""
+
+    def __init__(self, arrays: Arrays, parts: frozenset[str], n_channels: int, n_times: int) -> None:
+        self.weights: Array | None = None
+        self.intercept = 0.0
+        self.tangent: TangentSpace | None = None
+        if "linear" in parts:
+            self.weights = _numbers(arrays, "weights", (n_channels * n_times,))
+            self.intercept = _scalar(arrays, "intercept")
+        if "tangent" in parts:
+            n_filters = _length(arrays, "tangent_filters")
+            self.tangent = TangentSpace(
+                _numbers(arrays, "tangent_filters", (n_filters, n_channels)),
+                _numbers(arrays, "tangent_prototype", (n_filters, n_times)),
+                _numbers(arrays, "tangent_whitening", (2 * n_filters, 2 * n_filters)),
+            )
+            self.tangent_weights = _numbers(arrays, "tangent_weights", (n_filters * (2 * n_filters + 1),))
+            self.tangent_intercept = _scalar(arrays, "tangent_intercept")
+
+    def after(self, whitening: Array) -> "_Parts":
+        """Return the parts for epochs that are not whitened yet."""
+        folded = copy(self)
+        if self.weights is not None:
+            folded.weights = (whitening @ self.weights.reshape(len(whitening), -1)).ravel()
+        if self.tangent is not None:
+            folded.tangent = replace(self.tangent, filters=self.tangent.filters @ whitening)
+        return folded
+
+    def score(self, X: NDArray[np.floating]) -> Array:
+        linear = None if self.weights is None else X @ self.weights + self.intercept
+        if self.tangent is None:
+            assert linear is not None  # noqa: S101 - every kind has one part or both
+            return linear
+        epochs = X.reshape(len(X), self.tangent.filters.shape[1], self.tangent.prototype.shape[1])
+        tangent: Array = self.tangent.transform(epochs) @ self.tangent_weights + self.tangent_intercept
+        return tangent if linear is None else 0.5 * (linear + tangent)
+
+
+def _length(arrays: Arrays, name: str) -> int:
+    if name not in arrays:
+        _array(arrays, name, ())
+    return len(arrays[name]) if arrays[name].ndim else 0
+
+
+def _array(arrays: Arrays, name: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    if name not in arrays:
+        raise ArtifactError("incomplete_model", f"Model has no array {name!r}; train again or restore the artifact.")
+    array = arrays[name]
+    if array.shape != shape:
+        raise ArtifactError("bad_model", f"Model array {name!r} has shape {array.shape}; expected {shape}.")
+    if array.dtype.kind not in "iufU":
+        raise ArtifactError("bad_model", f"Model array {name!r} is of type {array.dtype}; expected numbers or text.")
+    return array
+
+
+def _numbers(arrays: Arrays, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = _array(arrays, name, shape)
+    if array.dtype.kind == "U" or not np.isfinite(array.astype(np.float64)).all():
+        raise ArtifactError("bad_model", f"Model array {name!r} holds text, NaN or infinity; expected finite numbers.")
+    return array.astype(np.float64)
+
+
+def _scalar(arrays: Arrays, name: str) -> float:
+    return float(_numbers(arrays, name, ()))

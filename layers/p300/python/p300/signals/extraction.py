@@ -1,0 +1,201 @@
+"""The preprocessing chain: filter, epoch, baseline, reject, resample, in one pass over the signal."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RecordingError
+from p300.features import FeatureSet, Rejection
+from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, Recording, RecordingStream
+
+from . import fir
+from .bad_channels import find_bad_channels, replacement
+from .flashes import find_flashes
+from .gaps import Gaps
+from .parameters import Parameters
+from .resampling import epoch_matrix, window_samples
+
+
+def extract(recording: Recording | RecordingStream, parameters: Parameters | None = None) -> FeatureSet:
+    """Turn a recording into one row of features per kept flash.
+
+    The numbers are those of MNE-Python's ``raw.filter``, ``find_events``, ``Epochs`` with ``baseline`` and ``reject``,
+    and ``epochs.resample``; bad channels are those of ``raw.interpolate_bads`` before all that. A stream is never in
+    memory as a whole.
+
+    Parameters
+    ----------
+    recording : Recording or RecordingStream
+        Continuous EEG with its stimulation.
+    parameters : Parameters, optional
+        Filter, window, baseline, rejection and output rate; the defaults where not given.
+
+    Returns
+    -------
+    FeatureSet
+        Features in volts, shape (n_epochs, n_channels * n_times), channel-major, and what was rejected and why.
+
+    Raises
+    ------
+    RecordingError
+        ``sfreq_too_low`` where the pass band does not fit below half the sampling rate; ``no_epochs_kept`` where no
+        epoch of one class survives; ``unreadable`` where a stream ends early; what the stream's blocks raise.
+    """
+    parameters = parameters or Parameters()
+    stream = recording.stream() if isinstance(recording, Recording) else recording
+    if stream.sfreq <= 2 * parameters.h_freq:
+        raise RecordingError(
+            "sfreq_too_low",
+            f"The recording's sampling rate is {stream.sfreq:g} Hz; a band up to {parameters.h_freq:g} Hz needs more "
+            f"than {2 * parameters.h_freq:g} Hz. Lower h_freq or record faster.",
+        )
+    flashes = find_flashes(stream.stim, stream.flash)
+    first, last = window_samples(stream.sfreq, parameters.tmin, parameters.tmax)
+    inside = (flashes.onset_sample + first >= 0) & (flashes.onset_sample + last < stream.n_samples)
+    starts = flashes.onset_sample[inside] + first
+
+    X, peak_to_peak, over = _epochs(stream, starts, parameters)
+    by_channel = over.sum(axis=0)
+    notes = stream.notes
+    bad = np.zeros(len(stream.ch_names), bool)
+    if parameters.reject_peak_to_peak_uv is not None:
+        bad = find_bad_channels(over, peak_to_peak)
+    bad_names = tuple(name for name, is_bad in zip(stream.ch_names, bad, strict=True) if is_bad)
+    if bad_names:
+        weights, how = replacement(stream.ch_names, bad)
+        X, _, over = _epochs(stream, starts, parameters, weights)
+        notes = (*notes, f"bad channels {', '.join(bad_names)} replaced by {how}")
+
+    kept = np.flatnonzero(inside)[~over.any(axis=1)]
+    rejection = Rejection(
+        n_flashes=len(flashes),
+        n_outside=len(flashes) - len(starts),
+        n_kept=len(kept),
+        by_channel=dict(zip(stream.ch_names, by_channel.tolist(), strict=True)),
+        bad_channels=bad_names,
+    )
+    _check_classes(flashes.label[kept], rejection, parameters)
+    return FeatureSet(
+        X=X.reshape(len(kept), -1),
+        label=flashes.label[kept],
+        onset_sample=flashes.onset_sample[kept],
+        flash=None if flashes.flash is None else flashes.flash[kept],
+        repetition=None if flashes.repetition is None else flashes.repetition[kept],
+        ch_names=stream.ch_names,
+        sfreq=parameters.sfreq,
+        tmin=parameters.tmin,
+        tmax=parameters.tmax,
+        parameters=parameters,
+        rejection=rejection,
+        notes=notes,
+    )
+
+
+def _check_classes(label: NDArray[np.int8], rejection: Rejection, parameters: Parameters) -> None:
+    for code in (TARGET, NON_TARGET):
+        if not (label == code).any():
+            raise RecordingError(
+                "no_epochs_kept",
+                f"No {CLASS_NAMES[code]} epoch is left of {rejection.n_flashes} flashes: {rejection.n_outside} lie too "
+                f"close to an end of the recording, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to "
+                f"peak (epochs by channel: {rejection.by_channel}). Check electrodes and unit, or raise "
+                "reject_peak_to_peak_uv.",
+            )
+
+
+def _epochs(
+    stream: RecordingStream,
+    starts: NDArray[np.int64],
+    parameters: Parameters,
+    weights: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.bool_]]:
+    """Filter the signal and cut, measure and resample the epochs while it passes by.
+
+    Parameters
+    ----------
+    stream : RecordingStream
+        The signal.
+    starts : ndarray of int, shape (n_epochs,)
+        First sample of each epoch, ascending.
+    parameters : Parameters
+        What is wanted.
+    weights : ndarray, shape (n_channels, n_channels), optional
+        Replaces channels before the filter.
+
+    Returns
+    -------
+    X : ndarray, shape (n_kept, n_channels, n_times)
+        Baseline-corrected epochs at the output rate, in volts, of those that no channel is over the limit in.
+    peak_to_peak : ndarray, shape (n_epochs, n_channels)
+        Measured at the recording's own rate, where a spike has its full height, in volts.
+    over : ndarray of bool, shape (n_epochs, n_channels)
+        Where that exceeds the limit, or samples are missing.
+    """
+    matrix = epoch_matrix(stream.sfreq, parameters).astype(parameters.precision)
+    n_raw_times, n_times = matrix.shape
+    n_channels = len(stream.ch_names)
+    limit = np.inf if parameters.reject_peak_to_peak_uv is None else parameters.reject_peak_to_peak_uv * 1e-6
+    real = np.ones(n_channels, bool) if weights is None else np.diag(weights) > 0  # a gap goes with its channel
+    X = np.empty((len(starts), n_channels, n_times), parameters.precision)
+    peak_to_peak = np.empty((len(starts), n_channels), parameters.precision)
+    over = np.empty((len(starts), n_channels), bool)
+    gaps = Gaps()
+    signal = np.empty((n_channels, 0), parameters.precision)  # what epochs may still need, `held` samples of it
+    raw = np.empty((0, n_channels, n_raw_times), parameters.precision)
+    position = held = done = kept = 0
+    for piece in _band(gaps.filled(stream.blocks()), stream, parameters, weights):
+        signal = _with_room(signal, held, held + piece.shape[1])
+        signal[:, held : held + piece.shape[1]] = piece
+        held += piece.shape[1]
+        ready = int(np.searchsorted(starts, position + held - n_raw_times, side="right"))
+        if ready > done:
+            if len(raw) < ready - done:
+                raw = np.empty((ready - done, n_channels, n_raw_times), parameters.precision)
+            cut = raw[: ready - done]
+            for epoch, start in zip(cut, (starts[done:ready] - position).tolist(), strict=True):
+                epoch[:] = signal[:, start : start + n_raw_times]
+            np.subtract(cut.max(axis=2), cut.min(axis=2), out=peak_to_peak[done:ready])
+            missing = gaps.touched(starts[done:ready], n_raw_times, n_channels) & real
+            over[done:ready] = missing | (peak_to_peak[done:ready] > limit)
+            spoiled = over[done:ready].any(axis=1)
+            good = cut[~spoiled] if spoiled.any() else cut
+            resampled = X[kept : kept + len(good)].reshape(-1, n_times)
+            np.matmul(good.reshape(-1, n_raw_times), matrix, out=resampled)
+            kept += len(good)
+            done = ready
+        surplus = max(held - n_raw_times + 1, 0)
+        signal[:, : held - surplus] = signal[:, surplus:held]
+        held -= surplus
+        position += surplus
+    if done < len(starts):
+        raise RecordingError(
+            "unreadable", f"The signal ends after {position + held} of {stream.n_samples} samples. Upload it again."
+        )
+    return X[:kept], peak_to_peak, over
+
+
+def _with_room(signal: NDArray[np.floating], held: int, needed: int) -> NDArray[np.floating]:
+    if signal.shape[1] >= needed:
+        return signal
+    larger = np.empty((len(signal), needed), signal.dtype)
+    larger[:, :held] = signal[:, :held]
+    return larger
+
+
+def _band(
+    blocks: Iterable[NDArray[np.floating]],
+    stream: RecordingStream,
+    parameters: Parameters,
+    weights: NDArray[np.float64] | None,
+) -> Iterator[NDArray[np.floating]]:
+    """Band-pass, and notch where the line frequency lies inside the band."""
+    if weights is not None:
+        blocks = (weights @ block for block in blocks)
+    h = fir.band_pass(stream.sfreq, parameters.l_freq, parameters.h_freq)
+    pieces = fir.filtered(blocks, h, stream.n_samples, parameters.precision, stream.volts_per_unit)
+    if parameters.notch_freq is not None and parameters.notch_freq < parameters.h_freq:
+        harmonics = np.arange(parameters.notch_freq, parameters.h_freq, parameters.notch_freq)
+        h = fir.notch(stream.sfreq, harmonics)
+        pieces = fir.filtered(pieces, h, stream.n_samples, parameters.precision)
+    return pieces

@@ -1,0 +1,112 @@
+"""Every number of the preprocessing in one object that travels with the features it made."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from p300.errors import P300Error
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Preprocessing parameters.
+
+    Attributes
+    ----------
+    l_freq, h_freq : float
+        Pass band of the zero-phase FIR filter in Hz, designed as MNE-Python's ``filter_data`` does.
+    notch_freq : float or None
+        Line frequency in Hz. It and its harmonics are notched where they lie inside the pass band; the default band
+        ends below it.
+    tmin, tmax : float
+        Epoch window in seconds from the flash's first sample.
+    baseline : tuple of float or None
+        Window in seconds whose mean is subtracted from each channel of each epoch.
+    reject_peak_to_peak_uv : float or None
+        An epoch with more than this on any channel, in microvolts peak to peak, is left out.
+    sfreq : float
+        Sampling rate of the features in Hz.
+    precision : {"float32", "float64"}
+        Floating-point type of the computation. Features are stored as float32 either way.
+    """
+
+    l_freq: float = 1.0
+    h_freq: float = 20.0
+    notch_freq: float | None = 50.0
+    tmin: float = -0.1
+    tmax: float = 0.6
+    baseline: tuple[float, float] | None = (-0.1, 0.0)
+    reject_peak_to_peak_uv: float | None = 100.0
+    sfreq: float = 100.0
+    precision: Literal["float32", "float64"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.baseline is not None:
+            object.__setattr__(self, "baseline", (float(self.baseline[0]), float(self.baseline[1])))
+        numbers = [self.l_freq, self.h_freq, self.tmin, self.tmax, self.sfreq, *(self.baseline or ())]
+        numbers += [value for value in (self.notch_freq, self.reject_peak_to_peak_uv) if value is not None]
+        checks = {
+            "every number finite": all(math.isfinite(value) for value in numbers),
+            "0 < l_freq < h_freq": 0 < self.l_freq < self.h_freq,
+            "h_freq <= sfreq / 2": self.h_freq <= self.sfreq / 2,
+            "tmin < tmax": self.tmin < self.tmax,
+            "a baseline inside tmin..tmax": self.baseline is None
+            or self.tmin <= self.baseline[0] <= self.baseline[1] <= self.tmax,
+            "reject_peak_to_peak_uv > 0": self.reject_peak_to_peak_uv is None or self.reject_peak_to_peak_uv > 0,
+            "notch_freq > 0": self.notch_freq is None or self.notch_freq > 0,
+            "precision float32 or float64": self.precision in ("float32", "float64"),
+        }
+        broken = [rule for rule, holds in checks.items() if not holds]
+        if broken:
+            raise P300Error("bad_parameters", f"Preprocessing parameters {self}: expected {'; '.join(broken)}.")
+
+    @property
+    def n_times(self) -> int:
+        """Samples per channel of an epoch's features, the same for every input rate."""
+        return round((self.tmax - self.tmin) * self.sfreq)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold."""
+        return dataclasses.asdict(self) | {"baseline": list(self.baseline) if self.baseline else None}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Parameters":
+        """Build from :meth:`to_dict`'s dictionary; absent names keep their defaults.
+
+        Raises
+        ------
+        P300Error
+            ``bad_parameters`` where a name is unknown or a value impossible.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise P300Error("bad_parameters", f"Unknown preprocessing parameters {unknown}; expected {sorted(known)}.")
+        try:
+            return cls(**values)
+        except (TypeError, ValueError, IndexError) as error:  # text for a number, a baseline of one number
+            raise P300Error(
+                "bad_parameters",
+                f"Preprocessing parameters {values}: {error}. Expected numbers, and a baseline of two or null.",
+            ) from error
+
+    @classmethod
+    def from_json(cls, text: str) -> "Parameters":
+        """Build from the parameters that differ from the defaults, as a JSON object; none of them in an empty text.
+
+        Raises
+        ------
+        P300Error
+            ``bad_parameters`` where the text is no JSON object, a name is unknown or a value impossible.
+        """
+        try:
+            values = json.loads(text or "{}")
+        except ValueError as error:
+            raise P300Error("bad_parameters", f"Preprocessing parameters {text!r} are no JSON: {error}.") from error
+        if not isinstance(values, dict):
+            raise P300Error(
+                "bad_parameters", f'Preprocessing parameters {text!r}: expected a JSON object such as {{"h_freq": 15}}.'
+            )
+        return cls.from_dict(values)

@@ -1,0 +1,292 @@
+"""The one module that talks to S3, with no call that MinIO does not also offer.
+
+Writes that decide something are conditional (``If-None-Match`` / ``If-Match``), so two executions that do the same work at the same time
+cannot overwrite each other unseen.
+"""
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LARGEST_COPY_BYTES = 5 << 30  # of one CopyObject call
+COPY_PART_BYTES = 256 << 20
+
+
+class NotFoundError(LookupError):
+    """There is no such object (or version of it)."""
+
+
+class PreconditionError(RuntimeError):
+    """The object is not, or no longer, what the conditional call expected."""
+
+
+class UnchangedError(RuntimeError):
+    """A conditional read found what the caller already has."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An object's name and state.
+
+    Attributes
+    ----------
+    key : str
+        Object key.
+    etag : str
+        Entity tag without quotes.
+    size : int
+        Bytes.
+    metadata : dict of str to str
+        User metadata; empty in listings.
+    version_id : str or None
+        Version where the bucket keeps versions.
+    modified : float
+        POSIX time of the last write.
+    """
+
+    key: str
+    etag: str
+    size: int
+    metadata: dict[str, str]
+    version_id: str | None
+    modified: float
+
+
+def sha256_base64(data: bytes) -> str:
+    """Return the SHA-256 digest of `data` as S3 wants it: base64."""
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+
+
+@cache
+def default_client() -> "S3Client":
+    """Return the process's S3 client: path-style addresses, as every S3 server understands them.
+
+    ``AWS_ENDPOINT_URL_S3`` moves the storage to another S3 server; ``P300_S3_KEY_PARAMETER`` names the SSM parameter with a key for it.
+    """
+    import boto3
+    from botocore.config import Config
+
+    config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 5})
+    key: dict[str, str] = {}
+    if parameter := os.environ.get("P300_S3_KEY_PARAMETER"):
+        answer = boto3.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
+        key = json.loads(answer["Parameter"]["Value"])
+    return boto3.client("s3", config=config, **key)  # type: ignore[call-overload, no-any-return]
+
+
+class Store:
+    """Conditional reads and writes on S3.
+
+    Parameters
+    ----------
+    client : S3Client, optional
+        By default the process's own (see `default_client`).
+    """
+
+    def __init__(self, client: "S3Client | None" = None) -> None:
+        self.client = client or default_client()
+
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> Item:
+        """Return an object's state.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such object or version.
+        """
+        try:
+            answer = self.client.head_object(Bucket=bucket, Key=key, **_version(version_id))
+        except self.client.exceptions.ClientError as error:
+            raise _translate(error, bucket, key) from error
+        return _item(key, answer)
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        if_match: str | None = None,
+        unless: str | None = None,
+    ) -> tuple[bytes, Item]:
+        """Return an object's bytes and state.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such object or version.
+        PreconditionError
+            If its ETag is not `if_match`.
+        UnchangedError
+            If its ETag is `unless`.
+        """
+        try:
+            answer = self.client.get_object(Bucket=bucket, Key=key, **_condition(version_id, if_match, unless))
+            return answer["Body"].read(), _item(key, answer)
+        except self.client.exceptions.ClientError as error:
+            raise _translate(error, bucket, key) from error
+
+    def download(
+        self, bucket: str, key: str, path: Path, *, version_id: str | None = None, if_match: str | None = None
+    ) -> Item:
+        """Write an object to the file `path` in pieces and return its state; raises as `get` does."""
+        try:
+            answer = self.client.get_object(Bucket=bucket, Key=key, **_condition(version_id, if_match))
+            with path.open("wb") as file:
+                for chunk in answer["Body"].iter_chunks(1 << 20):
+                    file.write(chunk)
+        except self.client.exceptions.ClientError as error:
+            raise _translate(error, bucket, key) from error
+        return _item(key, answer)
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: dict[str, str] | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> str:
+        """Write an object, checked by the server against its SHA-256, and return its ETag.
+
+        Raises
+        ------
+        PreconditionError
+            If `if_absent` and the object exists, or its ETag is not `if_match`.
+        """
+        condition: dict[str, Any] = {}
+        if if_absent:
+            condition["IfNoneMatch"] = "*"
+        if if_match:
+            condition["IfMatch"] = _quoted(if_match)
+        try:
+            answer = self.client.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                Metadata=metadata or {},
+                ChecksumSHA256=sha256_base64(body),
+                **condition,
+            )
+        except self.client.exceptions.ClientError as error:
+            translated = _translate(error, bucket, key)
+            if if_match and isinstance(translated, NotFoundError):  # S3's answer where the object is gone
+                translated = PreconditionError(f"s3://{bucket}/{key} changed: it is gone")
+            raise translated from error
+        return answer["ETag"].strip('"')
+
+    def copy(
+        self,
+        bucket: str,
+        key: str,
+        to_bucket: str,
+        to_key: str,
+        *,
+        version_id: str | None = None,
+        if_match: str | None = None,
+    ) -> None:
+        """Copy an object of any size inside S3 and check that the copy has its size.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such object or version.
+        PreconditionError
+            If its ETag is not `if_match`.
+        """
+        from boto3.s3.transfer import TransferConfig
+
+        extra = {"ChecksumAlgorithm": "SHA256", **({"CopySourceIfMatch": _quoted(if_match)} if if_match else {})}
+        source: Any = {"Bucket": bucket, "Key": key, **_version(version_id)}
+        in_parts = TransferConfig(multipart_threshold=LARGEST_COPY_BYTES, multipart_chunksize=COPY_PART_BYTES)
+        try:
+            self.client.copy(source, to_bucket, to_key, ExtraArgs=extra, Config=in_parts)
+        except self.client.exceptions.ClientError as error:
+            raise _translate(error, bucket, key) from error
+        sizes = self.head(bucket, key, version_id).size, self.head(to_bucket, to_key).size
+        if sizes[0] != sizes[1]:
+            raise RuntimeError(f"the copy s3://{to_bucket}/{to_key} has {sizes[1]} bytes, its source {sizes[0]}")
+
+    def delete(self, bucket: str, key: str, version_id: str | None = None) -> None:
+        """Delete an object, or just one version of it; no error if it is gone already."""
+        try:
+            self.client.delete_object(Bucket=bucket, Key=key, **_version(version_id))
+        except self.client.exceptions.ClientError as error:
+            # LocalStack's answer for a version that is gone while the key has others; AWS and MinIO call that done.
+            if error.response["Error"]["Code"] != "InvalidArgument" or not version_id:
+                raise
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[Item]:
+        """Yield the objects whose keys start with `prefix`, in the order of their keys, page by page."""
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield Item(
+                    entry["Key"],
+                    entry["ETag"].strip('"'),
+                    entry["Size"],
+                    {},
+                    None,
+                    entry["LastModified"].timestamp(),
+                )
+
+
+def find(store: Store, bucket: str, key: str, version_id: str | None = None) -> Item | None:
+    """Return an object's state, or None where there is no such object or version."""
+    try:
+        return store.head(bucket, key, version_id)
+    except NotFoundError:
+        return None
+
+
+def _condition(version_id: str | None, if_match: str | None, unless: str | None = None) -> dict[str, Any]:
+    condition = _version(version_id)
+    if if_match:
+        condition["IfMatch"] = _quoted(if_match)
+    if unless:
+        condition["IfNoneMatch"] = _quoted(unless)
+    return condition
+
+
+def _version(version_id: str | None) -> dict[str, Any]:
+    return {"VersionId": version_id} if version_id else {}
+
+
+def _quoted(etag: str) -> str:
+    return f'"{etag}"'
+
+
+def _item(key: str, answer: Any) -> Item:
+    return Item(
+        key,
+        answer["ETag"].strip('"'),
+        answer["ContentLength"],
+        answer.get("Metadata", {}),
+        answer.get("VersionId"),
+        answer["LastModified"].timestamp(),
+    )
+
+
+def _translate(error: Any, bucket: str, key: str) -> Exception:
+    code = error.response["Error"]["Code"]
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    if code in {"NoSuchKey", "NoSuchVersion", "404", "NotFound"} or (status == 404 and code != "NoSuchBucket"):
+        return NotFoundError(f"s3://{bucket}/{key} does not exist")
+    # 409 ConditionalRequestConflict: another conditional write of the same key is under way and will win
+    if status == 412 or code in {"PreconditionFailed", "ConditionalRequestConflict"}:
+        return PreconditionError(f"s3://{bucket}/{key} changed or exists already")
+    if status == 304:
+        return UnchangedError(f"s3://{bucket}/{key} has not changed")
+    return error  # type: ignore[no-any-return]
