@@ -1,0 +1,71 @@
+"""Inference: the prediction API behind API Gateway."""
+
+import json
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from p300.errors import RequestError
+from p300.serving import Service
+from p300.settings import Settings
+from p300.storage import Store
+
+logger, metrics, tracer = Logger(), Metrics(), Tracer()
+app = APIGatewayRestResolver()
+service = Service(Store(), Settings.from_environment().models_bucket)
+
+
+@app.post("/predict")
+def predict() -> Response[str]:
+    content_type = app.current_event.headers.get("Content-Type", "application/json")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise RequestError("not_json", f"Content-Type is {content_type[:80]!r}; expected application/json.", 415)
+    alias = app.current_event.query_string_parameters.get("alias", "champion")
+    answer = service.predict(_body(), alias)
+    metrics.add_metric(name="EpochsPredicted", unit=MetricUnit.Count, value=answer.get("n_epochs", 1))
+    metrics.add_metadata(key="model_version", value=answer["model_version"])
+    return _json(200, answer)
+
+
+def _body() -> str | None:
+    try:
+        return app.current_event.decoded_body
+    except ValueError as error:
+        raise RequestError("not_json", f"The body is not text ({error}); expected a JSON object.", 400) from error
+
+
+@app.get("/health")
+def health() -> Response[str]:
+    return _json(*service.health())
+
+
+@app.get("/models")
+def models() -> Response[str]:
+    return _json(200, service.models())
+
+
+@app.exception_handler(RequestError)
+def refuse(error: RequestError) -> Response[str]:
+    logger.warning(error.message, extra={"code": error.code})
+    return _json(error.status, {"error": {"code": error.code, "message": error.message}})
+
+
+@app.not_found
+def not_found(error: NotFoundError) -> Response[str]:
+    message = f"There is no {app.current_event.http_method} {app.current_event.path}; there are POST /predict, GET /health, GET /models."
+    return _json(404, {"error": {"code": "no_such_route", "message": message}})
+
+
+@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
+@metrics.log_metrics
+@tracer.capture_lambda_handler
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    return app.resolve(event, context)
+
+
+def _json(status: int, body: dict[str, Any]) -> Response[str]:
+    return Response(status, "application/json", json.dumps(body))

@@ -1,0 +1,27 @@
+"""Reporting: the features of a recording become a picture and a page."""
+
+import os
+import tempfile
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from p300.settings import Settings
+from p300.steps.reporting import draw_report
+from p300.storage import Store
+
+logger, metrics, tracer = Logger(), Metrics(), Tracer()
+settings = Settings.from_environment()
+os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())  # Matplotlib looks for a place that it may write to
+os.nice(10)  # on a laptop many functions share the cores: the way from recording to model goes first
+
+
+@logger.inject_lambda_context(correlation_id_path="execution")
+@metrics.log_metrics
+@tracer.capture_lambda_handler
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    answer = draw_report(Store(), settings.features_bucket, event["key"])
+    metrics.add_metric(name="ReportsDrawn", unit=MetricUnit.Count, value=int(answer["outcome"] == "drawn"))
+    logger.info("reported", extra=answer)
+    return answer
