@@ -1,0 +1,1 @@
+"""Run LocalStack's Lambda functions as local processes under AWS's own runtime client, without Docker."""

@@ -1,0 +1,127 @@
+"""One run of a function's runtime: the process, its Runtime API, its log and its limits."""
+
+import enum
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from .log_pipe import LogPipe
+from .memory import MemoryMeter
+from .reaper import Reaper, kill_tree
+from .runtime_api import RuntimeApi
+
+_KILL_TIMEOUT_S = 10
+
+
+class Ending(enum.Enum):
+    """Why a wait for the function ended before the function did what was waited for."""
+
+    TIMED_OUT = enum.auto()
+    EXITED = enum.auto()
+    OUT_OF_MEMORY = enum.auto()
+
+
+class RuntimeProcess:
+    """A runtime client in a process group of its own.
+
+    Parameters
+    ----------
+    argv, env, cwd
+        The process to start; AWS_LAMBDA_RUNTIME_API and the reaper's mark are added to `env`.
+    memory_limit_bytes, max_response_bytes
+        The function's limits.
+    reaper
+        Ends the process if this one cannot.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        *,
+        memory_limit_bytes: int,
+        max_response_bytes: int,
+        reaper: Reaper,
+    ):
+        self.started_at = time.monotonic()
+        self.api = RuntimeApi(max_response_bytes)
+        self._log = LogPipe(on_end=self._note_exit)
+        self._close_lock = threading.Lock()
+        self._closed = False
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                env={**env, **reaper.mark, "AWS_LAMBDA_RUNTIME_API": self.api.address},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log.write_fd,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._log.abandon()
+            self.api.close()
+            raise
+        self.memory = MemoryMeter(self._process.pid, memory_limit_bytes)
+        self._log.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status, negative for a signal; None while the process lives."""
+        return self._process.poll()
+
+    def wait_until(self, done: Callable[[RuntimeApi], bool], deadline: float) -> Ending | None:
+        """Wait for `done`, or for what ends the wait: deadline (in `time.monotonic` seconds), exit, too much memory.
+
+        The memory is also checked once `done`: what went over its limit does not count as done.
+        """
+        while True:
+            with self.api.changed:
+                pause_s = min(deadline - time.monotonic(), self.memory.pause_s())
+                is_done = self.api.changed.wait_for(lambda: done(self.api) or self._exited(), max(pause_s, 0))
+                is_done = is_done and done(self.api)
+            if self.memory.exceeded():
+                return Ending.OUT_OF_MEMORY
+            if is_done:
+                return None
+            if self._exited():
+                return Ending.EXITED
+            if time.monotonic() >= deadline:
+                return Ending.TIMED_OUT
+
+    def take_log(self) -> str:
+        return self._log.take()
+
+    def kill(self) -> None:
+        """Kill the process with all its descendants and wait for its end; its log can still be taken."""
+        kill_tree(self.memory.process)
+        self._process.wait(_KILL_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Kill the process and release everything; may be called twice, and while another thread waits."""
+        with self._close_lock:
+            if self._closed:
+                return
+            self._closed = True
+            self.kill()
+            self._log.close()
+            self.api.close()
+
+    def _exited(self) -> bool:
+        return self._process.poll() is not None
+
+    def _note_exit(self) -> None:
+        # The log has ended and the process is about to: reap it and wake who waits for the function.
+        try:
+            self._process.wait(_KILL_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return  # it closed its stdout and stderr and lives on
+        with self.api.changed:
+            self.api.changed.notify_all()

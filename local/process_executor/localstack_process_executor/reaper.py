@@ -1,0 +1,82 @@
+"""Ends the functions' processes when LocalStack is gone, also when it was killed and could clean nothing up.
+
+A helper process holds the read end of a pipe from LocalStack, and the pipe ends with LocalStack, however that ends.
+The helper then kills all processes that carry LocalStack's mark in their environment. This works the same on Linux
+and macOS and reaches the processes that functions start, even those whose parents are gone. PR_SET_PDEATHSIG does
+neither, and also kills a process when the thread that started it ends.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+
+MARK_VARIABLE = "LAMBDA_PROCESS_OWNER"
+
+
+class Reaper:
+    """LocalStack's side: the mark, and the directory of all private files.
+
+    Attributes
+    ----------
+    directory : Path
+        Removed with everything in it when LocalStack is gone.
+    mark : dict
+        To be added to the environment of every process that must not outlive LocalStack.
+    """
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="lambda-process-"))
+        self.mark = {MARK_VARIABLE: str(self.directory)}
+        self._helper = subprocess.Popen(
+            [sys.executable, "-I", __file__, str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C in LocalStack's terminal is not for the helper
+        )
+
+    def close(self) -> None:
+        """End all marked processes and the helper."""
+        self._helper.communicate()
+
+
+def kill_tree(process: psutil.Process) -> None:
+    """Kill a process, all its descendants and, if it leads a process group, that group."""
+    with contextlib.suppress(psutil.Error):
+        for each in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _marked(owner: str) -> list[psutil.Process]:
+    born = psutil.Process().create_time()
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            # What is older than this helper cannot carry the mark: leave it alone, whatever its environment says.
+            if process.create_time() >= born and process.environ().get(MARK_VARIABLE) == owner:
+                found.append(process)
+    return found
+
+
+def main(owner: str) -> None:
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    sys.stdin.read()
+    while processes := _marked(owner):  # until none is left: one may have started another meanwhile
+        for process in processes:
+            kill_tree(process)
+        psutil.wait_procs(processes, timeout=1)
+    shutil.rmtree(owner, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,25 @@
+"""Lets resources of a SAM template refer to what the SAM transform generates, such as `!Ref Function.Alias`.
+
+LocalStack's CloudFormation engine resolves all references of a template once before it runs the SAM transform, in
+search of `Fn::Transform`, and refuses those to resources that do not exist yet. Templates without `Fn::Transform`
+need no such search; references that lead nowhere are still refused, after the transform.
+"""
+
+import json
+
+from localstack.services.cloudformation.engine.v2.change_set_model_transform import ChangeSetModelTransform
+
+
+def install() -> None:
+    """Make the engine skip the search where there is nothing to find."""
+    search = ChangeSetModelTransform._execute_local_transforms
+
+    def search_if_needed(self: ChangeSetModelTransform) -> None:
+        if _has_local_transform(self._before_template) or _has_local_transform(self._after_template):
+            search(self)  # type: ignore[no-untyped-call]
+
+    ChangeSetModelTransform._execute_local_transforms = search_if_needed  # type: ignore[method-assign]
+
+
+def _has_local_transform(template: object) -> bool:
+    return isinstance(template, dict) and "Fn::Transform" in json.dumps(template.get("Resources"), default=str)

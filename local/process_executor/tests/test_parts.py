@@ -1,0 +1,153 @@
+"""The small parts: log pipe, memory meter, REPORT line, environment variables, settings."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from localstack_process_executor import report, settings
+from localstack_process_executor.environment import function_environment
+from localstack_process_executor.faults import out_of_memory, timed_out
+from localstack_process_executor.log_pipe import LogPipe
+from localstack_process_executor.memory import MemoryMeter
+
+MB = 2**20
+
+
+def log_pipe() -> tuple[LogPipe, int, threading.Event]:
+    """Return a pipe, the descriptor to write to, and the event of its end."""
+    ended = threading.Event()
+    pipe = LogPipe(on_end=ended.set)
+    writer = os.dup(pipe.write_fd)
+    pipe.start()
+    return pipe, writer, ended
+
+
+def test_log_pipe_hands_out_each_piece_once() -> None:
+    pipe, writer, ended = log_pipe()
+    os.write(writer, "größe\r\nnext\rlast".encode())
+    assert pipe.take() == "größe\nnext\nlast"
+    assert pipe.take() == ""
+    os.write(writer, b"before the end")
+    os.close(writer)
+    assert ended.wait(30)
+    assert pipe.take() == "before the end"
+    pipe.close()
+
+
+def test_log_pipe_keeps_the_newest_of_a_flood() -> None:
+    pipe, writer, ended = log_pipe()
+    for _ in range(40):
+        os.write(writer, b"x" * MB)
+    os.write(writer, b"newest")
+    os.close(writer)
+    assert ended.wait(30)
+    log = pipe.take()
+    assert log.endswith("xnewest")
+    assert 8 * MB <= len(log) <= 17 * MB
+    pipe.close()
+
+
+def test_log_pipe_closes_although_a_writer_stays() -> None:
+    pipe, writer, ended = log_pipe()
+    pipe.close()
+    assert ended.is_set()
+    assert pipe.take() == ""
+    os.close(writer)
+
+
+def test_memory_is_looked_at_more_often_near_the_limit() -> None:
+    pauses = []
+    for headroom in (4000 * MB, 40 * MB, 20 * MB, 1):
+        meter = MemoryMeter(os.getpid(), 0)
+        meter.exceeded()
+        meter.limit_bytes = meter.peak_bytes + headroom
+        pauses.append(meter.pause_s())
+    assert pauses == sorted(pauses, reverse=True)
+    assert pauses[0] == 0.05
+    assert pauses[-1] == 0.002
+
+
+def test_memory_is_compared_with_the_limit() -> None:
+    meter = MemoryMeter(os.getpid(), 1)
+    assert meter.exceeded()
+    assert meter.peak_bytes > MB
+    assert not MemoryMeter(os.getpid(), 2**62).exceeded()
+
+
+def test_report_line() -> None:
+    line = report.end("id", duration_ms=1.234, init_ms=10, memory_limit_mb=128, peak_bytes=30 * MB + 1, fault=None)
+    assert line == (
+        "END RequestId: id\nREPORT RequestId: id\tDuration: 1.23 ms\tBilled Duration: 12 ms\tMemory Size: 128 MB"
+        "\tMax Memory Used: 31 MB\tInit Duration: 10.00 ms\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (timed_out("id", 3, "now"), "\tStatus: timeout\n"),
+        (out_of_memory("id"), "\tStatus: error\tError Type: Runtime.OutOfMemory\n"),
+    ],
+)
+def test_report_line_of_a_fault(fault: object, status: str) -> None:
+    line = report.end("id", duration_ms=1, init_ms=None, memory_limit_mb=128, peak_bytes=200 * MB, fault=fault)
+    assert line.endswith(f"Billed Duration: 1 ms\tMemory Size: 128 MB\tMax Memory Used: 128 MB{status}")
+
+
+def test_environment_stands_in_for_lambdas_directories() -> None:
+    given = {"AWS_LAMBDA_FUNCTION_TIMEOUT": 3, "PYTHONPATH": "/mine", "LANG": "C", "LAMBDA_TASK_ROOT": "/var/task"}
+    environment = function_environment(
+        given,  # LocalStack's values are not all text
+        runtime="python3.13",
+        python=Path("/env/bin/python"),
+        task_root=Path("/task"),
+        opt=Path("/layers"),
+        tmp=Path("/private"),
+    )
+    assert environment == {
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "3",
+        "HOME": "/private",
+        "LAMBDA_TASK_ROOT": "/task",
+        "LANG": "C",
+        "LD_LIBRARY_PATH": "/task:/task/lib:/layers/lib",
+        "PATH": "/env/bin:/usr/local/bin:/usr/bin:/bin:/layers/bin",
+        "PYTHONPATH": "/task:/layers/python:/layers/python/lib/python3.13/site-packages:/mine",
+        "TMPDIR": "/private",
+        "TZ": ":UTC",
+    }
+
+
+@pytest.fixture
+def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    settings.settings.cache_clear()
+    monkeypatch.delenv("LAMBDA_PROCESS_INIT_TIMEOUT", raising=False)
+    return monkeypatch
+
+
+def test_settings_are_read(fresh_settings: pytest.MonkeyPatch, runtime_python: Path) -> None:
+    fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", str(runtime_python))
+    found = settings.settings()
+    assert found.python == runtime_python
+    assert found.python_version.startswith("3.")
+    assert found.init_timeout_s == 10
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [
+        (None, "LAMBDA_PROCESS_PYTHON is not set"),
+        ("/does/not/exist", "No such file or directory"),
+        (sys.executable, "No module named 'awslambdaric'"),
+    ],
+)
+def test_an_unusable_interpreter_is_named(fresh_settings: pytest.MonkeyPatch, python: str | None, message: str) -> None:
+    if python:
+        fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", python)
+    else:
+        fresh_settings.delenv("LAMBDA_PROCESS_PYTHON", raising=False)
+    with pytest.raises(settings.SettingsError, match=message):
+        settings.settings()
