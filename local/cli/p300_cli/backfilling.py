@@ -1,0 +1,99 @@
+"""Preprocess every raw recording again with the parameters that the stack has now, and draw its report; follow it."""
+
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from p300_cli.target import Target
+from p300_cli.terminal import fail, note, out, progress, table
+from p300_cli.watching import ENDED, POLL_S
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What a backfill came to.
+
+    Attributes
+    ----------
+    status : str
+        Of its execution.
+    results : list of dict
+        The execution's output: ``outcome`` of each recording, ``report`` where there are features, ``key`` and ``reason`` where not.
+    error : str
+        Why the execution failed, where it did.
+    """
+
+    status: str
+    results: list[dict[str, str]]
+    error: str = ""
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Those of recordings that are not up to date."""
+        return [result for result in self.results if result["outcome"] in {"unusable", "failed"}]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every recording is up to date."""
+        return self.status == "SUCCEEDED" and not self.failures
+
+
+def backfill(target: Target) -> Backfill:
+    """Start a backfill and follow it to its end."""
+    if os.environ.get("AWS_ENDPOINT_URL_S3"):
+        fail("The recordings lie on another S3 server (AWS_ENDPOINT_URL_S3), which Step Functions cannot list.")
+    n_recordings = _count(target)
+    if not n_recordings:
+        fail(f"There are no recordings in s3://{target.outputs['RawBucketName']}: nothing to do.")
+    client = target.client("stepfunctions")
+    arn = client.start_execution(stateMachineArn=target.outputs["BackfillStateMachineArn"])["executionArn"]
+    with progress() as display:
+        task = display.add_task("backfill", total=n_recordings, detail="")
+        try:
+            while (described := client.describe_execution(executionArn=arn))["status"] not in ENDED:
+                counts = _counts(client, arn)
+                running = f"{counts.get('running', 0)} at once"
+                display.update(task, completed=_done(counts), detail=running)
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            note(f"not followed any more; {arn} goes on")
+            raise
+        display.update(task, completed=_done(_counts(client, arn)), detail=described["status"].lower())
+    error = " ".join(filter(None, (described.get("error"), described.get("cause"))))
+    return Backfill(described["status"], json.loads(described.get("output") or "[]"), error)
+
+
+def show(result: Backfill) -> None:
+    """Print what a backfill came to."""
+    if result.status != "SUCCEEDED":
+        fail(f"The backfill ended as {result.status.lower()}: {result.error}")
+    outcomes = Counter(one["outcome"] for one in result.results)
+    drawn = sum(one.get("report") == "drawn" for one in result.results)
+    columns = ["recordings", "features made", "up to date before", "replaced meanwhile", "failed", "reports drawn"]
+    counts = [outcomes["features"], outcomes["unchanged"], outcomes["superseded"], len(result.failures), drawn]
+    out.print(table("Backfill", columns, [[len(result.results), *counts]]))
+    if result.failures:
+        rows = [[failure["key"], failure["outcome"], failure["reason"]] for failure in result.failures]
+        out.print(
+            table("Not up to date: these keep the features that they had", ["recording", "outcome", "reason"], rows)
+        )
+    if outcomes["features"]:
+        note("models are still those of the features before: `p300 train` makes one of these")
+
+
+def _count(target: Target) -> int:
+    pages = target.client("s3").get_paginator("list_objects_v2")
+    found = pages.paginate(Bucket=target.outputs["RawBucketName"], Prefix="subject_")
+    return sum(len(page.get("Contents", [])) for page in found)
+
+
+def _counts(client: Any, arn: str) -> dict[str, int]:
+    runs = client.list_map_runs(executionArn=arn)["mapRuns"]
+    return dict(client.describe_map_run(mapRunArn=runs[0]["mapRunArn"])["itemCounts"]) if runs else {}
+
+
+def _done(counts: dict[str, int]) -> int:
+    return sum(counts.get(name, 0) for name in ("succeeded", "failed", "timedOut", "aborted"))

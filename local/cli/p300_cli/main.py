@@ -1,0 +1,305 @@
+"""The ``p300`` command: every subcommand, its options, and nothing else."""
+
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from p300_cli.terminal import fail, note, out, print_json
+
+app = typer.Typer(
+    help="P300 recordings through a serverless pipeline, on LocalStack or AWS.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
+
+
+def main() -> None:
+    """Run the command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    recordings: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of recordings; synthetic ones without.")
+    ] = None,
+) -> None:
+    """Start LocalStack, deploy, land recordings, follow them, predict (what `make run` does)."""
+    from p300_cli.run import run as run_all
+    from p300_cli.target import local
+
+    run_all(local(), recordings or [])
+
+
+@app.command()
+def up() -> None:
+    """Start LocalStack on this machine and deploy the stack."""
+    from p300_cli import localstack
+    from p300_cli.target import local
+
+    localstack.up(local())
+    deploy()
+
+
+@app.command()
+def down() -> None:
+    """Stop the LocalStack that `p300 up` started; its buckets are gone with it."""
+    from p300_cli import localstack
+    from p300_cli.target import local
+
+    stopped = localstack.down(local())
+    note("stopped" if stopped else "nothing was running that this command started")
+
+
+@app.command()
+def deploy(
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="Template parameter, Name=Value; may be repeated.")
+    ] = None,
+) -> None:
+    """Build what changed and put it on LocalStack (AWS: `sam build && sam deploy --config-env aws`)."""
+    from p300.errors import P300Error
+    from p300.signals import Parameters
+
+    from p300_cli.deploy import deploy as deploy_stack
+    from p300_cli.deploy import describe
+    from p300_cli.target import local
+
+    pairs = [text.partition("=") for text in parameter or []]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        fail(f"--parameter {wrong[0]}: expected Name=Value.", 2)
+    parameters = {name: value for name, _, value in pairs}
+    try:
+        Parameters.from_json(parameters.get("Preprocessing", ""))
+    except P300Error as error:
+        fail(error.message, 2)
+    target = local()
+    began = time.monotonic()
+    describe(target, deploy_stack(target, parameters), time.monotonic() - began)
+
+
+@app.command()
+def layers(folder: Annotated[Path, typer.Argument(help="Folder that Docker mounts as /opt.")]) -> None:
+    """Build all layers into one folder, for LocalStack in Docker (`make layers`)."""
+    from p300_cli.deploy import merge_layers
+
+    merge_layers(folder)
+
+
+@app.command()
+def land(
+    paths: Paths,
+    subject: Annotated[str | None, typer.Option(help="subject_<n>, where folders and names do not tell.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the executions until they end.")] = False,
+) -> None:
+    """Put recordings into the landing zone; each starts an execution."""
+    from p300_cli import landing, watching
+    from p300_cli.run import show_executions
+    from p300_cli.target import current
+
+    target = current()
+    since = datetime.now(UTC).replace(microsecond=0)
+    uploads = landing.land(target, landing.find(paths, subject))
+    note(f"landed {len(uploads)} recordings in s3://{target.outputs['LandingBucketName']}")
+    if wait:
+        executions = watching.follow(target, since, uploads)
+        show_executions(executions)
+        if any(execution.status != "SUCCEEDED" for execution in executions):
+            raise typer.Exit(1)
+
+
+@app.command()
+def watch(
+    everything: Annotated[bool, typer.Option("--all", help="Also the executions that have ended.")] = False,
+) -> None:
+    """Follow the executions that run, until none does."""
+    from p300_cli import watching
+    from p300_cli.run import show_executions
+    from p300_cli.target import current
+
+    began = datetime.now(UTC)
+    executions = watching.follow(current(), datetime.min.replace(tzinfo=UTC))
+    show_executions([one for one in executions if everything or one.stopped is None or one.stopped >= began])
+
+
+@app.command()
+def predict(
+    recording: Annotated[str, typer.Argument(help="<subject>/<recording> whose features are in the features bucket.")],
+    alias: Annotated[str, typer.Option(help="champion, challenger or a version.")] = "champion",
+    as_json: Json = False,
+) -> None:
+    """Ask the API for every flash of a recording and compare with its labels."""
+    from p300.evaluation import classification_metrics
+
+    from p300_cli import predicting
+    from p300_cli.target import current
+    from p300_cli.terminal import table
+
+    target = current()
+    features = predicting.load_features(target, recording)
+    probability, version = predicting.Api(target).predict(features.X, alias)
+    figures = classification_metrics(features.label, probability)
+    if as_json:
+        print_json(
+            {"recording": recording, "model_version": version, "probability_target": probability.tolist(), **figures}
+        )
+        return
+    names = ["n_epochs", "roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier"]
+    out.print(table(f"{recording}, model {version}", names, [[figures[name] for name in names]]))
+
+
+models_app = typer.Typer(help="Model versions.", invoke_without_command=True)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """List the model versions with their figures."""
+    from p300_cli.models import show_models
+    from p300_cli.target import current
+
+    if context.invoked_subcommand is None:
+        show_models(current(), as_json=as_json)
+
+
+@app.command()
+def promote(
+    version: Annotated[str | None, typer.Argument(help="Version to serve from now on.")] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
+) -> None:
+    """Make a version the champion, whatever its figures; the API serves it within seconds."""
+    from p300_cli.models import promote as promote_version
+    from p300_cli.target import current
+
+    if (version is None) != rollback:
+        fail("Name a version, or say --rollback.", 2)
+    champion, replaced = promote_version(current(), version)
+    print(champion)
+    note(f"{champion} is the champion instead of {replaced or 'none'}")
+
+
+@app.command()
+def train(
+    subjects: Annotated[
+        str, typer.Option(help="Fraction of the subjects (0.5), or names: subject_01,subject_02.")
+    ] = "1.0",
+    held_out: Annotated[str, typer.Option(help="Subjects never trained on, separated by commas.")] = "",
+    model: Annotated[str, typer.Option(help="Kind of model; the stack's default without.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+) -> None:
+    """Ask for a training now and follow it."""
+    from p300_cli.run import show_executions
+    from p300_cli.target import current
+    from p300_cli.training import parse_request, request_training
+
+    execution = request_training(current(), parse_request(subjects, held_out, model, seed))
+    show_executions([execution])
+    if execution.status != "SUCCEEDED":
+        raise typer.Exit(1)
+
+
+@app.command()
+def track(
+    sync: Annotated[bool, typer.Option("--sync", help="Send them to Weights & Biases (WANDB_API_KEY).")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the run folders go.")] = Path("wandb"),
+) -> None:
+    """Fetch the offline Weights & Biases runs from the models bucket, and send them with --sync."""
+    from p300_cli.target import current
+    from p300_cli.tracking import fetch_runs, sync_runs
+
+    runs = fetch_runs(current(), folder)
+    if sync:
+        sync_runs(runs)
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(help="<subject>, or <subject>/<recording>.")],
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Fetch a recording's report, open it and print where it lies."""
+    from p300_cli import reports
+    from p300_cli.paths import STATE
+    from p300_cli.target import current
+
+    paths = reports.download(current(), name, STATE / "reports")
+    if browser:
+        reports.show(paths)
+    for path in paths:
+        print(path)
+
+
+@app.command()
+def backfill() -> None:
+    """Make all features and reports anew that the stack's preprocessing parameters, or its code, have outdated."""
+    from p300_cli import backfilling
+    from p300_cli.target import current
+
+    result = backfilling.backfill(current())
+    backfilling.show(result)
+    if not result.succeeded:
+        raise typer.Exit(1)
+
+
+@app.command()
+def env() -> None:
+    """Print the stack's addresses and key as KEY=VALUE lines: `export $(p300 env)`."""
+    from p300_cli.target import choose
+
+    for name, value in choose().environment().items():
+        print(f"{name}={value}")
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    subjects: Annotated[int, typer.Option(min=1, help="How many.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same bytes.")] = 7,
+) -> None:
+    """Write bi2014a-like synthetic subjects: 16 channels, 512 Hz, P300, blinks, drift."""
+    from p300.synth import write_subjects
+
+    for path in write_subjects(folder, range(1, subjects + 1), seed):
+        print(path)
+    note(f"{subjects} synthetic subjects (seed {seed}): no person's data")
+
+
+@app.command()
+def fetch(
+    data_set: Annotated[str, typer.Argument(help="bi2012, bi2013a, bi2014a, bi2014b, bi2015a or bi2015b.")],
+    subjects: Annotated[str, typer.Option(help="Numbers and ranges, 1-10,12, or all.")] = "all",
+    folder: Annotated[Path | None, typer.Option(help="Where to; a folder named like the data set without.")] = None,
+    server: Annotated[
+        str, typer.Option(envvar="P300_ZENODO", help="A server with Zenodo's API.")
+    ] = "https://zenodo.org",
+) -> None:
+    """Download public Brain Invaders recordings and lay them out for `p300 land`."""
+    from p300.errors import P300Error
+
+    from p300_cli import fetching
+
+    folder = folder or Path(data_set)
+    try:
+        paths = fetching.fetch(data_set, fetching.parse_subjects(subjects, data_set), folder, server.rstrip("/"))
+    except P300Error as error:
+        fail(error.message)
+    for path in paths:
+        print(path)
+    note(f"{len(paths)} recordings; land them with: p300 land {folder}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()

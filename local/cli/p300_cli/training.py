@@ -1,0 +1,38 @@
+"""Ask for a training and follow it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from p300_cli import watching
+from p300_cli.target import Target
+from p300_cli.terminal import fail
+
+
+def request_training(target: Target, request: dict[str, Any]) -> watching.Execution:
+    """Start an execution that trains, and follow it to its end."""
+    since = datetime.now(UTC).replace(microsecond=0)
+    arn = target.client("stepfunctions").start_execution(
+        stateMachineArn=target.outputs["StateMachineArn"], input=json.dumps({"train": request})
+    )["executionArn"]
+    executions = watching.follow(
+        target, since, until=lambda watcher: arn in watcher.executions and watcher.executions[arn].ended
+    )
+    for execution in executions:
+        if execution.arn == arn:
+            return execution
+    fail(f"The execution {arn} is not listed.")
+
+
+def parse_request(subjects: str, held_out: str, model: str, seed: int) -> dict[str, Any]:
+    """Return the training request that the command's options state."""
+    request: dict[str, Any] = {"seed": seed, "held_out": _names(held_out)}
+    try:
+        request["subjects"] = float(subjects)
+    except ValueError:
+        request["subjects"] = _names(subjects)
+    return {**request, "model": model} if model else request
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

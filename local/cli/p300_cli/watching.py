@@ -1,0 +1,178 @@
+"""Follow executions of the state machine while they run: each recording, each state."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+from rich.live import Live
+from rich.table import Table
+
+from p300_cli.landing import Upload
+from p300_cli.target import Target
+from p300_cli.terminal import err, escape, note
+
+POLL_S = 0.4
+MARKS = {"SUCCEEDED": "[green]✔[/green]", "RUNNING": "[cyan]…[/cyan]"}
+ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+
+
+@dataclass
+class Execution:
+    """One execution as it is seen from outside."""
+
+    arn: str
+    status: str
+    started: datetime
+    stopped: datetime | None = None
+    source: str = ""
+    etag: str = ""
+    state: str = ""
+    output: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in ENDED
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, or has run."""
+        end = self.stopped or datetime.now(self.started.tzinfo)
+        return (end - self.started).total_seconds()
+
+    @property
+    def outcome(self) -> str:
+        """What came of it, in words."""
+        output = self.output
+        match output.get("outcome"):
+            case "features":
+                return "features"
+            case "model":
+                return f"features, model {output['training']['version']} {output['promotion']['outcome']}"
+            case "quarantined":
+                return f"quarantined: {output.get('reason', {}).get('message', '')}"
+            case "unchanged" if "version" in output:
+                return f"no new model: {output['why']}"
+            case None:
+                return self.error or self.status.lower()
+            case other:
+                return str(other)
+
+
+class Watcher:
+    """Executions of the pipeline since a moment.
+
+    Parameters
+    ----------
+    target : Target
+        Where they run.
+    since : datetime
+        Executions that started before are not looked at.
+    """
+
+    def __init__(self, target: Target, since: datetime) -> None:
+        self._client = target.client("stepfunctions")
+        self._machine = target.outputs["StateMachineArn"]
+        self._since = since
+        self.executions: dict[str, Execution] = {}
+
+    def refresh(self) -> None:
+        """Ask for new executions and for the state of those that run."""
+        for page in self._client.get_paginator("list_executions").paginate(stateMachineArn=self._machine):
+            entries = [entry for entry in page["executions"] if entry["startDate"] >= self._since]
+            for entry in entries:
+                if entry["executionArn"] not in self.executions:
+                    self.executions[entry["executionArn"]] = self._first_look(entry)
+            if len(entries) < len(page["executions"]):
+                break
+        for execution in self.executions.values():
+            if not execution.ended:
+                self._look(execution)
+
+    def _first_look(self, entry: dict[str, Any]) -> Execution:
+        execution = Execution(entry["executionArn"], "RUNNING", entry["startDate"])
+        described = self._client.describe_execution(executionArn=execution.arn)
+        event = json.loads(described.get("input", "{}"))
+        s3_object = event.get("detail", {}).get("object", {})
+        # LocalStack writes the key as in a URL, AWS as it is.
+        execution.source = unquote_plus(s3_object.get("key", "")) or "training request"
+        execution.etag = s3_object.get("etag", "")
+        return execution
+
+    def _look(self, execution: Execution) -> None:
+        described = self._client.describe_execution(executionArn=execution.arn)
+        execution.status = described["status"]
+        execution.stopped = described.get("stopDate")
+        if execution.ended:
+            execution.output = json.loads(described.get("output") or "{}")
+            execution.error = " ".join(filter(None, (described.get("error"), _reason(described.get("cause")))))
+        history = self._client.get_execution_history(executionArn=execution.arn, reverseOrder=True, maxResults=20)
+        for event in history["events"]:
+            if "stateEnteredEventDetails" in event:
+                execution.state = event["stateEnteredEventDetails"]["name"]
+                break
+
+
+def _reason(cause: str | None) -> str:
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause or ""
+
+
+def follow(
+    target: Target,
+    since: datetime,
+    uploads: Sequence[Upload] = (),
+    *,
+    until: Callable[[Watcher], bool] | None = None,
+    timeout_s: float = 900,
+) -> list[Execution]:
+    """Show executions until `until` says so: by default until each upload has an execution that ended and none runs."""
+    watcher = Watcher(target, since)
+    deadline = time.monotonic() + timeout_s
+
+    def all_done(seen: Watcher) -> bool:
+        ended = Counter((one.source, one.etag) for one in seen.executions.values() if one.ended)
+        wanted = Counter((unquote_plus(upload.key), upload.etag) for upload in uploads)
+        return all(one.ended for one in seen.executions.values()) and wanted <= ended
+
+    until = until or all_done
+    told: set[str] = set()
+    with Live(console=err, refresh_per_second=4, transient=True) as live:
+        while True:
+            watcher.refresh()
+            live.update(_display(watcher, uploads))
+            if not err.is_terminal:  # a log file gets one line for each that ended
+                for execution in watcher.executions.values():
+                    if execution.ended and execution.arn not in told:
+                        told.add(execution.arn)
+                        note(
+                            f"{execution.status.lower()} {execution.source} ({execution.seconds:.1f} s): {execution.outcome}"
+                        )
+            if until(watcher):
+                break
+            if time.monotonic() > deadline:
+                note(f"gave up following after {timeout_s:.0f} s; the executions go on")
+                break
+            time.sleep(POLL_S)
+    return sorted(watcher.executions.values(), key=lambda execution: execution.started)
+
+
+def _display(watcher: Watcher, uploads: Sequence[Upload]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    executions = sorted(watcher.executions.values(), key=lambda execution: execution.started)
+    for execution in executions[-30:]:
+        mark = MARKS.get(execution.status, "[red]✘[/red]")
+        text = execution.outcome if execution.ended else execution.state
+        grid.add_row(mark, escape(execution.source), f"{execution.seconds:5.1f} s", escape(text[:90]))
+    waiting = len(uploads) - len([execution for execution in executions if execution.etag])
+    if waiting > 0:
+        grid.add_row("[dim]·[/dim]", f"[dim]{waiting} not started yet[/dim]", "", "")
+    return grid
