@@ -1,0 +1,258 @@
+"""From `aws s3 cp` to `/predict` on the real services, and what becomes of input that is no recording."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from p300.features import read_features
+from p300.synth import CHANNELS
+
+from tests.integration.conftest import ENDPOINT, PROJECT, Stack, recording, run_p300, wait_for
+
+pytestmark = pytest.mark.localstack
+AWS = PROJECT / ".envs" / "localstack" / "bin" / "aws"
+
+
+@pytest.fixture(scope="module")
+def trained(stack: Stack) -> Stack:
+    """The stack after five people's recordings of four sampling rates: training was due once."""
+    uploads = [
+        (f"subject_{number:02d}/run_01.parquet", recording(number, sfreq=sfreq))
+        for number, sfreq in enumerate((128.0, 250.0, 256.0, 512.0, 128.0), 1)
+    ]
+    executions = stack.land(*uploads)
+    assert {key: execution.status for key, execution in executions.items()} == {key: "SUCCEEDED" for key, _ in uploads}
+    assert sum(execution.output["outcome"] == "model" for execution in executions.values()) == 1
+    return stack
+
+
+def features_of(stack: Stack, name: str):
+    body = stack.s3.get_object(Bucket=stack.features, Key=f"{name}/features.parquet")["Body"].read()
+    return read_features(io.BytesIO(body))
+
+
+def test_every_rate_becomes_the_same_features(trained: Stack) -> None:
+    for number, sfreq in ((1, 128.0), (2, 250.0), (3, 256.0), (4, 512.0)):
+        features = features_of(trained, f"subject_{number:02d}/run_01")
+        assert features.X.shape[1] == 16 * 70, sfreq
+        assert features.ch_names == CHANNELS
+        assert len(features.X) == features.rejection.n_kept > 100
+        report = json.load(
+            trained.s3.get_object(Bucket=trained.features, Key=f"subject_{number:02d}/run_01/report.json")["Body"]
+        )
+        assert report["n_flashes"] == 144
+
+
+def test_landing_is_empty_and_raw_holds_the_bytes(trained: Stack) -> None:
+    assert trained.keys(trained.landing) == []
+    body = trained.s3.get_object(Bucket=trained.raw, Key="subject_04/run_01.parquet")["Body"].read()
+    assert body == recording(4, sfreq=512.0)
+
+
+def test_the_model_is_complete(trained: Stack) -> None:
+    champion = trained.s3.get_object(Bucket=trained.models, Key="aliases/champion")["Body"].read().decode()
+    pointer = trained.s3.get_object(Bucket=trained.models, Key="active_model_pointer.txt")["Body"].read().decode()
+    assert champion == pointer
+    manifest = json.load(trained.s3.get_object(Bucket=trained.models, Key=f"{champion}/manifest.json")["Body"])
+    assert manifest["channels"] == list(CHANNELS)
+    assert len(manifest["recordings"]) == 5
+    assert set(manifest["artifacts"]) >= {"model.npz", "model.joblib"}
+    assert manifest["metrics"]["leave_one_subject_out"]["mean"]["roc_auc"] > 0.8
+    assert trained.keys(trained.models, f"wandb/{champion}/wandb/offline-run-")
+
+
+def test_predict_answers_all_forms(trained: Stack) -> None:
+    features = features_of(trained, "subject_01/run_01")
+    champion = trained.api.ask("GET", "/health").body["model_version"]
+    single = trained.api.ask("POST", "/predict", {"features": features.X[0].tolist()})
+    assert single.status == 200
+    assert set(single.body) == {
+        "predicted_label_code",
+        "predicted_class_name",
+        "probability_target",
+        "model_version",
+    }
+    batch = trained.api.ask("POST", "/predict", {"epochs": features.X[:3].tolist()})
+    encoded = base64.b64encode(features.X[:3].astype("<f4").tobytes()).decode()
+    compact = trained.api.ask("POST", "/predict?alias=champion", {"epochs_b64": encoded, "n_epochs": 3})
+    assert batch.body == compact.body
+    assert batch.body["model_version"] == champion
+    assert batch.body["predictions"][0]["probability_target"] == single.body["probability_target"]
+    probability, _ = trained.api.predict(features.X, "champion")
+    assert np.mean(probability[features.label == 2]) > np.mean(probability[features.label == 1])
+
+
+def test_predict_refuses_with_reasons(trained: Stack) -> None:
+    wrong = trained.api.ask("POST", "/predict", {"features": [0.0] * 7})
+    assert wrong.status == 422
+    assert "7 numbers" in wrong.body["error"]["message"]
+    assert "16 channels" in wrong.body["error"]["message"]
+    assert trained.api.ask("POST", "/predict?alias=nobody", {"features": [0.0] * 1120}).status == 400
+    assert trained.api.ask("GET", "/nowhere").status in {403, 404}
+    import urllib.error
+    import urllib.request
+
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{trained.target.api_url}/health")  # noqa: S310
+
+
+def test_models_lists_the_champion(trained: Stack) -> None:
+    models = trained.api.ask("GET", "/models").body
+    assert models["aliases"]["champion"] == models["models"][0]["version"]
+
+
+def test_the_correlation_id_is_the_executions_name(trained: Stack) -> None:
+    logs = trained.target.client("logs")
+    history = trained.target.client("stepfunctions").list_executions(
+        stateMachineArn=trained.outputs["StateMachineArn"]
+    )["executions"]
+    name = history[-1]["name"]
+    for function in ("ingestion", "preprocessing"):
+        events = logs.filter_log_events(logGroupName=f"/aws/lambda/p300-{function}")["events"]
+        entries = [json.loads(event["message"]) for event in events if event["message"].startswith('{"level"')]
+        assert any(entry["correlation_id"] == name for entry in entries), function
+
+
+def test_the_same_upload_again_changes_nothing(trained: Stack) -> None:
+    def all_drawn() -> bool | None:
+        names = [key.rpartition("/") for key in trained.keys(trained.features)]
+        with_features, with_report = (
+            {folder for folder, _, name in names if name == wanted} for wanted in ("features.parquet", "report.html")
+        )
+        return with_features == with_report or None
+
+    wait_for(all_drawn, "a report of every recording, which nobody waited for before")
+    before = {
+        key: trained.s3.head_object(Bucket=trained.features, Key=key)["LastModified"]
+        for key in trained.keys(trained.features)
+    }
+    models = trained.keys(trained.models, "v")
+    execution = trained.land(("subject_02/run_01.parquet", recording(2, sfreq=250.0)))["subject_02/run_01.parquet"]
+    assert execution.status == "SUCCEEDED"
+    after = {
+        key: trained.s3.head_object(Bucket=trained.features, Key=key)["LastModified"]
+        for key in trained.keys(trained.features)
+    }
+    assert after == before
+    assert trained.keys(trained.models, "v") == models
+    assert trained.keys(trained.landing) == []
+
+
+def test_training_on_the_same_recordings_is_a_no_op_that_says_so(trained: Stack) -> None:
+    models = trained.keys(trained.models, "v")
+    execution = trained.execute({})
+    assert execution.status == "SUCCEEDED"
+    assert execution.output["outcome"] == "unchanged"
+    assert "Nothing to do" in execution.output["why"]
+    assert trained.keys(trained.models, "v") == models
+
+
+def _parquet(**columns: np.ndarray) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns).replace_schema_metadata({"sfreq": "128"}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def test_bad_input_is_quarantined_and_stops_nobody(trained: Stack) -> None:
+    noise = np.random.default_rng(0).normal(0, 5, 2000).astype(np.float32)
+    stim = np.zeros(2000, np.int32)
+    stim[200:1800:100] = 1
+    good = ("subject_30/good.parquet", recording(30))
+    bad = {
+        "subject_31/corrupt.parquet": (recording(31)[:3000], "unreadable"),
+        "subject_31/empty.parquet": (b"", "empty_object"),
+        "subject_31/no_stim.parquet": (_parquet(eeg_C1=noise), "missing_stim"),
+        "subject_31/no_targets.parquet": (_parquet(eeg_C1=noise, stim=stim), "no_targets"),
+        "subject_31/notes.txt": (b"hello", "wrong_key"),
+        "somewhere else/ü+%41.parquet": (recording(32), "wrong_key"),
+    }
+    executions = trained.land(good, *[(key, body) for key, (body, _) in bad.items()])
+    assert {execution.status for execution in executions.values()} == {"SUCCEEDED"}
+    assert executions[good[0]].output["outcome"] == "features"
+    for key, (body, code) in bad.items():
+        output = executions[key].output
+        assert output["outcome"] == "quarantined", key
+        assert output["reason"]["code"] == code
+        kept = output["quarantine_key"]
+        assert kept.startswith("quarantine/")
+        assert trained.s3.get_object(Bucket=trained.raw, Key=kept)["Body"].read() == body
+        reason = json.load(trained.s3.get_object(Bucket=trained.raw, Key=f"{kept}.reason.json")["Body"])
+        assert reason["code"] == code
+        assert key in reason["message"]
+    assert trained.keys(trained.landing) == []
+
+
+def test_another_montage_is_left_out_by_name_and_refused_at_prediction(trained: Stack) -> None:
+    execution = trained.land(("subject_40/run_01.parquet", recording(40, n_channels=8)))["subject_40/run_01.parquet"]
+    assert execution.output["outcome"] == "features"
+    training = trained.execute({"seed": 1})
+    left_out = {entry["recording"]: entry["reason"] for entry in training.output["training"]["left_out"]}
+    assert left_out.keys() == {"subject_40/run_01"}
+    assert "Fp1 Fp2" in left_out["subject_40/run_01"]
+    answer = trained.api.ask("POST", "/predict", {"features": features_of(trained, "subject_40/run_01").X[0].tolist()})
+    assert answer.status == 422
+    assert "1120 features" in answer.body["error"]["message"]
+
+
+def test_held_out_subjects_are_not_trained_on_and_a_new_champion_serves_without_a_restart(trained: Stack) -> None:
+    before = trained.api.ask("GET", "/health").body["model_version"]
+    execution = trained.execute({"held_out": ["subject_05"], "model": "ridge"})
+    assert execution.status == "SUCCEEDED", execution.error
+    training, evaluation = execution.output["training"], execution.output["evaluation"]
+    assert "subject_05" not in training["subjects"]
+    assert [row["recording"] for row in evaluation["recordings"]] == ["subject_05/run_01"]
+    assert evaluation["seen_in_training"] is False
+    answer = trained.api.ask("POST", f"/predict?alias={training['version']}", {"features": [0.0] * 1120})
+    assert answer.body["model_version"] == training["version"]
+    champion = execution.output["promotion"]["champion"]
+    assert champion in {before, training["version"]}
+
+    def served() -> bool | None:
+        return trained.api.ask("GET", "/health").body["model_version"] == champion or None
+
+    assert wait_for(served, f"{champion} serving without a restart", timeout_s=20)
+
+
+def test_aws_s3_cp_alone_starts_an_execution(trained: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(recording(11))
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+    def aws(*arguments: str) -> str:
+        command = [str(AWS), *arguments, "--endpoint-url", ENDPOINT]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    aws("s3", "cp", str(path), f"s3://{trained.landing}/subject_11/x.parquet")
+    run_p300("watch")
+    machine = trained.outputs["StateMachineArn"]
+    listed = json.loads(aws("stepfunctions", "list-executions", "--state-machine-arn", machine))["executions"]
+    newest = max(listed, key=lambda execution: execution["startDate"])
+    history = json.loads(aws("stepfunctions", "get-execution-history", "--execution-arn", newest["executionArn"]))
+    entered = [
+        event["stateEnteredEventDetails"]["name"] for event in history["events"] if "stateEnteredEventDetails" in event
+    ]
+    assert "Ingest the recording" in entered
+    assert "subject_11/x/features.parquet" in trained.keys(trained.features)
+
+
+def test_a_failed_step_is_kept_and_told(trained: Stack) -> None:
+    execution = trained.execute({"subjects": ["subject_99"]})
+    assert execution.status == "FAILED"
+    assert "subject_99" in execution.error
+    queue = trained.outputs["FailedInputsQueueUrl"]
+    messages = trained.target.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+    kept = json.loads(messages[0]["Body"])
+    assert kept["execution"] == execution.arn
+    assert kept["input"] == {"train": {"subjects": ["subject_99"]}}

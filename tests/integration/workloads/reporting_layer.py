@@ -1,0 +1,54 @@
+"""What reporting may ask of its layer: parquet in, averages and maps of the head as a PNG, linear algebra, a page."""
+
+import io
+import warnings
+from pathlib import Path
+
+import mne
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.linalg
+import scipy.linalg.blas
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from jinja2 import Environment
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+
+CHANNELS = ["Fz", "Cz", "Pz", "Oz", "P7", "P8"]
+
+
+def main() -> None:
+    values = np.random.default_rng(0).normal(size=(len(CHANNELS), 50)).astype(np.float32)
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"features": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 50)}), sink)
+    column = pq.ParquetFile(sink).read()["features"].combine_chunks()
+    assert np.array_equal(column.values.to_numpy().reshape(values.shape), values)
+
+    covariance = np.cov(values) + np.eye(len(CHANNELS))
+    assert np.allclose(covariance @ scipy.linalg.solve(covariance, values, assume_a="pos"), values, atol=1e-5)
+    assert scipy.linalg.blas.dsyrk(1.0, covariance).shape == covariance.shape
+
+    figure = Figure(figsize=(6, 3), dpi=50)
+    FigureCanvasAgg(figure)
+    lines, head = figure.subplots(1, 2)
+    lines.fill_between(range(50), values[0] - 1, values[0] + 1)
+    lines.set_title("µV ± Ω 日本", weight="bold")
+    info = mne.create_info(CHANNELS, 100.0, "eeg", verbose="error")
+    info.set_montage("colin27_1005", verbose="error")
+    image, _ = mne.viz.plot_topomap(values[:, 0], info, axes=head, vlim=(-2, 2), show=False)
+    figure.colorbar(image, ax=head)
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    assert png.getvalue().startswith(b"\x89PNG")
+    assert Path(findfont("sans", fallback_to_default=True)).name == "DejaVuSans.ttf"
+
+    assert Environment(autoescape=True).from_string("{{ x }}").render(x="<b>") == "&lt;b&gt;"
+    assert Logger(service="x") and Tracer(service="x", disabled=True) and Metrics(service="x", namespace="x")
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the font has no Japanese: boxes, no failure
+    main()

@@ -1,0 +1,117 @@
+"""`p300 backfill`: what it starts, and what it says of each end."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from p300_cli import backfilling
+from p300_cli.backfilling import Backfill, show
+from p300_cli.main import app
+from typer.testing import CliRunner
+
+MADE, KEPT = {"outcome": "features", "report": "drawn"}, {"outcome": "unchanged", "report": "unchanged"}
+FAILED = {"outcome": "failed", "key": "subject_01/a.parquet", "reason": "Sandbox.Timedout"}
+UNUSABLE = {"outcome": "unusable", "key": "subject_02/b.csv", "reason": "no_epochs_kept"}
+
+
+class Target:
+    """Two recordings, and an execution that has the stated end at the third look."""
+
+    outputs: ClassVar = {"RawBucketName": "raw", "BackfillStateMachineArn": "arn:backfill"}
+
+    def __init__(self, status: str = "SUCCEEDED", keys: tuple[str, ...] = ("subject_1/a", "subject_1/b"), **end: Any):
+        self._end = {"status": status, **end}
+        self._keys = keys
+        self.started: list[str] = []
+        self.looks = 0
+
+    def client(self, service: str) -> Any:
+        return self
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "list_objects_v2"
+        return self
+
+    def paginate(self, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
+        assert (Bucket, Prefix) == ("raw", "subject_")
+        return [{"Contents": [{"Key": key} for key in self._keys]}] if self._keys else [{}]
+
+    def start_execution(self, stateMachineArn: str) -> dict[str, str]:
+        self.started.append(stateMachineArn)
+        return {"executionArn": "arn:execution"}
+
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:
+        self.looks += 1
+        return self._end if self.looks > 2 else {"status": "RUNNING"}
+
+    def list_map_runs(self, executionArn: str) -> dict[str, Any]:
+        return {"mapRuns": [{"mapRunArn": "arn:run"}] if self.looks > 1 else []}
+
+    def describe_map_run(self, mapRunArn: str) -> dict[str, Any]:
+        return {"itemCounts": {"running": 1, "succeeded": self.looks - 1, "failed": 0}}
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Target], tuple[int, str, str]]:
+    def run(target: Target) -> tuple[int, str, str]:
+        monkeypatch.setattr("p300_cli.target.current", lambda: target)
+        monkeypatch.setattr(backfilling, "POLL_S", 0)
+        done = CliRunner().invoke(app, ["backfill"])
+        return done.exit_code, done.stdout, " ".join(done.stderr.split())
+
+    return run
+
+
+def test_it_is_started_once_and_followed_to_its_end(command: Callable[[Target], tuple[int, str, str]]) -> None:
+    target = Target(output=json.dumps([MADE, KEPT]))
+    code, out, err = command(target)
+    assert code == 0
+    assert target.started == ["arn:backfill"]
+    assert target.looks == 3
+    assert re.search(r"2 \W+ 1 \W+ 1 \W+ 0 \W+ 0 \W+ 1", out)
+    assert "p300 train" in err
+
+
+def test_recordings_that_failed_are_named(command: Callable[[Target], tuple[int, str, str]]) -> None:
+    code, out, _ = command(Target(output=json.dumps([MADE, FAILED, UNUSABLE])))
+    assert code == 1
+    for text in ("subject_01/a.parquet", "Sandbox.Timedout", "subject_02/b.csv", "no_epochs_kept"):
+        assert text in out
+
+
+def test_an_execution_that_fails_is_told(command: Callable[[Target], tuple[int, str, str]]) -> None:
+    code, _, err = command(Target("FAILED", error="States.ItemReaderFailed", cause="no such bucket"))
+    assert code == 1
+    assert "ended as failed: States.ItemReaderFailed no such bucket" in err
+
+
+def test_without_recordings_nothing_is_started(command: Callable[[Target], tuple[int, str, str]]) -> None:
+    target = Target(keys=())
+    code, _, err = command(target)
+    assert code == 1
+    assert "no recordings in s3://raw" in err
+    assert target.started == []
+
+
+def test_recordings_on_another_server_cannot_be_listed(
+    command: Callable[[Target], tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://minio:9000")
+    target = Target()
+    code, _, err = command(target)
+    assert code == 1
+    assert "another S3 server" in err
+    assert target.started == []
+
+
+def test_nothing_made_anew_asks_for_no_training(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Backfill("SUCCEEDED", [KEPT]))
+    assert "p300 train" not in capsys.readouterr().err
+
+
+def test_wrong_parameters_are_refused_before_anything_is_deployed() -> None:
+    done = CliRunner().invoke(app, ["deploy", "--parameter", 'Preprocessing={"h_freq": "fast"}'])
+    assert done.exit_code == 2
+    assert "h_freq" in done.stderr

@@ -1,0 +1,76 @@
+"""Symbols of real people: five subjects' two runs, one word each; the figures of benchmarks/decoding.py with a margin."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from p300.decoding import Response, adapt, attended, decode, grid, split_trials, with_gaps
+from p300.decoding.layouts import SPELLER_6X6
+from p300.models import RecordingEpochs
+from p300.readers import read_recording
+from p300.signals import Parameters, extract
+
+FOLDER = Path(os.environ.get("P300_DATA", Path(__file__).parents[3] / "shared" / "data")) / "bnci_2015_003"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no recordings at {FOLDER}: set P300_DATA")
+SUBJECTS = [f"subject_{n:02d}" for n in range(6, 11)]
+LAYOUT = grid(SPELLER_6X6)
+
+
+@cache
+def run(subject, number):
+    """Features of all flashes, NaN where the epoch was rejected."""
+    recording = read_recording(FOLDER / subject / f"{subject}_run_{number:02d}_eeg_stim.parquet")
+    features = extract(recording, Parameters(tmin=0.0, baseline=None))
+    onsets = np.flatnonzero(recording.stim)
+    lit, target = LAYOUT.lit(recording.flash[onsets]), recording.stim[onsets] == 2
+    trials = split_trials(onsets)
+    epochs = RecordingEpochs(f"{subject}/{number}", subject, features.X, features.label, 8)
+    return epochs, with_gaps(features.X, features.onset_sample, onsets), lit, target, trials
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_codes_are_columns_then_rows_and_spell_the_words(subject):
+    for number, word in ((1, "LUKAS"), (2, "WATER")):
+        _, _, lit, target, trials = run(subject, number)
+        assert [t.stop - t.start for t in trials] == [180] * 5
+        symbols = [attended(lit[trial], target[trial]) for trial in trials]
+        assert "".join(LAYOUT.symbols[symbol] for symbol in symbols) == word
+
+
+def decisions(training, n, *, revised=False):
+    """Decode run 2 of everybody after n repetitions of every symbol; yields whether right, and the confidence."""
+    for subject in SUBJECTS:
+        _, X, lit, target, trials = run(subject, 2)
+        response = Response.fit([run(*key)[0] for key in training(subject)], 100.0)
+        parts = [np.arange(trial.start, trial.start + 12 * n) for trial in trials]
+        slices = [slice(12 * n * k, 12 * n * (k + 1)) for k in range(len(parts))]
+        for k, part in enumerate(parts):
+            session = np.concatenate(parts if revised else parts[: k + 1])
+            ratio = adapt(X[session], lit[session], slices if revised else slices[: k + 1], response)[slices[k]]
+            decoding = decode(lit[part], ratio)
+            yield decoding.best == attended(lit[part], target[part]), decoding.confidence
+
+
+def own(subject):
+    return [(subject, 1)]
+
+
+def others(subject):
+    return [(other, number) for other in SUBJECTS if other != subject for number in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("training", "n", "at_least"),  # of 25; measured with nothing rejected: 20, 24, 19, 22
+    [(own, 4, 17), (own, 15, 22), (others, 4, 16), (others, 15, 20)],
+)
+def test_symbols_right(training, n, at_least):
+    assert sum(right for right, _ in decisions(training, n)) >= at_least
+
+
+def test_what_is_said_to_be_sure_is_right():
+    found = [pair for training in (own, others) for n in (4, 8, 15) for pair in decisions(training, n)]
+    sure = [right for right, confidence in found if confidence >= 0.9]
+    assert len(sure) >= 50  # of 150
+    assert np.mean(sure) >= 0.9

@@ -1,0 +1,174 @@
+"""Figures against scikit-learn's, and what each part of a report says."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from p300 import models
+from p300.errors import TrainingError
+from p300.evaluation import calibration_curve, classification_metrics, evaluate, train
+from p300.models import RecordingEpochs
+from p300.models.base import cross_validate
+from sklearn import metrics
+
+
+def recording(subject, run=1, *, n=180, effect_uv=8.0, n_channels=2, n_times=20):
+    """Noise of 10 uV; the bump's latency is the subject's own."""
+    rng = np.random.default_rng([subject, run])
+    X = rng.standard_normal((n, n_channels, n_times)) * 1e-5
+    y = np.where(np.arange(n) % 6 == 5, 2, 1)
+    start = 8 + subject % 3
+    X[y == 2, :, start : start + 5] += effect_uv * 1e-6
+    name = f"subject_{subject:02d}"
+    return RecordingEpochs(f"{name}/run_{run}", name, X.reshape(n, -1).astype(np.float32), y, n_channels)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_metrics_are_scikit_learns(pairs):
+    truth = np.array([t for t, _ in pairs])
+    p = np.array([v / 8 for _, v in pairs])
+    ours = classification_metrics(np.where(truth, 2, 1), p)
+    predicted = p >= 0.5
+    assert ours["accuracy"] == pytest.approx(metrics.accuracy_score(truth, predicted))
+    assert ours["brier"] == pytest.approx(np.mean((p - truth) ** 2))
+    assert ours["confusion_matrix"] == metrics.confusion_matrix(truth, predicted, labels=[False, True]).tolist()
+    if ours["kappa"] is not None:
+        assert ours["kappa"] == pytest.approx(metrics.cohen_kappa_score(truth, predicted))
+    if truth.all() or not truth.any():
+        assert ours["roc_auc"] is None
+        assert ours["average_precision"] is None
+        assert ours["balanced_accuracy"] is None
+    else:
+        assert ours["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, p))
+        assert ours["average_precision"] == pytest.approx(metrics.average_precision_score(truth, p))
+        assert ours["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, predicted))
+
+
+@pytest.fixture(scope="module")
+def report():
+    return evaluate([recording(s) for s in (1, 2, 3, 4)], "lda", seed=3)
+
+
+def test_every_subject_is_left_out_once(report):
+    loso = report["leave_one_subject_out"]
+    assert sorted(loso["subjects"]) == ["subject_01", "subject_02", "subject_03", "subject_04"]
+    assert all(m["n_epochs"] == 180 for m in loso["subjects"].values())
+    aucs = [m["roc_auc"] for m in loso["subjects"].values()]
+    assert loso["mean"]["roc_auc"] == pytest.approx(np.mean(aucs))
+    assert loso["sd"]["roc_auc"] == pytest.approx(np.std(aucs, ddof=1))
+    assert min(aucs) > 0.8
+    assert report["within_subject_blocks"] is None
+
+
+def test_the_random_split_holds_a_fifth_of_each_class(report):
+    split = report["pooled_random_split_optimistic"]
+    assert split["n_epochs"] == 4 * 36
+    assert split["n_targets"] == 4 * 6
+
+
+def test_reports_are_json_and_reproducible(report):
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert evaluate([recording(s) for s in (1, 2, 3, 4)], "lda", seed=3) == report
+    other = evaluate([recording(s) for s in (1, 2, 3, 4)], "lda", seed=4)
+    assert other["leave_one_subject_out"] == report["leave_one_subject_out"]
+    assert other["pooled_random_split_optimistic"] != report["pooled_random_split_optimistic"]
+
+
+def test_one_subject_alone_gets_blocks_and_is_told_so():
+    report = evaluate([recording(1, run) for run in (1, 2)], "lda")
+    assert report["leave_one_subject_out"] is None
+    assert sorted(report["within_subject_blocks"]["blocks"]) == [f"block_{k}" for k in range(1, 6)]
+    assert report["within_subject_blocks"]["mean"]["roc_auc"] > 0.8
+    assert "subject_01" in report["note"]
+
+
+def test_a_left_out_subject_does_not_reach_its_own_model():
+    # The fifth subject's labels are inverted: its own AUC must fall below chance, which a leak would lift.
+    inverted = recording(5)
+    flipped = RecordingEpochs(inverted.recording, inverted.subject, inverted.X, 3 - inverted.y, 2)
+    subjects = evaluate([recording(s) for s in (1, 2, 3, 4)] + [flipped], "lda")["leave_one_subject_out"]["subjects"]
+    assert subjects["subject_05"]["roc_auc"] < 0.3
+
+
+def test_no_recordings_are_refused():
+    with pytest.raises(TrainingError, match="no recordings"):
+        evaluate([], "lda")
+
+
+def test_mixed_montages_are_refused_by_name():
+    with pytest.raises(TrainingError, match=r"subject_01/run_1: 2 channels.*subject_02/run_1: 3 channels"):
+        evaluate([recording(1), recording(2, n_channels=3)], "lda")
+
+
+def test_training_calibrates_on_left_out_people_and_evaluates_as_evaluate_does(report):
+    people = [recording(s) for s in (1, 2, 3, 4)]
+    model, trained = train(people, "lda", seed=3)
+    assert trained == report
+    plain = models.make("lda", n_channels=2, n_times=20).fit_recordings(people)
+    X = recording(9).X
+    np.testing.assert_allclose(model.decision_function(X), plain.decision_function(X))
+    left_out = cross_validate(plain, people, lambda r: r.subject)
+    assert model.calibration == left_out.calibration
+    expected = left_out.calibration.probability(plain.decision_function(X))
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], expected)
+
+
+def test_probabilities_of_left_out_people_are_calibrated():
+    people = [recording(s, n=900, effect_uv=3.0) for s in range(1, 9)]
+    curve = evaluate(people, "lda")["calibration_curve"]
+    assert sum(b["n_epochs"] for b in curve) == 8 * 900
+    assert [b["predicted"] for b in curve] == sorted(b["predicted"] for b in curve)
+    # 720 epochs a bin: three standard errors of a proportion are at most 0.056.
+    assert all(abs(b["predicted"] - b["observed"]) < 0.056 for b in curve)
+
+
+def test_the_curve_shows_overconfidence():
+    y = np.where(np.random.default_rng(0).random(1000) < 0.5, 2, 1)
+    low, *_, high = calibration_curve(y, np.linspace(0, 1, 1000))
+    assert low["observed"] > low["predicted"] + 0.3
+    assert high["observed"] < high["predicted"] - 0.3
+
+
+def test_shuffled_labels_come_out_at_chance():
+    people = [recording(s, n=600) for s in (1, 2, 3, 4)]
+    auc = evaluate(people, "lda")["label_shuffled_control"]["roc_auc"]
+    # 400 targets, 2000 non-targets: the standard error at chance is 0.016.
+    assert abs(auc - 0.5) < 0.05
+
+
+def test_first_recording_predicts_the_others_of_its_subject():
+    people = [recording(1, 1), recording(1, 2), recording(1, 3), recording(2, 1), recording(3, 1), recording(3, 2)]
+    later = evaluate(people, "lda")["train_first_test_rest"]["subjects"]
+    assert {name: m["n_epochs"] for name, m in later.items()} == {"subject_01": 360, "subject_03": 180}
+    assert min(m["roc_auc"] for m in later.values()) > 0.8
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_short_recordings_cost_side_figures_not_the_report(kind):
+    short = [recording(subject, run, n=12) for subject in (1, 2, 3, 4) for run in (1, 2)]
+    one_target = [r.take(np.arange(6)) if r.recording.endswith("1") else r for r in short]
+    report = evaluate(one_target, kind)
+    assert report["train_first_test_rest"] is None
+    assert report["leave_one_subject_out"]["subjects"]["subject_01"]["n_targets"] == 3
+
+
+def test_recordings_too_short_to_split_are_not_split():
+    short = [recording(subject, n=12) for subject in (1, 2, 3, 4)]
+    tiny = [r.take(np.array([0, 1, 5, 11])) for r in short]
+    assert evaluate(tiny, "lda")["pooled_random_split_optimistic"] is None
+
+
+def test_without_several_recordings_there_is_no_later_one(report):
+    assert report["train_first_test_rest"] is None
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_every_kind_is_evaluated(kind):
+    report = evaluate([recording(s) for s in (1, 2, 3)], kind)
+    assert report["leave_one_subject_out"]["mean"]["roc_auc"] > 0.75
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    adapts = kind in ("xdawn_ts", "ensemble")
+    assert (report["leave_one_subject_out"] != report["leave_one_subject_out_single_epochs"]) == adapts
