@@ -1,6 +1,7 @@
 """One run of a function's runtime: the process, its Runtime API, its log and its limits."""
 
 import enum
+import os
 import subprocess
 import threading
 import time
@@ -75,7 +76,10 @@ class RuntimeProcess:
     @property
     def returncode(self) -> int | None:
         """Exit status, negative for a signal; None while the process lives."""
-        return self._process.poll()
+        # poll() also answers None while another thread is just reaping the process: ask the system what is true.
+        if self._process.poll() is None and self._ended():
+            self._process.wait()
+        return self._process.returncode
 
     def wait_until(self, done: Callable[[RuntimeApi], bool], deadline: float) -> Ending | None:
         """Wait for `done`, or for what ends the wait: deadline (in `time.monotonic` seconds), exit, too much memory.
@@ -115,7 +119,13 @@ class RuntimeProcess:
             self.api.close()
 
     def _exited(self) -> bool:
-        return self._process.poll() is not None
+        return self.returncode is not None
+
+    def _ended(self) -> bool:
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # reaped by now
+            return True
 
     def _note_exit(self) -> None:
         # The log has ended and the process is about to: reap it and wake who waits for the function.

@@ -63,9 +63,13 @@ class RuntimeApi:
         self._waiting: Invocation | None = None
         self._current: Invocation | None = None
         self._closed = False
-        self._server = _Server(("127.0.0.1", 0), lambda *args: _Handler(self, *args))
+        self._server = _Server(self)
         self._acceptor = threading.Thread(target=self._accept, name="lambda-runtime-api", daemon=True)
         self._acceptor.start()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     @property
     def address(self) -> str:
@@ -128,6 +132,14 @@ class RuntimeApi:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def __init__(self, api: RuntimeApi):
+        self._api = api
+        super().__init__(("127.0.0.1", 0), lambda *args: _Handler(api, *args))
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        """Turn away the connection that only wakes the acceptor: a thread for it could outlive `close`."""
+        return not self._api.closed
 
     def server_bind(self) -> None:
         # http.server's own server_bind looks the host's name up, which can take seconds without a network.
