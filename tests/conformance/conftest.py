@@ -20,8 +20,9 @@ from p300_cli import localstack
 from p300_cli.paths import ENVIRONMENTS
 from p300_cli.target import Target
 
-LOCALSTACK = "http://127.0.0.1:4586"
-MINISTACK = "http://127.0.0.1:4587"
+PORT = int(os.environ.get("P300_TEST_PORT", "4576")) + 10
+LOCALSTACK = f"http://127.0.0.1:{PORT}"
+MINISTACK = f"http://127.0.0.1:{PORT + 1}"
 MINISTACK_PROGRAM = ENVIRONMENTS / "s3" / "bin" / "ministack"
 START_TIMEOUT_S = 60
 SERVERS = [

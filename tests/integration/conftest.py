@@ -18,7 +18,9 @@ from p300_cli import watching
 from p300_cli.predicting import Api
 from p300_cli.target import Target
 
-ENDPOINT = "http://127.0.0.1:4576"
+PORT = int(os.environ.get("P300_TEST_PORT", "4576"))
+"""Two checkouts can test side by side, each on a port of its own."""
+ENDPOINT = f"http://127.0.0.1:{PORT}"
 PROJECT = Path(__file__).resolve().parents[2]
 P300 = Path(sys.executable).with_name("p300")
 

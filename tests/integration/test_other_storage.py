@@ -20,10 +20,10 @@ from p300_cli import localstack, watching
 from p300_cli.paths import ENVIRONMENTS
 from p300_cli.target import Target
 
-from tests.integration.conftest import PROJECT, Stack, recording, run_p300, wait_for
+from tests.integration.conftest import PORT, PROJECT, Stack, recording, run_p300, wait_for
 
 pytestmark = pytest.mark.localstack
-STORAGE = "http://127.0.0.1:4577"
+STORAGE = f"http://127.0.0.1:{PORT + 1}"
 KEY = {"aws_access_key_id": "storage-key", "aws_secret_access_key": "storage-secret"}
 SERVER = ENVIRONMENTS / "s3" / "bin" / "ministack"
 
