@@ -217,7 +217,7 @@ def test_held_out_subjects_are_not_trained_on_and_a_new_champion_serves_without_
     def served() -> bool | None:
         return trained.api.ask("GET", "/health").body["model_version"] == champion or None
 
-    assert wait_for(served, f"{champion} serving without a restart", timeout_s=20)
+    assert wait_for(served, f"{champion} serving without a restart")
 
 
 def test_aws_s3_cp_alone_starts_an_execution(trained: Stack, tmp_path: Path) -> None:
