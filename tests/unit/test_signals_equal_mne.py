@@ -190,6 +190,14 @@ def test_other_parameters_give_mnes_epochs(precision: str, parameters: dict[str,
     assert_equal(regular(512.0), chosen)
 
 
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_notch_that_is_longer_than_the_pieces_of_the_band_pass(precision: str) -> None:
+    parameters = Parameters(
+        l_freq=64.0, h_freq=90.0, notch_freq=60.0, sfreq=200.0, precision=precision, reject_peak_to_peak_uv=None
+    )
+    assert_equal(regular(300.0, seconds=30), parameters)
+
+
 def test_a_single_channel_in_single_precision_input() -> None:
     source = regular(256.0, n_channels=1)
     single = Recording(source.ch_names, source.sfreq, source.data.astype(np.float32), source.stim)

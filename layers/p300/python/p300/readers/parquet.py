@@ -64,7 +64,7 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
 
 def _blocks(path: Path, name: str, eeg: list[str], dtype: type[np.floating]) -> Iterator[NDArray[np.floating]]:
     with _opened(path, name) as file:
-        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=eeg):
+        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=eeg, use_threads=False):
             block = np.empty((len(eeg), batch.num_rows), dtype)
             for row, column in zip(block, eeg, strict=True):
                 row[:] = to_numpy(batch.column(column))

@@ -116,7 +116,8 @@ def filtered(
     Yields
     ------
     ndarray, shape (n_channels, n_out)
-        Consecutive pieces of the filtered signal in volts, ``n_samples`` in all.
+        Consecutive pieces of the filtered signal in volts, ``n_samples`` in all. Each stands until the next but one
+        is asked for.
     """
     half = len(h) // 2
     edge = min(half, n_samples - 1)
@@ -142,7 +143,10 @@ def filtered(
 
 
 class _OverlapSave:
-    """Circular convolution of windows of one length, in single precision where that is precise enough."""
+    """Circular convolution of windows of one length, in single precision where that is precise enough.
+
+    What a call returns stands until the next but one, so that the next can be computed while it is used.
+    """
 
     def __init__(self, h: NDArray[np.float64], n_samples: int, scale: float, *, single: bool) -> None:
         shortest = min(8 * len(h), n_samples + 2 * len(h))
@@ -153,6 +157,9 @@ class _OverlapSave:
         self._response_to_constant = h.sum() * scale
         self._largest_single = LARGEST_SINGLE_PRECISION_V / scale
         self._work = np.empty((0, 0), np.float32)
+        self._product: NDArray[np.complexfloating] = np.empty((0, 0), np.complex128)
+        self._result: NDArray[np.floating] = np.empty((0, 0))
+        self._result_before: NDArray[np.floating] = np.empty((0, 0))
 
     def __call__(self, window: NDArray[np.float64]) -> NDArray[np.floating]:
         if not self._single:
@@ -168,11 +175,15 @@ class _OverlapSave:
         return result
 
     def _convolved(self, window: NDArray[np.floating], spectrum: NDArray[np.complexfloating]) -> NDArray[np.floating]:
-        # NumPy computes in double precision wherever its norm factor is the integer 1; "ortho" has none such.
-        product = np.fft.rfft(window, axis=1, norm="ortho")
-        product *= spectrum
-        result: NDArray[np.floating] = np.fft.irfft(product, self.n_fft, axis=1, norm="ortho")
-        return result
+        # NumPy computes in double precision wherever its norm factor is the integer 1; "ortho" has none such.  New arrays
+        # of this size would come from the system each time, page by page.
+        if self._product.shape[0] != len(window) or self._product.dtype != spectrum.dtype:
+            self._product = np.empty((len(window), len(spectrum)), spectrum.dtype)
+            self._result, self._result_before = np.empty((2, *window.shape), window.dtype)
+        self._result, self._result_before = self._result_before, self._result
+        np.fft.rfft(window, axis=1, norm="ortho", out=self._product)
+        self._product *= spectrum
+        return np.fft.irfft(self._product, self.n_fft, axis=1, norm="ortho", out=self._result)
 
 
 def _mirrored(blocks: Iterable[NDArray[np.floating]], half: int, edge: int) -> Iterator[NDArray[np.floating]]:
@@ -185,7 +196,7 @@ def _mirrored(blocks: Iterable[NDArray[np.floating]], half: int, edge: int) -> I
             tail = np.concatenate([tail, block[:, -edge - 1 :]], axis=1)[:, -edge - 1 :]
             yield block
             continue
-        head.append(block)
+        head.append(block.copy())  # whoever made it may use its memory again
         n_head += block.shape[1]
         if n_head > edge:
             start = head[0] if len(head) == 1 else np.concatenate(head, axis=1)
