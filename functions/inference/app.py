@@ -16,7 +16,14 @@ from p300.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
 app = APIGatewayRestResolver()
-service = Service(Store(), Settings.from_environment().models_bucket)
+
+
+def tell_fault(alias: str, problem: str) -> None:
+    logger.error("model unavailable", extra={"alias": alias, "problem": problem})
+    metrics.add_metric(name="ModelUnavailable", unit=MetricUnit.Count, value=1)
+
+
+service = Service(Store(), Settings.from_environment().models_bucket, tell_fault)
 
 
 @app.post("/predict")

@@ -220,6 +220,34 @@ def test_held_out_subjects_are_not_trained_on_and_a_new_champion_serves_without_
     assert wait_for(served, f"{champion} serving without a restart")
 
 
+def test_an_altered_champion_goes_on_answering_and_health_and_a_metric_say_so(trained: Stack) -> None:
+    champion = trained.api.ask("GET", "/health").body["model_version"]
+    where = {"Bucket": trained.models, "Key": f"{champion}/model.npz"}
+    kept = trained.s3.get_object(**where)["Body"].read()
+
+    def health(status: str) -> str | None:
+        answer = trained.api.ask("GET", "/health").body
+        return answer.get("problem", "none") if answer["status"] == status else None
+
+    trained.s3.put_object(**where, Body=kept[:-1] + b"?")
+    try:
+        problem = wait_for(lambda: health("degraded"), "degraded health")
+        answer = trained.api.ask("POST", "/predict", {"features": [0.0] * 1120})
+    finally:
+        trained.s3.put_object(**where, Body=kept)
+    assert f"model.npz of model {champion} has SHA-256" in problem
+    assert (answer.status, answer.body["model_version"]) == (200, champion)
+    wait_for(lambda: health("ok"), "health after the artifact was restored")
+    logs = trained.target.client("logs")
+
+    def told() -> bool | None:
+        events = logs.filter_log_events(logGroupName="/aws/lambda/p300-inference")["events"]
+        lines = [json.loads(event["message"]) for event in events if event["message"].startswith('{"_aws"')]
+        return any(line.get("ModelUnavailable") for line in lines) or None
+
+    wait_for(told, "the alarm's metric in the log")
+
+
 def test_aws_s3_cp_alone_starts_an_execution(trained: Stack, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     path.write_bytes(recording(11))

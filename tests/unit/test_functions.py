@@ -393,6 +393,39 @@ def test_health_and_models(api: Any) -> None:
     json.dumps(answer, allow_nan=False)
 
 
+def _broken_champion(store: Store, how: str) -> None:
+    """Make the champion one that cannot serve."""
+    good, bad = "v20260102030405", "v20260102030406"
+    manifest, model = (store.get(MODELS, f"{good}/{name}")[0] for name in ("manifest.json", "model.npz"))
+    if how == "alias to nothing":
+        store.delete(MODELS, "aliases/champion")
+        return
+    if how == "newer format":
+        manifest = json.dumps(json.loads(manifest) | {"format": 2}).encode()
+    if how != "missing":
+        store.put(MODELS, f"{bad}/model.npz", model + b"x" if how == "altered" else model)
+    store.put(MODELS, f"{bad}/manifest.json", manifest)
+    store.put(MODELS, "aliases/champion", bad.encode())
+
+
+@pytest.mark.parametrize("how", ["altered", "missing", "newer format", "alias to nothing"])
+def test_a_model_that_cannot_serve_raises_the_alarms_metric_while_the_last_good_one_answers(
+    api: Any, store: Store, logged: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("p300.serving.ALIAS_CHECK_S", 0.0)
+    assert api("GET", "/health")[1]["status"] == "ok"
+    assert not any("_aws" in line for line in logged())
+    _broken_champion(store, how)
+    status, answer = api("POST", "/predict", {"features": EPOCH})
+    assert (status, answer["model_version"]) == (200, "v20260102030405")
+    lines = logged()
+    assert emitted(lines)["ModelUnavailable"] == [1.0]
+    line = message(lines, "model unavailable")
+    status, answer = api("GET", "/health")
+    assert (status, answer["status"], answer["problem"]) == (200, "degraded", line["problem"])
+    assert emitted(logged()) == {"ModelUnavailable": [1.0], "service": "inference"}
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", "/predict"), ("POST", "/health"), ("GET", "/"), ("DELETE", "/x")])
 def test_other_routes(api: Any, method: str, path: str) -> None:
     status, answer = api(method, path)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from p300 import models, serving
 from p300.errors import RequestError
 from p300.registry import Registry
-from p300.serving import ALIAS_CHECK_S, MAX_EPOCHS, Service
+from p300.serving import ALIAS_CHECK_S, INTACT_CHECK_S, MAX_EPOCHS, Service
 from p300.storage import Store
 
 MODELS = "p300-models"
@@ -332,6 +332,75 @@ def test_an_alias_that_is_gone_leaves_the_last_good_model(service: Service, stor
     clock.now += ALIAS_CHECK_S
     assert answered_by(service) == V1
     assert service.health()[1]["status"] == "degraded"
+
+
+def promoted(store: Store, version: str) -> None:
+    registry = Registry(store, MODELS)
+    assert registry.promote(version, expected=registry.alias("champion"), entry={})
+
+
+@pytest.mark.parametrize("how", [*broken_models(), "alias to nothing"])
+def test_a_process_that_starts_with_a_broken_champion_serves_the_one_before(
+    store: Store, clock: Clock, how: str
+) -> None:
+    """Memory is empty after a start: without the history, nothing would serve where a warm process goes on."""
+    for version in ("v20250101000000", V1):
+        promoted(store, publish(store, version))
+    if how == "alias to nothing":
+        store.delete(MODELS, "aliases/champion")
+    else:
+        broken_models()[how](store)
+        promoted(store, V2)
+    told: list[tuple[str, str]] = []
+    service = Service(store, MODELS, lambda *fault: told.append(fault))
+    assert answered_by(service) == V1
+    status, body = service.health()
+    assert (status, body["status"], body["model_version"]) == (200, "degraded", V1)
+    assert told == [("champion", body["problem"])]
+
+
+@pytest.mark.parametrize("history", [b"{", b"[1]", b'[{"version": "v20990101000000"}]'])
+def test_without_a_history_that_helps_nothing_serves(store: Store, clock: Clock, history: bytes) -> None:
+    Registry(store, MODELS).set_alias("champion", V2)
+    store.put(MODELS, "aliases/history.json", history)
+    status, body = Service(store, MODELS).health()
+    assert (status, body["model_version"]) == (503, None)
+    assert V2 in body["message"]
+
+
+def test_faults_are_told_at_every_look_and_a_new_stack_has_none(store: Store, clock: Clock) -> None:
+    told: list[str] = []
+    service = Service(store, MODELS, lambda alias, _: told.append(alias))
+    for alias in ("champion", "challenger", V2):
+        with pytest.raises(RequestError):
+            answered_by(service, alias)
+    assert told == []
+    Registry(store, MODELS).set_alias("champion", publish(store, V1))
+    answered_by(service)
+    assert told == []
+    Registry(store, MODELS).set_alias("champion", V2)
+    for _ in range(2):
+        clock.now += ALIAS_CHECK_S
+        answered_by(service)
+        answered_by(service)
+    assert told == ["champion", "champion"]
+
+
+def test_health_sees_that_what_serves_from_memory_was_altered(service: Service, store: Store, clock: Clock) -> None:
+    told: list[str] = []
+    service._on_fault = lambda _, problem: told.append(problem)
+    assert service.health()[1]["status"] == "ok"
+    kept = store.get(MODELS, f"{V1}/model.npz")[0]
+    store.put(MODELS, f"{V1}/model.npz", npz(intercept=5.0))
+    clock.now += INTACT_CHECK_S
+    status, body = service.health()
+    assert (status, body["status"], body["model_version"]) == (200, "degraded", V1)
+    assert "SHA-256" in body["problem"]
+    assert told == [body["problem"]]
+    assert answered_by(service) == V1
+    store.put(MODELS, f"{V1}/model.npz", kept)
+    clock.now += INTACT_CHECK_S
+    assert service.health()[1]["status"] == "ok"
 
 
 FAULTS = {

@@ -54,6 +54,7 @@ def test_each_fault_is_watched() -> None:
         ("AWS/ApiGateway", "Latency"),
         ("P300", "recordings-in-quarantine"),
         ("P300", "trackings-failed"),
+        ("P300", "ModelUnavailable"),
     }
 
 
@@ -91,10 +92,14 @@ def test_the_state_machine_logs_what_the_filters_read() -> None:
     assert {one["LogGroupName"]["Ref"] for one in FILTERS.values()} == {"PipelineLogs"}
 
 
-def test_alarms_on_own_metrics_find_their_filter() -> None:
+def test_alarms_on_own_metrics_find_what_emits_them() -> None:
     counted = {name_of(one["MetricTransformations"][0]["MetricName"]) for one in FILTERS.values()}
-    own = {name for alarm in ALARMS.values() for space, name in watched(alarm) if space == "P300"}
-    assert own == counted
+    own = [alarm for alarm in ALARMS.values() if alarm.get("Namespace") == "P300"]
+    assert {name_of(alarm["MetricName"]) for alarm in own if "Dimensions" not in alarm} == counted
+    for alarm in own:
+        for dimension in alarm.get("Dimensions", []):
+            assert dimension["Name"] == "service"
+            assert alarm["MetricName"] in emitted()[dimension["Value"]]
 
 
 def dashboard_metrics() -> list[list[Any]]:

@@ -5,7 +5,7 @@ import binascii
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from p300.scoring import Scorer
 from p300.storage import NotFoundError, Store, UnchangedError
 
 ALIAS_CHECK_S = 2.0
+INTACT_CHECK_S = 10.0
 MAX_EPOCHS = 2048
 _VERSIONS_KEPT = 4
 
@@ -56,7 +57,8 @@ class Service:
     """Models by alias, cached; an alias is asked again at most every `ALIAS_CHECK_S` seconds, so a new champion needs no restart.
 
     A model that cannot be loaded (missing, altered, of a newer format, storage out of reach) does not replace the last good one: that
-    one goes on serving and `health` says why.
+    one goes on serving and `health` says why. A process that starts with a champion that cannot be loaded serves the newest champion
+    of the history that can.
 
     Parameters
     ----------
@@ -64,10 +66,18 @@ class Service:
         S3 access.
     bucket : str
         Models bucket.
+    on_fault : callable, optional
+        Told the alias and the problem each time that an alias's model is looked for and cannot serve; not told of an alias that was
+        never set.
     """
 
-    def __init__(self, store: Store, bucket: str) -> None:
+    def __init__(
+        self, store: Store, bucket: str, on_fault: Callable[[str, str], None] = lambda alias, problem: None
+    ) -> None:
         self.registry = Registry(store, bucket)
+        self._on_fault = on_fault
+        self._damage: str | None = None
+        self._intact_checked = float("-inf")
         self._lock = threading.Lock()
         self._by_version: dict[str, Served] = {}
         self._aliases: dict[str, tuple[str, str]] = {}
@@ -111,10 +121,29 @@ class Service:
             self._last_good[alias] = self._load(self._version(alias))
         except ArtifactError as error:
             self.problems[alias] = error.message
+            if alias == "champion" and alias not in self._last_good:
+                self._fall_back()
+            if error.code == "no_model" and alias not in self._last_good:
+                return  # nothing was trained yet
         except (BotoCoreError, ClientError) as error:
             self.problems[alias] = self._unreadable(error)
         else:
             self.problems.pop(alias, None)
+            return
+        self._on_fault(alias, self.problems[alias])
+
+    def _fall_back(self) -> None:
+        """Take the newest champion of the history that loads: functions start anew all the time, and memory starts empty."""
+        try:
+            earlier = dict.fromkeys(str(entry["version"]) for entry in reversed(self.registry.history()))
+        except (ValueError, LookupError, TypeError, BotoCoreError, ClientError):
+            return  # no history that could be read: there is nothing to go back to
+        for version in earlier:
+            try:
+                self._last_good["champion"] = self._load(version)
+            except (ArtifactError, BotoCoreError, ClientError):
+                continue
+            return
 
     def _unreadable(self, error: Exception) -> str:
         return f"The models bucket s3://{self.registry.bucket} cannot be read: {error}"
@@ -190,13 +219,29 @@ class Service:
             served = self.model()
         except RequestError as error:
             return 503, {"status": "no model", "model_version": None, "message": error.message}
-        problem = self.problems.get("champion")
+        self._check_intact(served)
+        problem = self.problems.get("champion") or self._damage
         answer = {
             "status": "degraded" if problem else "ok",
             "model_version": served.version,
             "expects": served.expected,
         }
         return 200, {**answer, "problem": problem} if problem else answer
+
+    def _check_intact(self, served: Served) -> None:
+        """Look whether what serves from memory could be loaded again, before the next start of a process has to find out."""
+        now = time.monotonic()
+        if now - self._intact_checked < INTACT_CHECK_S:
+            return
+        self._intact_checked, self._damage = now, None
+        try:
+            self.registry.artifact(served.version, "model.npz", self.registry.manifest(served.version))
+        except ArtifactError as error:
+            self._damage = f"{error.message} It serves from memory only: restore it, or promote another version."
+        except (BotoCoreError, ClientError) as error:
+            self._damage = self._unreadable(error)
+        if self._damage:
+            self._on_fault("champion", self._damage)
 
     def models(self) -> dict[str, Any]:
         """Answer ``GET /models``: versions, newest first, and the aliases."""
