@@ -14,7 +14,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from p300 import models, serving
+from p300.decoding import Response
 from p300.errors import RequestError
+from p300.models import RecordingEpochs
 from p300.registry import Registry
 from p300.serving import ALIAS_CHECK_S, INTACT_CHECK_S, MAX_EPOCHS, Service
 from p300.storage import Store
@@ -47,6 +49,14 @@ def fitted() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     X, y = rng.normal(0, 1e-5, (24, N_FEATURES)).astype(np.float32), np.tile([1, 1, 1, 2], 6)
     return models.make("lda", n_channels=len(CHANNELS), n_times=N_TIMES).fit(X, y).to_arrays()
+
+
+@cache
+def response() -> dict[str, Any]:
+    """Return the arrays of a response that fits the model."""
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(0, 1e-5, (24, N_FEATURES)), np.tile([1, 1, 1, 2], 6)
+    return Response.fit([RecordingEpochs("a", "a", X, y, len(CHANNELS))], sfreq=100.0).to_arrays()
 
 
 def npz(**changes: Any) -> bytes:
@@ -300,6 +310,10 @@ def broken_models() -> dict[str, Callable[[Store], None]]:
         "newer format": lambda store: publish(store, V2, npz(format_version=99)) and None,
         "unknown kind": lambda store: publish(store, V2, npz(kind="net")) and None,
         "not npz": lambda store: publish(store, V2, b"model") and None,
+        "half a response": lambda store: publish(store, V2, npz(response_mean=[[0.0]])) and None,
+        "response of other shape": lambda store: (
+            publish(store, V2, npz(**response() | {"response_n_times": 4})) and None
+        ),
         "other shape": lambda store: publish(store, V2, channels=["Cz"]) and None,
         "not a manifest": lambda store: store.put(MODELS, f"{V2}/manifest.json", b"[]") and None,
     }

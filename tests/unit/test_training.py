@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from p300.decoding import Response
 from p300.errors import TrainingError
+from p300.models import RecordingEpochs
 from p300.registry import Registry
-from p300.scoring import Scorer
+from p300.scoring import Scorer, read_arrays
 from p300.serving import Service
 from p300.steps import training
 from p300.steps.training import PROMOTION_MARGIN_AUC, TrainingRequest, check_due
@@ -212,6 +214,21 @@ def test_a_training_leaves_a_challenger(store: Store, registry: Registry, people
     estimator = joblib.load(io.BytesIO(registry.artifact(version, "model.joblib", manifest)))
     X = np.random.default_rng(0).normal(0, 1e-5, (4, 30)).astype(np.float32)
     np.testing.assert_allclose(scorer.probability_target(X), estimator.predict_proba(X)[:, 1], rtol=1e-6)
+
+
+def test_a_model_carries_what_decoding_adapts_from(
+    store: Store, registry: Registry, people: list[str], put_features: Callable[..., Any]
+) -> None:
+    version = train(store)["version"]
+    arrays = read_arrays(registry.artifact(version, "model.npz", registry.manifest(version)))
+    response = Response.from_arrays(arrays)
+    assert response is not None
+    features = [put_features(name) for name in people]
+    epochs = [RecordingEpochs(name, name, f.X, f.label, 3) for name, f in zip(people, features, strict=True)]
+    expected = Response.fit(epochs, sfreq=100.0)
+    assert response.difference.shape == (3, 3)
+    for name, array in expected.to_arrays().items():
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
 
 
 def test_training_on_the_same_recordings_is_a_no_op_that_says_so(store: Store, people: list[str]) -> None:

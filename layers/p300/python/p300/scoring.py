@@ -29,6 +29,44 @@ Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
+def read_arrays(source: str | Path | bytes) -> dict[str, NDArray[np.generic]]:
+    """Read the arrays of a ``model.npz``: a scorer's, and what else stands beside them.
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        A file, or its content.
+
+    Raises
+    ------
+    ArtifactError
+        Where it is absent, not an npz file, or holds Python objects.
+    """
+    name = "model.npz" if isinstance(source, bytes) else str(source)
+    try:
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise ArtifactError("missing_model", f"Model {name} cannot be read: {error.strerror}.") from error
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        arrays = {key: loaded[key] for key in loaded.files}
+    except (
+        AttributeError,
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
+        raise ArtifactError(
+            "unreadable_model",
+            f"Model {name} ({len(content)} bytes) is not an npz file of plain arrays: {error}. "
+            "Train again or restore it.",
+        ) from error
+    return arrays
+
+
 class Scorer:
     """A model ready to score.
 
@@ -100,31 +138,9 @@ class Scorer:
         Raises
         ------
         ArtifactError
-            Where it is absent, not an npz file, holds Python objects, or is refused by `from_arrays`.
+            Where it is refused by `read_arrays` or `from_arrays`.
         """
-        name = "model.npz" if isinstance(source, bytes) else str(source)
-        try:
-            content = source if isinstance(source, bytes) else Path(source).read_bytes()
-        except OSError as error:
-            raise ArtifactError("missing_model", f"Model {name} cannot be read: {error.strerror}.") from error
-        try:
-            loaded = np.load(io.BytesIO(content), allow_pickle=False)
-            arrays = {key: loaded[key] for key in loaded.files}
-        except (
-            AttributeError,
-            ValueError,
-            OSError,
-            EOFError,
-            zipfile.BadZipFile,
-            zlib.error,
-            NotImplementedError,
-        ) as error:
-            raise ArtifactError(
-                "unreadable_model",
-                f"Model {name} ({len(content)} bytes) is not an npz file of plain arrays: {error}. "
-                "Train again or restore it.",
-            ) from error
-        return cls(arrays)
+        return cls(read_arrays(source))
 
     def score(self, X: NDArray[np.floating]) -> Array:
         """Score each epoch on its own, before calibration; shapes and errors as in `log_odds`."""

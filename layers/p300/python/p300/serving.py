@@ -13,10 +13,11 @@ import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
 from numpy.typing import NDArray
 
+from p300.decoding import Response
 from p300.errors import ArtifactError, RequestError
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
 from p300.registry import ALIASES, VERSION, Registry
-from p300.scoring import Scorer
+from p300.scoring import Scorer, read_arrays
 from p300.storage import NotFoundError, Store, UnchangedError
 
 ALIAS_CHECK_S = 2.0
@@ -37,11 +38,14 @@ class Served:
         Its weights.
     manifest : dict
         Its manifest.
+    response : Response or None
+        What decoding adapts to a person; None of a model that was trained before there was one.
     """
 
     version: str
     scorer: Scorer
     manifest: dict[str, Any]
+    response: Response | None = None
 
     @property
     def expected(self) -> str:
@@ -168,7 +172,8 @@ class Service:
             manifest = self.registry.manifest(version)
             content = self.registry.artifact(version, "model.npz", manifest)
             try:
-                scorer = Scorer.load(content)
+                arrays = read_arrays(content)
+                scorer, response = Scorer.from_arrays(arrays), Response.from_arrays(arrays)
             except ArtifactError as error:
                 raise ArtifactError(error.code, f"{version}: {error.message}") from error
             told = len(manifest["channels"]), manifest["n_times"]
@@ -178,7 +183,13 @@ class Service:
                     f"The manifest of model {version} tells of {told[0]} channels x {told[1]} samples; its model.npz takes "
                     f"{scorer.n_channels} x {scorer.n_times}.",
                 )
-            served = Served(version, scorer, manifest)
+            if response and (len(response.difference), response.n_times) != told:
+                raise ArtifactError(
+                    "bad_model",
+                    f"{version}: its response is one of {len(response.difference)} channels x {response.n_times} samples; the "
+                    f"model takes {told[0]} x {told[1]}. Train again.",
+                )
+            served = Served(version, scorer, manifest, response)
             kept = list(self._by_version.items())[-_VERSIONS_KEPT + 1 :]
             self._by_version = {**dict(kept), version: served}
         return served

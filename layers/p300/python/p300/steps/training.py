@@ -212,6 +212,7 @@ def train(
         If no recording can be trained on, or a named subject has none.
     """
     from p300 import evaluation, models
+    from p300.decoding import Response
 
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
@@ -224,6 +225,7 @@ def train(
         if claim.finished:
             return _already_trained(registry, claim.version, execution)
         estimator, metrics = evaluation.train(chosen.recordings, request.model, request.seed)
+        response = Response.fit(chosen.recordings, first.sfreq)
     manifest = {
         "kind": request.model,
         "channels": list(first.ch_names),
@@ -249,7 +251,7 @@ def train(
         "python": platform.python_version(),
     }
     artifacts = {
-        "model.npz": (_npz(estimator.to_arrays()), "application/octet-stream"),
+        "model.npz": (_npz({**estimator.to_arrays(), **response.to_arrays()}), "application/octet-stream"),
         "model.joblib": (_joblib(estimator), "application/octet-stream"),
     }
     published = registry.publish(claim.version, fingerprint, artifacts, manifest)
