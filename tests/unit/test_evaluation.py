@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300 import models
 from p300.errors import TrainingError
-from p300.evaluation import calibration_curve, classification_metrics, evaluate, train
+from p300.evaluation import N_CURVE_POINTS, calibration_curve, classification_metrics, curves, evaluate, train
 from p300.models import RecordingEpochs
 from p300.models.base import cross_validate
 from sklearn import metrics
@@ -45,6 +45,36 @@ def test_metrics_are_scikit_learns(pairs):
         assert ours["roc_auc"] == pytest.approx(metrics.roc_auc_score(truth, p))
         assert ours["average_precision"] == pytest.approx(metrics.average_precision_score(truth, p))
         assert ours["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, predicted))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), min_size=2, max_size=300))
+@settings(max_examples=100, deadline=None)
+def test_curves_lie_on_scikit_learns(pairs):
+    truth = np.array([t for t, _ in pairs])
+    p = np.array([v / 40 for _, v in pairs])
+    found = curves(np.where(truth, 2, 1), p)
+    if truth.all() or not truth.any():
+        assert found["roc"] == found["precision_recall"] == []
+        return
+    rates = metrics.roc_curve(truth, p, drop_intermediate=False)[:2]
+    points = {(round(x, 5), round(y, 5)) for x, y in zip(*rates, strict=True)}
+    roc = [tuple(point.values()) for point in found["roc"]]
+    assert set(roc) <= points
+    assert (roc[0], roc[-1]) == ((0, 0), (1, 1))
+    assert roc == sorted(roc)
+    precision, recall, _ = metrics.precision_recall_curve(truth, p)
+    points = {(round(x, 5), round(y, 5)) for x, y in zip(recall, precision, strict=True)}
+    assert {tuple(point.values()) for point in found["precision_recall"]} <= points
+    assert found["precision_recall"][-1]["recall"] == 1
+    assert max(len(points) for points in found.values()) <= N_CURVE_POINTS + 1
+
+
+def test_a_curve_of_few_points_has_the_area_of_the_whole():
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(5000) < 0.2, 2, 1)
+    p = 1 / (1 + np.exp(-rng.normal(np.where(y == 2, 0.5, -0.5))))
+    roc = np.array([list(point.values()) for point in curves(y, p)["roc"]])
+    assert np.trapezoid(roc[:, 1], roc[:, 0]) == pytest.approx(classification_metrics(y, p)["roc_auc"], abs=0.005)
 
 
 @pytest.fixture(scope="module")

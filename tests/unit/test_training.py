@@ -461,6 +461,12 @@ def test_evaluation_on_held_out_people(store: Store, people: list[str]) -> None:
     assert answer["pooled"]["n_epochs"] == 60
     assert calls == [(version, 60)]
     json.dumps(answer, allow_nan=False)
+    kept = Registry(store, MODELS).evaluation(version)
+    assert kept is not None
+    assert kept["recordings"][0]["recording"] == "subject_03/run_1"
+    assert kept["overall"]["roc_auc"] == answer["pooled"]["roc_auc"]
+    assert {"average_precision", "brier", "confusion_matrix"} <= set(kept["recordings"][0])
+    assert set(kept["curves"]) == {"roc", "precision_recall", "calibration"}
 
 
 def test_evaluation_on_the_newest_seen_recordings(store: Store, put_features: Callable[..., Any]) -> None:
@@ -508,6 +514,7 @@ def test_nothing_left_to_evaluate_on(store: Store, people: list[str]) -> None:
         store.delete(FEATURES, f"{name}/features.parquet")
     answer = training.evaluate(store, FEATURES, MODELS, version, served(store))
     assert (answer["recordings"], answer["pooled"]) == ([], None)
+    assert (Registry(store, MODELS).evaluation(version) or {})["curves"] == {}
 
 
 # ---- promotion

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 N_BLOCKS = 5
 N_CALIBRATION_BINS = 10
+N_CURVE_POINTS = 50
 TEST_FRACTION = 0.2
 SUMMARISED = ("roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier")
 
@@ -48,8 +49,8 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
         ``leave_one_subject_out_single_epochs``
             The same with each epoch on its own, as if it came alone, and so in all parts below. Equal where the kind
             does not adapt.
-        ``calibration_curve``
-            Of the probabilities of ``leave_one_subject_out`` (or of the blocks).
+        ``roc_curve``, ``precision_recall_curve``, ``calibration_curve``
+            Of the pooled probabilities of ``leave_one_subject_out`` (or of the blocks).
         ``train_first_test_rest``
             Per subject with several recordings: trained on the first, tested on the others. None without such, or
             where no first one has enough epochs of both classes.
@@ -145,7 +146,7 @@ def _evaluate(
         "leave_one_subject_out": None if alone else _by_fold(within, "subjects"),
         "leave_one_subject_out_single_epochs": None if alone else _by_fold(single, "subjects"),
         "within_subject_blocks": _by_fold(single, "blocks") if alone else None,
-        "calibration_curve": calibration_curve(*_pooled(single if alone else within)),
+        **{f"{name}_curve": points for name, points in curves(*_pooled(single if alone else within)).items()},
         "train_first_test_rest": _train_first_test_rest(model, recordings),
         "label_shuffled_control": _label_shuffled(model, folds),
         "pooled_random_split_optimistic": _random_split(model, recordings),
@@ -202,11 +203,15 @@ def _roc_auc(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
 
 
 def _average_precision(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
+    hits, called = _thresholds(truth, score)
+    return float(np.sum(np.diff(hits, prepend=0) * hits / called) / truth.sum())
+
+
+def _thresholds(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return, at each distinct score from the highest on, how many targets and how many epochs reach it."""
     order = np.argsort(-score, kind="stable")
-    last_of_tie = np.append(np.diff(score[order]) != 0, True)
-    hits = np.cumsum(truth[order])[last_of_tie]
-    precision = hits / (np.flatnonzero(last_of_tie) + 1)
-    return float(np.sum(np.diff(hits, prepend=0) * precision) / truth.sum())
+    last_of_tie = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+    return np.cumsum(truth[order])[last_of_tie], last_of_tie + 1
 
 
 def _prepare(recordings: Recordings, kind: str, seed: int) -> tuple["Estimator", list[str], Report]:
@@ -271,6 +276,54 @@ def calibration_curve(y: NDArray[np.integer], probability_target: NDArray[np.flo
         for rows in np.array_split(order, N_CALIBRATION_BINS)
         if len(rows)
     ]
+
+
+def curves(y: NDArray[np.integer], probability_target: NDArray[np.floating]) -> dict[str, list[dict[str, float]]]:
+    """Return the curves behind the figures of one set of predictions.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n_epochs,)
+        1 (NonTarget) or 2 (Target).
+    probability_target : ndarray, shape (n_epochs,)
+
+    Returns
+    -------
+    curves : dict
+        ``roc`` (``false_positive_rate``, ``true_positive_rate``) and ``precision_recall`` (``recall``, ``precision``), empty where a
+        class is absent, of at most `N_CURVE_POINTS` + 1 thresholds; ``calibration`` as `calibration_curve` returns.
+    """
+    truth = np.asarray(y) == TARGET
+    probability = np.asarray(probability_target, dtype=np.float64)
+    found: dict[str, list[dict[str, float]]] = {
+        "roc": [],
+        "precision_recall": [],
+        "calibration": calibration_curve(y, probability),
+    }
+    n_targets = int(truth.sum())
+    n_non_targets = len(truth) - n_targets
+    if not (n_targets and n_non_targets):
+        return found
+    hits, called = _thresholds(truth, probability)
+    false_alarms = called - hits
+    # At equal steps of the x axis, where a curve has several points, the best of them.
+    last = np.searchsorted(false_alarms, np.linspace(0, n_non_targets, N_CURVE_POINTS), side="right") - 1
+    first = np.searchsorted(hits, np.linspace(1, n_targets, N_CURVE_POINTS), side="left")
+    found["roc"] = [{"false_positive_rate": 0.0, "true_positive_rate": 0.0}] + [
+        {
+            "false_positive_rate": round(float(false_alarms[row]) / n_non_targets, 5),
+            "true_positive_rate": round(float(hits[row]) / n_targets, 5),
+        }
+        for row in np.unique(last[last >= 0])
+    ]
+    found["precision_recall"] = [
+        {
+            "recall": round(float(hits[row]) / n_targets, 5),
+            "precision": round(float(hits[row]) / float(called[row]), 5),
+        }
+        for row in np.unique(first)
+    ]
+    return found
 
 
 def _pooled(scored: Scored) -> tuple[NDArray[np.integer], NDArray[np.float64]]:

@@ -5,6 +5,7 @@ Layout of the models bucket::
     <version>/request.json            who claimed the version and for what; written first
     <version>/model.npz, model.joblib artifacts
     <version>/manifest.json           written last: a version without it does not exist
+    <version>/evaluation.json         what came of scoring recordings through inference, later
     trainings/<fingerprint>           version that a set of recordings and settings led to
     aliases/champion, challenger      a version each
     aliases/history.json              every promotion, newest last
@@ -27,6 +28,7 @@ MANIFEST_FORMAT = 1
 VERSION = re.compile(r"v\d{14}")
 ALIASES = ("champion", "challenger")
 HISTORY_KEY = "aliases/history.json"
+EVALUATION = "evaluation.json"
 POINTER_KEY = "active_model_pointer.txt"
 _REQUIRED = {
     "version", "kind", "channels", "n_times", "sfreq", "tmin", "subjects", "held_out", "recordings", "n_epochs",
@@ -115,6 +117,14 @@ class Registry:
                 f"{name} of model {version} has SHA-256 {found[:12]}..., its manifest says {expected[:12]}...; it is not loaded.",
             )
         return body
+
+    def evaluation(self, version: str) -> dict[str, Any] | None:
+        """Return what came of scoring recordings through inference, or None where that was not done."""
+        try:
+            found: dict[str, Any] = json.loads(self.store.get(self.bucket, f"{version}/{EVALUATION}")[0])
+        except NotFoundError:
+            return None
+        return found
 
     def alias(self, name: str) -> str | None:
         """Return the version an alias holds, or None where it is not set."""
@@ -229,6 +239,11 @@ class Registry:
                 self.discard(version)
                 return Claim(winner, finished=True)
         return Claim(version, finished=False)
+
+    def keep_evaluation(self, version: str, evaluation: Mapping[str, Any]) -> None:
+        """Write what came of scoring recordings through inference; a repetition replaces it."""
+        body = json.dumps(evaluation, indent=1).encode()
+        self.store.put(self.bucket, f"{version}/{EVALUATION}", body, content_type="application/json")
 
     def discard(self, version: str) -> None:
         """Remove a version that lost against an equal one; its manifest first, so that it is never seen torn."""

@@ -1,4 +1,4 @@
-"""A Weights & Biases run for a training: config, metrics, per-subject table and the model artifact; offline unless a key is configured."""
+"""Weights & Biases runs of a model: its training, and its evaluation through inference; offline unless a key is configured."""
 
 import json
 import tempfile
@@ -8,8 +8,11 @@ from typing import Any
 
 from p300.registry import Registry
 from p300.storage import NotFoundError, Store
+from p300.wandb_run import Destination, Run, batch_evaluation, numbers, write
 
 RUNS_PREFIX = "wandb/"
+CURVES = ("roc", "precision_recall", "calibration", "learning")
+COLUMNS = ("n_epochs", "roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier")
 
 
 def track(
@@ -22,9 +25,9 @@ def track(
     mode: str,
     api_key: str | None,
 ) -> dict[str, Any]:
-    """Log one training as a run whose id is the model's version.
+    """Log a model's training as a run whose id is its version, and its evaluation through inference as one of its own.
 
-    An offline run's folder is kept under ``wandb/<version>/`` in the models bucket, complete for a later ``wandb sync``.
+    An offline run's folder is kept under ``wandb/<run>/`` in the models bucket, complete for a later ``wandb sync``.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ def track(
     version : str
         The model, or an alias of it.
     outcomes : mapping
-        What evaluation and promotion answered.
+        ``promotion``: what promotion answered.
     project : str
         W&B project.
     mode : {"offline", "online", "disabled"}
@@ -46,98 +49,90 @@ def track(
     Returns
     -------
     dict
-        ``outcome`` (``tracked``, ``unchanged`` or ``disabled``), ``mode``, and ``folder`` in the models bucket of an offline run.
+        ``outcome`` (``tracked``, ``unchanged`` or ``disabled``), ``version``, ``mode``, ``runs`` and, where they are kept offline,
+        ``folders`` of the models bucket.
     """
     if mode == "disabled":
         return {"outcome": "disabled", "version": version}
     registry = Registry(store, models_bucket)
-    version = registry.resolve(version)
-    prefix = f"{RUNS_PREFIX}{version}/"
+    manifest = registry.manifest(registry.resolve(version))
+    version = manifest["version"]
+    model = registry.artifact(version, "model.npz", manifest)
+    runs = [_training_run(manifest, model, outcomes.get("promotion"))]
+    if evaluation := registry.evaluation(version):
+        runs.append(_evaluation_run(version, manifest, evaluation))
+    destination = Destination(project, mode, api_key)
+    new = [_keep(store, models_bucket, run, destination) for run in runs]
+    answer = {
+        "outcome": "tracked" if any(new) else "unchanged",
+        "version": version,
+        "mode": "online" if destination.online else "offline",
+        "runs": [run.id for run in runs],
+    }
+    return answer if destination.online else {**answer, "folders": [f"{RUNS_PREFIX}{run.id}/" for run in runs]}
+
+
+def _keep(store: Store, bucket: str, run: Run, destination: Destination) -> bool:
+    """Write a run, unless it was written before; say whether it was written now."""
+    prefix = f"{RUNS_PREFIX}{run.id}/"
     done_key = f"{prefix}run.json"
     try:
-        return {**json.loads(store.get(models_bucket, done_key)[0])["answer"], "outcome": "unchanged"}
+        store.head(bucket, done_key)
     except NotFoundError:
         pass
-    manifest = registry.manifest(version)
-    model = registry.artifact(version, "model.npz", manifest)
-    mode = "online" if mode == "online" and api_key else "offline"
+    else:
+        return False
     with tempfile.TemporaryDirectory() as folder:
-        run_id = _log_run(Path(folder), manifest, model, outcomes, project=project, mode=mode, api_key=api_key)
-        answer = {"outcome": "tracked", "version": version, "mode": mode, "run": run_id}
-        if mode == "offline":
+        write(run, Path(folder), destination)
+        if not destination.online:
             for path in sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.is_symlink()):
-                store.put(models_bucket, prefix + path.relative_to(folder).as_posix(), path.read_bytes())
-            answer["folder"] = prefix
+                store.put(bucket, prefix + path.relative_to(folder).as_posix(), path.read_bytes())
     # The run names its artifact files by where they were written: sending it later takes the folder back there.
-    done = {"answer": answer, "written_in": str(folder)}
-    store.put(models_bucket, done_key, json.dumps(done).encode(), content_type="application/json")
-    return answer
+    done = json.dumps({"run": run.id, "written_in": str(folder)}).encode()
+    store.put(bucket, done_key, done, content_type="application/json")
+    return True
 
 
-def _log_run(
-    folder: Path,
-    manifest: dict[str, Any],
-    model: bytes,
-    outcomes: Mapping[str, Any],
-    *,
-    project: str,
-    mode: str,
-    api_key: str | None,
-) -> str:
-    import os
-
-    # Everything stays in the one folder that is kept: a run synced later needs the artifact files that W&B stages in its data folder.
-    for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
-        os.environ[name] = str(folder / ("wandb-cache" if "CACHE" in name or "CONFIG" in name else "."))
-    os.environ["WANDB_SILENT"] = "true"
-    if api_key:
-        os.environ["WANDB_API_KEY"] = api_key
-    import wandb
-
-    version = manifest["version"]
-    config = {name: value for name, value in manifest.items() if name not in {"metrics", "artifacts"}}
-    settings = wandb.Settings(console="off", x_disable_stats=True, disable_git=True, disable_code=True)
-    run = wandb.init(
-        project=project,
-        id=version,
-        name=version,
-        job_type="training",
-        config=config,
-        mode=mode,  # type: ignore[arg-type]
-        dir=str(folder),
-        settings=settings,
-        reinit="finish_previous",
+def _evaluation_run(version: str, manifest: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Run:
+    return batch_evaluation(
+        f"{version}-evaluation",
+        version,
+        [{"recording": row["recording"], **_row(row)} for row in evaluation["recordings"]],
+        evaluation["overall"] or {},
+        curves=evaluation["curves"],
+        config={
+            "kind": manifest["kind"],
+            "seen_in_training": evaluation["seen_in_training"],
+            "skipped": evaluation["skipped"],
+        },
     )
-    try:
-        metrics = manifest["metrics"]
-        scheme = "leave_one_subject_out" if metrics["leave_one_subject_out"] else "within_subject_blocks"
-        folds = metrics[scheme]
-        pooled = (outcomes.get("evaluation") or {}).get("pooled") or {}
-        figures = {
-            **_numbers(scheme, folds["mean"]),
-            **_numbers("random_split_optimistic", metrics["pooled_random_split_optimistic"] or {}),
-            **_numbers("through_inference", pooled),
-        }
-        by_fold = folds.get("subjects") or folds["blocks"]
-        columns = ["n_epochs", "roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier"]
-        rows = [[name, *[row[column] for column in columns]] for name, row in by_fold.items()]
-        table = wandb.Table(columns=["left_out", *columns], data=rows)
-        run.log({**figures, "left_out": table})
-        run.summary["promotion"] = (outcomes.get("promotion") or {}).get("outcome")
-        artifact = wandb.Artifact(f"{manifest['kind']}-model", type="model", metadata={"version": version})
-        with artifact.new_file("model.npz", mode="wb") as file:
-            file.write(model)
-        with artifact.new_file("manifest.json", mode="w") as file:
-            json.dump(manifest, file)
-        run.log_artifact(artifact)
-    finally:
-        run.finish()
-        wandb.teardown()  # only then has its service process written all of the run's file
-    # Not after the time of this attempt: a retry must write over what an attempt that died left behind, or the run is there twice.
-    for found in folder.glob("wandb/offline-run-*"):
-        found.rename(found.with_name(f"offline-run-{version[1:9]}_{version[9:]}-{version}"))
-    return str(run.id)
 
 
-def _numbers(group: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{group}/{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
+def _training_run(manifest: Mapping[str, Any], model: bytes, promotion: Mapping[str, Any] | None) -> Run:
+    metrics = manifest["metrics"]
+    scheme = "leave_one_subject_out" if metrics["leave_one_subject_out"] else "within_subject_blocks"
+    folds = metrics[scheme]
+    by_fold = folds.get("subjects") or folds["blocks"]
+    return Run(
+        manifest["version"],
+        "training",
+        group=manifest["version"],
+        config={name: value for name, value in manifest.items() if name not in {"metrics", "artifacts"}},
+        figures={
+            **numbers(scheme, folds["mean"]),
+            **numbers(f"{scheme}_sd", folds["sd"]),
+            **numbers("single_epochs", (metrics["leave_one_subject_out_single_epochs"] or {}).get("mean")),
+            **numbers("train_first_test_rest", (metrics["train_first_test_rest"] or {}).get("mean")),
+            **numbers("label_shuffled_control", metrics["label_shuffled_control"]),
+            **numbers("random_split_optimistic", metrics["pooled_random_split_optimistic"]),
+        },
+        tables={"left_out": [{"left_out": name, **_row(row)} for name, row in by_fold.items()]},
+        curves={name: metrics.get(f"{name}_curve") or [] for name in CURVES},
+        summary={"promotion": (promotion or {}).get("outcome")},
+        artifact=f"{manifest['kind']}-model",
+        files={"model.npz": model, "manifest.json": json.dumps(manifest).encode()},
+    )
+
+
+def _row(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: figures.get(name) for name in COLUMNS}

@@ -334,11 +334,12 @@ def evaluate(store: Store, features_bucket: str, models_bucket: str, version: st
     -------
     dict
         ``recordings`` (name, n_epochs, roc_auc, accuracy, kappa), ``seen_in_training``, ``skipped`` (name, reason) and the pooled
-        figures.
+        figures. All figures, and the curves, are kept beside the model as ``evaluation.json``.
     """
     from p300 import evaluation
 
-    manifest = Registry(store, models_bucket).manifest(version)
+    registry = Registry(store, models_bucket)
+    manifest = registry.manifest(version)
     present = _features(store, features_bucket)
     held_out = {name for name in present if _subject(name) in set(manifest["held_out"])}
     trained_on = {entry["recording"] for entry in manifest["recordings"]} & set(present)
@@ -354,18 +355,22 @@ def evaluate(store: Store, features_bucket: str, models_bucket: str, version: st
                 skipped.append({"recording": name, "reason": reason})
                 continue
             probability = predict(version, features.X)
-            rows.append({"recording": name, **_figures(evaluation.classification_metrics(features.label, probability))})
+            rows.append({"recording": name, **evaluation.classification_metrics(features.label, probability)})
             labels.append(features.label)
             probabilities.append(probability)
         if rows:
             break
         seen = True
-    pooled = (
-        _figures(evaluation.classification_metrics(np.concatenate(labels), np.concatenate(probabilities)))
-        if rows
-        else None
-    )
-    return {"version": version, "seen_in_training": seen, "recordings": rows, "skipped": skipped, "pooled": pooled}
+    pooled = (np.concatenate(labels), np.concatenate(probabilities)) if rows else None
+    overall = evaluation.classification_metrics(*pooled) if pooled else None
+    common = {"version": version, "seen_in_training": seen, "skipped": skipped}
+    curves = evaluation.curves(*pooled) if pooled else {}
+    registry.keep_evaluation(version, {**common, "recordings": rows, "overall": overall, "curves": curves})
+    return {
+        **common,
+        "recordings": [{"recording": row["recording"], **_figures(row)} for row in rows],
+        "pooled": _figures(overall) if overall else None,
+    }
 
 
 def promote(store: Store, models_bucket: str, version: str, *, execution: str) -> dict[str, Any]:
