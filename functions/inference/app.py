@@ -16,6 +16,7 @@ from p300.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
 app = APIGatewayRestResolver()
+ROUTES = "POST /predict, POST /decode, GET /health, GET /models"
 
 
 def tell_fault(alias: str, problem: str) -> None:
@@ -28,17 +29,28 @@ service = Service(Store(), Settings.from_environment().models_bucket, tell_fault
 
 @app.post("/predict")
 def predict() -> Response[str]:
-    content_type = app.current_event.headers.get("Content-Type", "application/json")
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise RequestError("not_json", f"Content-Type is {content_type[:80]!r}; expected application/json.", 415)
-    alias = app.current_event.query_string_parameters.get("alias", "champion")
-    answer = service.predict(_body(), alias)
+    answer = service.predict(_body(), _alias())
     metrics.add_metric(name="EpochsPredicted", unit=MetricUnit.Count, value=answer.get("n_epochs", 1))
     metrics.add_metadata(key="model_version", value=answer["model_version"])
     return _json(200, answer)
 
 
+@app.post("/decode")
+def decode() -> Response[str]:
+    answer = service.decode(_body(), _alias())
+    metrics.add_metric(name="SymbolsDecoded", unit=MetricUnit.Count, value=1)
+    metrics.add_metadata(key="model_version", value=answer["model_version"])
+    return _json(200, answer)
+
+
+def _alias() -> str:
+    return app.current_event.query_string_parameters.get("alias", "champion")
+
+
 def _body() -> str | None:
+    content_type = app.current_event.headers.get("Content-Type", "application/json")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise RequestError("not_json", f"Content-Type is {content_type[:80]!r}; expected application/json.", 415)
     try:
         return app.current_event.decoded_body
     except ValueError as error:
@@ -63,7 +75,7 @@ def refuse(error: RequestError) -> Response[str]:
 
 @app.not_found
 def not_found(error: NotFoundError) -> Response[str]:
-    message = f"There is no {app.current_event.http_method} {app.current_event.path}; there are POST /predict, GET /health, GET /models."
+    message = f"There is no {app.current_event.http_method} {app.current_event.path}; there are {ROUTES}."
     return _json(404, {"error": {"code": "no_such_route", "message": message}})
 
 

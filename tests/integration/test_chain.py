@@ -89,6 +89,18 @@ def test_predict_answers_all_forms(trained: Stack) -> None:
     assert np.mean(probability[features.label == 2]) > np.mean(probability[features.label == 1])
 
 
+def test_decode_finds_the_symbol_looked_at(trained: Stack) -> None:
+    features = features_of(trained, "subject_01/run_01")
+    encoded = base64.b64encode(features.X.astype("<f4").tobytes()).decode()
+    session = {"layout": {"type": "brain_invaders"}, "groups": features.flash.tolist(), "epochs_b64": encoded}
+    answer = trained.api.ask("POST", "/decode", session | {"confidence": 0.95})
+    assert answer.status == 200, answer.body
+    assert (answer.body["symbol"], answer.body["stop"], answer.body["adapted"]) == ("C3", True, True)
+    assert answer.body["n_flashes"] < len(features.X)
+    refused = trained.api.ask("POST", "/decode", session | {"groups": [13]})
+    assert (refused.status, refused.body["error"]["code"]) == (422, "wrong_length")
+
+
 def test_predict_refuses_with_reasons(trained: Stack) -> None:
     wrong = trained.api.ask("POST", "/predict", {"features": [0.0] * 7})
     assert wrong.status == 422

@@ -341,6 +341,23 @@ def test_predict(api: Any, logged: Any) -> None:
     assert emitted(logged())["EpochsPredicted"] == [3.0]
 
 
+def test_decode(api: Any, logged: Any) -> None:
+    logged()
+    flashes = [{"group": 1 + number % 4, "features": EPOCH} for number in range(8)]
+    request = {"layout": {"type": "grid", "rows": ["AB", "CD"]}, "flashes": flashes}
+    status, answer = api("POST", "/decode", request)
+    assert status == 200
+    assert set(answer) == {"model_version", "symbol", "confidence", "stop", "n_flashes", "posterior", "adapted"}
+    assert answer["adapted"] is True, "training wrote a response into the model"
+    lines = logged()
+    assert emitted(lines)["SymbolsDecoded"] == [1.0]
+    assert next(line["model_version"] for line in lines if "_aws" in line) == answer["model_version"]
+    assert api("POST", "/decode", request, queryStringParameters={"alias": "best"})[0] == 400
+    status, answer = api("POST", "/decode", {"layout": {"type": "hex"}})
+    assert (status, answer["error"]["code"]) == (422, "bad_layout")
+    assert api("POST", "/decode", "{}", headers={"Content-Type": "text/csv"})[0] == 415
+
+
 def test_predict_with_another_alias(api: Any) -> None:
     for alias in ("challenger", "v20260102030405"):
         assert api("POST", "/predict", {"features": EPOCH}, queryStringParameters={"alias": alias})[0] == 200
@@ -412,7 +429,7 @@ def _broken_champion(store: Store, how: str) -> None:
 def test_a_model_that_cannot_serve_raises_the_alarms_metric_while_the_last_good_one_answers(
     api: Any, store: Store, logged: Any, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr("p300.serving.ALIAS_CHECK_S", 0.0)
+    monkeypatch.setattr("p300.serving.cache.ALIAS_CHECK_S", 0.0)
     assert api("GET", "/health")[1]["status"] == "ok"
     assert not any("_aws" in line for line in logged())
     _broken_champion(store, how)

@@ -1,11 +1,11 @@
 """What the prediction API answers: every form of request, every refusal, and which model it is that answers."""
 
 import base64
+import functools
 import io
 import json
 import pickle
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from p300 import models, serving
+from p300 import models
 from p300.decoding import Response
 from p300.errors import RequestError
 from p300.models import RecordingEpochs
 from p300.registry import Registry
-from p300.serving import ALIAS_CHECK_S, INTACT_CHECK_S, MAX_EPOCHS, Service
+from p300.serving import ALIAS_CHECK_S, INTACT_CHECK_S, Service, cache, requests
+from p300.serving.predictions import MAX_EPOCHS
 from p300.storage import Store
 
 MODELS = "p300-models"
@@ -39,11 +40,11 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(serving, "time", clock)
+    monkeypatch.setattr(cache, "time", clock)
     return clock
 
 
-@cache
+@functools.cache
 def fitted() -> dict[str, Any]:
     """Return the arrays of a model fitted on noise: what a model.npz has to hold, whatever that comes to be."""
     rng = np.random.default_rng(0)
@@ -51,7 +52,7 @@ def fitted() -> dict[str, Any]:
     return models.make("lda", n_channels=len(CHANNELS), n_times=N_TIMES).fit(X, y).to_arrays()
 
 
-@cache
+@functools.cache
 def response() -> dict[str, Any]:
     """Return the arrays of a response that fits the model."""
     rng = np.random.default_rng(1)
@@ -223,9 +224,7 @@ def test_any_body_is_answered_or_refused(service: Service) -> None:
 
 
 def test_without_orjson_the_answers_are_the_same(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "orjson", None)
+    monkeypatch.setattr(requests, "_loads", json.loads)
     assert service.predict(json.dumps({"features": TARGET_EPOCH}))["predicted_label_code"] == 2
     for case in ("no json", "cut off", "deep", "list", "huge whole", "not utf-8"):
         with pytest.raises(RequestError) as refused:
@@ -337,7 +336,7 @@ def test_a_champion_that_cannot_serve_leaves_the_last_good_one(
     publish(store, V2)
     clock.now += ALIAS_CHECK_S
     assert answered_by(service) == V2
-    assert service.health() == (200, {"status": "ok", "model_version": V2, "expects": service.model().expected})
+    assert service.health() == (200, {"status": "ok", "model_version": V2, "expects": service.cache.model().expected})
 
 
 def test_an_alias_that_is_gone_leaves_the_last_good_model(service: Service, store: Store, clock: Clock) -> None:
@@ -402,7 +401,7 @@ def test_faults_are_told_at_every_look_and_a_new_stack_has_none(store: Store, cl
 
 def test_health_sees_that_what_serves_from_memory_was_altered(service: Service, store: Store, clock: Clock) -> None:
     told: list[str] = []
-    service._on_fault = lambda _, problem: told.append(problem)
+    service.cache._on_fault = lambda _, problem: told.append(problem)
     assert service.health()[1]["status"] == "ok"
     kept = store.get(MODELS, f"{V1}/model.npz")[0]
     store.put(MODELS, f"{V1}/model.npz", npz(intercept=5.0))
@@ -498,5 +497,5 @@ def test_the_list_of_models(service: Service, store: Store) -> None:
 def test_many_versions_do_not_push_out_the_champion(service: Service, store: Store) -> None:
     for number in range(2, 9):
         assert answered_by(service, publish(store, f"v2026010100000{number}")) == f"v2026010100000{number}"
-    assert len(service._by_version) <= 4
+    assert len(service.cache._by_version) <= 4
     assert answered_by(service) == V1

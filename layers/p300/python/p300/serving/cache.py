@@ -1,28 +1,21 @@
-"""What the prediction API answers: parse a request, score it with the model that an alias names, say which model it was."""
+"""Models by alias, kept in memory: which one serves now, and what is wrong where the one that should cannot."""
 
-import base64
-import binascii
-import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError
-from numpy.typing import NDArray
 
 from p300.decoding import Response
 from p300.errors import ArtifactError, RequestError
-from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
 from p300.registry import ALIASES, VERSION, Registry
 from p300.scoring import Scorer, read_arrays
 from p300.storage import NotFoundError, Store, UnchangedError
 
 ALIAS_CHECK_S = 2.0
 INTACT_CHECK_S = 10.0
-MAX_EPOCHS = 2048
 _VERSIONS_KEPT = 4
 
 
@@ -57,11 +50,11 @@ class Served:
         )
 
 
-class Service:
+class ModelCache:
     """Models by alias, cached; an alias is asked again at most every `ALIAS_CHECK_S` seconds, so a new champion needs no restart.
 
     A model that cannot be loaded (missing, altered, of a newer format, storage out of reach) does not replace the last good one: that
-    one goes on serving and `health` says why. A process that starts with a champion that cannot be loaded serves the newest champion
+    one goes on serving and `problem` says why. A process that starts with a champion that cannot be loaded serves the newest champion
     of the history that can.
 
     Parameters
@@ -194,50 +187,10 @@ class Service:
             self._by_version = {**dict(kept), version: served}
         return served
 
-    def predict(self, body: bytes | str | None, alias: str = "champion") -> dict[str, Any]:
-        """Answer ``POST /predict``.
-
-        Parameters
-        ----------
-        body : bytes or str
-            JSON with one of ``features`` (one epoch), ``epochs`` (a list of them) or ``epochs_b64`` with ``n_epochs`` (little-endian
-            float32).
-        alias : str
-            ``champion``, ``challenger`` or a version.
-
-        Returns
-        -------
-        dict
-            ``model_version`` and, for one epoch at the top level, for a batch under ``predictions``: ``predicted_label_code``,
-            ``predicted_class_name``, ``probability_target``.
-
-        Raises
-        ------
-        RequestError
-            If the body is not what the model expects.
-        """
-        request = parse_json(body)
-        served = self.model(alias)
-        X, single = _epochs(request, served)
-        answers = [_answer(probability) for probability in served.scorer.probability_target(X).tolist()]
-        if single:
-            return {**answers[0], "model_version": served.version}
-        return {"predictions": answers, "n_epochs": len(answers), "model_version": served.version}
-
-    def health(self) -> tuple[int, dict[str, Any]]:
-        """Answer ``GET /health``: status and body; 503 while nothing can serve."""
-        try:
-            served = self.model()
-        except RequestError as error:
-            return 503, {"status": "no model", "model_version": None, "message": error.message}
+    def problem(self, served: Served) -> str | None:
+        """Return what is wrong with the champion, `served` being the model that stands for it now; None if nothing is."""
         self._check_intact(served)
-        problem = self.problems.get("champion") or self._damage
-        answer = {
-            "status": "degraded" if problem else "ok",
-            "model_version": served.version,
-            "expects": served.expected,
-        }
-        return 200, {**answer, "problem": problem} if problem else answer
+        return self.problems.get("champion") or self._damage
 
     def _check_intact(self, served: Served) -> None:
         """Look whether what serves from memory could be loaded again, before the next start of a process has to find out."""
@@ -253,133 +206,3 @@ class Service:
             self._damage = self._unreadable(error)
         if self._damage:
             self._on_fault("champion", self._damage)
-
-    def models(self) -> dict[str, Any]:
-        """Answer ``GET /models``: versions, newest first, and the aliases."""
-        aliases = {name: self.registry.alias(name) for name in ALIASES}
-        rows: list[dict[str, Any]] = []
-        for version in reversed(self.registry.versions()):
-            try:
-                manifest = self.registry.manifest(version)
-            except ArtifactError as error:
-                rows.append({"version": version, "problem": error.message})
-                continue
-            rows.append(
-                {
-                    "version": version,
-                    "kind": manifest["kind"],
-                    "aliases": [name for name, held in aliases.items() if held == version],
-                    "subjects": len(manifest["subjects"]),
-                    "n_epochs": manifest["n_epochs"],
-                    "auc_left_out": _auc_left_out(manifest["metrics"]),
-                    "created": manifest["created"],
-                }
-            )
-        return {"models": rows, "aliases": aliases}
-
-
-def _auc_left_out(metrics: Mapping[str, Any]) -> float | None:
-    folds = metrics["leave_one_subject_out"]
-    return folds["mean"]["roc_auc"] if folds else None
-
-
-def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
-    """Return the JSON object of a request's body.
-
-    Raises
-    ------
-    RequestError
-        400 if there is none.
-    """
-    try:
-        import orjson
-    except ImportError:  # outside its layer
-        loads: Any = json.loads
-    else:
-        loads = orjson.loads
-    try:
-        request = loads(body or b"")
-    except (ValueError, RecursionError) as error:
-        raise RequestError("not_json", f"The body is not JSON ({error}); expected a JSON object.", 400) from error
-    if not isinstance(request, dict):
-        raise RequestError(
-            "not_an_object", f"The body is a JSON {type(request).__name__}; expected a JSON object.", 400
-        )
-    return request
-
-
-def _epochs(request: Mapping[str, Any], served: Served) -> tuple[NDArray[np.float32], bool]:
-    forms = [name for name in ("features", "epochs", "epochs_b64") if name in request]
-    if len(forms) != 1:
-        raise RequestError(
-            "which_epochs",
-            f"The body has {' and '.join(forms) or 'none'} of features, epochs and epochs_b64; expected exactly one. The model "
-            f"expects {served.expected}.",
-        )
-    form = forms[0]
-    X = _from_base64(request, served) if form == "epochs_b64" else _from_lists(form, request[form], served)
-    if not np.isfinite(X).all():
-        raise RequestError(
-            "not_finite", f"{form} holds NaN or infinite values, or some too large for float32; expected finite volts."
-        )
-    return X, form == "features"
-
-
-def _from_lists(form: str, value: Any, served: Served) -> NDArray[np.float32]:
-    rows = [value] if form == "features" else value
-    n_features = served.scorer.n_features
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, list) for row in rows):
-        raise RequestError(
-            "bad_shape",
-            f"{form} is not a list of {'numbers' if form == 'features' else 'epochs'}; expected {served.expected}.",
-        )
-    if len(rows) > MAX_EPOCHS:
-        raise RequestError("too_many_epochs", f"{form} has {len(rows)} epochs; at most {MAX_EPOCHS} a request.", 413)
-    for index, row in enumerate(rows):
-        if len(row) != n_features:
-            where = form if form == "features" else f"{form}[{index}]"
-            raise RequestError(
-                "wrong_length", f"{where} has {len(row)} numbers; model {served.version} expects {served.expected}."
-            )
-        if not all(type(number) is float or type(number) is int for number in row):
-            raise RequestError(
-                "not_numbers", f"{form} holds something that is not a number; expected {served.expected}."
-            )
-    try:
-        with np.errstate(over="ignore"):
-            return np.array(rows, dtype=np.float32)
-    except OverflowError as error:
-        raise RequestError("not_finite", f"{form} holds a number too large for float32.") from error
-
-
-def _from_base64(request: Mapping[str, Any], served: Served) -> NDArray[np.float32]:
-    text, n_epochs = request["epochs_b64"], request.get("n_epochs")
-    if type(n_epochs) is int and n_epochs > MAX_EPOCHS:
-        raise RequestError("too_many_epochs", f"n_epochs is {n_epochs}; at most {MAX_EPOCHS} a request.", 413)
-    if type(n_epochs) is not int or n_epochs < 1:
-        raise RequestError(
-            "bad_n_epochs", f"n_epochs is {str(n_epochs)[:40]}; expected a whole number from 1 to {MAX_EPOCHS}."
-        )
-    if not isinstance(text, str):
-        raise RequestError("bad_base64", f"epochs_b64 is a JSON {type(text).__name__}; expected base64 text.")
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise RequestError("bad_base64", f"epochs_b64 is not base64: {error}.") from error
-    n_bytes = n_epochs * served.scorer.n_features * 4
-    if len(raw) != n_bytes:
-        raise RequestError(
-            "wrong_length",
-            f"epochs_b64 holds {len(raw)} bytes; {n_epochs} epochs of float32 make {n_bytes}. Model {served.version} expects "
-            f"{served.expected}.",
-        )
-    return np.frombuffer(raw, "<f4").reshape(n_epochs, -1)
-
-
-def _answer(probability: float) -> dict[str, Any]:
-    code = TARGET if probability >= 0.5 else NON_TARGET
-    return {
-        "predicted_label_code": code,
-        "predicted_class_name": CLASS_NAMES[code],
-        "probability_target": probability,
-    }
