@@ -88,6 +88,25 @@ def test_csv_with_header(tmp_path: Path) -> None:
     assert_flashes(recording)
 
 
+@pytest.mark.parametrize(("declared", "factor"), [("unit=V", 1e-6), ("unit: mV", 1e-3), ("exported; unit = uV", 1.0)])
+def test_csv_that_declares_its_unit_and_rate(tmp_path: Path, declared: str, factor: float) -> None:
+    eeg = eeg_uv(2)
+    rows = [f"{a * factor:.9g},{b * factor:.9g},{code:g}" for (a, b), code in zip(eeg, stim(), strict=True)]
+    text = "\n".join([f"# {declared}", "# sfreq=250", "eeg_Cz,eeg_Pz,stim", *rows])
+    (tmp_path / "a.csv").write_text(text + "\n")
+    recording = read_recording(tmp_path / "a.csv")
+    assert (recording.ch_names, recording.sfreq, recording.notes) == (("Cz", "Pz"), 250.0, ())
+    np.testing.assert_allclose(recording.data, eeg.T * 1e-6, rtol=1e-8)
+
+
+def test_headless_csv_may_declare_its_unit(tmp_path: Path) -> None:
+    matrix = np.column_stack([np.arange(N_SAMPLES) / 512, eeg_uv(16) * 1e-6, stim()])
+    np.savetxt(tmp_path / "a.csv", matrix, delimiter=",", header="unit=V", fmt="%.9g")
+    recording = read_recording(tmp_path / "a.csv")
+    assert recording.sfreq == 512.0
+    np.testing.assert_allclose(recording.data, eeg_uv(16).T * 1e-6, rtol=1e-8)
+
+
 def test_csv_flash_codes_tell_rows_and_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     codes = flash_codes()

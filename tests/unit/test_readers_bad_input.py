@@ -1,5 +1,6 @@
 """What is no usable recording is refused with a code, the object's name and what to do, before memory is spent."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import scipy.io
 from p300.errors import RecordingError
 from p300.readers import open_recording, read_recording
+from p300.readers.checks import LARGEST_IN_MEMORY_BYTES
 from p300.signals import extract
 
 from tests.unit.readers_support import N_SAMPLES, eeg_uv, stim, write_parquet
@@ -129,6 +131,10 @@ CASES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "csv with a header alone": ("missing_sfreq", csv("time,eeg_Cz,stim\n")),
     "csv without a header, of unknown width": ("missing_eeg", csv("0,1,2\n1,2,3\n")),
     "csv that is binary": ("unreadable", raw_bytes("a.csv", b"\0\1\2,\0" * 1000)),
+    "csv that declares volts and holds microvolts": ("wrong_unit", csv_rows("# unit=V\ntime,eeg_Cz,stim", "")),
+    "csv with an unknown unit": ("bad_metadata", csv_rows("# unit=furlong\ntime,eeg_Cz,stim", "")),
+    "csv with a rate that is none": ("missing_sfreq", csv_rows("# sfreq=fast\ntime,eeg_Cz,stim", "")),
+    "csv of comments": ("missing_eeg", csv("# sfreq=256\n" * 200)),
     "csv with a column twice": ("duplicate_channels", csv_rows("eeg_Cz,eeg_Cz,stim", "")),
     "mat without samples": ("missing_eeg", mat(signal=MATRIX)),
     "mat with samples of another width": ("missing_eeg", mat(samples=MATRIX[:, :9])),
@@ -137,6 +143,7 @@ CASES: dict[str, tuple[str, Callable[[Path], Path]]] = {
         "bad_metadata",
         mat(samples=MATRIX, sfreq=512.0, channels=np.array(["Cz", "Pz"], object)),
     ),
+    "mat of version 7.3": ("unreadable", raw_bytes("a.mat", b"MATLAB 7.3".ljust(512, b" ") + b"\x89HDF\r\n\x1a\n")),
     "mat cut in half": ("unreadable", truncated(mat(samples=MATRIX), 0.5)),
     "mat of other bytes": ("unreadable", raw_bytes("a.mat", b"these bytes are no recording" * 99)),
 }
@@ -186,6 +193,80 @@ def test_a_matlab_bomb_is_refused_before_it_unfolds(tmp_path: Path, monkeypatch:
     with pytest.raises(RecordingError, match="would unfold to 288 MB") as raised:
         open_recording(path)
     assert raised.value.code == "too_large"
+
+
+@pytest.mark.parametrize("extension", ["mat", "set"])
+def test_what_a_matlab_file_unfolds_to_is_counted_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str
+) -> None:
+    path = tmp_path / f"a.{extension}"
+    hidden = {"data": np.zeros((1000, 60_000)), "nbchan": 1000.0}  # 480 MB in a field, whose size no listing tells
+    scipy.io.savemat(path, {"EEG" if extension == "set" else "samples": hidden}, appendmat=False, do_compression=True)
+    assert path.stat().st_size < 1_000_000
+    monkeypatch.setattr(scipy.io, "loadmat", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(RecordingError, match=r"unfold to (more than )?\d+ MB") as raised:
+        open_recording(path)
+    assert raised.value.code == "too_large"
+
+
+def test_a_row_group_that_does_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p300.readers.parquet.LARGEST_IN_MEMORY_BYTES", 10_000)
+    with pytest.raises(RecordingError, match="row_group_size") as raised:
+        open_recording(write_parquet(tmp_path / "a.parquet"))
+    assert raised.value.code == "too_large"
+
+
+@pytest.mark.parametrize("write", [parquet(), csv_rows("time,eeg_Cz,stim", ""), mat(samples=MATRIX)])
+def test_more_samples_than_any_recording_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path]
+) -> None:
+    monkeypatch.setattr("p300.readers.checks.LARGEST_N_SAMPLES", N_SAMPLES - 1)
+    with pytest.raises(RecordingError, match="at most 2,559") as raised:
+        open_recording(write(tmp_path))
+    assert raised.value.code == "too_large"
+
+
+def eeglab(data: np.ndarray) -> dict[str, object]:
+    """An EEGLAB structure with its signal, of shape (n_channels, n_samples), in it."""
+    events = [{"type": ("NonTarget", "Target")[i % 2], "latency": 100.0 * (i + 1), "duration": 0.0} for i in range(9)]
+    return {
+        "EEG": {
+            **{"setname": "a", "nbchan": float(len(data)), "trials": 1.0, "pnts": float(data.shape[1]), "srate": 512.0},
+            **{"xmin": 0.0, "xmax": data.shape[1] / 512, "data": data, "event": np.array(events)},
+            "chanlocs": np.array([{"labels": f"E{i}", "X": 0.0, "Y": 0.0, "Z": 1.0} for i in range(len(data))]),
+            **dict.fromkeys(("icawinv", "icaweights", "icasphere", "icaact", "epoch"), np.zeros(0)),
+        }
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int8])
+@pytest.mark.parametrize("extension", ["mat", "set"])
+def test_what_is_read_whole_takes_no_more_than_a_function_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str, dtype: type
+) -> None:
+    limit = 16 << 20
+    for module in ("checks", "matlab_files"):
+        monkeypatch.setattr(f"p300.readers.{module}.LARGEST_IN_MEMORY_BYTES", limit)
+    for pieces in ("mne_formats.VALUES_PER_BLOCK", "mat.ROWS_PER_BLOCK"):
+        monkeypatch.setattr(f"p300.readers.{pieces}", 1 << 12)  # what does not grow with the file is not looked at here
+    n_values = int(0.9 * limit) // (np.dtype(np.float32).itemsize if extension == "set" else np.dtype(dtype).itemsize)
+    n_values = min(n_values, int(0.9 * limit) // np.dtype(dtype).itemsize)
+    matrix = np.random.default_rng(0).normal(0, 20, (n_values // 18, 18)).astype(dtype)
+    matrix[:, -1] = np.arange(len(matrix)) % 600 == 0
+    matrix[1200, -1] = 2
+    content = {"samples": matrix} if extension == "mat" else eeglab(matrix.T)
+    scipy.io.savemat(tmp_path / f"a.{extension}", content, appendmat=False, oned_as="row")
+    del content
+    open_recording(write_parquet(tmp_path / "first.parquet"))
+    tracemalloc.start()
+    try:
+        for _ in open_recording(tmp_path / f"a.{extension}").blocks():
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    in_a_function = peak / limit * LARGEST_IN_MEMORY_BYTES
+    assert in_a_function < 1.5 * 2**30, f"{in_a_function / 2**30:.1f} GB of 2 GB, before libraries"
 
 
 def test_a_rate_that_makes_days_of_it(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Object keys: what a landing key may look like, and where everything derived from it stands."""
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 from p300.errors import RecordingError
 
 EXTENSIONS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr")
+HEADER_OF = {"eeg": "vhdr", "dat": "vhdr", "vmrk": "vhdr", "fdt": "set"}
+"""Extension of a companion, a file that is part of a recording -> that of the header that names it, which is the recording's key."""
 QUARANTINE = "quarantine/"
 # Lengths leave room for what is derived from a key: 1,024 bytes for an object's, 255 for a file's name.
 _LANDING_KEY = re.compile(
@@ -31,8 +34,8 @@ class RecordingKey:
         RecordingError
             With code ``wrong_key`` if the key is not ``subject_<number>/<recording>.<ext>`` with a known extension.
         """
-        match = _LANDING_KEY.fullmatch(key)
-        if not match or ".." in key or match["ext"].lower() not in EXTENSIONS:
+        match = _match(key, EXTENSIONS)
+        if not match:
             raise RecordingError(
                 "wrong_key",
                 f"{key[:200]!r} is not the key of a recording. Expected subject_<number>/<recording>.<extension>, for example "
@@ -47,6 +50,15 @@ class RecordingKey:
     def recording(self) -> str:
         """``<subject>/<recording>``: the folder of what is derived from it."""
         return f"{self.subject}/{self.name}"
+
+    @property
+    def file_name(self) -> str:
+        """What the recording's file is called where a reader opens it."""
+        return f"{self.name}.{self.ext.lower()}"
+
+    def beside(self, name: str) -> str:
+        """Key of a file that belongs to the recording."""
+        return f"{self.subject}/{name}"
 
     @property
     def features(self) -> str:
@@ -67,6 +79,16 @@ class RecordingKey:
     def page(self) -> str:
         """Key of the HTML report beside the features."""
         return f"{self.recording}/report.html"
+
+
+def is_companion(key: str) -> bool:
+    """Tell whether a landing key is that of a file that belongs to a header: a BrainVision signal, for instance."""
+    return _match(key, HEADER_OF) is not None
+
+
+def _match(key: str, extensions: Container[str]) -> re.Match[str] | None:
+    match = _LANDING_KEY.fullmatch(key)
+    return match if match and ".." not in key and match["ext"].lower() in extensions else None
 
 
 def recording_of_features(key: str) -> str | None:

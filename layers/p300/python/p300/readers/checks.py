@@ -19,6 +19,9 @@ SAMPLES_LOOKED_AT = 4096  # per channel
 LONGEST_H = 24
 SMALLEST_LARGE_BYTES = 256 * 2**20
 LARGEST_UNFOLDING = 100  # real EEG compresses less than tenfold
+# What holds in a function of 2 GB, whatever the reader and with the features made of it.
+LARGEST_IN_MEMORY_BYTES = 384 * 2**20  # of formats that are read whole: 90 minutes of 16 channels at 512 Hz in float64
+LARGEST_N_SAMPLES = 1 << 25  # 18 hours at 512 Hz; the stimulation is in memory as a whole
 
 
 def check(stream: RecordingStream, name: str) -> RecordingStream:
@@ -41,15 +44,42 @@ def check(stream: RecordingStream, name: str) -> RecordingStream:
     repeated = [channel for channel, count in Counter(stream.ch_names).items() if count > 1]
     if repeated:
         raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {repeated}. Rename them.")
-    hours = stream.n_samples / stream.sfreq / 3600
+    check_length(stream.n_samples, stream.sfreq, name)
+    _check_stim(stream.stim, name)
+    return dataclasses.replace(stream, blocks=lambda: _with_plausible_unit(stream, name))
+
+
+def check_length(n_samples: int, sfreq: float, name: str) -> None:
+    """Refuse a recording that is longer than any, before its stimulation is read.
+
+    Raises
+    ------
+    RecordingError
+        ``too_large``.
+    """
+    check_n_samples(n_samples, name)
+    hours = n_samples / sfreq / 3600
     if hours > LONGEST_H:
         raise RecordingError(
             "too_large",
-            f"{name}: {stream.n_samples} samples at {stream.sfreq:g} Hz are {hours:.0f} hours; "
+            f"{name}: {n_samples} samples at {sfreq:g} Hz are {hours:.0f} hours; "
             f"expected at most {LONGEST_H}. Check the sampling rate, or cut the recording.",
         )
-    _check_stim(stream.stim, name)
-    return dataclasses.replace(stream, blocks=lambda: _with_plausible_unit(stream, name))
+
+
+def check_n_samples(n_samples: int, name: str) -> None:
+    """Refuse a recording whose stimulation alone would take too much memory.
+
+    Raises
+    ------
+    RecordingError
+        ``too_large``.
+    """
+    if n_samples > LARGEST_N_SAMPLES:
+        raise RecordingError(
+            "too_large",
+            f"{name}: {n_samples:,} samples or more; expected at most {LARGEST_N_SAMPLES:,}. Split the recording into runs.",
+        )
 
 
 def check_unfolding(unfolded_bytes: int, file_bytes: int, name: str) -> None:
@@ -65,6 +95,23 @@ def check_unfolding(unfolded_bytes: int, file_bytes: int, name: str) -> None:
             "too_large",
             f"{name}: {file_bytes / 1e6:.1f} MB would unfold to {unfolded_bytes / 1e6:,.0f} MB; EEG never shrinks "
             f"{LARGEST_UNFOLDING}-fold, so this is no recording. Export it again.",
+        )
+
+
+def check_in_memory(unfolded_bytes: int, file_bytes: int, name: str) -> None:
+    """Refuse a file of a format that is read whole where that takes more memory than a reader has, before it does.
+
+    Raises
+    ------
+    RecordingError
+        ``too_large``.
+    """
+    check_unfolding(unfolded_bytes, file_bytes, name)
+    if unfolded_bytes > LARGEST_IN_MEMORY_BYTES:
+        raise RecordingError(
+            "too_large",
+            f"{name}: {file_bytes / 1e6:.1f} MB that unfold to more than {LARGEST_IN_MEMORY_BYTES / 1e6:,.0f} MB, and this format is "
+            "read as a whole. Split the recording into runs, or convert it to parquet, which is read in pieces.",
         )
 
 

@@ -58,8 +58,8 @@ def sampling_rate(declared: str | float | None, eeg: list[str], name: str) -> tu
             return BI2014A.sfreq, (f"sampling rate not in the file: taken as the {BI2014A.sfreq:g} Hz of bi2014a",)
         raise RecordingError(
             "missing_sfreq",
-            f"{name}: no sampling rate. Expected 'sfreq' in Hz in a parquet file's schema metadata, or a csv file's "
-            "'time' column in seconds.",
+            f"{name}: no sampling rate. Expected 'sfreq' in Hz in a parquet file's schema metadata; or a csv file's 'time' column in "
+            "seconds, or a first line like '# sfreq=512'.",
         )
     try:
         sfreq = float(declared)

@@ -1,7 +1,12 @@
-"""CSV: a header with time, eeg_<channel>, stim, flash; or headless as in the Brain Invaders data sets."""
+"""CSV: a header with time, eeg_<channel>, stim, flash; or headless as in the Brain Invaders data sets.
 
+Lines before it that begin with ``#`` may declare what the columns do not tell: ``# sfreq=512 unit=V``.
+"""
+
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +17,38 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
 from .brain_invaders import LAYOUTS, EventId, decode_stim, player_of
-from .columns import FLASH, STIM, channel_names, eeg_columns, sampling_rate
+from .checks import check_n_samples
+from .columns import FLASH, STIM, channel_names, eeg_columns, sampling_rate, volts_per_unit
 
 TIME = "time"
 BLOCK_BYTES = 8 << 20
-VOLTS_PER_UNIT = 1e-6
+LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 50, 20_000  # of EEG amplifiers
+DECLARED = re.compile(r"\b(sfreq|unit)\s*[=:]\s*([^\s,;]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What stands before the rows: column names, made up where there are none, comment lines, and what these declare."""
+
+    columns: list[str]
+    headless: bool
+    n_comments: int
+    declared: dict[str, str] = field(default_factory=dict)
 
 
 def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
-    """Open a csv recording in microvolts; its rate comes from the time column."""
-    columns, headless = _columns(path, name)
-    if headless:
-        return _headless(path, name, columns, event_id)
-    eeg = eeg_columns(columns, name)
-    wanted = [column for column in (TIME, STIM, FLASH) if column in columns]
-    parts = list(_batches(path, name, None, wanted))
-    side = {column: np.concatenate([part[i] for part in parts]) for i, column in enumerate(wanted)} if parts else {}
+    """Open a csv recording, in microvolts unless a comment line says otherwise; its rate from there, or from the time column."""
+    head = _head(path, name)
+    scale = volts_per_unit(head.declared.get("unit"), name)
+    if head.headless:
+        return _headless(path, name, head, scale, event_id)
+    eeg = eeg_columns(head.columns, name)
+    wanted = [column for column in (TIME, STIM, FLASH) if column in head.columns]
+    side = dict(zip(wanted, _whole(path, name, head, wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
-    sfreq, rate_notes = sampling_rate(_rate(side.get(TIME)), eeg, name)
-    decoded = decode_stim(side.get(STIM, np.zeros(0)), name, event_id)
+    sfreq, rate_notes = sampling_rate(head.declared.get("sfreq", _rate(side.get(TIME))), eeg, name)
+    decoded = decode_stim(side[STIM], name, event_id)
     flash = np.nan_to_num(side[FLASH]).astype(np.int32) if FLASH in side else decoded.flash
     return RecordingStream(
         ch_names,
@@ -39,13 +56,14 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
         len(decoded.stim),
         decoded.stim,
         flash,
-        lambda: _batches(path, name, None, eeg),
-        VOLTS_PER_UNIT,
+        lambda: _batches(path, name, head, eeg),
+        scale,
         (*name_notes, *rate_notes, *decoded.notes),
     )
 
 
-def _headless(path: Path, name: str, columns: list[str], event_id: EventId | None) -> RecordingStream:
+def _headless(path: Path, name: str, head: _Head, scale: float, event_id: EventId | None) -> RecordingStream:
+    columns = head.columns
     layouts = [layout for layout in LAYOUTS if layout.n_columns == len(columns)]
     if not layouts:
         widths = sorted({layout.n_columns for layout in LAYOUTS})
@@ -56,47 +74,68 @@ def _headless(path: Path, name: str, columns: list[str], event_id: EventId | Non
         )
     layout = layouts[0]
     player = player_of(name)
-    names = [columns[i] for i in layout.stim]
-    parts = list(_batches(path, name, columns, [columns[0], *names]))
-    side = np.concatenate(parts, axis=1) if parts else np.zeros((1 + len(names), 0))
+    side = _whole(path, name, head, [columns[0], *(columns[i] for i in layout.stim)])
     decoded = decode_stim(side[1:].sum(axis=0), name, event_id)
     measured = _rate(side[0]) if layout.first_eeg else None
     if measured is None or not LOWEST_RATE_HZ <= measured <= HIGHEST_RATE_HZ:
         measured = layout.sfreq  # no time, or not in seconds
-    notes = (f"headless csv of {len(columns)} columns read as {layout.data_set}, microvolts",)
+    sfreq, _ = sampling_rate(head.declared.get("sfreq", measured), [], name)
+    unit = head.declared.get("unit", "microvolts")
     return RecordingStream(
         layout.ch_names,
-        measured,
+        sfreq,
         len(decoded.stim),
         decoded.stim,
         decoded.flash,
-        lambda: _batches(path, name, columns, [columns[i] for i in layout.eeg_columns(player)]),
-        VOLTS_PER_UNIT,
-        (*notes, *([f"two players: read as player {player}"] if layout.second_player else []), *decoded.notes),
+        lambda: _batches(path, name, head, [columns[i] for i in layout.eeg_columns(player)]),
+        scale,
+        (
+            f"headless csv of {len(columns)} columns read as {layout.data_set}, {unit}",
+            *([f"two players: read as player {player}"] if layout.second_player else []),
+            *decoded.notes,
+        ),
     )
 
 
-def _columns(path: Path, name: str) -> tuple[list[str], bool]:
-    """Return the column names, made up where the first line is numbers already."""
+def _head(path: Path, name: str) -> _Head:
+    declared: dict[str, str] = {}
+    n_comments, text = 0, ""
     with path.open("rb") as file:
-        line = file.readline(1 << 20)
-    if b"\0" in line:
-        raise RecordingError("unreadable", f"{name}: not a csv file: it holds binary data.")
-    cells = [cell.strip().strip('"') for cell in line.decode("utf-8-sig", "replace").split(",")]
+        while line := file.readline(LONGEST_LINE_BYTES):
+            if b"\0" in line:
+                raise RecordingError("unreadable", f"{name}: not a csv file: it holds binary data.")
+            text = line.decode("utf-8-sig", "replace")
+            if not text.startswith("#") or n_comments == MOST_COMMENTS:
+                break
+            n_comments += 1
+            declared |= {key.lower(): value for key, value in DECLARED.findall(text)}
+    cells = [cell.strip().strip('"') for cell in text.split(",")]
     try:
         [float(cell) for cell in cells]
     except ValueError:
-        return cells, False
-    return [f"column {i}" for i in range(1, len(cells) + 1)], True
+        return _Head(cells, False, n_comments, declared)
+    return _Head([f"column {i}" for i in range(1, len(cells) + 1)], True, n_comments, declared)
 
 
-def _batches(path: Path, name: str, columns: list[str] | None, wanted: list[str]) -> Iterator[NDArray[np.float64]]:
+def _whole(path: Path, name: str, head: _Head, wanted: list[str]) -> NDArray[np.float64]:
+    """Read some columns, of shape (n_columns, n_samples)."""
+    parts, n_samples = [], 0
+    for part in _batches(path, name, head, wanted):
+        parts.append(part)
+        n_samples += part.shape[1]
+        check_n_samples(n_samples, name)
+    return np.concatenate(parts, axis=1) if parts else np.zeros((len(wanted), 0))
+
+
+def _batches(path: Path, name: str, head: _Head, wanted: list[str]) -> Iterator[NDArray[np.float64]]:
     """Read some columns as numbers, a piece at a time, each of shape (n_columns, n_rows)."""
     import pyarrow as pa
     from pyarrow import csv
 
     convert = csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.float64()))
-    options = csv.ReadOptions(column_names=columns, block_size=BLOCK_BYTES)
+    options = csv.ReadOptions(
+        column_names=head.columns if head.headless else None, skip_rows=head.n_comments, block_size=BLOCK_BYTES
+    )
     with _explained(name), csv.open_csv(path, read_options=options, convert_options=convert) as reader:
         for batch in reader:
             yield np.stack([to_numpy(batch.column(i)) for i in range(len(wanted))])

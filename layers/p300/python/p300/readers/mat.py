@@ -1,6 +1,8 @@
 """MATLAB: matrices of the Brain Invaders data sets, or `samples` (time, channels, stim) with `sfreq`, `channels`."""
 
 import dataclasses
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
 from .brain_invaders import LAYOUTS, EventId, Layout, Stimulation, decode_stim, player_of
-from .checks import LARGEST_PLAUSIBLE_STEP_V, check_unfolding, typical_step
+from .checks import LARGEST_PLAUSIBLE_STEP_V, SAMPLES_LOOKED_AT, check_length, check_unfolding, typical_step
 from .columns import few, sampling_rate, volts_per_unit
+from .matlab_files import check_matlab
 
+ROWS_PER_BLOCK = 1 << 16
 NAMED = "samples"  # the variable that may come with sfreq, channels and unit
 
 
@@ -26,18 +30,19 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     if layout is None:
         return _named(variables, name, event_id)
     matrix = next(variables[v] for v in layout.variables if v in shapes)
+    check_length(len(matrix), layout.sfreq, name)
     player = player_of(name)
     decoded = decode_stim(matrix[:, list(layout.stim)].sum(axis=1), name, event_id)
-    signal = np.ascontiguousarray(matrix[:, layout.eeg_columns(player)].T)
+    eeg = layout.eeg_columns(player)
     scale, notes = 1e-6, [f"MATLAB matrix read as {layout.data_set}"]
     if not layout.unit_known:
-        microvolts = typical_step(signal) > LARGEST_PLAUSIBLE_STEP_V
+        microvolts = typical_step(matrix[:SAMPLES_LOOKED_AT, eeg].T.astype(np.float64)) > LARGEST_PLAUSIBLE_STEP_V
         scale = 1e-6 if microvolts else 1.0
         notes.append(f"unit not in the file: by their size, the values are {'microvolts' if microvolts else 'volts'}")
     if layout.second_player:
         notes.append(f"two players: read as player {player}")
     stimulation = dataclasses.replace(decoded, notes=(*notes, *decoded.notes))
-    return _stream(layout.ch_names, layout.sfreq, signal, scale, stimulation)
+    return _stream(layout.ch_names, layout.sfreq, matrix, eeg, scale, stimulation)
 
 
 def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> Layout | None:
@@ -70,45 +75,46 @@ def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> Re
         )
     ch_names = tuple(declared or (f"ch{i:02d}" for i in range(1, n_channels + 1)))
     sfreq, _ = sampling_rate(float(np.squeeze(variables["sfreq"])), [], name)
+    check_length(len(matrix), sfreq, name)
     unit = variables.get("unit")
     scale = volts_per_unit(None if unit is None else str(np.squeeze(unit)), name)
     decoded = decode_stim(matrix[:, -1], name, event_id)
     if not declared:
         decoded = dataclasses.replace(decoded, notes=("channel names not in the file: numbered", *decoded.notes))
-    return _stream(ch_names, sfreq, np.ascontiguousarray(matrix[:, 1:-1].T), scale, decoded)
+    return _stream(ch_names, sfreq, matrix, list(range(1, n_channels + 1)), scale, decoded)
 
 
 def _stream(
     ch_names: tuple[str, ...],
     sfreq: float,
-    signal: NDArray[np.floating],
+    matrix: NDArray[Any],
+    eeg: list[int],
     volts_per_unit: float,
     stimulation: Stimulation,
 ) -> RecordingStream:
-    if not np.issubdtype(signal.dtype, np.floating):
-        signal = signal.astype(np.float64)
+    dtype = matrix.dtype if np.issubdtype(matrix.dtype, np.floating) else np.dtype(np.float64)
+
+    def blocks() -> Iterator[NDArray[np.floating]]:
+        for start in range(0, len(matrix), ROWS_PER_BLOCK):
+            yield np.ascontiguousarray(matrix[start : start + ROWS_PER_BLOCK, eeg].T, dtype)
+
     return RecordingStream(
-        ch_names,
-        sfreq,
-        signal.shape[1],
-        stimulation.stim,
-        stimulation.flash,
-        lambda: iter([signal]),
-        volts_per_unit,
-        stimulation.notes,
+        ch_names, sfreq, len(matrix), stimulation.stim, stimulation.flash, blocks, volts_per_unit, stimulation.notes
     )
 
 
 def _shapes(path: Path, name: str) -> dict[str, tuple[int, ...]]:
-    """List the variables without unfolding them."""
+    """List the variables without keeping what they unfold to."""
     from scipy.io import whosmat
 
+    check_matlab(path, name)
     try:
         variables = whosmat(path)
     except Exception as error:  # scipy raises whatever the bytes lead it into
         raise _unreadable(name, error) from error
-    check_unfolding(sum(8 * int(np.prod(shape)) for _, shape, _ in variables), path.stat().st_size, name)
-    return {variable: tuple(shape) for variable, shape, _ in variables}
+    shapes = {variable: tuple(shape) for variable, shape, _ in variables}
+    check_unfolding(sum(8 * math.prod(shape) for shape in shapes.values()), path.stat().st_size, name)
+    return shapes
 
 
 def _load(path: Path, name: str, wanted: list[str]) -> dict[str, Any]:

@@ -12,19 +12,21 @@ from p300.errors import RecordingError
 from p300.recording import CLASS_NAMES, RecordingStream
 
 from .brain_invaders import EventId, Stimulation, decode_stim
+from .checks import check_length
 from .columns import few
+from .companions import companions
 
 if TYPE_CHECKING:
     import mne
 
-SAMPLES_PER_BLOCK = 1 << 16
+VALUES_PER_BLOCK = 1 << 21  # MNE makes several arrays on the way
 ANNOTATED = {class_name.lower(): code for code, class_name in CLASS_NAMES.items()}
 LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trigger
 
 
 def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     """Open a recording through MNE-Python, which knows the units."""
-    raw = _opened(path, name)
+    raw = _opened(path, name, _companions_beside(path, name))
     with _Explained(name):
         import mne
 
@@ -33,6 +35,7 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     if not len(eeg):
         kinds = sorted(set(raw.get_channel_types()))
         raise RecordingError("missing_eeg", f"{name}: no EEG channel, found channels of type {kinds}.")
+    check_length(raw.n_times, float(raw.info["sfreq"]), name)
     decoded = _stimulation(raw, stim, event_id, name)
     return RecordingStream(
         tuple(raw.ch_names[i] for i in eeg),
@@ -45,7 +48,20 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     )
 
 
-def _opened(path: Path, name: str) -> "mne.io.BaseRaw":
+def _companions_beside(path: Path, name: str) -> list[Path]:
+    """Find the files that a header names: MNE would open whatever path it says."""
+    found = [path.resolve().parent / companion for companion in companions(path, name=name)]
+    for companion in found:
+        if not companion.is_file():
+            raise RecordingError(
+                "unreadable",
+                f"{name} names {companion.name} as a file that belongs to it, and there is none beside it. Keep the files of a "
+                "recording together, under the names they were exported with.",
+            )
+    return found
+
+
+def _opened(path: Path, name: str, beside: list[Path]) -> "mne.io.BaseRaw":
     extension = PurePosixPath(name).suffix.lower()
     with _Explained(name):
         from mne.io import read_raw_bdf, read_raw_brainvision, read_raw_edf, read_raw_eeglab, read_raw_fif
@@ -57,12 +73,13 @@ def _opened(path: Path, name: str) -> "mne.io.BaseRaw":
             ".set": read_raw_eeglab,
             ".vhdr": read_raw_brainvision,
         }
-        if path.suffix.lower() == extension:
+        if path.suffix == extension:
             return readers[extension](path, preload=False, verbose="error")
         # MNE goes by the file's own extension, and a downloaded object may have none.
         with tempfile.TemporaryDirectory() as folder:
-            link = Path(folder) / PurePosixPath(name).name
-            link.symlink_to(path.resolve())
+            link = Path(folder) / f"{PurePosixPath(name).stem}{extension}"
+            for file, linked in ((path, link), *((file, link.with_name(file.name)) for file in beside)):
+                linked.symlink_to(file.resolve())
             return readers[extension](link, preload=True, verbose="error")
 
 
@@ -76,12 +93,6 @@ class _Explained:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, FileNotFoundError):
-            raise RecordingError(
-                "unreadable",
-                f"{self.name}: a file that belongs to it is missing: {error}. A .vhdr needs its .eeg and .vmrk, a .set "
-                "may need its .fdt, beside it.",
-            ) from error
         if isinstance(error, Exception) and not isinstance(error, RecordingError):
             raise RecordingError(
                 "unreadable", f"{self.name}: truncated, damaged or another format ({error}). Upload it again."
@@ -129,14 +140,22 @@ def _from_annotations(raw: "mne.io.BaseRaw", named: dict[str, int]) -> Stimulati
 
 
 def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> NDArray[np.float64]:
-    codes = np.concatenate([block[0] for block in _blocks(raw, np.array([channel]), name)])
-    if codes.size and np.nanmax(np.abs(codes)) > LOWER_16_BITS:
-        codes = (codes.astype(np.int64) & LOWER_16_BITS).astype(np.float64)
+    codes, end, above = np.empty(raw.n_times), 0, False
+    for (block,) in _blocks(raw, np.array([channel]), name):
+        start, end = end, end + len(block)
+        codes[start:end] = block
+        above = above or bool((np.abs(block) > LOWER_16_BITS).any())
+    if above:
+        for start in range(0, len(codes), VALUES_PER_BLOCK):
+            codes[start : start + VALUES_PER_BLOCK] = (
+                codes[start : start + VALUES_PER_BLOCK].astype(np.int64) & LOWER_16_BITS
+            )
     return codes
 
 
 def _blocks(raw: "mne.io.BaseRaw", picks: NDArray[np.integer], name: str) -> Iterator[NDArray[np.floating]]:
-    for start in range(0, raw.n_times, SAMPLES_PER_BLOCK):
+    step = max(1, VALUES_PER_BLOCK // len(raw.ch_names))
+    for start in range(0, raw.n_times, step):
         with _Explained(name):
-            block: NDArray[np.floating] = raw.get_data(picks, start, min(start + SAMPLES_PER_BLOCK, raw.n_times))
+            block: NDArray[np.floating] = raw.get_data(picks, start, min(start + step, raw.n_times))
         yield block

@@ -14,7 +14,7 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
 from .brain_invaders import EventId, decode_stim
-from .checks import check_unfolding
+from .checks import LARGEST_IN_MEMORY_BYTES, check_length, check_unfolding
 from .columns import FLASH, STIM, channel_names, eeg_columns, few, sampling_rate, volts_per_unit
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
         metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
         ch_names, name_notes = channel_names(eeg, _channels(metadata.get("channels"), name), name)
         sfreq, rate_notes = sampling_rate(metadata.get("sfreq"), eeg, name)
+        check_length(n_samples, sfreq, name)
         scale = volts_per_unit(metadata.get("unit"), name)
         table = file.read(columns=stimulation)
     decoded = decode_stim(to_numpy(table[STIM]), name, event_id)
@@ -90,6 +91,15 @@ def _check_size(file: "pq.ParquetFile", n_columns: int, file_bytes: int, name: s
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     declared = sum(group.total_byte_size for group in groups)  # what a run of equal values hides, the row count tells
     check_unfolding(max(declared, file.metadata.num_rows * n_columns * np.dtype(np.float64).itemsize), file_bytes, name)
+    largest = max((group.total_byte_size for group in groups), default=0)
+    if (
+        largest > LARGEST_IN_MEMORY_BYTES
+    ):  # a page of each column is in memory at once, and a group may be one page of each
+        raise RecordingError(
+            "too_large",
+            f"{name}: a row group of {largest / 1e6:,.0f} MB; expected at most {LARGEST_IN_MEMORY_BYTES / 1e6:,.0f} MB. Write the file "
+            "with smaller ones, of 100,000 rows for instance (pyarrow: row_group_size).",
+        )
 
 
 def _channels(declared: str | None, name: str) -> list[str] | None:
