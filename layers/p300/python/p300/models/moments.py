@@ -10,6 +10,10 @@ from p300.recording import NON_TARGET, TARGET
 
 Array = NDArray[np.float64]
 CLASSES = (NON_TARGET, TARGET)
+GRAM_EPOCHS = 1024
+"""Epochs of one class that go into a Gram matrix at once: with fewer, BLAS's threads wait for each other."""
+CHUNK_EPOCHS = 64
+"""Epochs that the second pass takes at once: few enough to stay in a core's cache."""
 
 
 @dataclass
@@ -47,10 +51,30 @@ class Moments:
         n_features = len(origin)
         self.origin = origin
         self.n = np.zeros(2, dtype=int)
-        self.sums = np.zeros((2, n_features))
-        self.squares = np.zeros((2, n_features))
+        self._sums = np.zeros((2, n_features))
+        self._squares = np.zeros((2, n_features))
         # Lower triangles, Fortran order: what BLAS accumulates into without a copy.
-        self.grams = [np.zeros((n_features, n_features), order="F") for _ in CLASSES] if gram else []
+        self._grams = [np.zeros((n_features, n_features), order="F") for _ in CLASSES] if gram else []
+        self._waiting = [np.empty((GRAM_EPOCHS if gram else 0, n_features)) for _ in CLASSES]
+        self._n_waiting = [0, 0]
+
+    @property
+    def grams(self) -> list[Array]:
+        """Lower triangles of the Gram matrices about the origin, one for each class; empty where they are not kept."""
+        self._settle()
+        return self._grams
+
+    @property
+    def sums(self) -> Array:
+        """Sums of the epochs of each class about the origin, shape (2, n_features)."""
+        self._settle()
+        return self._sums
+
+    @property
+    def squares(self) -> Array:
+        """Sums of squares of the same, shape (2, n_features)."""
+        self._settle()
+        return self._squares
 
     def add(self, X: NDArray[np.floating], y: NDArray[np.integer]) -> Self:
         """Add epochs.
@@ -62,29 +86,47 @@ class Moments:
         y : ndarray of int, shape (n_epochs,)
             1 or 2.
         """
+        for row, label in enumerate(CLASSES):
+            members = np.flatnonzero(y == label)
+            self.n[row] += len(members)
+            if not self._grams:
+                shifted = np.subtract(X[members], self.origin, dtype=np.float64)
+                self._sums[row] += shifted.sum(axis=0)
+                self._squares[row] += np.einsum("ij,ij->j", shifted, shifted)
+                continue
+            while len(members):
+                filled = self._n_waiting[row]
+                part = members[: GRAM_EPOCHS - filled]
+                members = members[len(part) :]
+                np.subtract(X[part], self.origin, out=self._waiting[row][filled : filled + len(part)])
+                self._n_waiting[row] += len(part)
+                if self._n_waiting[row] == GRAM_EPOCHS:
+                    self._accumulate(row)
+        return self
+
+    def _settle(self) -> None:
+        for row, n_waiting in enumerate(self._n_waiting):
+            if n_waiting:
+                self._accumulate(row)
+
+    def _accumulate(self, row: int) -> None:
+        """Take the epochs that wait into a class's sums and Gram matrix."""
         from scipy.linalg.blas import dsyrk
 
-        for row, label in enumerate(CLASSES):
-            shifted = np.subtract(X[y == label], self.origin, dtype=np.float64)
-            if not len(shifted):
-                continue
-            self.n[row] += len(shifted)
-            self.sums[row] += shifted.sum(axis=0)
-            if self.grams:
-                self.grams[row] = dsyrk(1.0, shifted.T, beta=1.0, c=self.grams[row], lower=1, overwrite_c=1)
-                self.squares[row] = np.diagonal(self.grams[row])
-            else:
-                self.squares[row] += np.einsum("ij,ij->j", shifted, shifted)
-        return self
+        shifted = self._waiting[row][: self._n_waiting[row]]
+        self._n_waiting[row] = 0
+        self._sums[row] += shifted.sum(axis=0)
+        self._grams[row] = dsyrk(1.0, shifted.T, beta=1.0, c=self._grams[row], lower=1, overwrite_c=1)
+        self._squares[row] = np.diagonal(self._grams[row])
 
     def without(self, other: "Moments") -> "Moments":
         """Return these moments with another's taken out; exact up to rounding."""
         rest = Moments(self.origin, gram=False)
         rest.n = self.n - other.n
-        rest.sums = self.sums - other.sums
-        rest.squares = self.squares - other.squares
+        rest._sums = self.sums - other.sums
+        rest._squares = self.squares - other.squares
         if self.grams and other.grams:
-            rest.grams = [mine - theirs for mine, theirs in zip(self.grams, other.grams, strict=True)]
+            rest._grams = [mine - theirs for mine, theirs in zip(self.grams, other.grams, strict=True)]
         return rest
 
     def stratum(self, rows: list[int]) -> Stratum:
@@ -125,11 +167,15 @@ class FourthMoments:
 
     def of(self, X: NDArray[np.floating]) -> Array:
         """Return the sum for each stratum over these epochs, shape (n_strata,)."""
-        shifted = np.subtract(X, self.origin, dtype=np.float64)
-        norm2 = shifted**2 @ self._weight
-        norm2 -= 2 * (shifted @ self._weighted_mean)
-        norm2 += self._offset
-        sums: Array = np.einsum("nf,nf->f", norm2, norm2)
+        sums = np.zeros(len(self._offset))
+        for start in range(0, len(X), CHUNK_EPOCHS):
+            shifted = np.subtract(X[start : start + CHUNK_EPOCHS], self.origin, dtype=np.float64)
+            norm2 = shifted @ self._weighted_mean
+            norm2 *= -2
+            shifted *= shifted
+            norm2 += shifted @ self._weight
+            norm2 += self._offset
+            sums += np.einsum("nf,nf->f", norm2, norm2)
         return sums
 
 
