@@ -34,7 +34,7 @@ def check_due(event: dict[str, Any], store: Store) -> dict[str, Any]:
         store,
         settings.features_bucket,
         settings.models_bucket,
-        execution=event["execution"],
+        execution=_execution(event),
         retrain_every=settings.retrain_every,
     )
 
@@ -47,7 +47,7 @@ def train(event: dict[str, Any], store: Store) -> dict[str, Any]:
         settings.features_bucket,
         settings.models_bucket,
         request,
-        execution=event["execution"],
+        execution=_execution(event),
         started=started,
     )
     if auc := answer.get("auc_mean"):
@@ -66,7 +66,13 @@ def evaluate(event: dict[str, Any], store: Store) -> dict[str, Any]:
 
 
 def promote(event: dict[str, Any], store: Store) -> dict[str, Any]:
-    return training.promote(store, settings.models_bucket, event["version"], execution=event["execution"])
+    return training.promote(store, settings.models_bucket, event["version"], execution=_execution(event))
+
+
+def _execution(event: dict[str, Any]) -> str:
+    """Return the name that claims are made under: where `p300 retry` started this, that of the execution which failed."""
+    name: str = event.get("input", {}).get("retry_of", event["execution"])
+    return name
 
 
 STEPS = {"check_due": check_due, "train": train, "evaluate": evaluate, "promote": promote}

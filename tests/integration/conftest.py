@@ -39,6 +39,26 @@ def run_p300(*arguments: str | Path, check: bool = True, **environment: str) -> 
     return done
 
 
+def shell_blocks(text: str) -> list[str]:
+    """Return the shell commands of a Markdown text."""
+    return [part.partition("```")[0] for part in text.split("```sh\n")[1:]]
+
+
+def run_shell(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a document's commands as they stand there, with `p300` and an AWS command line on the path; stop at the first that fails."""
+    path = os.pathsep.join([str(P300.parent), str(PROJECT / ".envs" / "localstack" / "bin"), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, "AWS_ENDPOINT_URL": ENDPOINT, "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
 def wait_for[Seen](look: Callable[[], Seen | None], what: str, timeout_s: float = 120) -> Seen:
     """Return what `look` sees as soon as it sees something."""
     deadline = time.monotonic() + timeout_s
@@ -137,3 +157,7 @@ def recording(seed: int, *, sfreq: float = 128.0, n_channels: int = 16, n_repeti
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     return sink.getvalue().to_pybytes()
+
+
+NO_RECORDINGS = (("run_01.parquet", recording(21)), ("notes.txt", b"hello"))
+"""What the documents' `p300 quarantine` commands are about: a recording under a key that names no subject, and none at all."""

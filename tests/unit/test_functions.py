@@ -32,10 +32,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publis
 def payload(state: str, **values: Any) -> dict[str, Any]:
     """Return the state's payload with these values in place of its paths: neither more nor fewer."""
     fields = STATES[state]["Parameters"]["Payload"]
-    paths = {name.removesuffix(".$") for name in fields if name.endswith(".$")} - {"execution"}
-    assert paths == set(values)
+    paths = {name.removesuffix(".$") for name in fields if name.endswith(".$")}
+    context = {name: value for name, value in (("execution", EXECUTION), ("input", {})) if name in paths}
+    assert paths - context.keys() == values.keys() - context.keys()
     fixed = {name: value for name, value in fields.items() if not name.endswith(".$")}
-    return json.loads(json.dumps({"execution": EXECUTION, **fixed, **values}))
+    return json.loads(json.dumps({**context, **fixed, **values}))
 
 
 def selected(state: str, answer: dict[str, Any]) -> dict[str, Any]:
@@ -235,6 +236,22 @@ def test_a_request_that_cannot_be_met_has_the_error_type_that_is_not_retried(
         with pytest.raises(Exception) as raised:
             module.handler(payload("Train a challenger", request=request, started="2026-01-02T03:04:05Z"), context)
         assert [type(raised.value).__name__] == not_retried
+
+
+def test_a_retry_goes_on_with_what_the_execution_that_failed_had_claimed(
+    trained: ModuleType, store: Store, context: Any
+) -> None:
+    again = {"execution": "retry-1-c0ffee", "input": {"retry_of": EXECUTION}}
+    first = trained.handler(payload("Count new recordings"), context)
+    assert first["due"]
+    assert trained.handler(payload("Count new recordings", **again), context) == first
+    assert not trained.handler(payload("Count new recordings", execution="another"), context)["due"]
+    when = "2026-01-03T03:04:05Z"
+    request = {"held_out": ["subject_03"]}
+    event = payload("Train a challenger", request=request, started=when, **again)
+    assert trained.handler(event, context)["outcome"] == "trained"
+    event = payload("Train a challenger", request=request, started=when, execution="another")
+    assert trained.handler(event, context)["outcome"] == "unchanged"
 
 
 def test_the_largest_request_for_evaluation_fits_into_a_lambda_payload(

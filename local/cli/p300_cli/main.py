@@ -254,6 +254,127 @@ def backfill() -> None:
 
 
 @app.command()
+def retry(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Executions or landing keys; all that failed and may work now without.")
+    ] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="Show what failed and start nothing.")] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Take the named off the queue of failed inputs instead.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the executions until they end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start again what failed in the last 14 days: executions, inputs in the queue, events that started nothing."""
+    from p300_cli import retrying, watching
+    from p300_cli.run import show_executions
+    from p300_cli.target import current
+
+    if drop and not names:
+        fail("--drop wants names: `p300 retry --list` shows them.", 2)
+    target = current()
+    since = datetime.now(UTC).replace(microsecond=0)
+    done = retrying.retry(target, names or [], only_list=only_list, drop=drop)
+    retrying.show(done, as_json=as_json)
+    arns = {arn for failure, arn in done if arn and failure.name != "backfill"}
+    if wait and arns:
+        executions = watching.follow(
+            target,
+            since,
+            until=lambda watcher: all(arn in watcher.executions and watcher.executions[arn].ended for arn in arns),
+        )
+        executions = [execution for execution in executions if execution.arn in arns]
+        if not as_json:
+            show_executions(executions)
+        if any(execution.status != "SUCCEEDED" for execution in executions):
+            raise typer.Exit(1)
+
+
+quarantine_app = typer.Typer(help="What is no recording: list, release, drop.", no_args_is_help=True)
+app.add_typer(quarantine_app, name="quarantine")
+Held = Annotated[
+    list[str] | None,
+    typer.Argument(help="Keys as `p300 quarantine list` shows them, or the landing keys they came as."),
+]
+All = Annotated[bool, typer.Option("--all", help="Everything that is in quarantine.")]
+
+
+@quarantine_app.command("list")
+def quarantine_list(as_json: Json = False) -> None:
+    """Show what is in quarantine, and why."""
+    from p300_cli import quarantine
+    from p300_cli.target import current
+
+    target = current()
+    found = quarantine.find_quarantined(quarantine.store_of(target), target.outputs["RawBucketName"])
+    quarantine.show(found, as_json=as_json)
+
+
+@quarantine_app.command("release")
+def quarantine_release(
+    names: Held = None,
+    everything: All = False,
+    to: Annotated[str | None, typer.Option(help="Another landing key, subject_<n>/<recording>.<ext>.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Even in place of a recording that the raw data holds.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the executions until they end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Move objects back to the landing zone, after a fix or under another key; each starts an execution."""
+    from p300_cli import quarantine, watching
+    from p300_cli.run import show_executions
+    from p300_cli.target import current
+
+    target = current()
+    store, landing, raw = (
+        quarantine.store_of(target),
+        target.outputs["LandingBucketName"],
+        target.outputs["RawBucketName"],
+    )
+    chosen = quarantine.choose(quarantine.find_quarantined(store, raw), names or [], everything=everything)
+    if to and len(chosen) != 1:
+        fail(f"--to names one landing key, but {len(chosen)} objects are to be released.", 2)
+    since = datetime.now(UTC).replace(microsecond=0)
+    uploads = [quarantine.release(store, landing, raw, held, to=to, replace=replace) for held in chosen]
+    note(f"released {len(uploads)} to s3://{landing}")
+    executions = watching.follow(target, since, uploads) if wait and uploads else []
+    if as_json:
+        print_json([{"key": held.key, "landing_key": upload.key} for held, upload in zip(chosen, uploads, strict=True)])
+    elif executions:
+        show_executions(executions)
+    if any(
+        execution.status != "SUCCEEDED" or execution.output.get("outcome") == "quarantined" for execution in executions
+    ):
+        raise typer.Exit(1)
+
+
+@quarantine_app.command("drop")
+def quarantine_drop(
+    names: Held = None,
+    everything: All = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete objects from quarantine; the bucket keeps them as old versions."""
+    from p300_cli import quarantine
+    from p300_cli.target import current
+
+    target = current()
+    store, raw = quarantine.store_of(target), target.outputs["RawBucketName"]
+    chosen = quarantine.choose(quarantine.find_quarantined(store, raw), names or [], everything=everything)
+    if chosen and not yes:
+        if not as_json:
+            quarantine.show(chosen, as_json=False)
+        typer.confirm(f"Delete {len(chosen)} from quarantine?", abort=True, err=True)
+    for held in chosen:
+        quarantine.drop(store, raw, held)
+    if as_json:
+        print_json([{"key": held.key} for held in chosen])
+    note(f"dropped {len(chosen)}")
+
+
+@app.command()
 def env() -> None:
     """Print the stack's addresses and key as KEY=VALUE lines: `export $(p300 env)`."""
     from p300_cli.target import choose
