@@ -1,5 +1,6 @@
 """Adaptation: it gains on a person the model does not fit, sees no labels, and copes with missing epochs."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300.decoding import Response, adapt, brain_invaders, decode
-from p300.decoding.adaptation import _cholesky, _lagged_covariance
+from p300.decoding.adaptation import _lagged_covariance, _toeplitz, _whitening
 from p300.errors import ArtifactError, RequestError, TrainingError
 from p300.models import RecordingEpochs
 
@@ -55,6 +56,7 @@ LATER = {"latency": 0.41, "amplitude_uv": 2.5}
 
 
 def test_adaptation_gains_on_people_that_the_model_does_not_fit(response, monkeypatch):
+    response = replace(response, latency_sd_bins=0.0)  # finding the latency first leaves little to gain on these people
     sessions = [person(seed, **LATER) for seed in range(100, 120)]
     adapted = sum(n_right(adapt(X, lit, TRIALS, response), lit, truth) for X, lit, _, truth in sessions)
     monkeypatch.setattr("p300.decoding.adaptation.N_ITERATIONS", 0)
@@ -152,15 +154,71 @@ def test_response_is_the_difference_of_the_class_means(response):
 
 
 def test_block_toeplitz_covariance_is_that_of_stationary_noise():
+    epochs = stationary_noise()
+    covariance = _toeplitz(_lagged_covariance(epochs)).transpose(0, 2, 1, 3)
+    expected = np.cov(epochs.reshape(len(epochs), -1).T).reshape(2, 6, 2, 6)
+    taper = 1 - np.abs(np.subtract.outer(np.arange(6), np.arange(6))) / 6
+    np.testing.assert_allclose(covariance, expected * taper[None, :, None, :], atol=0.05)
+
+
+def test_whitening_is_blind_to_a_channel_s_mean_and_to_nothing_else():
+    epochs = stationary_noise()
+    whitening = _whitening(_lagged_covariance(epochs))
+    assert whitening.shape == (10, 12)
+    assert np.linalg.matrix_rank(whitening) == 10
+    np.testing.assert_allclose(whitening @ np.repeat([3.0, -2.0], 6), 0, atol=1e-9)
+    white = epochs.reshape(len(epochs), -1) @ whitening.T
+    values = np.linalg.eigvalsh(np.cov(white.T))
+    assert 0.4 < values.min() <= values.max() < 4  # the taper alone keeps it from being 1
+
+
+def stationary_noise():
     rng = np.random.default_rng(0)
     mixing = np.array([[1.0, 0.5], [0.0, 1.0]])
     signal = mixing @ np.convolve(rng.standard_normal(200_002), [1, 0.5, 0.25], "valid").reshape(2, -1)
-    epochs = np.lib.stride_tricks.sliding_window_view(signal, 6, axis=1)[:, ::6].transpose(1, 0, 2)
-    factor = _cholesky(_lagged_covariance(epochs))
-    covariance = (factor @ factor.T).reshape(2, 6, 2, 6)
-    taper = 1 - np.abs(np.subtract.outer(np.arange(6), np.arange(6))) / 6
-    expected = np.cov(epochs.reshape(len(epochs), -1).T).reshape(2, 6, 2, 6) * taper[None, :, None, :]
-    np.testing.assert_allclose(covariance, expected, atol=0.05)
+    return np.lib.stride_tricks.sliding_window_view(signal, 6, axis=1)[:, ::6].transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize("n_people", [1, 4])
+def test_a_baseline_changes_nothing(n_people):
+    def corrected(X):
+        epochs = X.reshape(len(X), N_CHANNELS, N_TIMES)
+        return (epochs - epochs[:, :, :10].mean(axis=2, keepdims=True)).reshape(X.shape)
+
+    X, lit, _, _ = person(5)
+    plain = list(recordings(range(n_people)))
+    with_baseline = [replace(recording, X=corrected(recording.X)) for recording in plain]
+    np.testing.assert_allclose(
+        adapt(corrected(X), lit, TRIALS, Response.fit(with_baseline, SFREQ)),
+        adapt(X, lit, TRIALS, Response.fit(plain, SFREQ)),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+def test_people_who_differ_are_a_weaker_prior(response):
+    alike = response.prior_flashes
+    late = [0.30, 0.34, 0.36, 0.38, 0.42, 0.46]
+    differing = Response.fit(
+        (recording for seed, latency in enumerate(late) for recording in recordings([seed], latency=latency)), SFREQ
+    )
+    assert 25 <= differing.prior_flashes < 0.7 * alike <= 200
+    assert response.latency_sd_bins == pytest.approx(1.0)
+
+
+def test_a_model_of_one_person_is_taken_to_be_this_person_s():
+    one = Response.fit(recordings([0]), SFREQ)
+    assert (one.prior_flashes, one.latency_sd_bins) == (200.0, 0.0)
+
+
+def test_later_answers_are_found_to_be_later(response):
+    early = replace(response, latency_sd_bins=0.0)
+    sessions = [person(seed, latency=0.42) for seed in range(300, 320)]
+    moved, fixed = (
+        sum(n_right(adapt(X, lit, TRIALS, model), lit, truth) for X, lit, _, truth in sessions)
+        for model in (response, early)
+    )
+    assert moved >= fixed + 5  # of 100
 
 
 def test_a_response_survives_its_arrays(response):
