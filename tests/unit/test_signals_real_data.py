@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from p300.features import FeatureSet, report
 from p300.readers import open_recording, read_recording
-from p300.signals import Parameters, extract
+from p300.signals import Parameters, extract, features_of_epochs
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tests.unit.test_signals_epochs import cut
 from tests.unit.test_signals_equal_mne import assert_equal
 
 DATA = Path(os.environ.get("P300_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -58,3 +59,16 @@ def test_speller_p300_is_where_it_should_be() -> None:
     assert all(0.2 <= report(run)["erp_peak"]["latency_s"] <= 0.6 for run in runs)
     assert all(auc_within(run) > 0.8 for run in runs)
     assert all(int(run.repetition.max()) == 74 for run in runs if run.repetition is not None)  # 5 symbols x 15
+
+
+@pytest.mark.parametrize("path", [INVADERS[0], SPELLER[2]] if INVADERS and SPELLER else [], ids=lambda path: path.stem)
+def test_bare_epochs_are_close_to_those_of_the_recording(path: Path) -> None:
+    """The figures that docs/api.md states."""
+    recording, parameters = read_recording(path), Parameters(reject_peak_to_peak_uv=None)
+    wanted = extract(recording, parameters)
+    for padding_s, at_most in ((1.0, 0.006), (0.5, 0.05), (0.25, 0.1), (0.0, 0.13)):
+        inside = wanted.onset_sample + (0.6 + padding_s) * recording.sfreq < recording.data.shape[1]
+        epochs = cut(recording.data, wanted.onset_sample[inside], recording.sfreq, parameters, padding_s) * 1e6
+        found = features_of_epochs(epochs, recording.sfreq, parameters, tmin=-0.1 - padding_s)
+        off = np.sqrt(np.mean((found.X - wanted.X[inside]) ** 2) / np.mean(wanted.X[inside] ** 2))
+        assert off < at_most, padding_s

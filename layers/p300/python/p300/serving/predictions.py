@@ -13,7 +13,7 @@ from .cache import Served
 from .requests import float32, float32_rows, number_row
 
 MAX_EPOCHS = 2048
-FORMS = ("features", "epochs", "epochs_b64")
+FORMS = ("features", "epochs", "epochs_b64", "epochs_uv")
 
 
 def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
@@ -22,7 +22,8 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     Parameters
     ----------
     request : mapping
-        One of ``features`` (one epoch), ``epochs`` (a list of them) or ``epochs_b64`` with ``n_epochs`` (little-endian float32).
+        One of ``features`` (one epoch), ``epochs`` (a list of them), ``epochs_b64`` with ``n_epochs`` (little-endian float32), or
+        ``epochs_uv`` with ``sfreq`` and ``channels``: raw epochs (`p300.serving.raw_epochs`).
     served : Served
         The model.
 
@@ -30,25 +31,30 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     -------
     dict
         ``model_version`` and, for one epoch at the top level, for a batch under ``predictions``: ``predicted_label_code``,
-        ``predicted_class_name``, ``probability_target``.
+        ``predicted_class_name``, ``probability_target``; of raw epochs also ``rejected``, and ``filter`` for all.
 
     Raises
     ------
     RequestError
         If the request is not what the model expects.
     """
-    form, X = _epochs(request, served)
-    if not np.isfinite(X).all():
-        raise RequestError(
-            "not_finite", f"{form} holds NaN or infinite values, or some too large for float32; expected finite volts."
-        )
-    answers = [_answer(probability) for probability in served.scorer.probability_target(X).tolist()]
+    form = _form(request, served)
+    if form == "epochs_uv":
+        from .raw_epochs import features_of  # a cold start for features does not wait for it
+
+        raw = features_of(request, served)
+        rows = _scored(raw.X, "epochs_uv", served)
+        more = {"filter": raw.filter}
+        for row, rejected in zip(rows, raw.rejected.tolist(), strict=True):
+            row["rejected"] = rejected
+    else:
+        rows, more = _scored(_features(form, request, served), form, served), {}
     if form == "features":
-        return {**answers[0], "model_version": served.version}
-    return {"predictions": answers, "n_epochs": len(answers), "model_version": served.version}
+        return {**rows[0], "model_version": served.version}
+    return {"predictions": rows, "n_epochs": len(rows), "model_version": served.version, **more}
 
 
-def _epochs(request: Mapping[str, Any], served: Served) -> tuple[str, NDArray[np.float32]]:
+def _form(request: Mapping[str, Any], served: Served) -> str:
     forms = [name for name in FORMS if name in request]
     if len(forms) != 1:
         raise RequestError(
@@ -56,12 +62,23 @@ def _epochs(request: Mapping[str, Any], served: Served) -> tuple[str, NDArray[np
             f"The body has {' and '.join(forms) or 'none'} of {', '.join(FORMS[:-1])} and {FORMS[-1]}; expected exactly one. "
             f"The model expects {served.expected}.",
         )
-    form = forms[0]
+    return forms[0]
+
+
+def _features(form: str, request: Mapping[str, Any], served: Served) -> NDArray[np.float32]:
     if form == "features":
-        return form, float32(form, [number_row(form, request[form], served)])
+        return float32(form, [number_row(form, request[form], served)])
     if form == "epochs":
-        return form, _from_lists(request[form], served)
-    return form, float32_rows(form, request[form], _n_epochs(request), served)
+        return _from_lists(request[form], served)
+    return float32_rows(form, request[form], _n_epochs(request), served)
+
+
+def _scored(X: NDArray[np.float32], form: str, served: Served) -> list[dict[str, Any]]:
+    if not np.isfinite(X).all():
+        raise RequestError(
+            "not_finite", f"{form} holds NaN or infinite values, or some too large for float32; expected finite volts."
+        )
+    return [_answer(probability) for probability in served.scorer.probability_target(X).tolist()]
 
 
 def _from_lists(rows: Any, served: Served) -> NDArray[np.float32]:

@@ -3,8 +3,9 @@
 import base64
 import binascii
 import json
+import reprlib
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ except ImportError:  # outside its layer
 else:
     _loads = orjson.loads
 
-_NUMBERS = frozenset({float, int})  # not bool: JSON's true is no number
+NUMBERS = frozenset({float, int})  # not bool: JSON's true is no number
 
 
 def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
@@ -49,9 +50,14 @@ def known_fields(value: Mapping[str, Any], known: Collection[str], where: str) -
         raise RequestError("unknown_field", f"{where} has a field {unknown[0][:40]!r}; expected {', '.join(known)}.")
 
 
-def is_number(value: Any) -> bool:
+def short(value: Any) -> str:
+    """Return a JSON value as a message can hold it."""
+    return reprlib.repr(value)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
     """Tell whether a JSON value is a number."""
-    return type(value) in _NUMBERS
+    return type(value) in NUMBERS
 
 
 def number_row(name: str, row: Any, served: Served) -> list[float]:
@@ -68,7 +74,7 @@ def number_row(name: str, row: Any, served: Served) -> list[float]:
         raise RequestError(
             "wrong_length", f"{name} has {len(row)} numbers; model {served.version} expects {served.expected}."
         )
-    if not _NUMBERS.issuperset(map(type, row)):
+    if not NUMBERS.issuperset(map(type, row)):
         raise RequestError("not_numbers", f"{name} holds something that is not a number; expected {served.expected}.")
     return row
 

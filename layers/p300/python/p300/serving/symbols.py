@@ -1,7 +1,6 @@
 """``POST /decode`` says which symbol a person looks at, how sure that is, and whether the flashing may stop."""
 
 import re
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -15,7 +14,7 @@ from p300.decoding import Layout
 from p300.errors import RequestError
 
 from .cache import Served
-from .requests import float32, float32_rows, is_number, known_fields, number_row
+from .requests import float32, float32_rows, is_number, known_fields, number_row, short
 
 MAX_FLASHES = 4096
 MAX_SYMBOLS = 1024
@@ -136,7 +135,7 @@ def _layout(value: Any) -> Layout:
     if not isinstance(kind, str) or kind not in LAYOUT_FIELDS:
         raise RequestError(
             "bad_layout",
-            f"layout is {_short(value)}; expected an object whose type is {', '.join(LAYOUT_FIELDS)}: "
+            f"layout is {short(value)}; expected an object whose type is {', '.join(LAYOUT_FIELDS)}: "
             '{"type": "grid", "rows": ["ABCDEF", ...]}.',
         )
     known_fields(value, LAYOUT_FIELDS[kind], f"layout of type {kind}")
@@ -146,21 +145,21 @@ def _layout(value: Any) -> Layout:
         rows, rows_first = value.get("rows"), value.get("rows_first", False)
         if not isinstance(rows, list) or not all(isinstance(row, str) or _is_symbols(row) for row in rows):
             raise RequestError(
-                "bad_layout", f"layout.rows is {_short(rows)}; expected a list of texts or of lists of symbols."
+                "bad_layout", f"layout.rows is {short(rows)}; expected a list of texts or of lists of symbols."
             )
         if not isinstance(rows_first, bool):
-            raise RequestError("bad_layout", f"layout.rows_first is {_short(rows_first)}; expected true or false.")
+            raise RequestError("bad_layout", f"layout.rows_first is {short(rows_first)}; expected true or false.")
         _not_too_many("symbols", sum(map(len, rows)), MAX_SYMBOLS)
         return decoding.grid(rows, rows_first=rows_first)
     symbols, groups = value.get("symbols"), value.get("groups", {})
     if not _is_symbols(symbols):
-        raise RequestError("bad_layout", f"layout.symbols is {_short(symbols)}; expected a list of symbols.")
+        raise RequestError("bad_layout", f"layout.symbols is {short(symbols)}; expected a list of symbols.")
     _not_too_many("symbols", len(symbols), MAX_SYMBOLS)
     codes = isinstance(groups, dict) and all(map(_CODE.fullmatch, groups))
     if not codes or not all(map(_is_symbols, groups.values())):
         raise RequestError(
             "bad_layout",
-            f'layout.groups is {_short(groups)}; expected the symbols of each group by its number, {{"1": ["A", "B"]}}.',
+            f'layout.groups is {short(groups)}; expected the symbols of each group by its number, {{"1": ["A", "B"]}}.',
         )
     _not_too_many("groups", len(groups), MAX_SYMBOLS)
     return Layout(tuple(symbols), {int(code): frozenset(lit) for code, lit in groups.items()})
@@ -183,7 +182,7 @@ def _flashes(request: Mapping[str, Any], served: Served) -> Flashes:
     name = "flashes" if listed else "groups"
     values = request.get(name)
     if not isinstance(values, list) or not values:
-        raise RequestError("bad_flashes", f"{name} is {_short(values)}; expected a list of at least one flash.")
+        raise RequestError("bad_flashes", f"{name} is {short(values)}; expected a list of at least one flash.")
     _not_too_many("flashes", len(values), MAX_FLASHES)
     if compact:
         groups = [_group(value, f"groups[{number}]") for number, value in enumerate(values)]
@@ -200,7 +199,7 @@ def _listed(values: list[Any], served: Served) -> Flashes:
         where = f"flashes[{number}]"
         if not isinstance(flash, dict):
             raise RequestError(
-                "bad_flashes", f'{where} is {_short(flash)}; expected {{"group": 3, "features": [...]}} or the like.'
+                "bad_flashes", f'{where} is {short(flash)}; expected {{"group": 3, "features": [...]}} or the like.'
             )
         known_fields(flash, FLASH_FIELDS, where)
         groups.append(_group(flash.get("group"), f"{where}.group"))
@@ -209,7 +208,7 @@ def _listed(values: list[Any], served: Served) -> Flashes:
             rows[number] = number_row(f"{where}.features", features, served)
         if p is not None:
             if not is_number(p) or not 0 <= p <= 1:
-                raise RequestError("bad_probability", f"{where}.probability is {_short(p)}; expected 0 to 1.")
+                raise RequestError("bad_probability", f"{where}.probability is {short(p)}; expected 0 to 1.")
             probability[number] = p
     if not rows:
         return Flashes(groups, None, probability)
@@ -243,7 +242,7 @@ def _group(value: Any, where: str) -> Any:
         return value
     raise RequestError(
         "bad_group",
-        f"{where} is {_short(value)}; expected the number of a group, or a list of the symbols that lit up.",
+        f"{where} is {short(value)}; expected the number of a group, or a list of the symbols that lit up.",
     )
 
 
@@ -254,7 +253,7 @@ def _trials(value: Any, n_flashes: int) -> list[slice]:
     if not whole or sum(value) != n_flashes:
         raise RequestError(
             "bad_trials",
-            f"trials is {_short(value)}{f', {sum(value)} flashes in all' if whole else ''}; expected the number of flashes of each "
+            f"trials is {short(value)}{f', {sum(value)} flashes in all' if whole else ''}; expected the number of flashes of each "
             f"symbol, {n_flashes} in all.",
         )
     return [slice(first, last) for first, last in pairwise(accumulate(value, initial=0))]
@@ -262,7 +261,7 @@ def _trials(value: Any, n_flashes: int) -> list[slice]:
 
 def _confidence(value: Any) -> float:
     if not is_number(value) or not 0 < value <= 1:
-        raise RequestError("bad_confidence", f"confidence is {_short(value)}; expected more than 0 and at most 1.")
+        raise RequestError("bad_confidence", f"confidence is {short(value)}; expected more than 0 and at most 1.")
     return float(value)
 
 
@@ -270,7 +269,7 @@ def _prior(value: Any, layout: Layout) -> Array | None:
     if value is None:
         return None
     if not isinstance(value, dict) or not all(is_number(p) and 0 <= p <= 1 for p in value.values()):
-        raise RequestError("bad_prior", f"prior is {_short(value)}; expected the probability of each symbol, 0 to 1.")
+        raise RequestError("bad_prior", f"prior is {short(value)}; expected the probability of each symbol, 0 to 1.")
     known_fields(value, layout.symbols, "prior")
     missing = [symbol for symbol in layout.symbols if symbol not in value]
     if missing or not any(value.values()):
@@ -285,7 +284,3 @@ def _prior(value: Any, layout: Layout) -> Array | None:
 def _not_too_many(name: str, n: int, at_most: int) -> None:
     if n > at_most:
         raise RequestError("too_large", f"There are {n} {name}; at most {at_most} a request.", 413)
-
-
-def _short(value: Any) -> str:
-    return reprlib.repr(value)

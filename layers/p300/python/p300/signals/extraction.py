@@ -204,10 +204,7 @@ def _band(
     """Band-pass, and notch where the line frequency lies inside the band."""
     if weights is not None:
         blocks = (weights @ block for block in blocks)
-    h = fir.band_pass(stream.sfreq, parameters.l_freq, parameters.h_freq)
-    pieces = fir.filtered(blocks, h, stream.n_samples, parameters.precision, stream.volts_per_unit)
-    if parameters.notch_freq is not None and parameters.notch_freq < parameters.h_freq:
-        harmonics = np.arange(parameters.notch_freq, parameters.h_freq, parameters.notch_freq)
-        h = fir.notch(stream.sfreq, harmonics)
-        pieces = fir.filtered(pieces, h, stream.n_samples, parameters.precision)
-    return pieces
+    scale = stream.volts_per_unit
+    for h in fir.filters(stream.sfreq, parameters):
+        blocks, scale = fir.filtered(blocks, h, stream.n_samples, parameters.precision, scale), 1.0
+    return iter(blocks)

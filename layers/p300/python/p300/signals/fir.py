@@ -6,13 +6,26 @@ here because importing scipy.signal costs more than filtering a recording.
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .parameters import Parameters
+
 HAMMING_LENGTH_FACTOR = 3.3  # filter length times transition bandwidth over sfreq (Ifeachor & Jervis 2002, p. 356)
 NOTCH_TRANSITION_HZ = 0.5  # half of MNE's trans_bandwidth=1
 LARGEST_SINGLE_PRECISION_V = 5e-3  # beyond it, rounding inside a float32 FFT can exceed a nanovolt
+
+
+@lru_cache(maxsize=8)
+def filters(sfreq: float, parameters: Parameters) -> tuple[NDArray[np.float64], ...]:
+    """Return what a signal of this rate goes through, in order: the band-pass, and the notch where a line frequency lies in the band."""
+    band = (band_pass(sfreq, parameters.l_freq, parameters.h_freq),)
+    line = parameters.notch_freq
+    if line is None or line >= parameters.h_freq:
+        return band
+    return (*band, notch(sfreq, np.arange(line, parameters.h_freq, line)))
 
 
 def band_pass(sfreq: float, l_freq: float, h_freq: float) -> NDArray[np.float64]:
