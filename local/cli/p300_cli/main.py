@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from p300.errors import P300Error
 
 from p300_cli.terminal import fail, note, out, print_json
 
@@ -26,6 +27,8 @@ def main() -> None:
     """Run the command."""
     try:
         app()
+    except P300Error as error:
+        fail(error.message)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -372,6 +375,19 @@ def quarantine_drop(
     if as_json:
         print_json([{"key": held.key} for held in chosen])
     note(f"dropped {len(chosen)}")
+
+
+@app.command()
+def console(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; the next free one where it is taken.")] = 4700,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Show executions, recordings and models in the browser, with your own credentials, on this machine only."""
+    from p300_console.serve import serve
+
+    from p300_cli.target import choose
+
+    serve(choose(), port, browser=browser)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from p300.steps.training import headline
 from p300.storage import Store
 
 from p300_cli.target import Target
-from p300_cli.terminal import fail, out, print_json, table
+from p300_cli.terminal import out, print_json, table
 
 
 def registry(target: Target) -> Registry:
@@ -24,29 +24,43 @@ def promote(target: Target, version: str | None) -> tuple[str, str | None]:
     -------
     tuple of (str, str or None)
         The champion now, and the one it replaced.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no such version, it serves already, there is none to go back to, or another promotion came in between.
     """
     models = registry(target)
     serving = models.alias("champion")
     if version is None:
-        version = _before(models, serving)
+        version = before(models, serving)
     try:
         models.manifest(version)
     except ArtifactError as error:
-        fail(f"{error.message} `p300 models` lists the versions.")
+        raise ArtifactError(error.code, f"{error.message} `p300 models` lists the versions.") from error
     if version == serving:
-        fail(f"{version} is the champion already.")
+        raise ArtifactError("is_champion", f"{version} is the champion already.")
     # A name of its own: every promotion by hand is one entry of the history.
     entry = {"execution": f"by hand {time.time_ns()}", "why": "promoted by hand"}
     if not models.promote(version, expected=serving, entry=entry):
-        fail("Another promotion came in between; look at `p300 models` and try again.")
+        raise ArtifactError("overtaken", "Another promotion came in between; look at `p300 models` and try again.")
     return version, serving
 
 
-def _before(models: Registry, serving: str | None) -> str:
+def before(models: Registry, serving: str | None) -> str:
+    """Return the champion before the present one.
+
+    Raises
+    ------
+    ArtifactError
+        If the history names none.
+    """
     for entry in reversed(models.history()):
         if entry["version"] == serving and entry.get("replaced") not in {None, serving}:
             return str(entry["replaced"])
-    fail("The history names no champion before this one: there is nothing to roll back to.")
+    raise ArtifactError(
+        "no_champion_before", "The history names no champion before this one: there is nothing to roll back to."
+    )
 
 
 def show_models(target: Target, *, as_json: bool = False) -> None:

@@ -10,12 +10,18 @@ from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from p300.errors import P300Error
+
 from p300_cli.terminal import fail, note
 
 STACK = os.environ.get("P300_STACK", "p300")
 REGION = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 LOCAL_ENDPOINT = "http://localhost:4566"
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "localhost.localstack.cloud", "localstack", "host.docker.internal"}
+
+
+class NoStackError(P300Error):
+    """Nobody answers at the target, or there is no stack on it."""
 
 
 @dataclass
@@ -26,9 +32,12 @@ class Target:
     ----------
     endpoint : str or None
         URL of LocalStack; None on AWS.
+    client_options : dict
+        Of botocore's ``Config``, where the command's own will not do.
     """
 
     endpoint: str | None
+    client_options: dict[str, Any] = field(default_factory=dict, repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -54,7 +63,8 @@ class Target:
         import boto3
         from botocore.config import Config
 
-        config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard"}, max_pool_connections=32)
+        options = {"retries": {"mode": "standard"}, "max_pool_connections": 32, **self.client_options}
+        config = Config(s3={"addressing_style": "path"}, **options)
         storage_elsewhere = service == "s3" and os.environ.get("AWS_ENDPOINT_URL_S3")
         if self.endpoint is None or storage_elsewhere:  # boto3 reads AWS_ENDPOINT_URL_S3 and its keys by itself
             return boto3.client(service, region_name=REGION, config=config)  # type: ignore[call-overload]
@@ -66,7 +76,13 @@ class Target:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The stack's outputs; ends the command where there is no stack."""
+        """The stack's outputs.
+
+        Raises
+        ------
+        NoStackError
+            ``no_stack`` or ``no_answer``; it is looked for again the next time.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -75,9 +91,12 @@ class Target:
             if "does not exist" not in str(error):
                 raise
             command = "p300 deploy" if self.is_local else "sam deploy --config-env aws"
-            fail(f"There is no stack {STACK!r} on {self}. Deploy it with `{command}`.")
+            raise NoStackError(
+                "no_stack", f"There is no stack {STACK!r} on {self}. Deploy it with `{command}`."
+            ) from error
         except BotoCoreError as error:
-            fail(f"{self} does not answer ({error}). Start it with `p300 up`, or set AWS_ENDPOINT_URL.")
+            advice = "Start it with `p300 up`, or set AWS_ENDPOINT_URL."
+            raise NoStackError("no_answer", f"{self} does not answer ({error}). {advice}") from error
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     @cached_property
@@ -95,7 +114,7 @@ class Target:
             if plan["name"] == f"{STACK}-usage":
                 key = api.get_usage_plan_keys(usagePlanId=plan["id"])["items"][0]["id"]
                 return str(api.get_api_key(apiKey=key, includeValue=True)["value"])
-        fail(f"There is no usage plan {STACK}-usage on {self}. Deploy the stack again.")
+        raise NoStackError("no_key", f"There is no usage plan {STACK}-usage on {self}. Deploy the stack again.")
 
     def environment(self) -> dict[str, str]:
         """Return what `p300 env` prints."""

@@ -9,12 +9,18 @@ from p300_cli.target import Target
 from p300_cli.terminal import fail
 
 
+def start_training(target: Target, request: dict[str, Any]) -> str:
+    """Start an execution that trains; return its ARN."""
+    started = target.client("stepfunctions").start_execution(
+        stateMachineArn=target.outputs["StateMachineArn"], input=json.dumps({"train": request})
+    )
+    return str(started["executionArn"])
+
+
 def request_training(target: Target, request: dict[str, Any]) -> watching.Execution:
     """Start an execution that trains, and follow it to its end."""
     since = datetime.now(UTC).replace(microsecond=0)
-    arn = target.client("stepfunctions").start_execution(
-        stateMachineArn=target.outputs["StateMachineArn"], input=json.dumps({"train": request})
-    )["executionArn"]
+    arn = start_training(target, request)
     executions = watching.follow(
         target, since, until=lambda watcher: arn in watcher.executions and watcher.executions[arn].ended
     )

@@ -18,6 +18,7 @@ from p300_cli.terminal import err, escape, note
 
 POLL_S = 0.4
 MARKS = {"SUCCEEDED": "[green]✔[/green]", "RUNNING": "[cyan]…[/cyan]"}
+TRAINING_REQUEST = "training request"
 ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 
 
@@ -49,7 +50,7 @@ class Execution:
     @property
     def outcome(self) -> str:
         """What came of it, in words."""
-        output = self.output
+        output = self.output if isinstance(self.output, dict) else {}
         match output.get("outcome"):
             case "features":
                 return "features"
@@ -96,27 +97,40 @@ class Watcher:
                 self._look(execution)
 
     def _first_look(self, entry: dict[str, Any]) -> Execution:
-        execution = Execution(entry["executionArn"], "RUNNING", entry["startDate"])
-        described = self._client.describe_execution(executionArn=execution.arn)
-        event = json.loads(described.get("input", "{}"))
-        s3_object = event.get("detail", {}).get("object", {})
-        # LocalStack writes the key as in a URL, AWS as it is.
-        execution.source = unquote_plus(s3_object.get("key", "")) or "training request"
-        execution.etag = s3_object.get("etag", "")
+        execution = from_description(self._client.describe_execution(executionArn=entry["executionArn"]))
+        execution.status = "RUNNING"  # until it is looked at
         return execution
 
     def _look(self, execution: Execution) -> None:
-        described = self._client.describe_execution(executionArn=execution.arn)
-        execution.status = described["status"]
-        execution.stopped = described.get("stopDate")
-        if execution.ended:
-            execution.output = json.loads(described.get("output") or "{}")
-            execution.error = " ".join(filter(None, (described.get("error"), _reason(described.get("cause")))))
+        now = from_description(self._client.describe_execution(executionArn=execution.arn))
+        execution.status, execution.stopped = now.status, now.stopped
+        execution.output, execution.error = now.output, now.error
         history = self._client.get_execution_history(executionArn=execution.arn, reverseOrder=True, maxResults=20)
         for event in history["events"]:
             if "stateEnteredEventDetails" in event:
                 execution.state = event["stateEnteredEventDetails"]["name"]
                 break
+
+
+def from_description(described: dict[str, Any]) -> Execution:
+    """Return an execution as `describe_execution` tells of it."""
+    s3_object: Any = json.loads(described.get("input") or "{}")
+    for name in ("detail", "object"):  # anybody may start an execution with anything
+        s3_object = s3_object.get(name) if isinstance(s3_object, dict) else None
+    s3_object = s3_object if isinstance(s3_object, dict) else {}
+    execution = Execution(
+        described["executionArn"],
+        described["status"],
+        described["startDate"],
+        described.get("stopDate"),
+        # LocalStack writes the key as in a URL, AWS as it is.
+        source=unquote_plus(str(s3_object.get("key", ""))) or TRAINING_REQUEST,
+        etag=str(s3_object.get("etag", "")),
+    )
+    if execution.ended:
+        execution.output = json.loads(described.get("output") or "{}")
+        execution.error = " ".join(filter(None, (described.get("error"), _reason(described.get("cause")))))
+    return execution
 
 
 def _reason(cause: str | None) -> str:

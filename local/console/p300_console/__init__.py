@@ -1,0 +1,1 @@
+"""The console: what the pipeline does, in a browser on this machine."""

@@ -1,0 +1,108 @@
+"""The web application: addresses, and what happens when something is not there."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError
+from p300.errors import P300Error
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from p300_console.executions import Executions
+from p300_console.pages import executions, models, recordings, trying
+from p300_console.recordings import Recordings
+from p300_console.replay import Replays
+from p300_console.security import Guard, Tokens
+from p300_console.stack import Stack, outage
+from p300_console.web import HERE, Console, console, page, trouble
+
+ROUTES = [
+    Route("/", lambda _: RedirectResponse("/executions")),
+    Route("/executions", executions.listing),
+    Route("/execution", executions.one),
+    Route("/execution/logs", executions.log_lines),
+    Route("/recordings", recordings.listing),
+    Route("/recording", recordings.one),
+    Route("/recording/erp.png", recordings.picture),
+    Route("/recording/report.html", recordings.report),
+    Route("/models", models.listing),
+    Route("/model", models.one),
+    Route("/model/picture", models.picture),
+    Route("/models/promote", models.promote, methods=["GET", "POST"]),
+    Route("/models/rollback", models.roll_back, methods=["GET", "POST"]),
+    Route("/models/train", models.train, methods=["GET", "POST"]),
+    Route("/try", trying.choose),
+    Route("/try/stream", trying.stream),
+    Mount("/static", StaticFiles(directory=HERE / "static")),
+]
+
+
+def make_app(stack: Stack, port: int) -> Starlette:
+    """Return the application.
+
+    Parameters
+    ----------
+    stack : Stack
+        What it shows.
+    port : int
+        The one it will listen on: requests for another host are refused.
+    """
+    behind = Console(stack, Executions(stack), Recordings(stack), Replays(stack), Tokens(port))
+
+    @asynccontextmanager
+    async def life(_: Starlette) -> AsyncIterator[None]:
+        behind.executions.start()
+        yield
+        behind.executions.stop()
+
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Guard, port=port)],
+        exception_handlers={
+            HTTPException: _not_here,
+            P300Error: _cannot,
+            BotoCoreError: _refused,
+            ClientError: _refused,
+            Exception: _broken,
+        },
+        lifespan=life,
+    )
+    app.state.console = behind
+    return app
+
+
+def _away(request: Request, error: Exception) -> Response | None:
+    stack = console(request).stack
+    told = outage(error, stack)
+    if told is None:
+        return None
+    stack.forget()
+    return page(request, "away", status=503, live=True, banner=told)
+
+
+def _not_here(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else ""
+    return trouble(request, status, "Not here" if status == 404 else "This does not work", detail)
+
+
+def _cannot(request: Request, error: Exception) -> Response:
+    message = error.message if isinstance(error, P300Error) else str(error)
+    return _away(request, error) or trouble(request, 409, "This does not work", message)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    if answer := _away(request, error):
+        return answer
+    raise error
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    return trouble(
+        request, 500, "The console failed", f"{type(error).__name__}: {error}. The terminal that runs it shows where."
+    )

@@ -1,0 +1,270 @@
+"""All executions of both state machines, kept in memory: an execution that has ended never changes again."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from p300_cli import watching
+from p300_cli.watching import ENDED
+
+from p300_console.stack import Stack
+
+FRESH_S = 1.0
+"""Listings younger than this are not asked for again: many pages may be open."""
+MAX_EXECUTIONS = 10_000
+PAGE = 50
+_LIST = 1000  # as many as the service lists at once
+# AWS lets an account describe 15 executions a second for long, LocalStack as many as it can.
+_AWS_PAUSE_S = 0.1
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """One execution in the list.
+
+    Attributes
+    ----------
+    source : str or None
+        Key of the recording that started it, or what else did; None until it was looked at.
+    outcome : str
+        What came of it, in words.
+    """
+
+    arn: str
+    name: str
+    machine: str
+    status: str
+    started: datetime
+    stopped: datetime | None
+    source: str | None = None
+    outcome: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in ENDED
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, or has run."""
+        return ((self.stopped or datetime.now(self.started.tzinfo)) - self.started).total_seconds()
+
+    @property
+    def subject(self) -> str:
+        """First part of the recording's key, where a recording started it."""
+        subject, slash, _ = (self.source or "").partition("/")
+        return subject if slash else ""
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether all is known that can be."""
+        return self.source is not None and (not self.ended or bool(self.outcome))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a page of the list shows.
+
+    Attributes
+    ----------
+    rows : list of Row
+        Of this page, newest first.
+    n : int
+        How many there are that fit the filters.
+    counts : Counter
+        Executions by status that fit all filters but that of status.
+    unread : int
+        Executions whose subject is not known yet.
+    """
+
+    rows: list[Row]
+    n: int
+    page: int
+    n_pages: int
+    counts: Counter[str]
+    subjects: list[str]
+    unread: int
+    truncated: bool
+
+
+class Executions:
+    """The executions of a stack, newest first.
+
+    Parameters
+    ----------
+    stack : Stack
+        Where they run.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._rows: dict[str, dict[str, Row]] = {}
+        self._truncated = False
+        self._listed = 0.0
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(_THREADS, "describe")
+
+    # -- in the background
+    def start(self) -> None:
+        """Look at executions in the background, newest first, so that pages and filters find them known."""
+        self._wanted.set()
+        threading.Thread(target=self._look_at_all, name="executions", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the background work."""
+        self._stop.set()
+        self._wanted.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _look_at_all(self) -> None:
+        while not self._stop.is_set():
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                self.refresh()
+                while not self._stop.is_set() and (unread := [row for row in self._all() if not row.looked_at]):
+                    if self._stack.is_local:
+                        self._look(unread[: 4 * _THREADS])
+                    else:
+                        self._look(unread[:1])
+                        self._stop.wait(_AWS_PAUSE_S)
+            except Exception:
+                self._stop.wait(FRESH_S)
+
+    # -- listing
+    def refresh(self) -> None:
+        """List executions, unless that was done a moment ago."""
+        with self._lock:
+            if time.monotonic() - self._listed < FRESH_S:
+                return
+            truncated = False
+            for machine, arn in self._stack.machines.items():
+                known = self._rows.get(machine, {})
+                self._rows[machine], cut = self._list(machine, arn, known)
+                truncated |= cut
+            self._truncated = truncated
+            self._listed = time.monotonic()
+        if any(not row.looked_at for row in self._all()):
+            self._wanted.set()
+
+    def _list(self, machine: str, arn: str, known: dict[str, Row]) -> tuple[dict[str, Row], bool]:
+        client = self._stack.client("stepfunctions")
+        running = {row.arn for row in known.values() if not row.ended}
+        rows: dict[str, Row] = {}
+        pages = client.get_paginator("list_executions").paginate(
+            stateMachineArn=arn, PaginationConfig={"PageSize": _LIST}
+        )
+        for page in pages:
+            listed = [_row(machine, entry, known) for entry in page["executions"]]
+            rows.update((row.arn, row) for row in listed)
+            running -= {row.arn for row in listed if row.ended}
+            if len(rows) >= MAX_EXECUTIONS:
+                return rows, True
+            # All that follows is older, known, and has ended.
+            if not running and listed and all(known.get(row.arn) == row for row in listed):
+                return {**rows, **known}, False
+        return rows, False
+
+    def _all(self) -> list[Row]:
+        rows = [row for machine in list(self._rows.values()) for row in list(machine.values())]
+        return sorted(rows, key=lambda row: row.started, reverse=True)
+
+    # -- looking
+    def _look(self, rows: Iterable[Row]) -> None:
+        for row in self._pool.map(self._described, rows):
+            with self._lock:
+                if row.arn in self._rows.get(row.machine, {}):
+                    self._rows[row.machine][row.arn] = row
+
+    def _described(self, row: Row) -> Row:
+        client = self._stack.client("stepfunctions")
+        try:
+            described = client.describe_execution(executionArn=row.arn)
+        except client.exceptions.ExecutionDoesNotExist:  # gone since it was listed
+            return replace(row, source=row.source or "", outcome=row.outcome or "gone")
+        return looked_at(row, described)
+
+    # -- what pages ask
+    def select(self, *, machine: str = "", status: str = "", subject: str = "", page: int = 1) -> Selection:
+        """Return one page of the executions that fit."""
+        self.refresh()
+        everything = self._all()
+        subjects = sorted({row.subject for row in everything if row.subject})
+        fitting = [
+            row
+            for row in everything
+            if (not machine or row.machine == machine) and (not subject or row.subject == subject)
+        ]
+        counts = Counter(row.status for row in fitting)
+        chosen = [row for row in fitting if not status or row.status == status]
+        n_pages = max(1, -(-len(chosen) // PAGE))
+        page = min(max(1, page), n_pages)
+        shown = chosen[(page - 1) * PAGE : page * PAGE]
+        self._look([row for row in shown if not row.looked_at])
+        return Selection(
+            rows=[self._rows.get(row.machine, {}).get(row.arn, row) for row in shown],
+            n=len(chosen),
+            page=page,
+            n_pages=n_pages,
+            counts=counts,
+            subjects=subjects,
+            unread=sum(row.source is None for row in everything),
+            truncated=self._truncated,
+        )
+
+    def of_recording(self, recording: str) -> list[Row]:
+        """Return the executions that a recording's uploads started, as far as they were looked at."""
+        self.refresh()
+        return [row for row in self._all() if row.source and row.source.rpartition(".")[0] == recording]
+
+
+def _row(machine: str, entry: dict[str, Any], known: dict[str, Row]) -> Row:
+    row = known.get(entry["executionArn"])
+    if row is None:
+        return Row(
+            entry["executionArn"], entry["name"], machine, entry["status"], entry["startDate"], entry.get("stopDate")
+        )
+    if row.status == entry["status"]:
+        return row
+    return replace(row, status=entry["status"], stopped=entry.get("stopDate"), outcome="")
+
+
+def looked_at(row: Row, described: dict[str, Any]) -> Row:
+    """Return a row with what `describe_execution` says of it."""
+    execution = watching.from_description(described)
+    source = execution.source
+    if row.machine == "backfill" and source == watching.TRAINING_REQUEST:
+        source = "all recordings"
+    if row.machine == "backfill" and execution.ended and isinstance(execution.output, list):
+        outcomes = Counter(str(one.get("outcome")) for one in execution.output if isinstance(one, dict))
+        outcome = ", ".join(f"{n} {name}" for name, n in outcomes.items()) or "nothing to do"
+    else:
+        outcome = execution.outcome if execution.ended else ""
+    return replace(
+        row,
+        status=execution.status,
+        stopped=execution.stopped,
+        source=source,
+        outcome=outcome[:300] or (execution.status.lower() if execution.ended else ""),
+    )
+
+
+def new_row(machine: str, described: dict[str, Any]) -> Row:
+    """Return the row of an execution that is in no list, such as a child of a distributed Map."""
+    row = Row(
+        described["executionArn"],
+        described["name"],
+        machine,
+        described["status"],
+        described["startDate"],
+        described.get("stopDate"),
+    )
+    return looked_at(row, described)

@@ -1,0 +1,244 @@
+"""Executions: the list, one of them with its graph, and the log lines of what it called."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from p300_console import graph, history, logs
+from p300_console.executions import Row, new_row
+from p300_console.history import Visit
+from p300_console.stack import Stack
+from p300_console.web import Console, console, page
+
+MAX_EVENTS = 10_000
+MAX_ITEMS = 1000
+MAX_KEPT = 64
+
+
+def listing(request: Request) -> Response:
+    """Show executions, newest first."""
+    query = request.query_params
+    chosen = {name: query.get(name, "") for name in ("machine", "status", "subject")}
+    number = query.get("page", "1")
+    selection = console(request).executions.select(**chosen, page=int(number) if number.isdecimal() else 1)
+    return page(request, "executions", live=True, selection=selection, chosen=chosen)
+
+
+# ---- one execution
+@dataclass(frozen=True)
+class Seen:
+    """All that there is to know of an execution."""
+
+    row: Row
+    definition: dict[str, Any]
+    visits: list[Visit]
+    input: str
+    output: str
+    error: str
+    cause: str
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a distributed Map.
+
+    Attributes
+    ----------
+    arn : str
+        Of its own execution; empty where the service lists none (LocalStack), and logs tell of it.
+    outcome : str
+        What came of it, where that is known without asking for it.
+    """
+
+    name: str
+    status: str
+    started: datetime | None
+    seconds: float | None
+    arn: str = ""
+    outcome: str = ""
+
+
+def one(request: Request) -> Response:
+    """Show one execution."""
+    behind = console(request)
+    seen = look(behind, request.query_params.get("arn", ""))
+    states = dict(graph.all_states(seen.definition))
+    drawing, taken = graph.draw(seen.definition), history.taken(seen.visits)
+    chosen = request.query_params.get("state", "")
+    of_state = history.statuses(seen.visits)
+    if chosen not in states:
+        chosen = _first_to_look_at(seen.visits)
+    chosen_visits = [visit for visit in seen.visits if visit.name == chosen]
+    items = [
+        item for visit in chosen_visits if visit.map_run for item in _items(behind.stack, seen, visit, states[chosen])
+    ]
+    counts = next((_map_counts(behind.stack, visit.map_run) for visit in chosen_visits if visit.map_run), {})
+    return page(
+        request,
+        "execution",
+        live=not seen.row.ended,
+        seen=seen,
+        row=seen.row,
+        drawing=drawing,
+        lines=[(line, bool(line.ways & taken)) for line in drawing.lines],
+        statuses=of_state,
+        state=chosen,
+        definition=json.dumps(states.get(chosen, {}), indent=2, ensure_ascii=False),
+        chosen_visits=chosen_visits[:MAX_ITEMS],
+        items=items,
+        counts=counts,
+        bar=_bar(seen.row),
+    )
+
+
+def _first_to_look_at(visits: Sequence[Visit]) -> str:
+    for wanted in (history.RUNNING, history.CAUGHT, history.FAILED, history.TIMED_OUT, history.ABORTED):
+        for visit in visits:
+            if visit.status == wanted:
+                return visit.name
+    return visits[-1].name if visits else ""
+
+
+def _bar(row: Row) -> Any:
+    """Return bar(from, to): where a bar of the time line begins and how long it is, in per cent."""
+    total = max(row.seconds, 0.001)
+
+    def bar(begin: datetime, end: datetime | None) -> tuple[float, float]:
+        start = (begin - row.started).total_seconds()
+        stop = (end - row.started).total_seconds() if end else total
+        left = min(99.5, max(0.0, 100 * start / total))
+        return left, max(0.5, min(100 - left, 100 * (stop - start) / total))
+
+    return bar
+
+
+def look(behind: Console, arn: str) -> Seen:
+    """Return an execution of the stack's machines; what has ended is asked for once."""
+    if arn in behind.seen:
+        return behind.seen[arn]
+    machine = next((name for name, of in behind.stack.machines.items() if _belongs(arn, of)), None)
+    if machine is None:
+        raise HTTPException(404, f"No execution of this stack is called {arn[:200]!r}.")
+    seen = _look(behind.stack, machine, arn)
+    if seen.row.ended:
+        while len(behind.seen) >= MAX_KEPT:
+            behind.seen.pop(next(iter(behind.seen)), None)
+        behind.seen[arn] = seen
+    return seen
+
+
+def _belongs(arn: str, machine_arn: str) -> bool:
+    executions = machine_arn.replace(":stateMachine:", ":execution:")
+    # A child of a distributed Map has the Map's label behind a slash.
+    return bool(re.fullmatch(re.escape(executions) + r"(/[\w-]+)?:[\w-]+", arn))
+
+
+def _look(stack: Stack, machine: str, arn: str) -> Seen:
+    client = stack.client("stepfunctions")
+    try:
+        described = client.describe_execution(executionArn=arn)
+    except client.exceptions.ExecutionDoesNotExist as error:
+        raise HTTPException(404, "There is no such execution any more.") from error
+    pages = client.get_paginator("get_execution_history").paginate(
+        executionArn=arn, PaginationConfig={"PageSize": 1000, "MaxItems": MAX_EVENTS}
+    )
+    events = [event for part in pages for event in part["events"]]
+    row = new_row(machine, described)
+    return Seen(
+        row=row,
+        definition=_definition(stack, machine, arn),
+        visits=history.visits(events, row.status),
+        input=described.get("input", ""),
+        output=described.get("output", ""),
+        error=described.get("error", ""),
+        cause=described.get("cause", ""),
+        truncated=len(events) >= MAX_EVENTS,
+    )
+
+
+def _definition(stack: Stack, machine: str, arn: str) -> dict[str, Any]:
+    client = stack.client("stepfunctions")
+    text = client.describe_state_machine_for_execution(executionArn=arn)["definition"]
+    definition: dict[str, Any] = json.loads(text)
+    return definition
+
+
+# ---- items of a distributed Map
+def _map_counts(stack: Stack, map_run: str) -> dict[str, int]:
+    found = stack.client("stepfunctions").describe_map_run(mapRunArn=map_run)["itemCounts"]
+    return {name: found.get(name, 0) for name in ("total", "succeeded", "failed", "running", "pending")}
+
+
+def _items(stack: Stack, seen: Seen, visit: Visit, state: dict[str, Any]) -> list[Item]:
+    if stack.is_local:  # its community edition lists no children of a Map; what they called tells of them
+        return _items_from_logs(stack, seen, visit, state)
+    pages = (
+        stack.client("stepfunctions")
+        .get_paginator("list_executions")
+        .paginate(mapRunArn=visit.map_run, PaginationConfig={"PageSize": MAX_ITEMS, "MaxItems": MAX_ITEMS})
+    )
+    found = []
+    for part in pages:
+        for entry in part["executions"]:
+            stopped = entry.get("stopDate")
+            seconds = (stopped - entry["startDate"]).total_seconds() if stopped else None
+            found.append(Item(entry["name"], entry["status"], entry["startDate"], seconds, entry["executionArn"]))
+    return sorted(found, key=lambda item: (item.started, item.name))
+
+
+def _items_from_logs(stack: Stack, seen: Seen, visit: Visit, state: dict[str, Any]) -> list[Item]:
+    told: dict[str, list[tuple[datetime, str]]] = {}
+    for part in graph.inner(state):
+        for _, inner in graph.all_states(part):
+            if not (function := _function_of(inner)):
+                continue
+            for line in logs.lines(stack, function, seen.row.name, visit.entered, visit.exited):
+                if key := line.fields.get("key"):
+                    told.setdefault(str(key), []).append((line.at, f"{line.message}: {line.fields.get('outcome', '')}"))
+    return [
+        Item(
+            key,
+            history.FAILED
+            if any(text.endswith((": failed", ": unusable")) for _, text in lines)
+            else history.SUCCEEDED,
+            lines[0][0],
+            None,
+            outcome=", ".join(text for _, text in lines),
+        )
+        for key, lines in sorted(told.items())
+    ]
+
+
+def _function_of(state: dict[str, Any]) -> str:
+    arn = str(state.get("Parameters", {}).get("FunctionName", ""))
+    return arn.partition(":function:")[2].partition(":")[0]
+
+
+# ---- logs
+def log_lines(request: Request) -> Response:
+    """Show the log lines of one invocation, or of all of a state's."""
+    behind = console(request)
+    query = request.query_params
+    seen = look(behind, query.get("arn", ""))
+    number, attempt = query.get("visit", ""), query.get("attempt", "")
+    visit = next((one for one in seen.visits if str(one.number) == number), None)
+    if visit is None:
+        raise HTTPException(404, "This execution has no such step.")
+    attempts = [one for one in visit.attempts if one.function and attempt in {"", str(one.number)}]
+    found = {
+        one.number: logs.lines(
+            behind.stack, one.function, seen.row.name, one.started, one.ended if one.waited_for else None
+        )
+        for one in attempts
+    }
+    return page(
+        request, "logs", live=not seen.row.ended, seen=seen, row=seen.row, visit=visit, attempts=attempts, lines=found
+    )

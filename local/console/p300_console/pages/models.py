@@ -1,0 +1,231 @@
+"""Models: versions and who serves, one of them with its figures, and the two things that the console may change."""
+
+import json
+from typing import Any
+
+from p300.errors import ArtifactError, P300Error
+from p300.registry import ALIASES, Registry
+from p300.steps.training import TrainingRequest, headline
+from p300_cli import models as by_hand
+from p300_cli.training import parse_request, start_training
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from p300_console import charts
+from p300_console.web import console, from_iso, link, page, trouble
+
+MAX_VERSIONS = 200
+REFERENCE = "lda"
+"""The kind of model that others are compared with: what the field has used for decades."""
+
+
+def listing(request: Request) -> Response:
+    """Show all versions, newest first, who serves, and every promotion."""
+    registry = console(request).stack.registry
+    aliases = {alias: registry.alias(alias) for alias in ALIASES}
+    versions = registry.versions()[::-1]
+    history = registry.history()[::-1]
+    return page(
+        request,
+        "models",
+        live=True,
+        rows=[_row(registry, version, aliases) for version in versions[:MAX_VERSIONS]],
+        n_versions=len(versions),
+        aliases=aliases,
+        history=history,
+        before=_before(registry, aliases["champion"]),
+        from_iso=from_iso,
+    )
+
+
+def _row(registry: Registry, version: str, aliases: dict[str, str | None]) -> dict[str, Any]:
+    row: dict[str, Any] = {"version": version, "aliases": [name for name, held in aliases.items() if held == version]}
+    try:
+        manifest = registry.manifest(version)
+        return {**row, "problem": "", "manifest": manifest, **headline(manifest["metrics"])}
+    except ArtifactError as error:
+        return {**row, "problem": error.message}
+    except (KeyError, TypeError, AttributeError) as error:
+        return {**row, "problem": f"The figures in its manifest are not readable: {type(error).__name__} {error}."}
+
+
+def _before(registry: Registry, champion: str | None) -> str | None:
+    try:
+        return by_hand.before(registry, champion) if champion else None
+    except ArtifactError:
+        return None
+
+
+def one(request: Request) -> Response:
+    """Show one version."""
+    registry = console(request).stack.registry
+    version = request.query_params.get("version", "")
+    row = _row(registry, version, {alias: registry.alias(alias) for alias in ALIASES})
+    if "manifest" not in row:
+        raise HTTPException(404, row["problem"])
+    manifest = row["manifest"]
+    metrics = manifest["metrics"]
+    reference, reference_name = _reference(registry, manifest)
+    own = metrics["leave_one_subject_out"] or metrics["within_subject_blocks"]
+    folds = own.get("subjects") or own["blocks"]
+    return page(
+        request,
+        "model",
+        row=row,
+        manifest=manifest,
+        metrics=metrics,
+        own=own,
+        folds=folds,
+        reference=reference,
+        reference_name=reference_name,
+        calibration=charts.calibration(metrics.get("calibration_curve") or []),
+        repetitions=charts.repetitions(metrics),
+        pictures=[name for name in manifest["artifacts"] if name.endswith(".png")],
+        history=[entry for entry in registry.history()[::-1] if version in {entry["version"], entry.get("replaced")}],
+        definition=json.dumps(
+            {name: value for name, value in manifest.items() if name not in {"metrics", "recordings", "artifacts"}},
+            indent=2,
+        ),
+        from_iso=from_iso,
+    )
+
+
+def _reference(registry: Registry, manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the reference LDA's figures on the same left-out people, and where they come from.
+
+    A manifest may hold them; else the newest version of that kind does that was trained on the same people.
+    """
+    beside = manifest["metrics"].get("reference")
+    if isinstance(beside, dict) and isinstance(found := beside.get("leave_one_subject_out"), dict):
+        return found, "the same folds"
+    if manifest["kind"] == REFERENCE:
+        return {}, ""
+    for version in registry.versions()[::-1]:
+        try:
+            other = registry.manifest(version)
+        except ArtifactError:
+            continue
+        found = other["metrics"].get("leave_one_subject_out")
+        if other["kind"] == REFERENCE and found and other["subjects"] == manifest["subjects"]:
+            return found, f"version {version}"
+    return {}, ""
+
+
+def picture(request: Request) -> Response:
+    """Return a picture among a version's artifacts, checked against the manifest."""
+    version, name = request.query_params.get("version", ""), request.query_params.get("name", "")
+    registry = console(request).stack.registry
+    if not name.endswith(".png"):
+        raise HTTPException(404, "Only pictures are shown.")
+    return Response(registry.artifact(version, name, registry.manifest(version)), media_type="image/png")
+
+
+# ---- what the console may change: each has a page that says what will happen, with the token that its button sends
+async def promote(request: Request) -> Response:
+    """Make a version the champion."""
+    return await _act(request, request.query_params.get("version", ""))
+
+
+async def roll_back(request: Request) -> Response:
+    """Make the champion before the present one the champion again."""
+    return await _act(request, None)
+
+
+async def _act(request: Request, version: str | None) -> Response:
+    from starlette.concurrency import run_in_threadpool
+
+    if request.method == "POST":
+        form = await _form(request)
+        if form is None:
+            return _stale(request)
+        return await run_in_threadpool(_promote, request, form.get("version", ""))
+    return await run_in_threadpool(_confirm_promotion, request, version)
+
+
+def _confirm_promotion(request: Request, version: str | None) -> Response:
+    registry = console(request).stack.registry
+    aliases = {alias: registry.alias(alias) for alias in ALIASES}
+    rolling_back = version is None
+    version = by_hand.before(registry, aliases["champion"]) if version is None else version
+    rows = {name: _row(registry, name, aliases) for name in (version, aliases["champion"]) if name}
+    return page(
+        request,
+        "confirm_promotion",
+        version=version,
+        champion=aliases["champion"],
+        rows=rows,
+        rolling_back=rolling_back,
+    )
+
+
+def _promote(request: Request, version: str) -> Response:
+    by_hand.promote(console(request).stack.target, version)
+    return RedirectResponse(link("/models", promoted=version), 303)
+
+
+async def train(request: Request) -> Response:
+    """Ask what to train on, then whether that is meant, then start it."""
+    from starlette.concurrency import run_in_threadpool
+
+    if request.method == "POST":
+        form = await _form(request)
+        if form is None:
+            return _stale(request)
+        return await run_in_threadpool(_train, request, form)
+    return await run_in_threadpool(_ask_what_to_train, request)
+
+
+def _ask_what_to_train(request: Request) -> Response:
+    from p300.models import KINDS
+
+    asked = {name: request.query_params.get(name, "") for name in ("subjects", "held_out", "model", "seed")}
+    problem = ""
+    checked: dict[str, Any] | None = None
+    if request.query_params.get("review"):
+        try:
+            checked = _request_of(asked)
+        except P300Error as error:
+            problem = error.message
+    return page(
+        request,
+        "train",
+        asked=asked,
+        checked=checked,
+        problem=problem,
+        kinds=KINDS,
+        status=422 if problem else 200,
+    )
+
+
+def _request_of(asked: dict[str, str]) -> dict[str, Any]:
+    seed = asked.get("seed") or "0"
+    if not seed.isdecimal():
+        raise ArtifactError("bad_request", f"seed is {seed!r}; expected a whole number from 0 on.")
+    request = parse_request(
+        asked.get("subjects") or "1.0", asked.get("held_out", ""), asked.get("model", ""), int(seed)
+    )
+    TrainingRequest.parse(request, REFERENCE)
+    return request
+
+
+def _train(request: Request, form: dict[str, str]) -> Response:
+    arn = start_training(console(request).stack.target, _request_of(form))
+    return RedirectResponse(link("/execution", arn=arn), 303)
+
+
+async def _form(request: Request) -> dict[str, str] | None:
+    """Return a form's fields; None where it does not carry this browser's token."""
+    async with request.form(max_files=0, max_fields=20) as sent:
+        form = {name: value for name, value in sent.items() if isinstance(value, str)}
+    tokens = console(request).tokens
+    return form if tokens.right(tokens.session(request), form.get("token", "")) else None
+
+
+def _stale(request: Request) -> Response:
+    return trouble(
+        request,
+        403,
+        "Nothing was changed",
+        "This form is not of this console as it runs now. Open the page again and repeat it.",
+    )

@@ -1,0 +1,56 @@
+// Keeps a page as it is now: asks for it again and puts in place those parts (data-part) that have changed.
+"use strict";
+(() => {
+  let wait = Number(document.body.dataset.live || 0);
+  const waiting = document.getElementById("away") !== null;
+
+  function swap(part, fresh) {
+    if (part.innerHTML === fresh.innerHTML) return;
+    const open = new Map([...part.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
+    const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const scrolled = [part.scrollLeft, part.scrollTop];
+    part.replaceChildren(...fresh.childNodes);
+    for (const one of part.querySelectorAll("details[id]")) if (open.has(one.id)) one.open = open.get(one.id);
+    if (focused) for (const one of part.querySelectorAll("a[href]")) if (one.getAttribute("href") === focused) { one.focus({ preventScroll: true }); break; }
+    [part.scrollLeft, part.scrollTop] = scrolled;
+  }
+
+  function banner(text) {
+    const place = document.getElementById("banner");
+    if (place.textContent === text) return;
+    place.replaceChildren();
+    if (text) { const line = document.createElement("p"); line.textContent = text; place.append(line); }
+  }
+
+  async function refresh() {
+    if (!document.hidden) {
+      try {
+        const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (answer.ok && waiting) { location.reload(); return; }
+        banner(fresh.getElementById("banner")?.textContent.trim() || "");
+        if (answer.ok) {
+          for (const part of document.querySelectorAll("[data-part]")) {
+            const other = fresh.getElementById(part.id);
+            if (other) swap(part, other);
+          }
+          wait = Number(fresh.body.dataset.live || 0);
+        }
+      } catch {
+        banner("The console itself does not answer: start it again with p300 console. This page tries again by itself.");
+      }
+    }
+    if (wait) setTimeout(refresh, wait);
+  }
+
+  // The graph is larger than its frame: begin with the state that the page tells about.
+  for (const graph of document.querySelectorAll(".graph")) {
+    const node = graph.querySelector(".node.chosen");
+    if (!node) continue;
+    const frame = graph.getBoundingClientRect(), place = node.getBoundingClientRect();
+    graph.scrollLeft += place.left + place.width / 2 - frame.left - frame.width / 2;
+    graph.scrollTop += Math.max(0, place.bottom - frame.bottom + 40);
+  }
+
+  if (wait) setTimeout(refresh, wait);
+})();
