@@ -1,6 +1,7 @@
 """Figures against scikit-learn's, and what each part of a report says."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300 import models
 from p300.errors import TrainingError
-from p300.evaluation import N_CURVE_POINTS, calibration_curve, classification_metrics, curves, evaluate, train
+from p300.evaluation import evaluate, train
+from p300.learning_curve import learning_curve
+from p300.metrics import N_CURVE_POINTS, calibration_curve, classification_metrics, curves
 from p300.models import RecordingEpochs
 from p300.models.base import cross_validate
 from sklearn import metrics
@@ -113,6 +116,7 @@ def test_one_subject_alone_gets_blocks_and_is_told_so():
     assert sorted(report["within_subject_blocks"]["blocks"]) == [f"block_{k}" for k in range(1, 6)]
     assert report["within_subject_blocks"]["mean"]["roc_auc"] > 0.8
     assert "subject_01" in report["note"]
+    assert report["learning_curve"] == []
 
 
 def test_a_left_out_subject_does_not_reach_its_own_model():
@@ -121,6 +125,53 @@ def test_a_left_out_subject_does_not_reach_its_own_model():
     flipped = RecordingEpochs(inverted.recording, inverted.subject, inverted.X, 3 - inverted.y, 2)
     subjects = evaluate([recording(s) for s in (1, 2, 3, 4)] + [flipped], "lda")["leave_one_subject_out"]["subjects"]
     assert subjects["subject_05"]["roc_auc"] < 0.3
+
+
+def test_the_learning_curve_ends_at_leave_one_subject_out_and_knows_the_reference(report):
+    sizes = [point["n_subjects"] for point in report["learning_curve"]]
+    assert sizes == [1, 2, 3]
+    last = report["learning_curve"][-1]
+    loso = report["leave_one_subject_out_single_epochs"]
+    assert (last["roc_auc"], last["sd"]) == (loso["mean"]["roc_auc"], loso["sd"]["roc_auc"])
+    # The model is the reference itself.
+    assert report["reference_lda"]["mean"]["roc_auc"] == last["reference_roc_auc"] == last["roc_auc"]
+
+
+def test_another_kind_is_compared_with_the_plain_lda(report):
+    other = evaluate([recording(s) for s in (1, 2, 3, 4)], "ridge", seed=3)
+    assert other["reference_lda"] == report["leave_one_subject_out_single_epochs"]
+    assert [p["reference_roc_auc"] for p in other["learning_curve"]] == [p["roc_auc"] for p in report["learning_curve"]]
+    assert [p["roc_auc"] for p in other["learning_curve"]] != [p["roc_auc"] for p in report["learning_curve"]]
+
+
+def test_the_learning_curve_is_of_people_left_out_and_grows_on_the_same_order(monkeypatch):
+    from p300.models.linear import LDA
+
+    fits: list[list[str]] = []
+    tested: list[list[str]] = []
+    people = [recording(s, run, n=60) for s in range(1, 11) for run in (1, 2)]
+    owner = {id(r.X): r.subject for r in people}
+    fit, score = LDA._fit, LDA.decision_function
+
+    def spy_fit(self, recordings):
+        fits.append(sorted({r.subject for r in recordings}))
+        self.trained_on = fits[-1]
+        fit(self, recordings)
+
+    def spy_score(self, X, groups=None):
+        tested.append([owner[id(X)], *self.trained_on])
+        return score(self, X, groups)
+
+    monkeypatch.setattr(LDA, "_fit", spy_fit)
+    monkeypatch.setattr(LDA, "decision_function", spy_score)
+    subjects = sorted({r.subject for r in people})
+    curve = learning_curve([models.make("lda", n_channels=2, n_times=20)], people, subjects)
+    assert list(curve) == [1, 2, 4, 8]
+    assert all(sorted(aucs) == subjects for (aucs,) in curve.values())
+    assert all(one not in trained for one, *trained in tested)
+    assert [len(trained) for trained in fits] == [1, 2, 4, 8] * 5
+    assert all(set(small) < set(large) for small, large in pairwise(fits) if len(small) < len(large))
+    assert np.mean(list(curve[8][0].values())) > np.mean(list(curve[1][0].values()))
 
 
 def test_no_recordings_are_refused():

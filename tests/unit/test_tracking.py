@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from p300.errors import ArtifactError
-from p300.evaluation import classification_metrics, curves
+from p300.metrics import classification_metrics, curves
 from p300.registry import Registry
 from p300.steps.tracking import track
 from p300.steps.training import TrainingRequest, train

@@ -20,7 +20,7 @@ from p300.registry import Registry
 from p300.scoring import Scorer, read_arrays
 from p300.serving import Service
 from p300.steps import training
-from p300.steps.training import PROMOTION_MARGIN_AUC, TrainingRequest, check_due
+from p300.steps.training import PROMOTION_MARGIN_AUC, TrainingRequest, check_due, choice
 from p300.storage import Store
 
 FEATURES, MODELS = "p300-processed-features", "p300-models"
@@ -350,8 +350,7 @@ def test_a_fraction_of_the_people_is_drawn_with_the_seed(store: Store, people: l
     assert len(chosen) == 2
     assert train(store, "b", later(60), subjects=0.5, seed=3)["outcome"] == "unchanged"
     draws = {
-        tuple(sorted(training._wanted_subjects(["a", "b", "c"], TrainingRequest("lda", 0.5, seed=s))))
-        for s in range(20)
+        tuple(sorted(choice._wanted_subjects(["a", "b", "c"], TrainingRequest("lda", 0.5, seed=s)))) for s in range(20)
     }
     assert len(draws) == 3
 

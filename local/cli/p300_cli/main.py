@@ -144,7 +144,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Ask the API for every flash of a recording and compare with its labels."""
-    from p300.evaluation import classification_metrics
+    from p300.metrics import classification_metrics
 
     from p300_cli import predicting
     from p300_cli.target import current

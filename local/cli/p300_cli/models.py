@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 from p300.errors import ArtifactError
+from p300.evaluation import headline
 from p300.registry import ALIASES, Registry
-from p300.steps.training import headline
 from p300.storage import Store
 
 from p300_cli.target import Target

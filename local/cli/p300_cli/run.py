@@ -77,7 +77,7 @@ def show_executions(executions: Sequence[watching.Execution]) -> None:
 
 def predict_each(target: Target, names: Sequence[str]) -> None:
     """Ask the API for every flash of each recording and compare with the labels."""
-    from p300.evaluation import classification_metrics
+    from p300.metrics import classification_metrics
 
     if not names:
         fail("No recording has features: nothing to predict.")

@@ -1,6 +1,6 @@
 """How well a model carries over to people it has not seen, and the figures that flatter it, told apart."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from p300 import models
 from p300.errors import TrainingError
+from p300.learning_curve import learning_curve, points
+from p300.metrics import Report, Scored, classification_metrics, curves
 from p300.models import RecordingEpochs, Recordings
 from p300.models.data import Derived, blocks, require_rereadable
 from p300.recording import TARGET
@@ -16,14 +18,12 @@ from p300.recording import TARGET
 if TYPE_CHECKING:
     from p300.models.base import CrossValidation, Estimator
 
+__all__ = ["classification_metrics", "curves", "evaluate", "train", "within_recording"]
+
 N_BLOCKS = 5
-N_CALIBRATION_BINS = 10
-N_CURVE_POINTS = 50
+REFERENCE_KIND = "lda"
 TEST_FRACTION = 0.2
 SUMMARISED = ("roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier")
-
-Report = dict[str, Any]
-Scored = dict[str, tuple[NDArray[np.integer], NDArray[np.float64]]]
 
 
 def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
@@ -49,6 +49,11 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
         ``leave_one_subject_out_single_epochs``
             The same with each epoch on its own, as if it came alone, and so in all parts below. Equal where the kind
             does not adapt.
+        ``reference_lda``
+            What the plain LDA gives on the same left-out people (or blocks), for comparison.
+        ``learning_curve``
+            Points ``n_subjects``, ``roc_auc`` and ``sd`` over people left out, and ``reference_roc_auc`` of the plain LDA, each epoch
+            on its own: how much more people would help. Empty with one subject.
         ``roc_curve``, ``precision_recall_curve``, ``calibration_curve``
             Of the pooled probabilities of ``leave_one_subject_out`` (or of the blocks).
         ``train_first_test_rest``
@@ -70,16 +75,7 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
 
 
 def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator", Report]:
-    """Fit on all recordings, calibrate on left-out people, and evaluate.
-
-    Parameters
-    ----------
-    recordings : iterable of RecordingEpochs
-        Read several times, one recording at a time: a list, or an object whose ``__iter__`` starts anew.
-    kind : str
-        One of ``p300.models.KINDS``.
-    seed : int
-        Of the model and of every random split.
+    """Fit on all recordings, calibrate on left-out people, and evaluate; parameters and errors as in `evaluate`.
 
     Returns
     -------
@@ -124,6 +120,35 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
     return _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
 
 
+def headline(metrics: Mapping[str, Any]) -> Report:
+    """Return the figures of an evaluation that a person looks at first.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What `evaluate` returned.
+
+    Returns
+    -------
+    dict
+        ``scheme`` (what was left out), ``auc_mean``, ``auc_sd``, ``auc_by_fold``, ``auc_single_epochs`` (each epoch on its own),
+        ``auc_reference_lda`` (the plain LDA's), ``auc_label_shuffled`` and, named so, the optimistic random split's AUC.
+    """
+    scheme = "leave_one_subject_out" if metrics["leave_one_subject_out"] else "within_subject_blocks"
+    folds = metrics[scheme]
+    by_fold = folds.get("subjects") or folds["blocks"]
+    return {
+        "scheme": scheme,
+        "auc_mean": folds["mean"]["roc_auc"],
+        "auc_sd": folds["sd"]["roc_auc"],
+        "auc_by_fold": {name: figures["roc_auc"] for name, figures in by_fold.items()},
+        "auc_single_epochs": (metrics.get(f"{scheme}_single_epochs") or folds)["mean"]["roc_auc"],
+        "auc_reference_lda": ((metrics.get("reference_lda") or {}).get("mean") or {}).get("roc_auc"),
+        "auc_label_shuffled": (metrics.get("label_shuffled_control") or {}).get("roc_auc"),
+        "auc_pooled_random_split_optimistic": (metrics["pooled_random_split_optimistic"] or {}).get("roc_auc"),
+    }
+
+
 def _evaluate(
     model: "Estimator", recordings: Recordings, subjects: list[str], counts: Report
 ) -> tuple[Report, "CrossValidation"]:
@@ -133,7 +158,13 @@ def _evaluate(
     folds = blocks(recordings, N_BLOCKS) if alone else recordings
     left_out = cross_validate(model, folds, lambda recording: recording.subject)
     within = {fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}
-    single = {fold: (p.y, p.alone) for fold, p in left_out.folds.items()}
+    single = _alone(left_out)
+    compared, scored = [model], [single]
+    if model.kind != REFERENCE_KIND:
+        compared.append(
+            models.make(REFERENCE_KIND, seed=model.seed, n_channels=model.n_channels, n_times=model.n_times)
+        )
+        scored.append(_alone(cross_validate(compared[1], folds, lambda recording: recording.subject)))
     note = (
         f"One subject only ({subjects[0]}): figures are of {N_BLOCKS} blocks of time left out in turn, "
         "and say nothing about other people."
@@ -146,72 +177,14 @@ def _evaluate(
         "leave_one_subject_out": None if alone else _by_fold(within, "subjects"),
         "leave_one_subject_out_single_epochs": None if alone else _by_fold(single, "subjects"),
         "within_subject_blocks": _by_fold(single, "blocks") if alone else None,
+        "reference_lda": _by_fold(scored[-1], "blocks" if alone else "subjects"),
+        "learning_curve": [] if alone else points(learning_curve(compared, recordings, subjects), scored),
         **{f"{name}_curve": points for name, points in curves(*_pooled(single if alone else within)).items()},
         "train_first_test_rest": _train_first_test_rest(model, recordings),
         "label_shuffled_control": _label_shuffled(model, folds),
         "pooled_random_split_optimistic": _random_split(model, recordings),
     }
     return report, left_out
-
-
-def classification_metrics(y: NDArray[np.integer], probability_target: NDArray[np.floating]) -> Report:
-    """Return the figures for one set of predictions.
-
-    Parameters
-    ----------
-    y : ndarray of int, shape (n_epochs,)
-        1 (NonTarget) or 2 (Target).
-    probability_target : ndarray, shape (n_epochs,)
-
-    Returns
-    -------
-    metrics : dict
-        ``roc_auc``, ``average_precision``, ``balanced_accuracy``, ``accuracy``, ``kappa`` (Cohen), ``brier``,
-        ``confusion_matrix`` (rows true NonTarget, Target; columns predicted), ``n_epochs``, ``n_targets``. Labels are
-        predicted at a probability of 0.5. A figure that needs both classes is None where one is absent. All are
-        defined as in ``sklearn.metrics``.
-    """
-    truth = np.asarray(y) == TARGET
-    probability = np.asarray(probability_target, dtype=np.float64)
-    n, n_targets = len(truth), int(truth.sum())
-    n_non_targets = n - n_targets
-    predicted = probability >= 0.5
-    confusion = np.zeros((2, 2), dtype=int)
-    np.add.at(confusion, (truth.astype(int), predicted.astype(int)), 1)
-    accuracy = float(np.trace(confusion)) / n
-    chance = float(confusion.sum(axis=0) @ confusion.sum(axis=1)) / n**2
-    both = n_targets > 0 and n_non_targets > 0
-    return {
-        "roc_auc": _roc_auc(truth, probability) if both else None,
-        "average_precision": _average_precision(truth, probability) if both else None,
-        "balanced_accuracy": float(np.mean(np.diag(confusion) / confusion.sum(axis=1))) if both else None,
-        "accuracy": accuracy,
-        "kappa": (accuracy - chance) / (1 - chance) if chance < 1 else None,
-        "brier": float(np.mean((probability - truth) ** 2)),
-        "confusion_matrix": confusion.tolist(),
-        "n_epochs": n,
-        "n_targets": n_targets,
-    }
-
-
-def _roc_auc(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    # Mann-Whitney U: ties share the mean of their ranks.
-    _, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[inverse]
-    n_targets = int(truth.sum())
-    return float((rank[truth].sum() - n_targets * (n_targets + 1) / 2) / (n_targets * (len(truth) - n_targets)))
-
-
-def _average_precision(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    hits, called = _thresholds(truth, score)
-    return float(np.sum(np.diff(hits, prepend=0) * hits / called) / truth.sum())
-
-
-def _thresholds(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return, at each distinct score from the highest on, how many targets and how many epochs reach it."""
-    order = np.argsort(-score, kind="stable")
-    last_of_tie = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
-    return np.cumsum(truth[order])[last_of_tie], last_of_tie + 1
 
 
 def _prepare(recordings: Recordings, kind: str, seed: int) -> tuple["Estimator", list[str], Report]:
@@ -251,83 +224,12 @@ def _by_fold(scored: Scored, name: str) -> Report:
     }
 
 
-def calibration_curve(y: NDArray[np.integer], probability_target: NDArray[np.floating]) -> list[dict[str, float]]:
-    """Compare predicted with observed frequencies of Target.
-
-    Parameters
-    ----------
-    y : ndarray of int, shape (n_epochs,)
-        1 (NonTarget) or 2 (Target).
-    probability_target : ndarray, shape (n_epochs,)
-
-    Returns
-    -------
-    bins : list of dict
-        Of equal count, from low to high probability: ``predicted`` (mean probability), ``observed`` (fraction of
-        targets), ``n_epochs``.
-    """
-    order = np.argsort(probability_target, kind="stable")
-    return [
-        {
-            "predicted": float(np.mean(probability_target[rows])),
-            "observed": float(np.mean(y[rows] == TARGET)),
-            "n_epochs": len(rows),
-        }
-        for rows in np.array_split(order, N_CALIBRATION_BINS)
-        if len(rows)
-    ]
-
-
-def curves(y: NDArray[np.integer], probability_target: NDArray[np.floating]) -> dict[str, list[dict[str, float]]]:
-    """Return the curves behind the figures of one set of predictions.
-
-    Parameters
-    ----------
-    y : ndarray of int, shape (n_epochs,)
-        1 (NonTarget) or 2 (Target).
-    probability_target : ndarray, shape (n_epochs,)
-
-    Returns
-    -------
-    curves : dict
-        ``roc`` (``false_positive_rate``, ``true_positive_rate``) and ``precision_recall`` (``recall``, ``precision``), empty where a
-        class is absent, of at most `N_CURVE_POINTS` + 1 thresholds; ``calibration`` as `calibration_curve` returns.
-    """
-    truth = np.asarray(y) == TARGET
-    probability = np.asarray(probability_target, dtype=np.float64)
-    found: dict[str, list[dict[str, float]]] = {
-        "roc": [],
-        "precision_recall": [],
-        "calibration": calibration_curve(y, probability),
-    }
-    n_targets = int(truth.sum())
-    n_non_targets = len(truth) - n_targets
-    if not (n_targets and n_non_targets):
-        return found
-    hits, called = _thresholds(truth, probability)
-    false_alarms = called - hits
-    # At equal steps of the x axis, where a curve has several points, the best of them.
-    last = np.searchsorted(false_alarms, np.linspace(0, n_non_targets, N_CURVE_POINTS), side="right") - 1
-    first = np.searchsorted(hits, np.linspace(1, n_targets, N_CURVE_POINTS), side="left")
-    found["roc"] = [{"false_positive_rate": 0.0, "true_positive_rate": 0.0}] + [
-        {
-            "false_positive_rate": round(float(false_alarms[row]) / n_non_targets, 5),
-            "true_positive_rate": round(float(hits[row]) / n_targets, 5),
-        }
-        for row in np.unique(last[last >= 0])
-    ]
-    found["precision_recall"] = [
-        {
-            "recall": round(float(hits[row]) / n_targets, 5),
-            "precision": round(float(hits[row]) / float(called[row]), 5),
-        }
-        for row in np.unique(first)
-    ]
-    return found
-
-
 def _pooled(scored: Scored) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
     return np.concatenate([y for y, _ in scored.values()]), np.concatenate([p for _, p in scored.values()])
+
+
+def _alone(left_out: "CrossValidation") -> Scored:
+    return {fold: (p.y, p.alone) for fold, p in left_out.folds.items()}
 
 
 def _predict(model: "Estimator", recordings: Recordings) -> tuple[NDArray[np.integer], NDArray[np.float64]]:

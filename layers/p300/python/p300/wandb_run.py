@@ -105,9 +105,9 @@ def batch_evaluation(
     rows : sequence of mapping
         One row per subject or recording, all with the same columns: its name and figures, None for what is not there.
     overall : mapping
-        Figures over all epochs, as `p300.evaluation.classification_metrics` returns; what is no number is left out.
+        Figures over all epochs, as `p300.metrics.classification_metrics` returns; what is no number is left out.
     curves : mapping, optional
-        As `p300.evaluation.curves` returns.
+        As `p300.metrics.curves` returns.
     config : mapping, optional
         What else tells how the batch was made: whether the model had seen the people, which API answered, ...
 
