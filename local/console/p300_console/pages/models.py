@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from p300.errors import ArtifactError, P300Error
+from p300.evaluation import headline
 from p300.registry import ALIASES, Registry
-from p300.steps.training import TrainingRequest, headline
+from p300.steps.training import TrainingRequest
 from p300_cli import models as by_hand
 from p300_cli.training import parse_request, start_training
 from starlette.exceptions import HTTPException
@@ -96,11 +97,11 @@ def _reference(registry: Registry, manifest: dict[str, Any]) -> tuple[dict[str, 
 
     A manifest may hold them; else the newest version of that kind does that was trained on the same people.
     """
-    beside = manifest["metrics"].get("reference")
-    if isinstance(beside, dict) and isinstance(found := beside.get("leave_one_subject_out"), dict):
-        return found, "the same folds"
     if manifest["kind"] == REFERENCE:
         return {}, ""
+    beside = manifest["metrics"].get("reference_lda")
+    if isinstance(beside, dict):
+        return beside, "the same folds"
     for version in registry.versions()[::-1]:
         try:
             other = registry.manifest(version)
