@@ -12,6 +12,7 @@ from p300.recording import NON_TARGET, TARGET
 
 SFREQ = 512.0
 N_GROUPS = 12  # flashes of one repetition, two of them with the target
+REPETITIONS_A_SYMBOL = 6
 CHANNELS = ("Fp1", "Fp2", "F5", "AFz", "F6", "T7", "Cz", "T8", "P7", "P3", "Pz", "P4", "P8", "O1", "Oz", "O2")
 # Electrodes on the unit disc seen from above (x right, y front); only distances between them matter here.
 POSITIONS = np.array(
@@ -59,7 +60,8 @@ def write_subjects(
     seed : int
         Varies the whole set.
     n_repetitions : int
-        Repetitions of 12 flashes (2 of them targets) per recording; each takes about ``2.4 + pause_s`` seconds.
+        Repetitions of 12 flashes (2 of them targets) per recording; each takes about ``2.4 + pause_s`` seconds. The subject looks
+        at the same symbol for `REPETITIONS_A_SYMBOL` of them.
     pause_s : float
         Rest between repetitions in seconds.
 
@@ -85,8 +87,11 @@ def _stimulation(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     onsets, groups, codes = [], [], []
     now_s = 3.0
-    for _ in range(n_repetitions):
-        targets = {rng.integers(1, 7), rng.integers(7, 13)}  # one row, one column
+    targets: set[int] = set()
+    for repetition in range(n_repetitions):
+        drawn = {int(rng.integers(1, 7)), int(rng.integers(7, 13))}  # one row, one column
+        if repetition % REPETITIONS_A_SYMBOL == 0:
+            targets = drawn
         for group in rng.permutation(N_GROUPS) + 1:
             onsets.append(round(now_s * SFREQ))
             groups.append(group)
