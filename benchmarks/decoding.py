@@ -53,6 +53,7 @@ at 0.9, both runs: own run 0.92 right after 6.7 repetitions on average, 26.0 bit
 import argparse
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -72,7 +73,9 @@ from p300.decoding import (
 )
 from p300.decoding.layouts import SPELLER_6X6
 from p300.models import RecordingEpochs
+from p300.models.base import Estimator
 from p300.readers import read_recording
+from p300.scoring import Scorer
 from p300.signals import Parameters, extract
 
 FOLDER = Path(os.environ.get("P300_DATA", Path(__file__).parents[2] / "shared" / "data")) / "bnci_2015_003"
@@ -119,7 +122,7 @@ class Benchmark:
         }[self.training]
 
     @cache  # noqa: B019 - one benchmark lives as long as the program needs it
-    def lda(self, training: tuple[Key, ...]) -> models.Estimator:
+    def lda(self, training: tuple[Key, ...]) -> Estimator:
         epochs = [self.runs[key].epochs for key in training]
         return models.make("lda", n_channels=epochs[0].n_channels, n_times=epochs[0].n_times).fit_recordings(epochs)
 
@@ -140,18 +143,37 @@ class Benchmark:
         return adapt(X, lit, joined(session), self.response(training))
 
     def transferred(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
-        return with_constants(lambda: self.adapted(run, training, session), N_ITERATIONS=0, PRIOR_EPOCHS=1e9)
+        return with_constants(lambda: self.unmoved(run, training, session), N_ITERATIONS=0, PRIOR_EPOCHS=1e9)
+
+    def unmoved(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
+        """Adapt all but the latency."""
+        X = np.concatenate([run.epochs.X[t] for t in session])
+        lit = np.concatenate([run.lit[t] for t in session])
+        return adapt(X, lit, joined(session), replace(self.response(training), latency_sd_bins=0.0))
+
+    def champion(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
+        """Sum the calibrated log-odds of the kind of model that the pipeline trains; what probabilities sent to /decode come to."""
+        model = self.ensemble(training)
+        return evidence(
+            model.log_odds(np.concatenate([run.epochs.X[t] for t in session]), adapt=False), model.prior_target
+        )
+
+    @cache  # noqa: B019
+    def ensemble(self, training: tuple[Key, ...]) -> Scorer:
+        epochs = [self.runs[key].epochs for key in training]
+        shape = {"n_channels": epochs[0].n_channels, "n_times": epochs[0].n_times}
+        return Scorer(models.make("ensemble", **shape).fit_recordings(epochs).to_arrays())
 
     def self_taught(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
         """Expectation maximisation with nothing left out."""
         m_0, z = self.whitened(run, training, session)
+        k = self.response(training).prior_flashes
         parts, m = joined(session), m_0
         for _ in range(adaptation.N_ITERATIONS):
             sums = [
                 adaptation._expected_sum(z[p], run.lit[t], 0.5 * z[p] @ m) for p, t in zip(parts, session, strict=True)
             ]
-            total = adaptation.PRIOR_FLASHES * m_0 + sum(s for s, _ in sums)
-            m = total / (adaptation.PRIOR_FLASHES + sum(w for _, w in sums))
+            m = (k * m_0 + sum(s for s, _ in sums)) / (k + sum(w for _, w in sums))
         return 0.5 * z @ m
 
     def untrained(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
@@ -165,12 +187,14 @@ class Benchmark:
         return z @ known
 
     def whitened(self, run: Run, training: tuple[Key, ...], session: Session) -> tuple[np.ndarray, np.ndarray]:
-        return adaptation._whitened(np.concatenate([run.epochs.X[t] for t in session]), self.response(training))
+        response = replace(self.response(training), latency_sd_bins=0.0)
+        (m_0,), z = adaptation._whitened(np.concatenate([run.epochs.X[t] for t in session]), response)
+        return m_0, z
 
     def decisions(
         self, method: Method, n: int, start: int = 0, *, revised: bool = False
-    ) -> Iterator[tuple[Key, int, bool]]:
-        """Decode every symbol after n repetitions from ``start`` on; yields its run, number and whether it was right."""
+    ) -> Iterator[tuple[Key, bool, float]]:
+        """Decode every symbol after n repetitions from ``start`` on; yields its run, whether it was right, and its log-loss."""
         for key, run in self.runs.items():
             training = self.training_runs(key)
             flashes = [
@@ -179,7 +203,9 @@ class Benchmark:
             for k, trial in enumerate(flashes):
                 session = flashes if revised else flashes[: k + 1]
                 ratio = method(run, training, session)[joined(session)[k]]
-                yield key, k, decode(run.lit[trial], ratio).best == run.truth[k]
+                scores = ratio @ run.lit[trial]
+                loss = float(np.logaddexp.reduce(scores) - scores[run.truth[k]])
+                yield key, decode(run.lit[trial], ratio).best == run.truth[k], loss
 
 
 def joined(session: Session) -> list[slice]:
@@ -205,22 +231,41 @@ def share(right: list[bool]) -> str:
 
 
 def compare(bench: Benchmark) -> None:
-    rows: list[tuple[str, Method, bool]] = [("lda", bench.plain, False), ("response", bench.transferred, False)]
+    rows: list[tuple[str, Method, bool]] = [
+        ("lda", bench.plain, False),
+        ("ensemble", bench.champion, False),
+        ("response", bench.transferred, False),
+    ]
     if bench.training == "others":
         rows.append(("umm", bench.untrained, False))
-    rows += [("em", bench.self_taught, False), ("adapt", bench.adapted, False), ("adapt, revised", bench.adapted, True)]
-    print(f"{'':16s} {'run 2, 4 rep.':>17s} {'run 2, 15 rep.':>17s}  {'4 rep.':>6s} {'8 rep.':>6s} {'15 rep.':>7s}")
+    rows += [("em", bench.self_taught, False), ("adapt, unmoved", bench.unmoved, False)]
+    rows += [("adapt", bench.adapted, False), ("adapt, revised", bench.adapted, True)]
+    print(
+        f"{'':16s} {'run 2, 4 rep.':>17s} {'run 2, 15 rep.':>17s}  {'4 rep.':>6s} {'8 rep.':>6s} {'15 rep.':>7s} {'log-loss':>9s}"
+    )
     for name, method, revised in rows:
-        official, windows = {}, {}
+        official, windows, losses = {}, {}, []
         for n, starts in STARTS.items():
             outcomes = [list(bench.decisions(method, n, start, revised=revised)) for start in starts]
-            official[n] = [right for key, _, right in outcomes[0] if key[1] == 2]
-            windows[n] = np.mean([right for outcome in outcomes for _, _, right in outcome])
+            official[n] = [right for key, right, _ in outcomes[0] if key[1] == 2]
+            windows[n] = np.mean([right for outcome in outcomes for _, right, _ in outcome])
+            losses += [loss for outcome in outcomes for _, _, loss in outcome]
         print(
             f"{name:16s} {share(official[4]):>17s} {share(official[15]):>17s}  "
-            f"{windows[4]:6.2f} {windows[8]:6.2f} {windows[15]:7.2f}",
+            f"{windows[4]:6.2f} {windows[8]:6.2f} {windows[15]:7.2f} {np.mean(losses):9.3f}",
             flush=True,
         )
+
+
+def figures() -> dict[str, list[bool]]:
+    """Return which of run 2's symbols the service's own way gets right, by what it was trained on and by repetitions."""
+    found = {}
+    for training in ("own run", "others"):
+        bench = Benchmark(Parameters(reject_peak_to_peak_uv=None), training)
+        for n in (4, 15):
+            outcomes = bench.decisions(bench.adapted, n)
+            found[f"trained on {training}, {n} repetitions"] = [right for key, right, _ in outcomes if key[1] == 2]
+    return found
 
 
 def curve(bench: Benchmark) -> None:
@@ -231,7 +276,7 @@ def curve(bench: Benchmark) -> None:
     for n in range(1, 16):
         found = list(bench.decisions(bench.adapted, n))
         for subject in subjects:
-            right[subject].append([ok for key, _, ok in found if key == (subject, 2)])
+            right[subject].append([ok for key, ok, _ in found if key == (subject, 2)])
     for subject in subjects:
         print(f"{subject:28s} " + " ".join(f"{np.mean(ok):4.1f}" for ok in right[subject]))
     mean = np.mean([[np.mean(ok) for ok in right[subject]] for subject in subjects], axis=0)
@@ -298,7 +343,7 @@ def main() -> None:
             bench = Benchmark(parameters, training)
             print(f"\n# {preprocessing}; trained on {training}")
             compare(bench)
-            if training != "others, run 1" and parameters.baseline is None:
+            if training != "others, run 1" and parameters.baseline is not None:
                 curve(bench)
                 if arguments.calibration:
                     calibration(bench)
