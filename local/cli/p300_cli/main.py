@@ -163,6 +163,74 @@ def predict(
     out.print(table(f"{recording}, model {version}", names, [[figures[name] for name in names]]))
 
 
+Alias = Annotated[str, typer.Option(help="champion, challenger or a version.")]
+Layout = Annotated[
+    str, typer.Option(help="speller (6 x 6, columns first), brain_invaders, or a JSON file as POST /decode takes it.")
+]
+Confidence = Annotated[float, typer.Option(min=0.01, max=0.9999, help="Stop flashing when a symbol is this likely.")]
+Plot = Annotated[Path | None, typer.Option(help="PNG to draw accuracy against repetitions to.")]
+
+
+@app.command()
+def simulate(
+    subjects: Annotated[
+        list[str], typer.Argument(help="Subjects whose recordings are replayed.", metavar="SUBJECT...")
+    ],
+    alias: Alias = "champion",
+    rate: Annotated[float, typer.Option(min=0.1, help="Times the recordings' own pace.")] = 1.0,
+    fast: Annotated[bool, typer.Option("--fast", help="As fast as it goes.")] = False,
+    layout: Layout = "speller",
+    confidence: Confidence = 0.9,
+    seen: Annotated[bool, typer.Option("--seen", help="Also subjects that the model was trained on.")] = False,
+    plot: Plot = None,
+    track: Annotated[bool, typer.Option("--track/--no-track", help="Log the batch to Weights & Biases.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Replay recordings flash by flash against the API, as a session would run: labels, symbols, bits per minute."""
+    from p300_cli import simulating
+    from p300_cli.paths import STATE
+    from p300_cli.sessions import screen
+    from p300_cli.target import current
+
+    target, shown = current(), screen(layout)
+    manifest = simulating.manifest_of(target, alias)
+    found = simulating.sessions(target, subjects, manifest, shown, seen=seen)
+    requests = simulating.requests_to(target, manifest["version"])
+    pace = 0.0 if fast else rate
+    replayed = simulating.simulate(requests, found, shown, rate=pace, confidence=confidence)
+    trained_on = sorted(set(subjects) & set(manifest["subjects"]))
+    how = {"rate": pace, "confidence": confidence, "layout": dict(shown.stated), "seen_in_training": trained_on}
+    document = simulating.report(replayed, requests, shown, how)
+    picture = plot or STATE / "plots" / f"{manifest['version']}-{'-'.join(subjects)[:80]}.png"
+    drawn = simulating.draw(document, picture)
+    simulating.show(document, picture if drawn else None, as_json=as_json)
+    if track:
+        simulating.log(target, document, replayed)
+
+
+@app.command()
+def decode(
+    recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> of the raw data.")],
+    alias: Alias = "champion",
+    layout: Layout = "speller",
+    confidence: Confidence = 0.9,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Decode the symbols of one recording through the API, and how many repetitions they needed."""
+    from p300_cli import decoding, simulating
+    from p300_cli.paths import STATE
+    from p300_cli.sessions import read, screen
+    from p300_cli.target import current
+
+    target, shown = current(), screen(layout)
+    manifest = simulating.manifest_of(target, alias)
+    session = read(target, recording, manifest, shown)
+    document = decoding.decode(simulating.requests_to(target, manifest["version"]), session, shown, confidence)
+    picture = plot or STATE / "plots" / f"{manifest['version']}-{session.name.replace('/', '-')}.png"
+    decoding.show(document, confidence, picture, as_json=as_json)
+
+
 models_app = typer.Typer(help="Model versions.", invoke_without_command=True)
 app.add_typer(models_app, name="models")
 

@@ -78,7 +78,7 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         If the request is not one that can be decoded with this model.
     """
     known_fields(request, FIELDS, "The body")
-    layout = _layout(request.get("layout"))
+    layout = read_layout(request.get("layout"))
     flashes = _flashes(request, served)
     trials = _trials(request.get("trials"), len(flashes.groups))
     confidence = _confidence(request.get("confidence", 1.0))
@@ -130,7 +130,14 @@ def _plain(flashes: Flashes, served: Served) -> Array:
 
 
 # ---- reading the request
-def _layout(value: Any) -> Layout:
+def read_layout(value: Any) -> Layout:
+    """Return the layout that a request's ``layout`` states.
+
+    Raises
+    ------
+    RequestError
+        ``bad_layout``, ``too_large`` or ``unknown_field``.
+    """
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in LAYOUT_FIELDS:
         raise RequestError(

@@ -62,7 +62,7 @@ def track(
     if evaluation := registry.evaluation(version):
         runs.append(_evaluation_run(version, manifest, evaluation))
     destination = Destination(project, mode, api_key)
-    new = [_keep(store, models_bucket, run, destination) for run in runs]
+    new = [keep(store, models_bucket, run, destination) for run in runs]
     answer = {
         "outcome": "tracked" if any(new) else "unchanged",
         "version": version,
@@ -72,8 +72,25 @@ def track(
     return answer if destination.online else {**answer, "folders": [f"{RUNS_PREFIX}{run.id}/" for run in runs]}
 
 
-def _keep(store: Store, bucket: str, run: Run, destination: Destination) -> bool:
-    """Write a run, unless it was written before; say whether it was written now."""
+def keep(store: Store, bucket: str, run: Run, destination: Destination) -> bool:
+    """Send a run, or keep it under ``wandb/<run>/`` in the models bucket, unless that was done before.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    bucket : str
+        Models bucket.
+    run : Run
+        What it tells.
+    destination : Destination
+        Where it goes.
+
+    Returns
+    -------
+    new : bool
+        Whether it was done now.
+    """
     prefix = f"{RUNS_PREFIX}{run.id}/"
     done_key = f"{prefix}run.json"
     try:
