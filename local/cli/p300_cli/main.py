@@ -245,6 +245,24 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         show_models(current(), as_json=as_json)
 
 
+@models_app.command("show")
+def show_one_model(
+    version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open its pictures.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Show one version's figures beside the plain LDA's, its promotions, and its pictures."""
+    from p300_cli import reports
+    from p300_cli.model import show_model
+    from p300_cli.models import registry
+    from p300_cli.paths import STATE
+    from p300_cli.target import current
+
+    pictures = show_model(registry(current()), version, STATE / "models", as_json=as_json)
+    if browser and not as_json:
+        reports.show(pictures)
+
+
 @app.command()
 def promote(
     version: Annotated[str | None, typer.Argument(help="Version to serve from now on.")] = None,

@@ -5,6 +5,7 @@ import platform
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from p300.registry import Registry
 from p300.steps.training.choice import choose, fingerprint_of, subject_of
 from p300.steps.training.request import TrainingRequest
 from p300.storage import Store
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyriemann")
+"""With the seed, their versions make a training reproducible to the bit on one machine."""
 
 
 def train(
@@ -54,8 +58,10 @@ def train(
     TrainingError
         If no recording can be trained on, or a named subject has none.
     """
+    # What takes seconds to import, or is not there where only the step's other parts run.
     from p300 import evaluation, models
     from p300.decoding import Response
+    from p300.reporting.model import draw_model
 
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
@@ -92,10 +98,12 @@ def train(
         "created": started.isoformat(timespec="seconds"),
         "code_version": __version__,
         "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
     }
     artifacts = {
         "model.npz": (_npz({**estimator.to_arrays(), **response.to_arrays()}), "application/octet-stream"),
         "model.joblib": (_joblib(estimator), "application/octet-stream"),
+        **{name: (picture, "image/png") for name, picture in draw_model(request.model, metrics).items()},
     }
     published = registry.publish(claim.version, fingerprint, artifacts, manifest)
     if published.finished:
