@@ -6,7 +6,9 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,9 @@ from p300.steps.tracking import track
 from p300.steps.training import TrainingRequest, train
 from p300.storage import Store
 from p300.wandb_run import Destination, batch_evaluation, write
+from p300_cli.tracking import fetch_runs, sync_runs
+
+from tests.unit.wandb_server import wandb_server
 
 FEATURES, MODELS = "p300-processed-features", "p300-models"
 VERSION = "v20260102030405"
@@ -167,7 +172,9 @@ def test_a_training_is_a_run_that_is_complete_in_the_models_bucket(
     model = found.artifacts["model"]
     assert model.name == "lda-model"
     contents = {entry.path: entry for entry in model.manifest.contents}
-    assert set(contents) == {"model.npz", "manifest.json"}
+    pictures = {name for name in manifest["artifacts"] if name.endswith(".png")}
+    assert pictures
+    assert set(contents) == {"model.npz", "manifest.json"} | pictures
     # The bytes that a later `wandb sync` sends stand in the bucket too.
     staged = contents["model.npz"].local_path.rpartition("/artifacts/")[2]
     assert store.get(MODELS, f"wandb/{VERSION}/artifacts/{staged}")[0] == store.get(MODELS, f"{VERSION}/model.npz")[0]
@@ -190,6 +197,39 @@ def test_an_evaluation_is_a_run_of_its_own(store: Store, put_features: Callable[
     kappa = logged["subjects"]["columns"].index("kappa")
     assert [row[kappa] for row in logged["subjects"]["data"]] == [evaluation["overall"]["kappa"], None]
     assert {"roc_curve_table", "precision_recall_curve_table", "calibration_curve_table"} <= set(logged)
+
+
+def test_wandb_itself_takes_the_runs_from_the_bucket_to_a_server(
+    store: Store, put_features: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(store, put_features, n_people=3)
+    evaluation = evaluated(store)
+    do(store)
+    target: Any = SimpleNamespace(client=lambda _: store.client, outputs={"ModelsBucketName": MODELS})
+    runs = fetch_runs(target, tmp_path / "runs")
+    assert len(runs) == 2
+    with wandb_server() as received:
+        for name, value in (("BASE_URL", received.url), ("API_KEY", "0" * 40), ("DIR", str(tmp_path))):
+            monkeypatch.setenv(f"WANDB_{name}", value)
+        sync_runs(runs)
+    assert received.unknown == []
+    assert {run: said["project"] for run, said in received.runs.items()} == dict.fromkeys(
+        (VERSION, EVALUATION), "p300-test"
+    )
+    assert json.loads(received.runs[VERSION]["config"])["kind"]["value"] == "lda"
+    assert len(received.committed) == len(received.artifacts)
+    (model,) = [str(number) for number, sent in enumerate(received.artifacts) if sent["type"] == "model"]
+    manifest = Registry(store, MODELS).manifest(VERSION)
+    for name in ("model.npz", "learning_curve.png"):
+        assert sha256(received.files[f"artifact {model}/{name}"]).hexdigest() == manifest["artifacts"][name]["sha256"]
+    tables = [name.rpartition("/")[2].rsplit("_", 2)[0] for name in received.files if name.startswith("media/table/")]
+    shared = ["calibration_curve_table", "precision_recall_curve_table", "roc_curve_table"]
+    assert sorted(tables) == sorted([*shared, *shared, "learning_curve_table", "left_out", "subjects"])
+    figures: dict[str, Any] = {}
+    for line in received.streamed["wandb-summary.json"]:
+        figures |= line
+    assert figures["overall/roc_auc"] == evaluation["overall"]["roc_auc"]
+    assert figures["leave_one_subject_out/brier"] == manifest["metrics"]["leave_one_subject_out"]["mean"]["brier"]
 
 
 def test_twice_is_one_run_each(store: Store, put_features: Callable[..., Any]) -> None:

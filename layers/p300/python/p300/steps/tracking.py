@@ -57,8 +57,9 @@ def track(
     registry = Registry(store, models_bucket)
     manifest = registry.manifest(registry.resolve(version))
     version = manifest["version"]
-    model = registry.artifact(version, "model.npz", manifest)
-    runs = [_training_run(manifest, model, outcomes.get("promotion"))]
+    kept = ["model.npz", *(name for name in manifest["artifacts"] if name.endswith(".png"))]
+    files = {name: registry.artifact(version, name, manifest) for name in kept}
+    runs = [_training_run(manifest, files, outcomes.get("promotion"))]
     if evaluation := registry.evaluation(version):
         runs.append(_evaluation_run(version, manifest, evaluation))
     destination = Destination(project, mode, api_key)
@@ -125,11 +126,12 @@ def _evaluation_run(version: str, manifest: Mapping[str, Any], evaluation: Mappi
     )
 
 
-def _training_run(manifest: Mapping[str, Any], model: bytes, promotion: Mapping[str, Any] | None) -> Run:
+def _training_run(manifest: Mapping[str, Any], files: Mapping[str, bytes], promotion: Mapping[str, Any] | None) -> Run:
     metrics = manifest["metrics"]
     scheme = "leave_one_subject_out" if metrics["leave_one_subject_out"] else "within_subject_blocks"
     folds = metrics[scheme]
     by_fold = folds.get("subjects") or folds["blocks"]
+    reference = metrics["reference_lda"].get("subjects") or metrics["reference_lda"]["blocks"]
     return Run(
         manifest["version"],
         "training",
@@ -139,15 +141,21 @@ def _training_run(manifest: Mapping[str, Any], model: bytes, promotion: Mapping[
             **numbers(scheme, folds["mean"]),
             **numbers(f"{scheme}_sd", folds["sd"]),
             **numbers("single_epochs", (metrics["leave_one_subject_out_single_epochs"] or {}).get("mean")),
+            **numbers("reference_lda", metrics["reference_lda"]["mean"]),
             **numbers("train_first_test_rest", (metrics["train_first_test_rest"] or {}).get("mean")),
             **numbers("label_shuffled_control", metrics["label_shuffled_control"]),
             **numbers("random_split_optimistic", metrics["pooled_random_split_optimistic"]),
         },
-        tables={"left_out": [{"left_out": name, **_row(row)} for name, row in by_fold.items()]},
+        tables={
+            "left_out": [
+                {"left_out": name, **_row(row), "reference_lda_roc_auc": reference[name]["roc_auc"]}
+                for name, row in by_fold.items()
+            ]
+        },
         curves={name: metrics.get(f"{name}_curve") or [] for name in CURVES},
         summary={"promotion": (promotion or {}).get("outcome")},
         artifact=f"{manifest['kind']}-model",
-        files={"model.npz": model, "manifest.json": json.dumps(manifest).encode()},
+        files={**files, "manifest.json": json.dumps(manifest).encode()},
     )
 
 
