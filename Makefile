@@ -8,7 +8,7 @@ PYTHON_VERSION := $(shell cat .python-version)
 INSTALL = $(UV) pip install --quiet --require-hashes --python
 export PATH := $(CURDIR)/$(dir $(UV)):$(PATH)
 
-.PHONY: help setup run test bench test-docker layers lint stop lock clean audit conformance
+.PHONY: help setup run test bench test-docker test-browser layers lint stop lock clean audit conformance
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -29,6 +29,9 @@ test: setup .envs/sam.stamp .envs/s3.stamp ## every test that needs no Docker an
 
 test-docker: setup .envs/sam.stamp ## the tests that need a Docker engine
 	@.venv/bin/python -m pytest tests/e2e -m docker
+
+test-browser: setup ## the console in a headless Chromium; screenshots in .local/screenshots
+	@.venv/bin/python -m pytest tests/e2e -m browser
 
 bench: setup ## measured against the plain pipeline in the same run: a table of ratios, benchmarks/results.json
 	@.venv/bin/python benchmarks/run.py

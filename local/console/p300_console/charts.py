@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 SIDE = 300.0
 LEFT, BOTTOM, TOP, RIGHT = 46.0, 40.0, 12.0, 12.0
@@ -17,7 +16,6 @@ class Plot:
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
     diagonal: str = ""
-    more: tuple[tuple[str, str], ...] = ()
 
 
 def calibration(bins: Sequence[dict[str, float]]) -> Plot | None:
@@ -36,24 +34,6 @@ def calibration(bins: Sequence[dict[str, float]]) -> Plot | None:
         for predicted, observed, n in pairs
     ]
     return Plot(points, _line(points), *_ticks(top), diagonal=_line([(*_at(0, 0), ""), (*_at(1, 1), "")]))
-
-
-def repetitions(metrics: dict[str, Any]) -> Plot | None:
-    """Return accuracy of decoded symbols against repetitions, where the figures hold it."""
-    curve = metrics.get("accuracy_by_repetitions")
-    if not isinstance(curve, list) or not curve:
-        return None
-    pairs = [
-        (int(one["repetitions"]), float(one["accuracy"]))
-        for one in curve
-        if isinstance(one, dict) and {"repetitions", "accuracy"} <= set(one)
-    ]
-    if not pairs:
-        return None
-    most = max(n for n, _ in pairs)
-    points = [(*_at(n / most, accuracy), f"{n} repetitions: {accuracy:.2f}") for n, accuracy in pairs]
-    x_ticks = [(_at(n / most, 0)[0], str(n)) for n, _ in pairs[:: max(1, len(pairs) // 6)]]
-    return Plot(points, _line(points), x_ticks, _ticks(1.0)[1])
 
 
 def _at(x: float, y: float) -> tuple[float, float]:

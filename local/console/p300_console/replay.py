@@ -23,9 +23,9 @@ from p300_cli.predicting import Api
 from p300_console.stack import Stack
 
 LAYOUTS = {
-    "speller": "Speller, 6 x 6: columns 1-6, rows 7-12",
-    "speller_rows": "Speller, 6 x 6: rows 1-6, columns 7-12",
-    "brain_invaders": "Brain Invaders: 36 aliens in 12 groups",
+    "speller": "Speller, columns first",
+    "speller_rows": "Speller, rows first",
+    "brain_invaders": "Brain Invaders",
 }
 WOULD_STOP = 0.9
 """Confidence at which the page says that one could have stopped."""

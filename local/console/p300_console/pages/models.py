@@ -81,7 +81,6 @@ def one(request: Request) -> Response:
         reference=reference,
         reference_name=reference_name,
         calibration=charts.calibration(metrics.get("calibration_curve") or []),
-        repetitions=charts.repetitions(metrics),
         pictures=[name for name in manifest["artifacts"] if name.endswith(".png")],
         history=[entry for entry in registry.history()[::-1] if version in {entry["version"], entry.get("replaced")}],
         definition=json.dumps(
