@@ -199,6 +199,11 @@ def test_the_stack_is_found_again_after_it_was_away(store: Any) -> None:
         away = browser.get("/models")
         assert away.status_code == 503
         assert "There is no stack" in away.text
+        cloudformation = boto3.client("cloudformation")
+        unfinished = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}  # a stack that is being made has no outputs
+        cloudformation.create_stack(StackName="p300", TemplateBody=json.dumps(unfinished))
+        assert browser.get("/models").status_code == 503
+        cloudformation.delete_stack(StackName="p300")
         make_stack()
         assert browser.get("/models").status_code == 200
 

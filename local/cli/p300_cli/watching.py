@@ -55,7 +55,8 @@ class Execution:
             case "features":
                 return "features"
             case "model":
-                return f"features, model {output['training']['version']} {output['promotion']['outcome']}"
+                made = "features, " if output.get("recording") else ""  # nothing else than a model was asked for
+                return f"{made}model {output['training']['version']} {output['promotion']['outcome']}"
             case "quarantined":
                 return f"quarantined: {output.get('reason', {}).get('message', '')}"
             case "unchanged" if "version" in output:

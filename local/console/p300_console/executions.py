@@ -221,9 +221,9 @@ class Executions:
         )
 
     def of_recording(self, recording: str) -> list[Row]:
-        """Return the executions that a recording's uploads started, as far as they were looked at."""
+        """Return the executions that a recording's uploads started, as far as they were looked at; named with its ending or without."""
         self.refresh()
-        return [row for row in self._all() if row.source and row.source.rpartition(".")[0] == recording]
+        return [row for row in self._all() if row.source and recording in {row.source, row.source.rpartition(".")[0]}]
 
 
 def _row(machine: str, entry: dict[str, Any], known: dict[str, Row]) -> Row:

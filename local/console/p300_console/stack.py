@@ -73,10 +73,23 @@ class Stack:
             return self._target.client(service)
 
     def output(self, name: str) -> str:
-        """Return one of the stack's outputs."""
-        if "outputs" not in self._target.__dict__:
+        """Return one of the stack's outputs.
+
+        Raises
+        ------
+        NoStackError
+            If there is no stack, or it is being made and has no outputs yet.
+        """
+        target = self._target
+        if "outputs" not in target.__dict__:
             self.client("cloudformation")
-        return self._target.outputs[name]
+        try:
+            return target.outputs[name]
+        except KeyError:
+            self.forget()
+            raise NoStackError(
+                "incomplete", f"The stack {STACK!r} on {self} is being deployed, or is another's."
+            ) from None
 
     @property
     def machines(self) -> dict[str, str]:

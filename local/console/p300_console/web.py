@@ -116,6 +116,14 @@ def pretty(text: str) -> str:
         return text or ""
 
 
+def reason(cause: str) -> str:
+    """Return what a cause says to a person: of a function's error its message, else the cause itself."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause or ""
+
+
 def link(path: str, **query: Any) -> str:
     """Return an address with those parts of the query that say something."""
     said = {name: value for name, value in query.items() if value not in {None, ""}}
@@ -127,6 +135,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,  # of every name: they come from buckets
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -137,6 +146,7 @@ def _environment() -> Environment:
         "size": size,
         "figure": figure,
         "pretty": pretty,
+        "reason": reason,
     }
     environment.globals |= {"link": link, "status_words": STATUS_WORDS, "status_marks": STATUS_MARKS}
     return environment

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from p300_console import graph, history, logs
 from p300_console.executions import Row, new_row
 from p300_console.history import Visit
+from p300_console.logs import LogLine
 from p300_console.stack import Stack
 from p300_console.web import Console, console, page
 
@@ -52,6 +53,8 @@ class Item:
 
     Attributes
     ----------
+    visit : int
+        Of the Map.
     arn : str
         Of its own execution; empty where the service lists none (LocalStack), and logs tell of it.
     outcome : str
@@ -62,6 +65,7 @@ class Item:
     status: str
     started: datetime | None
     seconds: float | None
+    visit: int
     arn: str = ""
     outcome: str = ""
 
@@ -190,31 +194,47 @@ def _items(stack: Stack, seen: Seen, visit: Visit, state: dict[str, Any]) -> lis
         for entry in part["executions"]:
             stopped = entry.get("stopDate")
             seconds = (stopped - entry["startDate"]).total_seconds() if stopped else None
-            found.append(Item(entry["name"], entry["status"], entry["startDate"], seconds, entry["executionArn"]))
+            found.append(
+                Item(entry["name"], entry["status"], entry["startDate"], seconds, visit.number, entry["executionArn"])
+            )
     return sorted(found, key=lambda item: (item.started, item.name))
 
 
 def _items_from_logs(stack: Stack, seen: Seen, visit: Visit, state: dict[str, Any]) -> list[Item]:
-    told: dict[str, list[tuple[datetime, str]]] = {}
-    for part in graph.inner(state):
-        for _, inner in graph.all_states(part):
-            if not (function := _function_of(inner)):
-                continue
-            for line in logs.lines(stack, function, seen.row.name, visit.entered, visit.exited):
-                if key := line.fields.get("key"):
-                    told.setdefault(str(key), []).append((line.at, f"{line.message}: {line.fields.get('outcome', '')}"))
+    told: dict[str, list[LogLine]] = {}
+    for function in _functions_in(state):
+        for line in logs.lines(stack, function, seen.row.name, visit.entered, visit.exited):
+            if key := line.fields.get("key"):
+                told.setdefault(str(key), []).append(line)
     return [
         Item(
             key,
             history.FAILED
-            if any(text.endswith((": failed", ": unusable")) for _, text in lines)
+            if any(line.fields.get("outcome") in {"failed", "unusable"} for line in lines)
             else history.SUCCEEDED,
-            lines[0][0],
+            lines[0].at,
             None,
-            outcome=", ".join(text for _, text in lines),
+            visit.number,
+            outcome=", ".join(f"{line.message}: {line.fields.get('outcome', '')}" for line in lines),
         )
         for key, lines in sorted(told.items())
     ]
+
+
+def _functions_in(state: dict[str, Any]) -> list[str]:
+    found = [_function_of(inner) for part in graph.inner(state) for _, inner in graph.all_states(part)]
+    return list(dict.fromkeys(function for function in found if function))
+
+
+def _item_lines(stack: Stack, seen: Seen, visit: Visit, key: str) -> dict[str, list[LogLine]]:
+    """Return the lines of each function about one item of a Map."""
+    state = dict(graph.all_states(seen.definition)).get(visit.name, {})
+    found = {}
+    for function in _functions_in(state):
+        lines = logs.lines(stack, function, seen.row.name, visit.entered, visit.exited)
+        requests = {line.request for line in lines if line.fields.get("key") == key}
+        found[function] = [line for line in lines if line.request in requests]
+    return found
 
 
 def _function_of(state: dict[str, Any]) -> str:
@@ -232,13 +252,17 @@ def log_lines(request: Request) -> Response:
     visit = next((one for one in seen.visits if str(one.number) == number), None)
     if visit is None:
         raise HTTPException(404, "This execution has no such step.")
-    attempts = [one for one in visit.attempts if one.function and attempt in {"", str(one.number)}]
-    found = {
-        one.number: logs.lines(
-            behind.stack, one.function, seen.row.name, one.started, one.ended if one.waited_for else None
-        )
-        for one in attempts
-    }
-    return page(
-        request, "logs", live=not seen.row.ended, seen=seen, row=seen.row, visit=visit, attempts=attempts, lines=found
-    )
+    if item := query.get("item", ""):
+        parts = list(_item_lines(behind.stack, seen, visit, item).items())
+    else:
+        parts = [
+            (
+                f"{one.function}, attempt {one.number}" if visit.retries else one.function,
+                logs.lines(
+                    behind.stack, one.function, seen.row.name, one.started, one.ended if one.waited_for else None
+                ),
+            )
+            for one in visit.attempts
+            if one.function and attempt in {"", str(one.number)}
+        ]
+    return page(request, "logs", live=not seen.row.ended, row=seen.row, visit=visit, item=item, parts=parts)
