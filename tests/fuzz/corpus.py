@@ -1,0 +1,151 @@
+"""Well-formed inputs of every format, as {file name: bytes}: what the fuzzer spoils."""
+
+import io
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import scipy.io
+
+from tests.unit import readers_support as support
+from tests.unit.readers_support import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim
+
+Files = dict[str, bytes]
+NAME = "recording"
+EVENTS = [("Target" if label == 2 else "NonTarget", int(onset)) for onset, label in zip(ONSETS, LABELS, strict=True)]
+
+
+@cache
+def files(extension: str) -> list[Files]:
+    """Return the well-formed recordings of one format; the first file of each is the recording's own."""
+    return [_written(write, extension) for write in WRITERS[extension]]
+
+
+def _written(write: Callable[[Path], object], extension: str) -> Files:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{NAME}.{extension}"
+        write(path)
+        found = {entry.name: entry.read_bytes() for entry in sorted(Path(folder).iterdir())}
+    return {path.name: found.pop(path.name), **found}
+
+
+def parquet_of_bi2014a(path: Path) -> None:
+    columns = {f"eeg_ch{i:02d}": row.astype(np.float32) for i, row in enumerate(eeg_uv(16).T, 1)}
+    support.write_parquet(path, {}, 0, **columns, flash=pa.array(np.arange(N_SAMPLES) % 12, pa.int32()))
+
+
+def csv_with_names(path: Path) -> None:
+    rows = [f"{i / 256:.6f},{a:g},{b:g},{code:g}" for i, ((a, b), code) in enumerate(zip(eeg_uv(2), stim(), strict=True))]
+    path.write_text("\n".join(["time,eeg_Fz,eeg_Cz,stim", *rows[:1200]]) + "\n")
+
+
+def csv_without_header(path: Path) -> None:
+    matrix = np.column_stack([np.arange(600) / 512, eeg_uv(16)[:600], stim()[:600]])
+    np.savetxt(path, matrix, fmt="%g", delimiter=",")
+
+
+def matrix(n_channels: int = 16, n_samples: int = 800) -> np.ndarray:
+    return np.column_stack([np.arange(n_samples) / 512, eeg_uv(n_channels)[:n_samples], stim()[:n_samples]])
+
+
+def mat(path: Path, compressed: bool = True, **variables: Any) -> None:
+    scipy.io.savemat(path, variables, appendmat=False, do_compression=compressed)
+
+
+def fif(path: Path, annotated: bool = False) -> None:
+    import mne
+
+    kinds = ["eeg"] * 3 + ["stim"] * (not annotated)
+    info = mne.create_info(["Fz", "Cz", "Pz", "STI 014"][: len(kinds)], 256.0, kinds)
+    raw = mne.io.RawArray(np.vstack([eeg_uv(3).T * 1e-6, stim()[np.newaxis]])[: len(kinds)], info, verbose="error")
+    if annotated:
+        raw.set_annotations(mne.Annotations(ONSETS / 256, 0.0, [name for name, _ in EVENTS]))
+    raw.save(path, verbose="error", overwrite=True)
+
+
+def edf_plus(path: Path) -> None:
+    """EDF+ with three channels and its events in an annotation signal, a second a record."""
+    n_records, width = N_SAMPLES // 256, 60
+    names = ["Fz", "Cz", "Pz", "EDF Annotations"]
+    header = b"0".ljust(8) + b"X X X X".ljust(80) + b"Startdate 01-JAN-2020 X X X".ljust(80) + b"01.01.2000.00.00"
+    header += str(256 * 5).encode().ljust(8) + b"EDF+C".ljust(44) + str(n_records).encode().ljust(8) + b"1".ljust(8) + b"4".ljust(4)
+    columns = ((names, 16), ([""] * 4, 80), (["uV"] * 3 + [""], 8), (["-3276.7"] * 3 + ["-1"], 8), (["3276.7"] * 3 + ["1"], 8),
+               (["-32767"] * 4, 8), (["32767"] * 4, 8), ([""] * 4, 80), ([256] * 3 + [width], 8), ([""] * 4, 32))  # fmt: skip
+    header += b"".join(str(value).encode().ljust(size) for values, size in columns for value in values)
+    signal = np.round(eeg_uv(3) * 10).astype("<i2").reshape(n_records, 256, 3).swapaxes(1, 2)
+    body = b""
+    for record in range(n_records):
+        marks = f"+{record}\x14\x14\0" + "".join(
+            f"+{onset / 256:.6f}\x14{name}\x14\0" for name, onset in EVENTS if record == onset // 256
+        )
+        body += signal[record].tobytes() + marks.encode().ljust(2 * width, b"\0")[: 2 * width]
+    path.write_bytes(header + body)
+
+
+def eeglab(**changes: Any) -> dict[str, Any]:
+    """Return an EEGLAB structure as a .set file holds it."""
+    events = [{"type": name, "latency": float(sample + 1), "duration": 0.0, "urevent": float(i)} for i, (name, sample) in enumerate(EVENTS, 1)]
+    chanlocs = [{"labels": name, "type": "EEG", "X": 0.0, "Y": 0.0, "Z": 1.0} for name in ("Fz", "Cz", "Pz")]
+    eeg = {
+        "setname": "a", "nbchan": 3.0, "trials": 1.0, "pnts": float(N_SAMPLES), "srate": 256.0, "xmin": 0.0,
+        "xmax": (N_SAMPLES - 1) / 256, "data": eeg_uv(3).T.astype(np.float32), "event": np.array(events),
+        "chanlocs": np.array(chanlocs), "icawinv": [], "icaweights": [], "icasphere": [], "icaact": [], "epoch": [],
+        "history": "", "comments": "",
+    }  # fmt: skip
+    return {"EEG": eeg | changes}
+
+
+def set_file(path: Path, compressed: bool = False, **changes: Any) -> None:
+    scipy.io.savemat(path, eeglab(**changes), appendmat=False, oned_as="row", do_compression=compressed)
+
+
+def set_with_fdt(path: Path) -> None:
+    set_file(path, data=f"{NAME}.fdt")
+    path.with_suffix(".fdt").write_bytes(eeg_uv(3).astype("<f4").tobytes())
+
+
+def vhdr(path: Path) -> None:
+    support.write_brainvision(path, EVENTS)
+    marks = path.with_suffix(".vmrk")
+    marks.write_text(marks.read_text().replace("=Stimulus,", "=Comment,"))  # a comment's text is the annotation's whole name
+
+
+WRITERS: dict[str, list[Callable[[Path], object]]] = {
+    "parquet": [support.write_parquet, parquet_of_bi2014a],
+    "csv": [csv_with_names, csv_without_header],
+    "mat": [
+        lambda path: mat(path, samples=matrix()),
+        lambda path: mat(path, compressed=False, samples=matrix()),
+        lambda path: mat(path, samples=matrix(3), sfreq=512.0, channels=np.array(["Fz", "Cz", "Pz"], object), unit="uV"),
+    ],
+    "fif": [fif, lambda path: fif(path, annotated=True)],
+    "edf": [support.write_edf, edf_plus],
+    "bdf": [lambda path: support.write_edf(path, bdf=True)],
+    "set": [set_file, lambda path: set_file(path, compressed=True), set_with_fdt],
+    "vhdr": [vhdr],
+}
+
+
+KINDS = ("lda", "ridge", "xdawn_ts", "ensemble")
+
+
+@cache
+def model(kind: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a small model."""
+    from p300 import models
+
+    rng = np.random.default_rng(0)
+    y = np.where(np.arange(120) % 6 == 0, 2, 1)
+    X = rng.normal(0, 1e-5, (120, 4 * 20)) + 5e-6 * (y == 2)[:, np.newaxis]
+    groups = np.repeat(["subject_01/a", "subject_02/a"], 60)
+    return dict(models.make(kind, n_channels=4, n_times=20).fit(X.astype(np.float32), y, groups).to_arrays())
+
+
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
