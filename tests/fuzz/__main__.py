@@ -51,7 +51,9 @@ def fuzz(target: str, seed: int, numbers: range, progress: Progress | None = Non
     start = numbers.start
     while start < numbers.stop:
         part = range(start, min(start + CASES_A_PROCESS, numbers.stop))
-        start = _run_part(result, seed, part, lambda: progress.update(bar, completed=result.n_cases) if progress else None)
+        start = _run_part(
+            result, seed, part, lambda: progress.update(bar, completed=result.n_cases) if progress else None
+        )
     result.took_s = time.monotonic() - began
     return result
 
@@ -63,7 +65,9 @@ def _run_part(result: Result, seed: int, numbers: range, tell) -> int:
     slots[worker.NUMBER] = numbers.start - 1
     ours, theirs = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="p300-fuzz-", ignore_cleanup_errors=True) as root:
-        process = context.Process(target=worker.work, args=(result.target, seed, numbers, root, slots, theirs), daemon=True)
+        process = context.Process(
+            target=worker.work, args=(result.target, seed, numbers, root, slots, theirs), daemon=True
+        )
         process.start()
         theirs.close()
         watched, done, hung = psutil.Process(process.pid), False, False
@@ -160,11 +164,17 @@ def main() -> int:
         return _again(targets[0], options.seed, options.case)
     console = Console(stderr=options.json)
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console.print(f"seed {options.seed}, {options.cases:,} cases a target; at most {LONGEST_S:g} s and {MEMORY_BYTES >> 20} MB a case")
+    console.print(
+        f"seed {options.seed}, {options.cases:,} cases a target; at most {LONGEST_S:g} s and {MEMORY_BYTES >> 20} MB a case"
+    )
     with Progress(*columns, console=console) as progress, ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(lambda target: fuzz(target, options.seed, range(options.cases), progress), targets))
     if options.json:
-        print(json.dumps([{**vars(one), "findings": [vars(finding) for finding in one.findings]} for one in results], indent=1))
+        print(
+            json.dumps(
+                [{**vars(one), "findings": [vars(finding) for finding in one.findings]} for one in results], indent=1
+            )
+        )
     else:
         show(results, console)
     return int(any(result.findings for result in results))

@@ -39,7 +39,9 @@ def parquet_of_bi2014a(path: Path) -> None:
 
 
 def csv_with_names(path: Path) -> None:
-    rows = [f"{i / 256:.6f},{a:g},{b:g},{code:g}" for i, ((a, b), code) in enumerate(zip(eeg_uv(2), stim(), strict=True))]
+    rows = [
+        f"{i / 256:.6f},{a:g},{b:g},{code:g}" for i, ((a, b), code) in enumerate(zip(eeg_uv(2), stim(), strict=True))
+    ]
     path.write_text("\n".join(["time,eeg_Fz,eeg_Cz,stim", *rows[:1200]]) + "\n")
 
 
@@ -72,7 +74,13 @@ def edf_plus(path: Path) -> None:
     n_records, width = N_SAMPLES // 256, 60
     names = ["Fz", "Cz", "Pz", "EDF Annotations"]
     header = b"0".ljust(8) + b"X X X X".ljust(80) + b"Startdate 01-JAN-2020 X X X".ljust(80) + b"01.01.2000.00.00"
-    header += str(256 * 5).encode().ljust(8) + b"EDF+C".ljust(44) + str(n_records).encode().ljust(8) + b"1".ljust(8) + b"4".ljust(4)
+    header += (
+        str(256 * 5).encode().ljust(8)
+        + b"EDF+C".ljust(44)
+        + str(n_records).encode().ljust(8)
+        + b"1".ljust(8)
+        + b"4".ljust(4)
+    )
     columns = ((names, 16), ([""] * 4, 80), (["uV"] * 3 + [""], 8), (["-3276.7"] * 3 + ["-1"], 8), (["3276.7"] * 3 + ["1"], 8),
                (["-32767"] * 4, 8), (["32767"] * 4, 8), ([""] * 4, 80), ([256] * 3 + [width], 8), ([""] * 4, 32))  # fmt: skip
     header += b"".join(str(value).encode().ljust(size) for values, size in columns for value in values)
@@ -88,7 +96,10 @@ def edf_plus(path: Path) -> None:
 
 def eeglab(**changes: Any) -> dict[str, Any]:
     """Return an EEGLAB structure as a .set file holds it."""
-    events = [{"type": name, "latency": float(sample + 1), "duration": 0.0, "urevent": float(i)} for i, (name, sample) in enumerate(EVENTS, 1)]
+    events = [
+        {"type": name, "latency": float(sample + 1), "duration": 0.0, "urevent": float(i)}
+        for i, (name, sample) in enumerate(EVENTS, 1)
+    ]
     chanlocs = [{"labels": name, "type": "EEG", "X": 0.0, "Y": 0.0, "Z": 1.0} for name in ("Fz", "Cz", "Pz")]
     eeg = {
         "setname": "a", "nbchan": 3.0, "trials": 1.0, "pnts": float(N_SAMPLES), "srate": 256.0, "xmin": 0.0,
@@ -111,7 +122,9 @@ def set_with_fdt(path: Path) -> None:
 def vhdr(path: Path) -> None:
     support.write_brainvision(path, EVENTS)
     marks = path.with_suffix(".vmrk")
-    marks.write_text(marks.read_text().replace("=Stimulus,", "=Comment,"))  # a comment's text is the annotation's whole name
+    marks.write_text(
+        marks.read_text().replace("=Stimulus,", "=Comment,")
+    )  # a comment's text is the annotation's whole name
 
 
 WRITERS: dict[str, list[Callable[[Path], object]]] = {
@@ -120,7 +133,9 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "mat": [
         lambda path: mat(path, samples=matrix()),
         lambda path: mat(path, compressed=False, samples=matrix()),
-        lambda path: mat(path, samples=matrix(3), sfreq=512.0, channels=np.array(["Fz", "Cz", "Pz"], object), unit="uV"),
+        lambda path: mat(
+            path, samples=matrix(3), sfreq=512.0, channels=np.array(["Fz", "Cz", "Pz"], object), unit="uV"
+        ),
     ],
     "fif": [fif, lambda path: fif(path, annotated=True)],
     "edf": [support.write_edf, edf_plus],

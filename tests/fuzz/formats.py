@@ -46,7 +46,11 @@ def _parquet(rng: random.Random, files: Files) -> Files:
         known = _varint(corpus.N_SAMPLES)
         places = [match.start() for match in re.finditer(re.escape(known), footer)]
         for place in sorted(rng.sample(places, rng.randint(1, len(places))), reverse=True) if places else []:
-            footer = footer[:place] + _varint(rng.choice((*INTERESTING[:15], 2**40, 600_000_000))) + footer[place + len(known) :]
+            footer = (
+                footer[:place]
+                + _varint(rng.choice((*INTERESTING[:15], 2**40, 600_000_000)))
+                + footer[place + len(known) :]
+            )
     elif kind == 2:
         body = havoc(rng, body, rng.randint(1, 6))
     else:
@@ -69,11 +73,15 @@ def _column(rng: random.Random) -> pa.Array:
     numbers = np.random.default_rng(rng.randrange(2**32)).normal(0, 20, N)
     kind = rng.randrange(12)
     if kind == 0:
-        return pa.array([rng.choice((None, float("nan"), float("inf"), 1e308, 5e-324, 0.0)) for _ in range(N)], pa.float64())
+        return pa.array(
+            [rng.choice((None, float("nan"), float("inf"), 1e308, 5e-324, 0.0)) for _ in range(N)], pa.float64()
+        )
     if kind == 1:
         return pa.array([None] * N)
     if kind == 2:
-        return pa.array(numbers.astype(np.int64), rng.choice((pa.int8(), pa.int64(), pa.uint64(), pa.timestamp("us"))), safe=False)
+        return pa.array(
+            numbers.astype(np.int64), rng.choice((pa.int8(), pa.int64(), pa.uint64(), pa.timestamp("us"))), safe=False
+        )
     if kind == 3:
         return pa.array([[1.0, 2.0]] * N)
     if kind == 4:
@@ -105,17 +113,28 @@ def _stim(rng: random.Random) -> pa.Array:
 
 def _parquet_anew(rng: random.Random) -> Files:
     names = [f"eeg_{name}" for name in rng.sample(("Fz", "Cz", "Pz", *NAMES), rng.randint(0, 4))]
-    columns = {name.encode(errors="replace").decode(): _column(rng) if rng.random() < 0.4 else pa.array(np.arange(N) % 37.0) for name in names}
+    columns = {
+        name.encode(errors="replace").decode(): _column(rng) if rng.random() < 0.4 else pa.array(np.arange(N) % 37.0)
+        for name in names
+    }
     columns["stim"] = _stim(rng)
     if rng.random() < 0.3:
         columns["flash"] = _column(rng)
-    hostile: list[Any] = [name.encode(errors="surrogatepass") for name in (*NAMES, *NUMBERS)] + [b"\xff\xfe", b"[" * 100_000, b'["Fz",null]', b"{}"]
+    hostile: list[Any] = [name.encode(errors="surrogatepass") for name in (*NAMES, *NUMBERS)] + [
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'["Fz",null]',
+        b"{}",
+    ]
     metadata: dict[bytes, bytes] = {b"sfreq": rng.choice((b"256", b"256", b"20000", b"0.05", rng.choice(hostile)))}
     for name in (b"unit", b"channels", b"synthetic", b"\xff", b"ARROW:extension:name"):
         if rng.random() < 0.2:
             metadata[name] = rng.choice(hostile)
     buffer = io.BytesIO()
-    how = {"compression": rng.choice(("none", "snappy", "zstd", "gzip")), "row_group_size": rng.choice((1, 7, N, 10_000))}
+    how = {
+        "compression": rng.choice(("none", "snappy", "zstd", "gzip")),
+        "row_group_size": rng.choice((1, 7, N, 10_000)),
+    }
     pq.write_table(pa.table(columns).replace_schema_metadata(metadata), buffer, **how)
     return {f"{NAME}.parquet": buffer.getvalue()}
 
@@ -136,7 +155,9 @@ def _csv(rng: random.Random, files: Files) -> Files:
     elif kind == 3:
         body = havoc(rng, body, 3)
     elif kind == 4:
-        body += rng.choice((b"," * 200_000, b"1" * 500_000, b'"' + b"x" * 100_000, b"\n" * 100_000, b"0,0,0,0\n" * 20_000))
+        body += rng.choice(
+            (b"," * 200_000, b"1" * 500_000, b'"' + b"x" * 100_000, b"\n" * 100_000, b"0,0,0,0\n" * 20_000)
+        )
     return {f"{NAME}.csv": body}
 
 
@@ -156,7 +177,11 @@ def _mat_bytes(rng: random.Random, data: bytes) -> bytes:
             inner = zlib.decompress(body) if kind == 15 else body
             # Dimensions, names and tags stand at the beginning, also of each field of a structure.
             reach = rng.choice((64, 256, 2048, len(inner)))
-            inner = _words(rng, inner, rng.randint(1, 3), reach) if rng.random() < 0.6 else havoc(rng, inner, rng.randint(1, 4), 0, reach)
+            inner = (
+                _words(rng, inner, rng.randint(1, 3), reach)
+                if rng.random() < 0.6
+                else havoc(rng, inner, rng.randint(1, 4), 0, reach)
+            )
             body = zlib.compress(inner, 1) if kind == 15 else inner  # noqa: PLW2901
         size = len(body) if rng.random() < 0.95 else rng.choice(INTERESTING) & 0xFFFFFFFF
         spoiled += struct.pack("<II", kind, size) + body
@@ -178,17 +203,29 @@ def _mat(rng: random.Random, files: Files) -> Files:
 def _oddity(rng: random.Random) -> Any:
     """Return a value that a MATLAB variable may have."""
     return rng.choice((
-        0.0, -1.0, float("nan"), float("inf"), 1e300, 512.0, "", "text", *NAMES[:12], [], np.zeros((0, 18)), np.zeros((3, 3, 3)), np.zeros(18),
-        np.array(["a", 1.0, []], object), {"a": {"b": [1.0]}}, np.full((8, 18), 2**63 - 1), np.ones((8, 18), complex), np.ones((8, 18), bool),
-        np.full((8, 18), np.nan), np.array([["a", "b"], ["c", "d"]], object), np.uint8(3), np.ones((64, 18), np.uint8),
+        0.0, -1.0, float("nan"), float("inf"), 1e300, 512.0, "", "text", *NAMES[:12], [], np.zeros((0, 18)), np.zeros((3, 3, 3)),
+        np.zeros(18), np.array(["a", 1.0, []], object), {"a": {"b": [1.0]}}, np.full((8, 18), 2**63 - 1), np.ones((8, 18), complex),
+        np.ones((8, 18), bool), np.full((8, 18), np.nan), np.array([["a", "b"], ["c", "d"]], object), np.uint8(3), np.ones((64, 18), np.uint8),
     ))  # fmt: skip
 
 
 def _mat_anew(rng: random.Random) -> Files:
     samples = corpus.matrix(rng.choice((1, 3, 16, 17, 18, 64)), N)
     if rng.random() < 0.4:
-        samples = rng.choice((samples.T, samples[:1], samples[:, :2], samples * 1e300, samples.astype(np.int16), samples + 1j, samples[:, :, None]))
-    variables: dict[str, Any] = {rng.choice(("samples", "samples", "data", "DATA", "mat_data", "training", "x")): samples}
+        samples = rng.choice(
+            (
+                samples.T,
+                samples[:1],
+                samples[:, :2],
+                samples * 1e300,
+                samples.astype(np.int16),
+                samples + 1j,
+                samples[:, :, None],
+            )
+        )
+    variables: dict[str, Any] = {
+        rng.choice(("samples", "samples", "data", "DATA", "mat_data", "training", "x")): samples
+    }
     for name in ("sfreq", "channels", "unit", "samples"):
         if rng.random() < 0.35:
             variables[name] = _oddity(rng)
@@ -224,12 +261,13 @@ def _set_anew(rng: random.Random) -> Files:
     if "event" in changes and rng.random() < 0.7:
         latencies = (0.0, -5.0, float("nan"), float("inf"), 1e300, 1e15, 2560.0, 2561.0, "x", [], np.zeros(3))
         changes["event"] = np.array([
-            {"type": rng.choice(("Target", "NonTarget", 1.0, [], "", "boundary")), "latency": rng.choice(latencies), "duration": rng.choice(latencies)}
+            {"type": rng.choice(("Target", "NonTarget", 1.0, [], "", "boundary")), "latency": rng.choice(latencies),
+             "duration": rng.choice(latencies)}
             for _ in range(rng.randint(1, 5))
         ])  # fmt: skip
     if "chanlocs" in changes and rng.random() < 0.7:
-        changes["chanlocs"] = np.array([{"labels": rng.choice((*NAMES, "Fz", 3.0)), "type": rng.choice(("EEG", "EOG", "x", [], 1.0)),
-                                         "X": rng.choice((0.0, float("nan"), 1e300, "x")), "Y": 0.0, "Z": 1.0} for _ in range(3)])  # fmt: skip
+        changes["chanlocs"] = np.array([{"labels": rng.choice((*NAMES, "Fz", 3.0)), 
+ "type": rng.choice(("EEG", "EOG", "x", [], 1.0)),                                         "X": rng.choice((0.0, float("nan"), 1e300, "x")), "Y": 0.0, "Z": 1.0} for _ in range(3)])  # fmt: skip
     if rng.random() < 0.2:
         changes["data"] = rng.choice((f"{NAME}.fdt", "other.fdt", *NAMES))
     eeg = corpus.eeglab(**changes)
@@ -253,7 +291,12 @@ def _fif(rng: random.Random, files: Files) -> Files:
         at, size = rng.choice(tags)
         kind = rng.randrange(6)
         if kind <= 2:
-            struct.pack_into(">I", data, at + 4 * rng.randrange(4), rng.choice((*INTERESTING[:14], *range(100, 120), 200, 201, 203)) & 0xFFFFFFFF)
+            struct.pack_into(
+                ">I",
+                data,
+                at + 4 * rng.randrange(4),
+                rng.choice((*INTERESTING[:14], *range(100, 120), 200, 201, 203)) & 0xFFFFFFFF,
+            )
         elif kind == 3:
             other = rng.choice(tags)[0]
             struct.pack_into(">i", data, at + 12, other)  # a tag that points to another, maybe back
@@ -264,7 +307,7 @@ def _fif(rng: random.Random, files: Files) -> Files:
 
 # ---- EDF, BDF: a header of ASCII fields, then records
 def _edf(rng: random.Random, files: Files) -> Files:
-    (name, data), = files.items()
+    ((name, data),) = files.items()
     header = bytearray(data[: 256 * 5])
     fields = [(0, 8), (8, 80), (88, 80), (168, 8), (176, 8), (184, 8), (192, 44), (236, 8), (244, 8), (252, 4)]
     at = 256
@@ -273,7 +316,9 @@ def _edf(rng: random.Random, files: Files) -> Files:
         at += size * 4
     for _ in range(rng.randint(1, 3)):
         where, size = rng.choice(fields)
-        value = rng.choice((*NUMBERS, *NAMES, "EDF Annotations", "EDF+D", "EDF+C", "24BIT", "99.99.99", "999999", "-999999", "3", "5"))
+        value = rng.choice(
+            (*NUMBERS, *NAMES, "EDF Annotations", "EDF+D", "EDF+C", "24BIT", "99.99.99", "999999", "-999999", "3", "5")
+        )
         header[where : where + size] = value.encode(errors="replace")[:size].ljust(size)
     body = data[256 * 5 :]
     kind = rng.randrange(8)
@@ -282,7 +327,10 @@ def _edf(rng: random.Random, files: Files) -> Files:
     elif kind == 1:
         body = havoc(rng, body, 4)
     elif kind == 2 and b"\x14" in body:  # the times and texts of annotations
-        body = body.replace(rng.choice((b"+1", b"Target", b"\x14", b"+")), rng.choice((b"-9", b"+1e9", b"\x14", b"\x15", b"+99999999", b"\xff\xfe", b"\0")))
+        body = body.replace(
+            rng.choice((b"+1", b"Target", b"\x14", b"+")),
+            rng.choice((b"-9", b"+1e9", b"\x14", b"\x15", b"+99999999", b"\xff\xfe", b"\0")),
+        )
     return {name: bytes(header) + body}
 
 
@@ -298,10 +346,11 @@ def _vhdr(rng: random.Random, files: Files) -> Files:
             continue
         content = files[name].decode()
         for _ in range(rng.randint(0, 2)):  # a whole value
-            key = rng.choice(("DataFile", "MarkerFile", "DataFormat", "DataOrientation", "NumberOfChannels", "SamplingInterval", "BinaryFormat",
-                              "Codepage", "Ch1", "Ch2", "Mk1", "Mk2", "DataPoints", "SegmentationType"))  # fmt: skip
-            value = rng.choice((*NAMES, *NUMBERS, "ASCII", "VECTORIZED", "IEEE_FLOAT_32", "INT_32", "UINT_16", "UTF-16", "ANSI", f"{NAME}.eeg",
-                                "Fz,,1e300,µV", "Fz,,nan,V", ",,,", "Comment,Target,99999999999,1,0", "Comment,Target,-5,1,0", "New Segment,,1,1,0,2"))  # fmt: skip
+            key = rng.choice(("DataFile", "MarkerFile", "DataFormat", "DataOrientation", "NumberOfChannels", "SamplingInterval",
+ "BinaryFormat",                              "Codepage", "Ch1", "Ch2", "Mk1", "Mk2", "DataPoints", "SegmentationType"))  # fmt: skip
+            value = rng.choice((*NAMES, *NUMBERS, "ASCII", "VECTORIZED", "IEEE_FLOAT_32", "INT_32", "UINT_16", "UTF-16", "ANSI",
+ f"{NAME}.eeg",                                "Fz,,1e300,µV", "Fz,,nan,V", ",,,", "Comment,Target,99999999999,1,0", "Comment,Target,-5,1,0",
+ "New Segment,,1,1,0,2"))  # fmt: skip
             content = re.sub(rf"(?m)^{key}=.*$", lambda _, key=key, value=value: f"{key}={value}", content)
         content = text(rng, content, rng.randint(0, 3))
         spoiled[name] = content.encode(rng.choice(("utf-8", "utf-8", "latin-1", "utf-16")), errors="replace")
@@ -311,7 +360,16 @@ def _vhdr(rng: random.Random, files: Files) -> Files:
 
 
 ANEW = {"parquet": _parquet_anew, "mat": _mat_anew, "set": _set_anew}
-SPOILERS = {"parquet": _parquet, "csv": _csv, "mat": _mat, "set": _set, "fif": _fif, "edf": _edf, "bdf": _edf, "vhdr": _vhdr}
+SPOILERS = {
+    "parquet": _parquet,
+    "csv": _csv,
+    "mat": _mat,
+    "set": _set,
+    "fif": _fif,
+    "edf": _edf,
+    "bdf": _edf,
+    "vhdr": _vhdr,
+}
 
 
 # ---- npz: arrays in a zip archive
@@ -335,7 +393,11 @@ def npz(rng: random.Random) -> bytes:
             spoiled = np.array(array, float) if numbers else array
             if numbers:
                 spoiled.flat[rng.randrange(max(1, spoiled.size)) if spoiled.size else 0] = odd
-            members[name] = _npy(rng.choice((spoiled, spoiled.astype(str), spoiled[None], spoiled.ravel()[:1], np.zeros(0), np.array("text"))))
+            members[name] = _npy(
+                rng.choice(
+                    (spoiled, spoiled.astype(str), spoiled[None], spoiled.ravel()[:1], np.zeros(0), np.array("text"))
+                )
+            )
         elif kind == 3:
             members[rng.choice(NAMES) + rng.choice((".npy", ""))] = members.pop(name)
         elif kind == 4:
@@ -361,7 +423,40 @@ def _npy(array: Any) -> bytes:
 
 
 def _npy_header(rng: random.Random, data: bytes) -> bytes:
-    descr = rng.choice(("'<f8'", "'|O'", "'<U1000000000'", "'>c16'", "'<M8[ns]'", "[('a', '<f8')]", "'<f8', 'x': " + "(" * 200, "'|V0'", "'<i8'"))
-    shape = rng.choice(("()", "(1,)", "(-1,)", "(5000000000,)", "(2**40,)", "(" + "1," * 70 + ")", "(0, 9999999999)", "(65536, 65536)", "None", "(3, 3)"))
-    header = f"{{'descr': {descr}, 'fortran_order': {rng.choice(('False', 'True', '3'))}, 'shape': {shape}, }}\n".encode()
-    return b"\x93NUMPY" + rng.choice((b"\1\0", b"\1\0", b"\3\0", b"\x09\0")) + len(header).to_bytes(2, "little") + header + data[128:]
+    descr = rng.choice(
+        (
+            "'<f8'",
+            "'|O'",
+            "'<U1000000000'",
+            "'>c16'",
+            "'<M8[ns]'",
+            "[('a', '<f8')]",
+            "'<f8', 'x': " + "(" * 200,
+            "'|V0'",
+            "'<i8'",
+        )
+    )
+    shape = rng.choice(
+        (
+            "()",
+            "(1,)",
+            "(-1,)",
+            "(5000000000,)",
+            "(2**40,)",
+            "(" + "1," * 70 + ")",
+            "(0, 9999999999)",
+            "(65536, 65536)",
+            "None",
+            "(3, 3)",
+        )
+    )
+    header = (
+        f"{{'descr': {descr}, 'fortran_order': {rng.choice(('False', 'True', '3'))}, 'shape': {shape}, }}\n".encode()
+    )
+    return (
+        b"\x93NUMPY"
+        + rng.choice((b"\1\0", b"\1\0", b"\3\0", b"\x09\0"))
+        + len(header).to_bytes(2, "little")
+        + header
+        + data[128:]
+    )

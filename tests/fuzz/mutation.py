@@ -10,10 +10,12 @@ from typing import Any
 INTERESTING = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 5 * 10**9,
                0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF)  # fmt: skip
 NUMBERS = ("0", "-0", "1", "-1", "1e-300", "1e300", "1e999", "-1e999", "nan", "inf", "-inf", "NaN", "0x10", "1_000", "1,5", "٣",
-           "2147483648", "-2147483649", "4294967296", "5000000000", "9223372036854775808", "0.0001", "1" * 400, "", " ", "+", "--1")  # fmt: skip
+           "2147483648", "-2147483649", "4294967296", "5000000000", "9223372036854775808", "0.0001",
+           "1" * 400, "", " ", "+", "--1")  # fmt: skip
 NAMES = ("", " ", "..", "../../../etc/passwd", "/etc/passwd", "/proc/self/environ", "/dev/zero", "/dev/stdin", "a\0b", "\u202e", "é" * 200,
          "x" * 5000, "<script>alert(1)</script>", "'; DROP TABLE", "${jndi:ldap://x}", "%s%n", "{}", "{0.__class__}", "CON", "stim", "eeg_",
-         "eeg_Fz", "NaN", "\ud7ff", "\U0001f9e0", "file:///etc/passwd", "http://127.0.0.1:9/x", "s3://p300-models/x", "|id", "`id`")  # fmt: skip
+         "eeg_Fz", "NaN", "\ud7ff", "\U0001f9e0", "file:///etc/passwd", "http://127.0.0.1:9/x",
+         "s3://p300-models/x", "|id", "`id`")  # fmt: skip
 
 
 def havoc(rng: random.Random, data: bytes, n_changes: int, start: int = 0, stop: int | None = None) -> bytes:
@@ -34,7 +36,9 @@ def havoc(rng: random.Random, data: bytes, n_changes: int, start: int = 0, stop:
             word = (rng.choice(INTERESTING) & (1 << 8 * size) - 1).to_bytes(size, rng.choice(("little", "big")))
             spoiled[at : at + size] = word
         elif kind == 4:
-            spoiled[at : at + 8] = struct.pack("<d", rng.choice((float("nan"), float("inf"), -1e308, 1e308, 5e-324, -0.0, 5e9)))
+            spoiled[at : at + 8] = struct.pack(
+                "<d", rng.choice((float("nan"), float("inf"), -1e308, 1e308, 5e-324, -0.0, 5e9))
+            )
         elif kind == 5:
             del spoiled[at : at + rng.choice((1, 2, 8, 64, 1024))]
         elif kind == 6:
@@ -45,7 +49,10 @@ def havoc(rng: random.Random, data: bytes, n_changes: int, start: int = 0, stop:
         else:
             other = rng.randrange(low, high)
             size = rng.choice((4, 16, 64))
-            spoiled[at : at + size], spoiled[other : other + size] = spoiled[other : other + size], spoiled[at : at + size]
+            spoiled[at : at + size], spoiled[other : other + size] = (
+                spoiled[other : other + size],
+                spoiled[at : at + size],
+            )
     if rng.random() < 0.1:
         del spoiled[rng.randrange(len(spoiled) + 1) :]
     return bytes(spoiled)
@@ -108,5 +115,14 @@ def json_bytes(rng: random.Random, document: Any, n_changes: int) -> bytes:
         depth = rng.choice((100, 1000, 100_000))
         return (b"[" if rng.random() < 0.5 else b'{"a":') * depth + body
     if kind < 0.2:
-        return rng.choice((b"", b"\xff\xfe" + body, b"\xef\xbb\xbf" + body, b"1" * 5000, body.decode(errors="replace").encode("utf-16"), b"\0"))
+        return rng.choice(
+            (
+                b"",
+                b"\xff\xfe" + body,
+                b"\xef\xbb\xbf" + body,
+                b"1" * 5000,
+                body.decode(errors="replace").encode("utf-16"),
+                b"\0",
+            )
+        )
     return body

@@ -82,24 +82,46 @@ def _score(files: Files, _: Path, __: bool) -> str:
 
 # ---- JSON of the buckets, through the code that reads it
 MANIFEST = {
-    "format": 1, "version": "v20260101000000", "kind": "lda", "channels": ["Fz", "Cz", "Pz", "Oz"], "sfreq": 100.0, "n_times": 20, "tmin": -0.1,
+    "format": 1, "version": "v20260101000000", "kind": "lda", "channels": ["Fz", "Cz", "Pz", "Oz"], "sfreq": 100.0, "n_times": 20,
+    "tmin": -0.1,
     "tmax": 0.09, "subjects": ["subject_01"], "held_out": [], "recordings": [{"recording": "subject_01/run", "features_etag": "a"}],
     "n_epochs": 120, "metrics": {"n_epochs": 120, "leave_one_subject_out": {"mean": {"roc_auc": 0.7}, "sd": {"roc_auc": 0.1},
                                  "subjects": {"subject_01": {"roc_auc": 0.7}}}, "pooled_random_split_optimistic": {"roc_auc": 0.8}},
     "artifacts": {"model.npz": {"sha256": "x", "bytes": 3}}, "created": "2026-01-01T00:00:00+00:00", "execution": "a", "left_out": [],
 }  # fmt: skip
-HISTORY = [{"version": f"v2026010100000{i}", "replaced": None, "at": "2026-01-01T00:00:00+00:00", "execution": "a", "why": "x"} for i in range(3)]
+HISTORY = [
+    {"version": f"v2026010100000{i}", "replaced": None, "at": "2026-01-01T00:00:00+00:00", "execution": "a", "why": "x"}
+    for i in range(3)
+]
 SCHEDULE = {"counted": {"subject_01/run": "etag"}, "claims": {"execution-1": 5}}
-REQUEST = {"model": "lda", "subjects": ["subject_01", "subject_02"], "held_out": ["subject_03"], "seed": 3, "recording": "subject_01/run"}
-DOCUMENTS: dict[str, Any] = {"manifest": MANIFEST, "history": HISTORY, "schedule": SCHEDULE, "request": REQUEST, "alias": "v20260101000000"}
+REQUEST = {
+    "model": "lda",
+    "subjects": ["subject_01", "subject_02"],
+    "held_out": ["subject_03"],
+    "seed": 3,
+    "recording": "subject_01/run",
+}
+DOCUMENTS: dict[str, Any] = {
+    "manifest": MANIFEST,
+    "history": HISTORY,
+    "schedule": SCHEDULE,
+    "request": REQUEST,
+    "alias": "v20260101000000",
+}
 
 
 def _document(name: str) -> Target:
     def make(rng: random.Random) -> Files:
         if name == "alias":
-            return {name: rng.choice((b"", b"v20260101000000\n", b"\xff\xfe", *[n.encode(errors="surrogatepass") for n in NAMES]))}
+            return {
+                name: rng.choice(
+                    (b"", b"v20260101000000\n", b"\xff\xfe", *[n.encode(errors="surrogatepass") for n in NAMES])
+                )
+            }
         if name == "manifest" and rng.random() < 0.3:  # a manifest of other figures for a model that is whole
-            return {name: json.dumps({**MANIFEST, rng.choice(list(MANIFEST)): json_value(rng)}).encode(errors="replace")}
+            return {
+                name: json.dumps({**MANIFEST, rng.choice(list(MANIFEST)): json_value(rng)}).encode(errors="replace")
+            }
         return {name: json_bytes(rng, DOCUMENTS[name], rng.randint(1, 4))}
 
     body = DOCUMENTS[name].encode() if name == "alias" else json.dumps(DOCUMENTS[name]).encode()
@@ -151,7 +173,14 @@ def _served_with(version: str, manifest: bytes, alias: bytes, history: bytes) ->
 
     model = corpus.npz(corpus.model("lda"))
     manifest = manifest.replace(b'"sha256": "x"', f'"sha256": "{hashlib.sha256(model).hexdigest()}"'.encode())
-    return _serve({f"{version}/manifest.json": manifest, f"{version}/model.npz": model, "aliases/champion": alias, "aliases/history.json": history})
+    return _serve(
+        {
+            f"{version}/manifest.json": manifest,
+            f"{version}/model.npz": model,
+            "aliases/champion": alias,
+            "aliases/history.json": history,
+        }
+    )
 
 
 def _manifest(files: Files, _: Path, __: bool) -> str:
@@ -171,7 +200,11 @@ def _history(files: Files, _: Path, __: bool) -> str:
 
     version = MANIFEST["version"]
     served = _served_with(version, json.dumps(MANIFEST).encode(), b"v20250101000000", files["history"])
-    objects = {f"{version}/manifest.json": json.dumps(MANIFEST).encode(), "aliases/champion": version.encode(), "aliases/history.json": files["history"]}
+    objects = {
+        f"{version}/manifest.json": json.dumps(MANIFEST).encode(),
+        "aliases/champion": version.encode(),
+        "aliases/history.json": files["history"],
+    }
     promote(_Bucket(objects), "models", version, execution="a")  # type: ignore[arg-type]
     return served
 
@@ -280,7 +313,9 @@ TARGETS: dict[str, Target] = {
     **{extension: _recording(extension) for extension in READERS},
     "features": Target(_features_of, _features, lambda: [_features_of()]),
     "npz": Target(
-        lambda rng: {"model.npz": formats.npz(rng)}, _score, lambda: [{"model.npz": corpus.npz(corpus.model(kind))} for kind in corpus.KINDS]
+        lambda rng: {"model.npz": formats.npz(rng)},
+        _score,
+        lambda: [{"model.npz": corpus.npz(corpus.model(kind))} for kind in corpus.KINDS],
     ),
     **{name: _document(name) for name in DOCUMENTS},
 }

@@ -22,8 +22,27 @@ NUMBER, SINCE, SLOWEST, MEMORY = range(4)
 """Slots: the case that runs, since when (monotonic; 0 for none), the longest in seconds, the most memory in MB."""
 CRASH = "crash.txt"
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-_TOUCHING = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate", "shutil.move"}
-_NEVER = {"pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "marshal.loads"}
+_TOUCHING = {
+    "os.remove",
+    "os.rename",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.chmod",
+    "os.truncate",
+    "shutil.move",
+}
+_NEVER = {
+    "pickle.find_class",
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "socket.connect",
+    "marshal.loads",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,11 @@ class Watch:
 
     def __init__(self, root: Path) -> None:
         self.root = os.fspath(root.resolve())
-        self.readable = (self.root, *{os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, Path(__file__).parents[2])}, "/usr/share/zoneinfo")
+        self.readable = (
+            self.root,
+            *{os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, Path(__file__).parents[2])},
+            "/usr/share/zoneinfo",
+        )
         self.seen: list[str] = []
         self.on = False
         sys.addaudithook(self._hear)
@@ -64,11 +87,8 @@ class Watch:
             path, _, flags = arguments
             if isinstance(path, str | bytes | os.PathLike):
                 self._opened(os.fsdecode(path), bool(flags & _WRITING))
-        elif event in _TOUCHING and not self._inside(arguments[0]):
+        elif (event in _TOUCHING and not self._inside(arguments[0])) or event in _NEVER:
             self.seen.append(f"{event}{arguments!r:.300}")
-        elif event in _NEVER and "/importlib" not in str(sys._getframe(1).f_code.co_filename):  # noqa: SLF001
-            if event != "marshal.loads" or "<frozen" not in sys._getframe(1).f_code.co_filename:  # noqa: SLF001 - imports
-                self.seen.append(f"{event}{arguments!r:.300}")
 
     def _inside(self, path: Any) -> bool:
         return isinstance(path, int) or os.path.realpath(os.fsdecode(path)).startswith(self.root)
@@ -80,7 +100,9 @@ class Watch:
             self.seen.append(f"opened {path[:200]!r} to {'write' if writing else 'read'}")
 
 
-def run_case(target: str, files: dict[str, bytes], folder: Path, watch: Watch, *, all_the_way: bool) -> tuple[str, str | None]:
+def run_case(
+    target: str, files: dict[str, bytes], folder: Path, watch: Watch, *, all_the_way: bool
+) -> tuple[str, str | None]:
     """Run one case; return what came of it and, where that is a finding, the story."""
     watch.seen.clear()
     watch.on = True
@@ -173,6 +195,8 @@ def run_number(target: str, seed: int, number: int, root: Path, watch: Watch) ->
     return _in_folder(target, files, root, watch, all_the_way=number % EXTRACTED == 0)
 
 
-def _in_folder(target: str, files: dict[str, bytes], root: Path, watch: Watch, *, all_the_way: bool) -> tuple[str, str | None]:
+def _in_folder(
+    target: str, files: dict[str, bytes], root: Path, watch: Watch, *, all_the_way: bool
+) -> tuple[str, str | None]:
     with tempfile.TemporaryDirectory(dir=root) as folder:
         return run_case(target, files, Path(folder), watch, all_the_way=all_the_way)

@@ -112,7 +112,7 @@ def test_a_training_can_be_done_again_after_its_version_was_deleted(registry: Re
     ("body", "code"),
     [
         (b"{", "bad_manifest"),
-        (b"[]", "unknown_format"),
+        (b"[]", "bad_manifest"),
         (b"{}", "unknown_format"),
         (json.dumps({"format": 2, **MANIFEST}).encode(), "unknown_format"),
         (json.dumps({"format": 1}).encode(), "bad_manifest"),

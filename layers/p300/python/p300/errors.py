@@ -1,5 +1,8 @@
 """What can be wrong with somebody's input, each with a code that a program can match and a text a person can act on."""
 
+LONGEST_MESSAGE = 2000
+"""Characters: a message is logged, mailed and passed on by Step Functions, and quotes names that come from anybody's file."""
+
 
 class P300Error(Exception):
     """Something that the caller can mend; never a fault of this code.
@@ -9,10 +12,15 @@ class P300Error(Exception):
     code : str
         Stable, machine-readable, in snake case: ``no_targets``, ``missing_stim``.
     message : str
-        Names the object, what was found, what was expected and what to do.
+        Names the object, what was found, what was expected and what to do. What is longer than `LONGEST_MESSAGE` is left out
+        of its middle, and what no text may hold is escaped.
     """
 
     def __init__(self, code: str, message: str) -> None:
+        message = message.encode(errors="backslashreplace").decode()
+        if len(message) > LONGEST_MESSAGE:
+            half = LONGEST_MESSAGE // 2 - 3
+            message = f"{message[:half]} [...] {message[-half:]}"
         super().__init__(message)
         self.code = code
         self.message = message

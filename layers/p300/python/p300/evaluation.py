@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300 import models
-from p300.errors import TrainingError
+from p300.documents import is_number
+from p300.errors import ArtifactError, TrainingError
 from p300.learning_curve import learning_curve, points
 from p300.metrics import Report, Scored, classification_metrics, curves
 from p300.models import RecordingEpochs, Recordings
@@ -133,20 +134,35 @@ def headline(metrics: Mapping[str, Any]) -> Report:
     dict
         ``scheme`` (what was left out), ``auc_mean``, ``auc_sd``, ``auc_by_fold``, ``auc_single_epochs`` (each epoch on its own),
         ``auc_reference_lda`` (the plain LDA's), ``auc_label_shuffled`` and, named so, the optimistic random split's AUC.
+
+    Raises
+    ------
+    ArtifactError
+        ``bad_manifest`` where these are no such metrics.
     """
-    scheme = "leave_one_subject_out" if metrics["leave_one_subject_out"] else "within_subject_blocks"
-    folds = metrics[scheme]
-    by_fold = folds.get("subjects") or folds["blocks"]
-    return {
-        "scheme": scheme,
-        "auc_mean": folds["mean"]["roc_auc"],
-        "auc_sd": folds["sd"]["roc_auc"],
-        "auc_by_fold": {name: figures["roc_auc"] for name, figures in by_fold.items()},
-        "auc_single_epochs": (metrics.get(f"{scheme}_single_epochs") or folds)["mean"]["roc_auc"],
-        "auc_reference_lda": ((metrics.get("reference_lda") or {}).get("mean") or {}).get("roc_auc"),
-        "auc_label_shuffled": (metrics.get("label_shuffled_control") or {}).get("roc_auc"),
-        "auc_pooled_random_split_optimistic": (metrics["pooled_random_split_optimistic"] or {}).get("roc_auc"),
-    }
+    try:
+        scheme = "leave_one_subject_out" if metrics["leave_one_subject_out"] else "within_subject_blocks"
+        folds = metrics[scheme]
+        by_fold = folds.get("subjects") or folds["blocks"]
+        figures = {
+            "scheme": scheme,
+            "auc_mean": folds["mean"]["roc_auc"],
+            "auc_sd": folds["sd"]["roc_auc"],
+            "auc_by_fold": {name: figures["roc_auc"] for name, figures in by_fold.items()},
+            "auc_single_epochs": (metrics.get(f"{scheme}_single_epochs") or folds)["mean"]["roc_auc"],
+            "auc_reference_lda": ((metrics.get("reference_lda") or {}).get("mean") or {}).get("roc_auc"),
+            "auc_label_shuffled": (metrics.get("label_shuffled_control") or {}).get("roc_auc"),
+            "auc_pooled_random_split_optimistic": (metrics["pooled_random_split_optimistic"] or {}).get("roc_auc"),
+        }
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ArtifactError("bad_manifest", f"Metrics that no evaluation wrote: {error!r}. Train again.") from error
+    numbers = [
+        *figures["auc_by_fold"].values(),
+        *(value for name, value in figures.items() if name not in {"scheme", "auc_by_fold"}),
+    ]
+    if not all(number is None or is_number(number) for number in numbers):
+        raise ArtifactError("bad_manifest", "Metrics that are no numbers. Train again.")
+    return figures
 
 
 def _evaluate(

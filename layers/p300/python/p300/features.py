@@ -165,15 +165,24 @@ def read_features(source: str | Path | BinaryIO) -> FeatureSet:
     ArtifactError
         ``not_features`` where the file is not parquet, or lacks the columns or metadata of a feature file.
     """
-    import pyarrow as pa
+    try:
+        return _parsed(source)
+    except ArtifactError:
+        raise
+    except Exception as error:  # pyarrow and json raise whatever the bytes lead them into
+        raise ArtifactError(
+            "not_features",
+            f"{_name(source)} is not a readable feature file: {type(error).__name__}: {error}. Preprocess the recording again.",
+        ) from error
+
+
+def _parsed(source: str | Path | BinaryIO) -> FeatureSet:
     import pyarrow.parquet as pq
 
     from p300.signals.parameters import Parameters  # signals imports this module
 
-    try:
-        table = pq.ParquetFile(source).read()
-    except (pa.ArrowException, OSError) as error:
-        raise ArtifactError("not_features", f"{_name(source)} is not a readable feature file: {error}") from error
+    with pq.ParquetFile(source) as file:
+        table = file.read()
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     missing = {"features", "label", "onset_sample"} - set(table.column_names)
     missing |= {"channels", "parameters", "rejection"} - set(metadata)
@@ -184,7 +193,7 @@ def read_features(source: str | Path | BinaryIO) -> FeatureSet:
         )
     features = table["features"].combine_chunks()
     rejection = json.loads(metadata["rejection"])
-    return FeatureSet(
+    feature_set = FeatureSet(
         X=to_numpy(features.values).reshape(len(features), -1),
         label=to_numpy(table["label"]),
         onset_sample=to_numpy(table["onset_sample"]),
@@ -199,6 +208,25 @@ def read_features(source: str | Path | BinaryIO) -> FeatureSet:
         notes=tuple(json.loads(metadata["notes"])),
         provenance={key: metadata[key] for key in json.loads(metadata["provenance"])},
     )
+    _check_consistent(feature_set)
+    return feature_set
+
+
+def _check_consistent(feature_set: FeatureSet) -> None:
+    """See that every column is as long as the features, and that these are so many channels of equally many samples."""
+    if not feature_set.ch_names or not all(isinstance(name, str) for name in feature_set.ch_names):
+        raise ValueError(f"channels {feature_set.ch_names!r}")
+    if feature_set.X.dtype.kind != "f" or feature_set.X.shape[1] % len(feature_set.ch_names):
+        raise ValueError(
+            f"{feature_set.X.shape[1]} features of {len(feature_set.ch_names)} channels, {feature_set.X.dtype}"
+        )
+    columns = (feature_set.label, feature_set.onset_sample, feature_set.flash, feature_set.repetition)
+    if any(column is not None and column.shape != (len(feature_set.X),) for column in columns):
+        raise ValueError("columns of different lengths")
+    if any(column is not None and column.dtype.kind not in "iu" for column in columns):
+        raise ValueError("labels, onsets, flashes or repetitions that are no whole numbers")
+    if not np.isin(feature_set.label, (NON_TARGET, TARGET)).all():
+        raise ValueError(f"labels other than {NON_TARGET} and {TARGET}")
 
 
 def _name(source: str | Path | BinaryIO) -> str:

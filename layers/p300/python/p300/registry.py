@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from p300.documents import MEND, Check, is_count, is_number, is_text, is_texts, parse, require
 from p300.errors import ArtifactError
 from p300.storage import NotFoundError, PreconditionError, Store
 
@@ -30,10 +31,24 @@ ALIASES = ("champion", "challenger")
 HISTORY_KEY = "aliases/history.json"
 EVALUATION = "evaluation.json"
 POINTER_KEY = "active_model_pointer.txt"
-_REQUIRED = {
-    "version", "kind", "channels", "n_times", "sfreq", "tmin", "subjects", "held_out", "recordings", "n_epochs",
-    "metrics", "artifacts", "created", "execution",
+
+
+def _by_name(holds: Check) -> Check:
+    return lambda value: isinstance(value, dict) and all(holds(one) for one in value.values())
+
+
+def _with_text(field: str) -> Check:
+    return lambda value: isinstance(value, dict) and isinstance(value.get(field), str)
+
+
+_MANIFEST: dict[str, Check] = {
+    "version": is_text, "kind": is_text, "created": is_text, "execution": is_text,
+    "channels": lambda value: is_texts(value) and bool(value), "n_times": is_count, "n_epochs": is_count,
+    "sfreq": is_number, "tmin": is_number, "subjects": is_texts, "held_out": is_texts,
+    "recordings": lambda value: isinstance(value, list) and all(map(_with_text("recording"), value)),
+    "metrics": lambda value: isinstance(value, dict), "artifacts": _by_name(_with_text("sha256")),
 }  # fmt: skip
+"""What the code reads of a manifest, and what it must be to be read."""
 _MAX_RACES = 50
 
 
@@ -80,19 +95,15 @@ class Registry:
             raise ArtifactError(
                 "no_manifest", f"Model {version} has no manifest.json in s3://{self.bucket}."
             ) from error
-        try:
-            manifest = json.loads(body)
-        except ValueError as error:
-            raise ArtifactError("bad_manifest", f"The manifest of model {version} is not JSON: {error}.") from error
-        if not isinstance(manifest, dict) or manifest.get("format") != MANIFEST_FORMAT:
-            found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        name = f"The manifest of model {version}"
+        manifest: dict[str, Any] = parse(body, name, dict, "bad_manifest")
+        if manifest.get("format") != MANIFEST_FORMAT:
             raise ArtifactError(
                 "unknown_format",
-                f"The manifest of model {version} has format {found!r}; this code reads format {MANIFEST_FORMAT}. "
+                f"{name} has format {manifest.get('format')!r}; this code reads format {MANIFEST_FORMAT}. "
                 "Deploy the code that wrote it, or promote another version.",
             )
-        if missing := sorted(_REQUIRED - set(manifest)):
-            raise ArtifactError("bad_manifest", f"The manifest of model {version} lacks {', '.join(missing)}.")
+        require(manifest, _MANIFEST, name, "bad_manifest")
         return manifest
 
     def artifact(self, version: str, name: str, manifest: Mapping[str, Any]) -> bytes:
@@ -121,9 +132,10 @@ class Registry:
     def evaluation(self, version: str) -> dict[str, Any] | None:
         """Return what came of scoring recordings through inference, or None where that was not done."""
         try:
-            found: dict[str, Any] = json.loads(self.store.get(self.bucket, f"{version}/{EVALUATION}")[0])
+            body, _ = self.store.get(self.bucket, f"{version}/{EVALUATION}")
         except NotFoundError:
             return None
+        found: dict[str, Any] = parse(body, f"The evaluation of model {version}", dict)
         return found
 
     def alias(self, name: str) -> str | None:
@@ -153,7 +165,7 @@ class Registry:
     def version_of_training(self, fingerprint: str) -> str | None:
         """Return the version that a training with this fingerprint led to, if there was one and nobody deleted it since."""
         try:
-            version = self.store.get(self.bucket, f"trainings/{fingerprint}")[0].decode()
+            version = self.store.get(self.bucket, f"trainings/{fingerprint}")[0].decode(errors="replace")
             self.store.head(self.bucket, f"{version}/manifest.json")
         except NotFoundError:
             return None
@@ -299,7 +311,7 @@ class Registry:
             body, item = self.store.get(self.bucket, f"aliases/{name}")
         except NotFoundError:
             return None
-        return body.decode().strip(), item.etag
+        return body.decode(errors="replace").strip(), item.etag
 
     def _put_alias(self, name: str, version: str, etag: str | None) -> None:
         self.store.put(
@@ -327,7 +339,12 @@ class Registry:
             body, item = self.store.get(self.bucket, HISTORY_KEY)
         except NotFoundError:
             return [], None
-        return json.loads(body), item.etag
+        name = f"s3://{self.bucket}/{HISTORY_KEY}"
+        history: list[dict[str, Any]] = parse(body, name, list)
+        for number, entry in enumerate(history, 1):
+            if not _with_text("version")(entry) or not isinstance(entry.get("replaced"), str | None):
+                raise ArtifactError("bad_document", f"Entry {number} of {name} is no promotion. {MEND}")
+        return history, item.etag
 
     def _record(self, entry: dict[str, Any]) -> None:
         for _ in range(_MAX_RACES):

@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
@@ -18,6 +17,8 @@ from p300.models.calibration import Calibration, sigmoid
 from p300.models.tangent import TangentSpace
 
 NEWEST_FORMAT = 1
+MAX_MODEL_BYTES = 256 << 20  # unfolded; 64 channels make 2 MB
+MAX_CHANNELS, MAX_TIMES = 4096, 65536
 _PARTS = {
     "lda": frozenset({"linear"}),
     "ridge": frozenset({"linear"}),
@@ -48,23 +49,32 @@ def read_arrays(source: str | Path | bytes) -> dict[str, NDArray[np.generic]]:
     except OSError as error:
         raise ArtifactError("missing_model", f"Model {name} cannot be read: {error.strerror}.") from error
     try:
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        arrays = {key: loaded[key] for key in loaded.files}
-    except (
-        AttributeError,
-        ValueError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-    ) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _plain_arrays(archive)
+    except Exception as error:  # zipfile and numpy raise whatever the bytes lead them into
         raise ArtifactError(
             "unreadable_model",
             f"Model {name} ({len(content)} bytes) is not an npz file of plain arrays: {error}. "
             "Train again or restore it.",
         ) from error
-    return arrays
+
+
+def _plain_arrays(archive: zipfile.ZipFile) -> dict[str, NDArray[np.generic]]:
+    unfolded = sum(member.file_size for member in archive.infolist())
+    if unfolded > MAX_MODEL_BYTES:
+        raise ValueError(f"it unfolds to {unfolded:,} bytes, expected at most {MAX_MODEL_BYTES:,}")
+    return {member.removesuffix(".npy"): _plain_array(archive.read(member)) for member in archive.namelist()}
+
+
+def _plain_array(content: bytes) -> NDArray[np.generic]:
+    """Read one array of numbers or text; its memory is that of the bytes that are there, whatever they claim."""
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array of another format than 1.0")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.kind not in "iufU":
+        raise ValueError(f"an array of {dtype}, expected numbers or text")
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape, order="F" if fortran_order else "C")
 
 
 class Scorer:
@@ -92,11 +102,12 @@ class Scorer:
         self.n_times = int(_scalar(arrays, "n_times"))
         self.n_features = self.n_channels * self.n_times
         self.prior_target = _scalar(arrays, "prior_target")
-        if self.n_channels < 1 or self.n_times < 1 or not 0 < self.prior_target < 1:
+        counts = 1 <= self.n_channels <= MAX_CHANNELS and 1 <= self.n_times <= MAX_TIMES
+        if not counts or not 0 < self.prior_target < 1:
             raise ArtifactError(
                 "bad_model",
-                f"Model says {self.n_channels} channels, {self.n_times} samples, {self.prior_target:g} targets; "
-                "expected positive counts and a fraction between 0 and 1.",
+                f"Model says {self.n_channels:g} channels, {self.n_times:g} samples, {self.prior_target:g} targets; expected counts "
+                f"from 1 to {MAX_CHANNELS} and {MAX_TIMES}, and a fraction between 0 and 1.",
             )
         if self.kind not in _PARTS:
             raise ArtifactError(
@@ -114,6 +125,20 @@ class Scorer:
         self._aligned = _Parts(arrays, parts, self.n_channels, self.n_times)
         self._alone = self._aligned.after(self._lone_whitener)
         self._adaptation = self._read_adaptation(arrays) if "adaptation" in parts else None
+        self._try_out()
+
+    def _try_out(self) -> None:
+        """Refuse weights that are finite numbers and yet make none of an epoch."""
+        epochs = 1e-5 * np.sin(np.arange(2.0 * self.n_features)).reshape(2, -1)
+        try:
+            with np.errstate(all="ignore"):
+                scores = [self.log_odds(epochs), self.log_odds(epochs, adapt=True)]
+        except np.linalg.LinAlgError as error:
+            raise ArtifactError(
+                "bad_model", f"Model cannot score an epoch: {error}. Train again or restore it."
+            ) from error
+        if not np.isfinite(scores).all():
+            raise ArtifactError("bad_model", "Model scores an epoch as NaN or infinity. Train again or restore it.")
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> "Scorer":

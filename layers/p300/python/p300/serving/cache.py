@@ -133,7 +133,7 @@ class ModelCache:
         """Take the newest champion of the history that loads: functions start anew all the time, and memory starts empty."""
         try:
             earlier = dict.fromkeys(str(entry["version"]) for entry in reversed(self.registry.history()))
-        except (ValueError, LookupError, TypeError, BotoCoreError, ClientError):
+        except (ArtifactError, BotoCoreError, ClientError):
             return  # no history that could be read: there is nothing to go back to
         for version in earlier:
             try:

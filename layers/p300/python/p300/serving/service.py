@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from p300.documents import is_number
 from p300.errors import ArtifactError, RequestError
 from p300.registry import ALIASES
 from p300.storage import Store
@@ -95,5 +96,8 @@ class Service:
 
 
 def _auc_left_out(metrics: Mapping[str, Any]) -> float | None:
-    folds = metrics["leave_one_subject_out"]
-    return folds["mean"]["roc_auc"] if folds else None
+    try:
+        auc = metrics["leave_one_subject_out"]["mean"]["roc_auc"]
+    except (LookupError, TypeError):  # a training on one person leaves nobody out
+        return None
+    return auc if is_number(auc) else None

@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.documents import is_text, parse, require
 from p300.errors import RecordingError
 from p300.keys import RecordingKey, quarantine_key, reason_key
 from p300.readers import open_recording
@@ -162,7 +163,10 @@ def earlier_quarantine(store: Store, raw_bucket: str, key: str, etag: str) -> di
         body, _ = store.get(raw_bucket, reason_key(quarantine_key(key, etag)))
     except NotFoundError:
         return None
-    reason = json.loads(body)
+    reason = parse(body, reason_key(quarantine_key(key, etag)), dict)
+    require(
+        reason, {"quarantine_key": is_text, "code": is_text, "message": is_text}, reason_key(quarantine_key(key, etag))
+    )
     return _answer("quarantined", key, quarantine_key=reason["quarantine_key"], reason=reason)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from p300 import __version__
+from p300.documents import parse
 from p300.errors import RecordingError
 from p300.features import report, write_features
 from p300.keys import RecordingKey
@@ -62,7 +63,7 @@ def preprocess(
     stamp = {"raw-key": key, "raw-etag": etag, "parameters": _digest(parameters), "code-version": __version__}
     held = [find(store, features_bucket, name) for name in (recording_key.features, recording_key.report)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
-        facts = json.loads(store.get(features_bucket, recording_key.report)[0])
+        facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
         return _answer("unchanged", recording_key, facts)
     try:
         with tempfile.TemporaryDirectory() as folder:

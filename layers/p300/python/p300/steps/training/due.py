@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from p300.documents import Check, is_count, is_text, parse, require
 from p300.steps.training.choice import by_time, feature_objects
 from p300.storage import NotFoundError, PreconditionError, Store
 
@@ -38,7 +39,7 @@ def check_due(
     for _ in range(_MAX_RACES):
         try:
             body, item = store.get(models_bucket, SCHEDULE_KEY)
-            schedule, etag = json.loads(body), item.etag
+            schedule, etag = _schedule(body, f"s3://{models_bucket}/{SCHEDULE_KEY}"), item.etag
         except NotFoundError:
             schedule, etag = {"counted": {}, "claims": {}}, None
         if execution in schedule["claims"]:
@@ -64,3 +65,15 @@ def check_due(
             continue
         return {"due": True, "new_recordings": retrain_every, "retrain_every": retrain_every}
     raise RuntimeError(f"s3://{models_bucket}/{SCHEDULE_KEY} kept changing")
+
+
+def _schedule(body: bytes, name: str) -> dict[str, Any]:
+    schedule: dict[str, Any] = parse(body, name, dict)
+    require(
+        schedule, {"counted": lambda value: _all(value, is_text), "claims": lambda value: _all(value, is_count)}, name
+    )
+    return schedule
+
+
+def _all(value: Any, holds: Check) -> bool:
+    return isinstance(value, dict) and all(map(holds, value.values()))

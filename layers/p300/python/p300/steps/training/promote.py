@@ -52,12 +52,12 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
 def _compare(registry: Registry, champion_version: str | None, challenger: dict[str, Any]) -> dict[str, Any]:
     if champion_version is None:
         return {"promote": True, "why": "There was no champion."}
+    ours = _auc_by_subject(challenger)
     try:
-        champion = registry.manifest(champion_version)
+        theirs = _auc_by_subject(registry.manifest(champion_version))
     except ArtifactError as error:
         return {"promote": True, "why": f"The champion cannot serve: {error.message}"}
     older = challenger["version"] < champion_version
-    theirs, ours = (_auc_by_subject(manifest) for manifest in (champion, challenger))
     common = sorted(theirs.keys() & ours.keys())
     if not common:
         why = "No person was left out of both models: nothing to compare, the newer one serves."

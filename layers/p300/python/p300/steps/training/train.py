@@ -134,7 +134,7 @@ def _trained(registry: Registry, version: str) -> dict[str, Any]:
         "n_epochs": manifest["n_epochs"],
         "subjects": manifest["subjects"],
         "held_out": manifest["held_out"],
-        "left_out": manifest["left_out"],
+        "left_out": manifest.get("left_out", []),
         **headline(manifest["metrics"]),
     }
 
