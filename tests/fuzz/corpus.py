@@ -120,11 +120,7 @@ def set_with_fdt(path: Path) -> None:
 
 
 def vhdr(path: Path) -> None:
-    support.write_brainvision(path, EVENTS)
-    marks = path.with_suffix(".vmrk")
-    marks.write_text(
-        marks.read_text().replace("=Stimulus,", "=Comment,")
-    )  # a comment's text is the annotation's whole name
+    support.write_brainvision(path, [("S  2" if name == "Target" else "S  1", onset) for name, onset in EVENTS])
 
 
 WRITERS: dict[str, list[Callable[[Path], object]]] = {

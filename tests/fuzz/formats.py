@@ -205,7 +205,8 @@ def _oddity(rng: random.Random) -> Any:
     return rng.choice((
         0.0, -1.0, float("nan"), float("inf"), 1e300, 512.0, "", "text", *NAMES[:12], [], np.zeros((0, 18)), np.zeros((3, 3, 3)),
         np.zeros(18), np.array(["a", 1.0, []], object), {"a": {"b": [1.0]}}, np.full((8, 18), 2**63 - 1), np.ones((8, 18), complex),
-        np.ones((8, 18), bool), np.full((8, 18), np.nan), np.array([["a", "b"], ["c", "d"]], object), np.uint8(3), np.ones((64, 18), np.uint8),
+        np.ones((8, 18), bool), np.full((8, 18), np.nan), np.array([["a", "b"], ["c", "d"]], object), np.uint8(3),
+        np.ones((64, 18), np.uint8),
     ))  # fmt: skip
 
 
@@ -266,8 +267,15 @@ def _set_anew(rng: random.Random) -> Files:
             for _ in range(rng.randint(1, 5))
         ])  # fmt: skip
     if "chanlocs" in changes and rng.random() < 0.7:
-        changes["chanlocs"] = np.array([{"labels": rng.choice((*NAMES, "Fz", 3.0)), 
- "type": rng.choice(("EEG", "EOG", "x", [], 1.0)),                                         "X": rng.choice((0.0, float("nan"), 1e300, "x")), "Y": 0.0, "Z": 1.0} for _ in range(3)])  # fmt: skip
+        changes["chanlocs"] = np.array(
+            [
+                {
+                    "labels": rng.choice((*NAMES, "Fz", 3.0)), "type": rng.choice(("EEG", "EOG", "x", [], 1.0)),
+                    "X": rng.choice((0.0, float("nan"), 1e300, "x")), "Y": 0.0, "Z": 1.0,
+                }
+                for _ in range(3)
+            ]
+        )  # fmt: skip
     if rng.random() < 0.2:
         changes["data"] = rng.choice((f"{NAME}.fdt", "other.fdt", *NAMES))
     eeg = corpus.eeglab(**changes)
@@ -289,6 +297,8 @@ def _fif(rng: random.Random, files: Files) -> Files:
         at = at + 16 + size if following <= 0 else following
     for _ in range(rng.randint(1, 3)):
         at, size = rng.choice(tags)
+        if at + 16 > len(data):
+            continue
         kind = rng.randrange(6)
         if kind <= 2:
             struct.pack_into(
@@ -335,6 +345,16 @@ def _edf(rng: random.Random, files: Files) -> Files:
 
 
 # ---- BrainVision: a header and a marker file of lines, and the signal, which the header names
+VHDR_KEYS = (
+    "DataFile", "MarkerFile", "DataFormat", "DataOrientation", "NumberOfChannels", "SamplingInterval", "BinaryFormat", "Codepage", "Ch1",
+    "Ch2", "Mk1", "Mk2", "DataPoints", "SegmentationType",
+)  # fmt: skip
+VHDR_VALUES = (
+    "ASCII", "VECTORIZED", "IEEE_FLOAT_32", "INT_32", "UINT_16", "UTF-16", "ANSI", f"{NAME}.eeg", "Fz,,1e300,µV", "Fz,,nan,V", ",,,",
+    "Comment,Target,99999999999,1,0", "Comment,Target,-5,1,0", "New Segment,,1,1,0,2",
+)  # fmt: skip
+
+
 def _vhdr(rng: random.Random, files: Files) -> Files:
     spoiled = dict(files)
     for name in files:
@@ -346,11 +366,7 @@ def _vhdr(rng: random.Random, files: Files) -> Files:
             continue
         content = files[name].decode()
         for _ in range(rng.randint(0, 2)):  # a whole value
-            key = rng.choice(("DataFile", "MarkerFile", "DataFormat", "DataOrientation", "NumberOfChannels", "SamplingInterval",
- "BinaryFormat",                              "Codepage", "Ch1", "Ch2", "Mk1", "Mk2", "DataPoints", "SegmentationType"))  # fmt: skip
-            value = rng.choice((*NAMES, *NUMBERS, "ASCII", "VECTORIZED", "IEEE_FLOAT_32", "INT_32", "UINT_16", "UTF-16", "ANSI",
- f"{NAME}.eeg",                                "Fz,,1e300,µV", "Fz,,nan,V", ",,,", "Comment,Target,99999999999,1,0", "Comment,Target,-5,1,0",
- "New Segment,,1,1,0,2"))  # fmt: skip
+            key, value = rng.choice(VHDR_KEYS), rng.choice((*NAMES, *NUMBERS, *VHDR_VALUES))
             content = re.sub(rf"(?m)^{key}=.*$", lambda _, key=key, value=value: f"{key}={value}", content)
         content = text(rng, content, rng.randint(0, 3))
         spoiled[name] = content.encode(rng.choice(("utf-8", "utf-8", "latin-1", "utf-16")), errors="replace")

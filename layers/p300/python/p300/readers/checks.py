@@ -11,12 +11,16 @@ from p300.errors import RecordingError
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
 from p300.signals.flashes import find_flashes
 
+from .columns import few
+
 # Median absolute difference of neighbouring samples in volts. EEG at 100 to 2000 Hz lies between 0.01 and 100 uV; a
 # wrong unit moves it by 1e6, so the gap is wide on both sides.
 SMALLEST_PLAUSIBLE_STEP_V = 1e-9
 LARGEST_PLAUSIBLE_STEP_V = 1e-2
 SAMPLES_LOOKED_AT = 4096  # per channel
 LONGEST_H = 24
+HIGHEST_RATE_HZ = 1_000_000
+LONGEST_NAME = 64  # characters of a channel's
 SMALLEST_LARGE_BYTES = 256 * 2**20
 LARGEST_UNFOLDING = 100  # real EEG compresses less than tenfold
 # What holds in a function of 2 GB, whatever the reader and with the features made of it.
@@ -30,23 +34,42 @@ def check(stream: RecordingStream, name: str) -> RecordingStream:
     Raises
     ------
     RecordingError
-        ``missing_eeg``, ``missing_sfreq``, ``duplicate_channels``, ``too_large``, ``no_events``, ``no_targets``,
+        ``missing_eeg``, ``missing_sfreq``, ``bad_metadata``, ``duplicate_channels``, ``too_large``, ``no_events``, ``no_targets``,
         ``no_non_targets``; and ``wrong_unit`` from the returned stream's blocks.
     """
     if not stream.ch_names or not stream.n_samples:
         raise RecordingError(
             "missing_eeg", f"{name}: {len(stream.ch_names)} EEG channels of {stream.n_samples} samples; expected EEG."
         )
-    if not (np.isfinite(stream.sfreq) and stream.sfreq > 0):
+    check_rate(stream.sfreq, name)
+    unreadable = [
+        channel for channel in stream.ch_names if not 0 < len(channel) <= LONGEST_NAME or not channel.isprintable()
+    ]
+    if unreadable:
         raise RecordingError(
-            "missing_sfreq", f"{name}: sampling rate {stream.sfreq}; expected a positive number of Hz."
+            "bad_metadata",
+            f"{name}: channel name {unreadable[0][:80]!r}; expected 1 to {LONGEST_NAME} characters that can be printed.",
         )
     repeated = [channel for channel, count in Counter(stream.ch_names).items() if count > 1]
     if repeated:
-        raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {repeated}. Rename them.")
+        raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {few(repeated)}. Rename them.")
     check_length(stream.n_samples, stream.sfreq, name)
     _check_stim(stream.stim, name)
     return dataclasses.replace(stream, blocks=lambda: _with_plausible_unit(stream, name))
+
+
+def check_rate(sfreq: float, name: str) -> None:
+    """Refuse a sampling rate that no amplifier has.
+
+    Raises
+    ------
+    RecordingError
+        ``missing_sfreq``.
+    """
+    if not 0 < sfreq <= HIGHEST_RATE_HZ:  # also where it is no number
+        raise RecordingError(
+            "missing_sfreq", f"{name}: sampling rate {sfreq:g}; expected a number of Hz up to {HIGHEST_RATE_HZ:,}."
+        )
 
 
 def check_length(n_samples: int, sfreq: float, name: str) -> None:
@@ -138,8 +161,9 @@ def typical_step(block: NDArray[np.floating]) -> float:
 
 
 def _with_plausible_unit(stream: RecordingStream, name: str) -> Iterator[NDArray[np.floating]]:
-    looked_at = False
+    looked_at, n_samples = False, 0
     for block in stream.blocks():
+        n_samples += block.shape[1]
         step = 0.0 if looked_at else typical_step(block) * stream.volts_per_unit
         looked_at = looked_at or step > 0
         if step and not SMALLEST_PLAUSIBLE_STEP_V <= step <= LARGEST_PLAUSIBLE_STEP_V:
@@ -150,3 +174,8 @@ def _with_plausible_unit(stream: RecordingStream, name: str) -> Iterator[NDArray
                 f"{read_as} and look like {meant}. Declare their unit ('uV' or 'V') in the file.",
             )
         yield block
+    if n_samples != stream.n_samples:
+        raise RecordingError(
+            "unreadable",
+            f"{name}: the signal has {n_samples:,} samples, the file says {stream.n_samples:,}. Upload it again.",
+        )

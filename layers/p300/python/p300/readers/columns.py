@@ -8,6 +8,7 @@ from p300.errors import RecordingError
 from .brain_invaders import BI2014A
 
 EEG_PREFIX = "eeg_"
+LONGEST_QUOTED = 64
 STIM, FLASH = "stim", "flash"
 VOLTS_PER = {"uv": 1e-6, "µv": 1e-6, "μv": 1e-6, "mv": 1e-3, "v": 1.0}
 UNNAMED = re.compile(r"eeg_ch\d+")
@@ -79,8 +80,10 @@ def volts_per_unit(declared: str | None, name: str) -> float:
 
 
 def few(columns: list[str]) -> str:
-    """Return the first column names, and how many more there are."""
-    return f"{columns[:8]}" + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
+    """Return the first column names, and how many more there are; of long ones the beginning."""
+    return f"{[column[:LONGEST_QUOTED] for column in columns[:8]]}" + (
+        f" and {len(columns) - 8} more" if len(columns) > 8 else ""
+    )
 
 
 def _unnamed(eeg: list[str]) -> bool:

@@ -12,7 +12,7 @@ from .checks import check_in_memory
 from .matlab_files import check_matlab
 
 LARGEST_HEADER_BYTES = 16 << 20  # of a text, with an impedance a line
-_NAME = re.compile(r"[A-Za-z0-9][\w.+=@ -]*\.[A-Za-z]+", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][\w.+=@ -]{0,199}\.[A-Za-z]{1,4}", re.ASCII)
 _BRAINVISION = re.compile(r"^\s*(DataFile|MarkerFile)\s*=\s*(.*?)\s*$", re.MULTILINE)
 
 

@@ -29,7 +29,7 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     variables = _load(path, name, wanted)
     if layout is None:
         return _named(variables, name, event_id)
-    matrix = next(variables[v] for v in layout.variables if v in shapes)
+    matrix = _matrix(next(variables[v] for v in layout.variables if v in shapes), name)
     check_length(len(matrix), layout.sfreq, name)
     player = player_of(name)
     decoded = decode_stim(matrix[:, list(layout.stim)].sum(axis=1), name, event_id)
@@ -62,11 +62,7 @@ def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> Layout | None:
 
 
 def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> RecordingStream:
-    matrix = variables[NAMED]
-    if matrix.ndim != 2 or matrix.shape[1] < 3:
-        raise RecordingError(
-            "missing_eeg", f"{name}: '{NAMED}' is {matrix.shape}; expected n x (time, channels, stim)."
-        )
+    matrix = _matrix(variables[NAMED], name)
     n_channels = matrix.shape[1] - 2
     declared = [str(np.squeeze(channel)).strip() for channel in np.ravel(variables.get("channels", []))]
     if declared and len(declared) != n_channels:
@@ -74,7 +70,8 @@ def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> Re
             "bad_metadata", f"{name}: 'channels' names {few(declared)}, '{NAMED}' has {n_channels} columns of EEG."
         )
     ch_names = tuple(declared or (f"ch{i:02d}" for i in range(1, n_channels + 1)))
-    sfreq, _ = sampling_rate(float(np.squeeze(variables["sfreq"])), [], name)
+    rate = np.squeeze(variables["sfreq"])
+    sfreq, _ = sampling_rate(str(rate) if rate.ndim == 0 else rate.dtype.name, [], name)
     check_length(len(matrix), sfreq, name)
     unit = variables.get("unit")
     scale = volts_per_unit(None if unit is None else str(np.squeeze(unit)), name)
@@ -82,6 +79,16 @@ def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> Re
     if not declared:
         decoded = dataclasses.replace(decoded, notes=("channel names not in the file: numbered", *decoded.notes))
     return _stream(ch_names, sfreq, matrix, list(range(1, n_channels + 1)), scale, decoded)
+
+
+def _matrix(value: Any, name: str) -> NDArray[Any]:
+    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.shape[1] < 3 or value.dtype.kind not in "iuf":
+        found = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+        raise RecordingError(
+            "missing_eeg",
+            f"{name}: the matrix of samples is {found}; expected real numbers, n x (time, channels, stim).",
+        )
+    return value
 
 
 def _stream(

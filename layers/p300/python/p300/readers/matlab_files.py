@@ -3,14 +3,16 @@
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from p300.errors import RecordingError
 
 from .checks import LARGEST_IN_MEMORY_BYTES, check_in_memory
+from .matlab_structure import DamagedError, Order, check_structure
 
 HEADER_BYTES, TAG_BYTES, CHUNK_BYTES = 128, 8, 1 << 20
 COMPRESSED = 15  # miCOMPRESSED of "MAT-File Format", MathWorks, table 1-1
+ORDERS: dict[bytes, Order] = {b"IM": "little", b"MI": "big"}
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -22,7 +24,7 @@ def check_matlab(path: Path, name: str) -> None:
     RecordingError
         ``unreadable`` for HDF5 (``-v7.3``) and damaged compression, ``too_large``.
     """
-    unfolded = 0
+    unfolded, order = 0, None
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
         file.seek(512)
@@ -32,12 +34,15 @@ def check_matlab(path: Path, name: str) -> None:
                 f"{name}: a MATLAB file of version 7.3 (HDF5); expected version 7 or older. Save it with -v7 (EEGLAB: "
                 "Preferences, 'Save as MATLAB v6'), and upload it again.",
             )
-        if header[126:128] not in (b"IM", b"MI"):  # version 4, which knows no compression, or no MATLAB file
+        if 0 in header[:4]:  # version 4, which knows no compression
             unfolded = path.stat().st_size
+        elif len(header) < HEADER_BYTES or header[126:128] not in ORDERS:
+            raise RecordingError("unreadable", f"{name}: not a MATLAB file. Save it with -v7, and upload it.")
         else:
+            order = ORDERS[header[126:128]]
             file.seek(HEADER_BYTES)
             try:
-                for size in _unfolded_sizes(file, "little" if header[126:128] == b"IM" else "big"):
+                for size in _unfolded_sizes(file, order):
                     unfolded += size
                     if unfolded > LARGEST_IN_MEMORY_BYTES:
                         break
@@ -46,9 +51,14 @@ def check_matlab(path: Path, name: str) -> None:
                     "unreadable", f"{name}: truncated or damaged ({error}). Upload it again."
                 ) from error
     check_in_memory(unfolded, path.stat().st_size, name)
+    if order:
+        try:
+            check_structure(path, order)
+        except (DamagedError, zlib.error) as error:
+            raise RecordingError("unreadable", f"{name}: truncated or damaged ({error}). Upload it again.") from error
 
 
-def _unfolded_sizes(file: BinaryIO, order: Literal["little", "big"]) -> Iterator[int]:
+def _unfolded_sizes(file: BinaryIO, order: Order) -> Iterator[int]:
     """Yield the unfolded bytes of each variable, in pieces."""
     while len(tag := file.read(TAG_BYTES)) == TAG_BYTES:
         kind, size = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)

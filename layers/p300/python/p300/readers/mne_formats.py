@@ -12,9 +12,10 @@ from p300.errors import RecordingError
 from p300.recording import CLASS_NAMES, RecordingStream
 
 from .brain_invaders import EventId, Stimulation, decode_stim
-from .checks import check_length
+from .checks import check_length, check_rate
 from .columns import few
 from .companions import companions
+from .fif_structure import check_fif
 
 if TYPE_CHECKING:
     import mne
@@ -35,6 +36,7 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     if not len(eeg):
         kinds = sorted(set(raw.get_channel_types()))
         raise RecordingError("missing_eeg", f"{name}: no EEG channel, found channels of type {kinds}.")
+    check_rate(float(raw.info["sfreq"]), name)
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
     decoded = _stimulation(raw, stim, event_id, name)
     return RecordingStream(
@@ -63,6 +65,8 @@ def _companions_beside(path: Path, name: str) -> list[Path]:
 
 def _opened(path: Path, name: str, beside: list[Path]) -> "mne.io.BaseRaw":
     extension = PurePosixPath(name).suffix.lower()
+    if extension == ".fif":
+        check_fif(path, name)
     with _Explained(name):
         from mne.io import read_raw_bdf, read_raw_brainvision, read_raw_edf, read_raw_eeglab, read_raw_fif
 
@@ -104,7 +108,8 @@ def _stimulation(raw: "mne.io.BaseRaw", stim: NDArray[np.integer], event_id: Eve
     named = {str(key).lower(): code for key, code in (event_id or ANNOTATED).items()}
     present = sorted(set(raw.annotations.description.tolist()))
     if {description.lower() for description in present} & set(named):
-        return _from_annotations(raw, named)
+        with _Explained(name):
+            return _from_annotations(raw, named)
     refusals = []
     for channel in stim:
         try:
@@ -133,8 +138,10 @@ def _from_annotations(raw: "mne.io.BaseRaw", named: dict[str, int]) -> Stimulati
     known = {d: named[d.lower()] for d in set(raw.annotations.description.tolist()) if d.lower() in named}
     # MNE numbers events by unique code, so two descriptions of one class keep their class here.
     events, _ = mne.events_from_annotations(raw, event_id=known, verbose="error")
+    samples = events[:, 0] - raw.first_samp
+    inside = (samples >= 0) & (samples < raw.n_times)
     stim = np.zeros(raw.n_times, np.int32)
-    stim[events[:, 0] - raw.first_samp] = events[:, 2]
+    stim[samples[inside]] = events[inside, 2]
     ignored = sorted(set(raw.annotations.description.tolist()) - set(known))
     return Stimulation(stim, None, (f"annotations {few(ignored)} ignored: no flashes",) if ignored else ())
 

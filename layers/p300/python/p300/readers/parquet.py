@@ -36,12 +36,19 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
         if text:
             raise RecordingError("not_numeric", f"{name}: columns that hold no numbers: {few(text)}.")
         _check_size(file, len(kinds), path.stat().st_size, name)
-        metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+        metadata = {
+            key.decode(errors="replace"): value.decode(errors="replace")
+            for key, value in (schema.metadata or {}).items()
+        }
         ch_names, name_notes = channel_names(eeg, _channels(metadata.get("channels"), name), name)
         sfreq, rate_notes = sampling_rate(metadata.get("sfreq"), eeg, name)
         check_length(n_samples, sfreq, name)
         scale = volts_per_unit(metadata.get("unit"), name)
         table = file.read(columns=stimulation)
+        if table.num_rows != n_samples:
+            raise RecordingError(
+                "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."
+            )
     decoded = decode_stim(to_numpy(table[STIM]), name, event_id)
     flash = np.nan_to_num(to_numpy(table[FLASH])).astype(np.int32) if FLASH in stimulation else decoded.flash
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
@@ -108,7 +115,7 @@ def _channels(declared: str | None, name: str) -> list[str] | None:
         return None
     try:
         names = json.loads(declared)
-    except ValueError:
+    except (ValueError, RecursionError):
         names = [channel.strip() for channel in declared.split(",")]
     if not isinstance(names, list):
         raise RecordingError("bad_metadata", f"{name}: 'channels' is {declared[:80]!r}; expected a list of names.")

@@ -49,7 +49,7 @@ def replacement(ch_names: tuple[str, ...], bad: NDArray[np.bool_]) -> tuple[NDAr
     -------
     weights : ndarray, shape (n_channels, n_channels)
         Identity for good channels; for bad ones MNE-Python's spherical splines (Perrin et al. 1989) where all channel
-        names are of the 10-05 system, else the mean of the good channels.
+        names are of the 10-05 system and lie on a sphere, else the mean of the good channels.
     how : str
         Which of the two, for a person.
     """
@@ -74,6 +74,9 @@ def _spherical_splines(ch_names: tuple[str, ...], bad: NDArray[np.bool_]) -> NDA
     info.set_montage(montage, match_case=False, verbose="error")
     info["bads"] = [name for name, is_bad in zip(ch_names, bad, strict=True) if is_bad]
     impulses = mne.EvokedArray(np.eye(len(ch_names)), info, verbose="error")
-    impulses.interpolate_bads(verbose="error")
+    try:
+        impulses.interpolate_bads(verbose="error")
+    except ValueError:  # too few positions to fit a sphere to
+        return None
     rows: NDArray[np.float64] = impulses.get_data()[bad]
     return rows

@@ -1,0 +1,58 @@
+"""Whether a FIF file's tags lie one after the other inside it: MNE-Python follows them wherever they point, in circles too."""
+
+import struct
+from pathlib import Path
+
+from p300.errors import RecordingError
+
+TAG_BYTES = 16
+FILE_ID, DIRECTORY_POINTER = 100, 101
+OTHER_FILES = {116, 117, 118}
+"""Kinds of tags that name the next file of a recording in several."""
+MOST_TAGS = 1 << 20
+
+
+def check_fif(path: Path, name: str) -> None:
+    """Refuse a file whose tags overlap, point back or out of it, or name another file.
+
+    Raises
+    ------
+    RecordingError
+        ``unreadable``; ``bad_companion`` for a recording in several files.
+    """
+    total = path.stat().st_size
+    tags: dict[int, tuple[int, int, int]] = {}
+    at = directory = 0
+    with path.open("rb") as file:
+        while at + TAG_BYTES <= total:
+            file.seek(at)
+            kind, value_type, size, following = struct.unpack(">iIii", file.read(TAG_BYTES))
+            end = at + TAG_BYTES + size
+            if size < 0 or end > total or len(tags) >= MOST_TAGS or (not at and kind != FILE_ID):
+                raise _damaged(name, f"a tag of kind {kind} with {size:,} bytes at {at:,}")
+            if kind in OTHER_FILES:
+                raise RecordingError(
+                    "bad_companion",
+                    f"{name} is a part of a recording in several files. Save the recording as one file of at most 2 GB.",
+                )
+            if kind == DIRECTORY_POINTER and size == 4:
+                directory = int.from_bytes(file.read(4), "big", signed=True)
+            tags[at] = (kind, value_type, size)
+            if following < 0:
+                break
+            if following and following < end:
+                raise _damaged(name, f"the tag at {at:,} points back to {following:,}")
+            at = following or end
+        if directory > 0:  # MNE then reads the tags that it lists, and no others
+            file.seek(directory)
+            header = file.read(TAG_BYTES)
+            size = struct.unpack(">iIii", header)[2] if len(header) == TAG_BYTES else -1
+            if size < 0 or size % TAG_BYTES or directory + TAG_BYTES + size > total:
+                raise _damaged(name, f"no directory at {directory:,}")
+            for entry in struct.iter_unpack(">iIii", file.read(size)):
+                if tags.get(entry[3]) != entry[:3]:
+                    raise _damaged(name, f"the directory tells of a tag at {entry[3]:,} that is none")
+
+
+def _damaged(name: str, what: str) -> RecordingError:
+    return RecordingError("unreadable", f"{name}: truncated, damaged or no FIF file: {what}. Upload it again.")
