@@ -8,7 +8,7 @@ PYTHON_VERSION := $(shell cat .python-version)
 INSTALL = $(UV) pip install --quiet --require-hashes --python
 export PATH := $(CURDIR)/$(dir $(UV)):$(PATH)
 
-.PHONY: help setup run test bench test-docker test-browser layers lint stop lock clean audit conformance
+.PHONY: help setup run test bench test-docker test-browser layers lint stop lock clean audit conformance fuzz
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -35,6 +35,10 @@ test-browser: setup ## the console in a headless Chromium; screenshots in .local
 
 bench: setup ## measured against the plain pipeline in the same run: a table of ratios, benchmarks/results.json
 	@.venv/bin/python benchmarks/run.py
+
+CASES ?= 100000
+fuzz: setup ## hostile input for every reader, models and the buckets' JSON: CASES=100000 of each; what is found is kept in .local/fuzz
+	@.venv/bin/python -m tests.fuzz --cases $(CASES)
 
 lint: setup .envs/sam.stamp ## formatter, linter, types, template
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy

@@ -26,6 +26,7 @@ LONGEST_S = 5.0
 """Of processor time; a machine that does something else is given more by the clock."""
 _CLOCK = 6
 CASES_A_PROCESS = 10_000
+START = "spawn"
 
 
 @dataclass
@@ -60,7 +61,7 @@ def fuzz(target: str, seed: int, numbers: range, progress: Progress | None = Non
 
 def _run_part(result: Result, seed: int, numbers: range, tell) -> int:
     """Run some cases; return the number to go on from."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(START)
     slots = context.Array("d", 4, lock=False)
     slots[worker.NUMBER] = numbers.start - 1
     ours, theirs = context.Pipe(duplex=False)
@@ -128,7 +129,7 @@ def keep(finding: Finding) -> None:
 
 def show(results: list[Result], console: Console) -> None:
     table = Table(title="Hostile input", title_justify="left")
-    for heading in ("target", "cases", "cases/s", "used or refused", "longest s", "memory MB", "findings"):
+    for heading in ("target", "cases", "cases/s", "used or refused", "longest CPU s", "memory MB", "findings"):
         table.add_column(heading, justify="left" if heading in {"target", "used or refused"} else "right")
     for result in results:
         kinds = Counter(finding.kind for finding in result.findings)

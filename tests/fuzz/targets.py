@@ -13,8 +13,8 @@ from tests.fuzz import corpus, formats
 from tests.fuzz.corpus import NAME, Files
 from tests.fuzz.mutation import NAMES, havoc, json_bytes, json_value
 
-EXTRACTED = 4
-"""Of so many recordings that can be read, one goes on to the features: extraction takes as long as reading."""
+EXTRACTED = 20
+"""Of so many recordings that can be read, one goes on to the features: extraction takes longer than reading."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _alias(files: Files, _: Path, __: bool) -> str:
 
 
 def _schedule(files: Files, _: Path, __: bool) -> str:
-    from p300.steps.training import SCHEDULE_KEY, check_due
+    from p300.steps.training.due import SCHEDULE_KEY, check_due
 
     objects = {SCHEDULE_KEY: files["schedule"], **{f"subject_01/run{i}/features.parquet": b"" for i in range(5)}}
     answer = check_due(_Bucket(objects), "features", "models", execution="execution-2", retrain_every=5)  # type: ignore[arg-type]

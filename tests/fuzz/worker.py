@@ -1,5 +1,6 @@
 """One process that runs cases: with a limit on its memory, and an eye on every file it opens."""
 
+import contextlib
 import os
 import resource
 import sys
@@ -19,8 +20,11 @@ from tests.fuzz.targets import EXTRACTED, TARGETS, case
 MEMORY_BYTES = 1 << 30
 """How much more than the well-formed cases a case may take."""
 NUMBER, SINCE, SLOWEST, MEMORY = range(4)
-"""Slots: the case that runs, since when (monotonic; 0 for none), the longest in seconds, the most memory in MB."""
+"""Slots: the case that runs, since when (monotonic; 0 for none), the longest in seconds of processor time, the most memory in MB."""
 CRASH = "crash.txt"
+STARVED = "memory: "
+GENEROUS_BYTES = 6 << 30
+"""Of address space, where a case was refused more than `MEMORY_BYTES`: much that is asked for is never used."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _TOUCHING = {
     "os.remove",
@@ -74,6 +78,8 @@ class Watch:
             self.root,
             *{os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, Path(__file__).parents[2])},
             "/usr/share/zoneinfo",
+            "/proc/stat",
+            "/proc/stat",
         )
         self.seen: list[str] = []
         self.on = False
@@ -113,7 +119,7 @@ def run_case(
     except P300Error as error:
         outcome = error.code
         if starved := _starved(error):
-            return f"memory: {starved}", traceback.format_exc()
+            return f"{STARVED}{starved}", traceback.format_exc()
         try:
             error.message.encode()
         except UnicodeError:
@@ -149,13 +155,16 @@ def work(target: str, seed: int, numbers: range, root: str, slots: Any, pipe: Co
     """Run cases in `root` and tell of them through `pipe`; the slots say which number runs, and since when."""
     watch, _ = prepare(target, Path(root))
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, held + MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, held + GENEROUS_BYTES))
     outcomes: dict[str, int] = {}
     last_told = time.monotonic()
     for number in numbers:
         slots[NUMBER], slots[SINCE] = number, time.monotonic()
+        began = time.process_time()
         outcome, story = run_number(target, seed, number, Path(root), watch)
-        slots[SLOWEST], slots[SINCE] = max(slots[SLOWEST], time.monotonic() - slots[SINCE]), 0.0
+        if outcome.startswith(STARVED) and not _takes_it(target, seed, number, Path(root), watch):
+            outcome, story = "unreadable", None
+        slots[SLOWEST], slots[SINCE] = max(slots[SLOWEST], time.process_time() - began), 0.0
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         if story:
             pipe.send(Finding(target, seed, number, outcome, story))
@@ -165,6 +174,21 @@ def work(target: str, seed: int, numbers: range, root: str, slots: Any, pipe: Co
     slots[MEMORY] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     pipe.send(outcomes)
     pipe.send(None)
+
+
+def _takes_it(target: str, seed: int, number: int, root: Path, watch: Watch) -> bool:
+    """Tell whether a case that asked for too much memory fills it, by giving it what it asks for in a process of its own."""
+    child = os.fork()
+    if not child:
+        code = 1
+        with contextlib.suppress(BaseException):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+            run_number(target, seed, number, root, watch)
+            code = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before > MEMORY_BYTES >> 10)
+        os._exit(code)
+    return os.waitpid(child, 0)[1] != 0
 
 
 def prepare(target: str, root: Path) -> tuple[Watch, list[str]]:

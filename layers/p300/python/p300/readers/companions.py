@@ -11,8 +11,10 @@ from p300.keys import HEADER_OF
 from .checks import check_in_memory
 from .matlab_files import check_matlab
 
+MOST_CHANNELS = 4096
 LARGEST_HEADER_BYTES = 16 << 20  # of a text, with an impedance a line
 _NAME = re.compile(r"[A-Za-z0-9][\w.+=@ -]{0,199}\.[A-Za-z]{1,4}", re.ASCII)
+_CHANNELS = re.compile(r"NumberOfChannels\s*[=:]\s*\+?(\d[\d_]{0,30})", re.IGNORECASE)
 _BRAINVISION = re.compile(r"^\s*(DataFile|MarkerFile)\s*=\s*(.*?)\s*$", re.MULTILINE)
 
 
@@ -66,6 +68,9 @@ def _of_brainvision(path: Path, name: str) -> tuple[str, ...]:
         raise RecordingError("unreadable", f"{name}: a BrainVision header is a short text; this is none.")
     text = path.read_bytes().decode("utf-8", "replace")
     named = dict(_BRAINVISION.findall(text.partition("[Comment]")[0]))
+    claimed = max((int(count) for count in _CHANNELS.findall(text)), default=0)
+    if claimed > MOST_CHANNELS:  # MNE makes a list of so many names before it looks for them
+        raise RecordingError("unreadable", f"{name}: {claimed} channels; expected at most {MOST_CHANNELS}.")
     if "DataFile" not in named:
         raise RecordingError(
             "unreadable", f"{name}: no 'DataFile=' in it; expected a BrainVision header. Upload it again."
