@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300 import models
-from p300.models import RecordingEpochs
+from p300.errors import TrainingError
+from p300.models import RecordingEpochs, xdawn
 from p300.models.alignment import REFERENCE_WEIGHT_EPOCHS, adapted_whitener, spatial_covariance, whitener
 from p300.models.base import cross_validate
 from p300.scoring import Scorer
@@ -211,3 +212,66 @@ def test_fits_are_reproducible_to_the_bit(recordings):
     assert first.keys() == second.keys()
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name])
+
+
+@pytest.mark.parametrize("kind", ["xdawn_ts", "ensemble"])
+def test_what_is_not_held_is_read_again_and_gives_the_same(recordings, kind, monkeypatch):
+    held = make(kind)
+    held._fit(recordings)
+    folds = cross_validate(held, recordings, lambda r: r.subject)
+    n_read = 0
+
+    class Read:
+        def __iter__(self):
+            nonlocal n_read
+            for one in recordings:
+                n_read += 1
+                yield one
+
+    monkeypatch.setattr(xdawn, "HELD_BYTES", recordings[0].X.nbytes + 1)
+    again = make(kind)
+    again._fit(Read())
+    assert n_read >= 2 * len(recordings)
+    for name, array in held.to_arrays().items():
+        np.testing.assert_array_equal(again.to_arrays()[name], array, err_msg=name)
+    for fold, found in cross_validate(held, Read(), lambda r: r.subject).folds.items():
+        np.testing.assert_array_equal(found.within_recording, folds.folds[fold].within_recording)
+
+
+def test_memory_does_not_grow_with_epochs_but_by_a_few_numbers_each(monkeypatch):
+    """Tracked by Python's allocator, which NumPy reports its arrays to."""
+    import tracemalloc
+
+    monkeypatch.setattr(xdawn, "HELD_BYTES", 0)
+    n_channels, n_times, n_epochs = 16, 70, 120
+
+    class Made:
+        def __init__(self, n_recordings):
+            self.n_recordings = n_recordings
+
+        def __iter__(self):
+            for number in range(self.n_recordings):
+                rng = np.random.default_rng(number)
+                X = rng.standard_normal((n_epochs, n_channels * n_times), dtype=np.float32) * 1e-5
+                y = np.where(np.arange(n_epochs) % 6 == 0, 2, 1)
+                yield RecordingEpochs(f"subject_{number}/run", f"subject_{number}", X, y, n_channels)
+
+    def peak(n_recordings):
+        model = models.make("ensemble", n_channels=n_channels, n_times=n_times)
+        model._fit(Made(1))  # imports
+        tracemalloc.start()
+        model._fit(Made(n_recordings))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    few, many = peak(4), peak(24)
+    # 36 numbers of 8 bytes an epoch, a few times over while the regression is fitted; the epochs themselves are 4,480 bytes each.
+    assert (many - few) / (20 * n_epochs) < 1500
+
+
+def test_more_fits_than_there_is_time_for_are_refused(recordings, monkeypatch):
+    monkeypatch.setattr(xdawn, "MAX_FITTED_EPOCHS", 4 * 240 * 3 - 1)
+    with pytest.raises(TrainingError, match="Leaving each of 4 out of 960 epochs fits xdawn_ts on 2880 epochs"):
+        cross_validate(make("xdawn_ts"), recordings, lambda r: r.subject)
+    cross_validate(make("lda"), recordings, lambda r: r.subject)

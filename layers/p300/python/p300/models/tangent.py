@@ -33,7 +33,11 @@ class TangentSpace:
 
     def transform(self, epochs: NDArray[np.floating]) -> Array:
         """Return tangent vectors, shape (n_epochs, n_filters * (2 * n_filters + 1))."""
-        values, vectors = np.linalg.eigh(self.whitening @ self.covariances(epochs) @ self.whitening)
+        return self.vectors(self.covariances(epochs))
+
+    def vectors(self, covariances: Array) -> Array:
+        """Return tangent vectors of covariances, shape (n_epochs, n_filters * (2 * n_filters + 1))."""
+        values, vectors = np.linalg.eigh(self.whitening @ covariances @ self.whitening)
         logarithm = (vectors * np.log(values)[:, None, :]) @ vectors.transpose(0, 2, 1)
         rows, columns = np.triu_indices(len(self.whitening))
         vector: Array = logarithm[:, rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2))

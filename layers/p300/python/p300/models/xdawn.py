@@ -1,73 +1,149 @@
 """XDAWN covariances, tangent space and logistic regression, through pyRiemann and scikit-learn."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.errors import TrainingError
 from p300.models.alignment import spatial_covariance, whitener
 from p300.models.base import Array, Estimator, FoldOf
-from p300.models.data import RecordingEpochs, Recordings
+from p300.models.data import Derived, RecordingEpochs, Recordings
 from p300.models.tangent import TangentSpace
 from p300.recording import TARGET
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 N_FILTERS = 4
 """As usual for P300 with XDAWN in pyRiemann and MOABB."""
 REGULARISATION_C = 0.1
+HELD_BYTES = 800_000_000
+"""Aligned epochs of so many bytes are held while folds are fitted; more are read, and aligned, again each time."""
+MAX_FITTED_EPOCHS = 8_000_000
+"""In all fits of a cross-validation together: what a training function of 3 GB does in two thirds of its 15 minutes."""
 
 
-class InMemoryEstimator(Estimator):
-    """Base of estimators that hold the aligned epochs, in float32, while they are fitted."""
+class AlignedEstimator(Estimator):
+    """Base of estimators that are fitted on aligned epochs, several passes over the recordings for each fit."""
 
     aligns_by_default = True
 
-    def _fit(self, recordings: Recordings) -> None:
-        aligned, covariances = self._align(list(recordings))
-        self._fit_aligned(aligned, covariances)
+    @abstractmethod
+    def _fit_aligned(self, aligned: Recordings) -> None:
+        """Fit on recordings that are aligned already."""
 
-    def _fit_aligned(self, aligned: "Sequence[RecordingEpochs]", covariances: "Sequence[Array]") -> None:
-        """Fit on recordings that are aligned already, given what each one's covariance was."""
-        n_targets = sum(int((recording.y == TARGET).sum()) for recording in aligned)
-        n_epochs = sum(len(recording.y) for recording in aligned)
-        self._check_classes(n_epochs - n_targets, n_targets)
-        self.prior_target_ = n_targets / n_epochs
-        if self.align:
-            self.reference_ = np.mean(covariances, axis=0)
+    def _fit(self, recordings: Recordings) -> None:
+        aligned = _Aligned(self, recordings)
+        self._fit_aligned(aligned)
+        self._refer_to(aligned.reference(None))
 
     def leave_out(
         self, recordings: Recordings, fold_of: FoldOf
     ) -> Iterator[tuple[str, Estimator, list[RecordingEpochs]]]:
-        """Fit once for each fold, without it; recordings are aligned once, as that needs no other recording."""
-        loaded = list(recordings)
-        aligned, covariances = self._align(loaded)
-        names = [fold_of(recording) for recording in loaded]
-        for fold in dict.fromkeys(names):
-            model = self.unfitted()
-            rest = [k for k, name in enumerate(names) if name != fold]
-            model._fit_aligned([aligned[k] for k in rest], [covariances[k] for k in rest])
-            yield fold, model, [recording for recording, name in zip(loaded, names, strict=True) if name == fold]
+        """Fit once for each fold, without it; a recording's alignment needs no other recording.
 
-    def _align(self, recordings: list[RecordingEpochs]) -> tuple[list[RecordingEpochs], list[Array]]:
-        aligned, covariances = [], []
+        Memory holds aligned epochs up to `HELD_BYTES`, and a fold.
+
+        Raises
+        ------
+        TrainingError
+            ``too_many_epochs`` where fits would take too long.
+        """
+        aligned = _Aligned(self, recordings)
+        folds = {recording.recording: fold_of(recording) for recording in aligned}
+        names = list(folds.values())
+        n_fitted = aligned.n_epochs * (len(set(names)) - 1)
+        if n_fitted > MAX_FITTED_EPOCHS:
+            raise TrainingError(
+                "too_many_epochs",
+                f"Leaving each of {len(set(names))} out of {aligned.n_epochs} epochs fits {self.kind} on {n_fitted} epochs in all; at most "
+                f"{MAX_FITTED_EPOCHS} are. Train on a fraction of the subjects, or lda or ridge, which need no fit of their own for each.",
+            )
+        unfinished: dict[str, list[RecordingEpochs]] = {}
         for recording in recordings:
-            self._check_shape(recording.X)
-            epochs = recording.X.reshape(len(recording.y), self.n_channels, self.n_times)
-            covariances.append(spatial_covariance(epochs))
-            if not self.align:
-                aligned.append(recording)
+            fold = folds[recording.recording]
+            left_out = unfinished.setdefault(fold, [])
+            left_out.append(recording)
+            if len(left_out) < names.count(fold):
                 continue
-            whitened = (whitener(covariances[-1]) @ epochs).astype(np.float32)
-            aligned.append(replace(recording, X=whitened.reshape(recording.X.shape)))
-        return aligned, covariances
+            model = self.unfitted()
+            model._fit_aligned(_without(aligned, fold, fold_of))
+            model._refer_to(aligned.reference({name for name, other in folds.items() if other != fold}))
+            yield fold, model, unfinished.pop(fold)
+
+    def _refer_to(self, reference: Array) -> None:
+        self.reference_ = reference
+
+    def _epochs(self, recording: RecordingEpochs) -> NDArray[np.floating]:
+        return recording.X.reshape(len(recording.y), self.n_channels, self.n_times)
 
 
-class XdawnTangentSpace(InMemoryEstimator):
+def _without(aligned: "_Aligned", fold: str, fold_of: FoldOf) -> Derived:
+    def keep(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:
+        if fold_of(recording) != fold:
+            yield recording
+
+    return Derived(aligned, keep)
+
+
+class _Aligned:
+    """Recordings, each whitened by its own covariance where the estimator aligns; held in float32 as far as `HELD_BYTES` goes.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Seen on the first pass.
+    """
+
+    def __init__(self, estimator: AlignedEstimator, recordings: Recordings) -> None:
+        self._estimator = estimator
+        self._source = recordings
+        self._covariances: dict[str, Array] = {}
+        self._held: list[RecordingEpochs] | None = None
+        self.n_epochs = 0
+
+    def __iter__(self) -> Iterator[RecordingEpochs]:
+        if self._held is not None:
+            yield from self._held
+            return
+        first = not self._covariances
+        held: list[RecordingEpochs] = []
+        n_bytes = 0
+        for recording in self._source:
+            aligned = self._align(recording)
+            n_bytes += aligned.X.nbytes
+            if first:
+                self.n_epochs += len(recording.y)
+                if n_bytes <= HELD_BYTES:
+                    held.append(aligned)
+                else:
+                    held.clear()
+            yield aligned
+        if first and n_bytes <= HELD_BYTES:
+            self._held = held
+
+    def reference(self, names: set[str] | None) -> Array:
+        """Return the mean covariance of these recordings, or of all."""
+        covariances = [found for name, found in self._covariances.items() if names is None or name in names]
+        mean: Array = np.mean(covariances, axis=0)
+        return mean
+
+    def _align(self, recording: RecordingEpochs) -> RecordingEpochs:
+        estimator = self._estimator
+        estimator._check_shape(recording.X)
+        epochs = estimator._epochs(recording)
+        covariance = self._covariances.setdefault(recording.recording, spatial_covariance(epochs))
+        if not estimator.align:
+            return recording
+        whitened = (whitener(covariance) @ epochs).astype(np.float32)
+        return replace(recording, X=whitened.reshape(recording.X.shape))
+
+
+class XdawnTangentSpace(AlignedEstimator):
     """XDAWN covariances, tangent space, standardisation and logistic regression.
+
+    Two passes over the recordings; beside one recording memory holds a covariance of `N_FILTERS` filters and as many prototypes for each
+    epoch, 36 numbers.
 
     Attributes
     ----------
@@ -78,26 +154,38 @@ class XdawnTangentSpace(InMemoryEstimator):
 
     kind = "xdawn_ts"
 
-    def _fit_aligned(self, aligned: "Sequence[RecordingEpochs]", covariances: "Sequence[Array]") -> None:
-        super()._fit_aligned(aligned, covariances)
-        from pyriemann.geometry.mean import mean_logeuclid
+    def _fit_aligned(self, aligned: Recordings) -> None:
+        from pyriemann.geometry.base import expm, logm
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
         filters, prototype = self._xdawn(aligned)
         unmapped = TangentSpace(filters, prototype, np.eye(2 * len(filters)))
-        matrices = np.concatenate([unmapped.covariances(self._epochs(recording)) for recording in aligned])
+        rows, columns = np.triu_indices(2 * len(filters))
+        sum_of_logs = np.zeros((2 * len(filters), 2 * len(filters)))
+        kept: list[Array] = []
+        labels = []
+        for recording in aligned:
+            matrices = unmapped.covariances(self._epochs(recording))
+            sum_of_logs += logm(matrices).sum(axis=0)
+            kept.append(matrices[:, rows, columns])
+            labels.append(recording.y)
+        y = np.concatenate(labels)
         # Leaving people out gives the same figures with the Riemannian mean, which takes ten times as long.
-        self.tangent_ = replace(unmapped, whitening=whitener(mean_logeuclid(matrices)))
-        vectors = np.concatenate([self.tangent_.transform(self._epochs(recording)) for recording in aligned])
-        y = np.concatenate([recording.y for recording in aligned])
-        scaler = StandardScaler().fit(vectors)
+        self.tangent_ = replace(unmapped, whitening=whitener(expm(sum_of_logs / len(y))))
+        for number, triangles in enumerate(kept):
+            matrices = np.empty((len(triangles), *sum_of_logs.shape))
+            matrices[:, rows, columns] = matrices[:, columns, rows] = triangles
+            kept[number] = self.tangent_.vectors(matrices)
+        vectors = np.concatenate(kept)
+        del kept
+        scaler = StandardScaler(copy=False).fit(vectors)
         regression = LogisticRegression(C=REGULARISATION_C, max_iter=1000, random_state=self.seed)
         regression.fit(scaler.transform(vectors), y)
         self.weights_ = regression.coef_[0] / scaler.scale_
         self.intercept_ = float(regression.intercept_[0] - self.weights_ @ scaler.mean_)
 
-    def _xdawn(self, aligned: "Sequence[RecordingEpochs]") -> tuple[Array, Array]:
+    def _xdawn(self, aligned: Recordings) -> tuple[Array, Array]:
         """Return filters and prototype as ``pyriemann.spatialfilters.Xdawn`` does, from sums over recordings."""
         from scipy.linalg import eigh
 
@@ -112,6 +200,8 @@ class XdawnTangentSpace(InMemoryEstimator):
             response += epochs[target].sum(axis=0, dtype=np.float64)
             n_epochs += len(epochs)
             n_targets += int(target.sum())
+        self._check_classes(n_epochs - n_targets, n_targets)
+        self.prior_target_ = n_targets / n_epochs
         response /= n_targets
         signal = second / n_epochs - np.outer(first, first) / n_epochs**2
         # An average reference leaves the channels one dimension short, which the generalised problem cannot take.
@@ -122,9 +212,6 @@ class XdawnTangentSpace(InMemoryEstimator):
         vectors /= np.linalg.norm(vectors, axis=0)
         filters = vectors[:, :N_FILTERS].T
         return filters, filters @ response
-
-    def _epochs(self, recording: RecordingEpochs) -> NDArray[np.floating]:
-        return recording.X.reshape(len(recording.y), self.n_channels, self.n_times)
 
     def _arrays(self) -> Mapping[str, NDArray[np.generic]]:
         return {
