@@ -7,6 +7,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import S3EventBridgeNotificationEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.settings import Settings
+from p300.signals import Parameters
 from p300.steps.ingest import Landed, ingest
 from p300.storage import Store
 
@@ -21,7 +22,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     s3_object = S3EventBridgeNotificationEvent(event["event"]).detail.object
     # Powertools decodes the key as in an S3 notification; EventBridge on AWS gives it as it is: `ingest` takes which exists.
     landed = Landed(s3_object["key"], s3_object.etag or "", s3_object.get("version-id"))
-    answer = ingest(Store(), settings.landing_bucket, settings.raw_bucket, landed)
+    answer = ingest(
+        Store(),
+        settings.landing_bucket,
+        settings.raw_bucket,
+        landed,
+        wait_for_files_s=settings.wait_for_files_s,
+        event_id=Parameters.from_json(settings.preprocessing).event_mapping,
+    )
     metrics.add_metric(name=f"Recordings{answer['outcome'].title()}", unit=MetricUnit.Count, value=1)
     logger.info("ingested", extra=answer)
     return answer

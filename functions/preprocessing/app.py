@@ -1,4 +1,4 @@
-"""Preprocessing: a raw recording becomes features and a report."""
+"""Preprocessing: a raw recording becomes features and a report; for a backfill, the list of all raw recordings."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.settings import Settings
 from p300.signals import Parameters
+from p300.steps.backfill import list_recordings
 from p300.steps.preprocess import preprocess
 from p300.storage import Store
 
@@ -18,6 +19,8 @@ settings = Settings.from_environment()
 @metrics.log_metrics
 @tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    if event.get("step") == "list":
+        return list_recordings(Store(), settings.raw_bucket, settings.features_bucket, event["execution"])
     answer = preprocess(
         Store(),
         settings.raw_bucket,

@@ -21,7 +21,12 @@ class Target:
 
     outputs: ClassVar = {"RawBucketName": "raw", "BackfillStateMachineArn": "arn:backfill"}
 
-    def __init__(self, status: str = "SUCCEEDED", keys: tuple[str, ...] = ("subject_1/a", "subject_1/b"), **end: Any):
+    def __init__(
+        self,
+        status: str = "SUCCEEDED",
+        keys: tuple[str, ...] = ("subject_1/a.vhdr", "subject_1/a.eeg", "subject_1/b.csv"),
+        **end: Any,
+    ):
         self._end = {"status": status, **end}
         self._keys = keys
         self.started: list[str] = []

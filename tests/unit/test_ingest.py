@@ -14,7 +14,7 @@ from p300.steps import ingest as module
 from p300.steps.ingest import Landed, ingest
 from p300.storage import NotFoundError, Store
 
-LANDING, RAW = "p300-landing-zone", "p300-raw-data"
+LANDING, RAW, FEATURES = "p300-landing-zone", "p300-raw-data", "p300-processed-features"
 KEY = "subject_11/run_01.parquet"
 
 
@@ -266,6 +266,54 @@ def test_keys_may_be_url_encoded(
     else:
         assert (first["outcome"], second["outcome"]) == ("stored", "unchanged")
         assert first["key"] == second["key"] == key
+
+
+# ---- two uploads within one second, which their times do not tell apart
+def land_two_in_one_second(store: Store, first: bytes, second: bytes) -> tuple[Landed, Landed]:
+    older = land(store, KEY, first)
+    at = _stored(LANDING, KEY).last_modified.replace(microsecond=100_000)
+    _stored(LANDING, KEY).last_modified = at
+    newer = land(store, KEY, second)
+    _stored(LANDING, KEY).last_modified = at + timedelta(milliseconds=300)
+    return older, newer
+
+
+@pytest.mark.parametrize("newer_first", [False, True])
+def test_of_two_uploads_in_one_second_the_newer_wins(
+    store: Store, recording_bytes: Callable[..., bytes], *, newer_first: bool
+) -> None:
+    bodies = recording_bytes(seed=1), recording_bytes(seed=2)
+    older, newer = land_two_in_one_second(store, *bodies)
+    answers = [do(store, event) for event in ((newer, older) if newer_first else (older, newer))]
+    assert store.get(RAW, KEY)[0] == bodies[1]
+    assert content(store, LANDING) == {}
+    if newer_first:
+        assert [answer["outcome"] for answer in answers] == ["stored", "quarantined"]
+        assert answers[1]["reason"]["code"] == "superseded"
+        assert store.get(RAW, answers[1]["quarantine_key"])[0] == bodies[0], "kept all the same"
+    assert [do(store, newer)["outcome"]] == ["unchanged"]
+
+
+def test_of_two_uploads_in_one_second_at_once_the_newer_wins(
+    store: Store,
+    interleave: Callable[..., list[Any]],
+    empty_buckets: Callable[[], None],
+    recording_bytes: Callable[..., bytes],
+) -> None:
+    bodies = recording_bytes(seed=1), recording_bytes(seed=2)
+
+    @given(st.lists(st.integers(0, 1), max_size=40))
+    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def any_order(turns: list[int]) -> None:
+        empty_buckets()
+        events = land_two_in_one_second(store, *bodies)
+        interleave([lambda s, event=event: do(s, event) for event in events], turns)
+        assert store.get(RAW, KEY)[0] == bodies[1]
+        assert content(store, LANDING) == {}
+        versions = [store.get(RAW, KEY, version_id=one.version_id)[0] for one in store.versions(RAW, KEY)]
+        assert set(bodies) <= {*versions, *content(store, RAW).values()}, "nothing is lost"
+
+    any_order()
 
 
 # ---- one recording under two names

@@ -13,6 +13,7 @@ from p300.errors import P300Error
 from p300.features import read_features
 from p300.keys import reason_key
 from p300.signals import Parameters
+from p300.steps.backfill import list_recordings
 from p300.steps.ingest import Landed, ingest
 from p300.steps.preprocess import preprocess
 from p300.storage import NotFoundError, Store
@@ -301,3 +302,20 @@ def test_the_functions_parameters_come_from_its_environment(
     broken = load_function("preprocessing", **environment, P300_PREPROCESSING='{"highest": 15}')
     with pytest.raises(P300Error, match="highest"):
         broken.handler(event, context)
+
+
+# ---- the list of a backfill
+def test_the_list_names_every_recording_and_nothing_else(store: Store) -> None:
+    recordings = [f"subject_{number:02d}/run.parquet" for number in range(1, 30)]
+    for key in (
+        *recordings,
+        "subject_01/a.vhdr",
+        "subject_01/a.eeg",
+        "quarantine/0123/subject_01/b.csv",
+        "subject_01/notes.txt",
+    ):
+        store.put(RAW, key, b"x")
+    answer = list_recordings(store, RAW, FEATURES, "one")
+    assert answer == {"bucket": FEATURES, "key": "backfill/one.json", "n_recordings": 30}
+    listed = json.loads(store.get(FEATURES, answer["key"])[0])
+    assert [one["key"] for one in listed] == sorted([*recordings, "subject_01/a.vhdr"])

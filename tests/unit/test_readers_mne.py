@@ -80,9 +80,25 @@ def test_brainvision_with_named_markers(tmp_path: Path) -> None:
     assert_recording(read_recording(path, event_id=event_id), 6e-8)
 
 
+@pytest.mark.parametrize(
+    ("target", "non_target", "event_id"),
+    [
+        ("S  2", "S  1", None),
+        ("Target", "NonTarget", None),
+        ("S 33", "S  4", {"S 33": 2, "S 4": 1}),
+        ("S 33", "S  4", {33: 2, 4: 1}),
+    ],
+)
+def test_brainvision_markers_as_people_mean_them(
+    tmp_path: Path, target: str, non_target: str, event_id: dict[str | int, int] | None
+) -> None:
+    path = write_brainvision(tmp_path / "a.vhdr", named_events(target, non_target))
+    assert_recording(read_recording(path, event_id=event_id), 6e-8)
+
+
 def test_unknown_markers_are_refused_with_their_names(tmp_path: Path) -> None:
-    path = write_brainvision(tmp_path / "a.vhdr", named_events("S  2", "S  1"))
-    with pytest.raises(RecordingError, match=r"Stimulus/S  1.*event_id") as raised:
+    path = write_brainvision(tmp_path / "a.vhdr", named_events("S  8", "S  9"))
+    with pytest.raises(RecordingError, match=r"Stimulus/S  8.*event_id") as raised:
         open_recording(path)
     assert raised.value.code == "unknown_codes"
 

@@ -128,3 +128,9 @@ def test_a_sampling_rate_below_the_band_is_refused() -> None:
     with pytest.raises(RecordingError, match="Lower h_freq or record faster") as raised:
         extract(Recording(NAMES, 40.0, source.data, source.stim))
     assert raised.value.code == "sfreq_too_low"
+
+
+def test_three_channels_are_too_few_for_splines() -> None:
+    weights, how = replacement(("Fz", "Cz", "Pz"), np.array([False, True, False]))
+    np.testing.assert_allclose(weights[1], [0.5, 0.0, 0.5])
+    assert "too few" in how

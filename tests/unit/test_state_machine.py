@@ -121,6 +121,8 @@ OUTCOMES = {  # task -> the Choice after it, and where each outcome of the step 
         "stored": "Extract the features",
         "unchanged": "Extract the features",
         "quarantined": "Tell why it is in quarantine",
+        "waiting": "Wait for the other files",
+        "incomplete": "Tell what is missing",
         "gone": "Nothing to do",
     },
     "Are there features?": {
@@ -149,15 +151,22 @@ def test_substitutions_are_those_of_the_template(resource: str, name: str) -> No
     assert used == set(re.findall(r"^ {8}(\w+): !(?:GetAtt|Ref) ", given, re.MULTILINE))
 
 
+def test_what_waits_looks_again_when_the_function_said() -> None:
+    wait = STATES["Wait for the other files"]
+    assert (wait["SecondsPath"], wait["Next"]) == ("$.ingestion.details.look_again_s", "Ingest the recording")
+
+
 # ---- the report
 def test_nothing_waits_for_the_report() -> None:
     assert STATES["Ask for the report"]["Parameters"]["InvocationType"] == "Event"
 
 
 # ---- the backfill
-def test_the_backfill_goes_through_the_raw_recordings_a_few_at_a_time() -> None:
+def test_the_backfill_goes_through_the_listed_recordings_a_few_at_a_time() -> None:
+    assert BACKFILL["States"]["List the recordings"]["Parameters"]["Payload"]["step"] == "list"
     every = BACKFILL["States"]["Every recording"]
-    assert every["ItemReader"]["Parameters"] == {"Bucket": "${RawBucketName}", "Prefix": "subject_"}
+    assert every["ItemReader"]["Parameters"] == {"Bucket.$": "$.bucket", "Key.$": "$.key"}
+    assert every["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
     assert 1 < every["MaxConcurrency"] <= 40
     assert every["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
 

@@ -58,6 +58,13 @@ def test_each_fault_is_watched() -> None:
     }
 
 
+def test_failed_executions_of_both_state_machines_are_watched() -> None:
+    of = {
+        one["Dimensions"][0]["Value"]["Ref"] for one in ALARMS.values() if one.get("MetricName") == "ExecutionsFailed"
+    }
+    assert of == set(of_type("AWS::Serverless::StateMachine"))
+
+
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_reaches_people_and_silence_is_none(name: str) -> None:
     alarm = ALARMS[name]

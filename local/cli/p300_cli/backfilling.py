@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from p300.keys import is_recording
+
 from p300_cli.target import Target
 from p300_cli.terminal import fail, note, out, progress, table
 from p300_cli.watching import ENDED, POLL_S
@@ -87,7 +89,7 @@ def show(result: Backfill) -> None:
 def _count(target: Target) -> int:
     pages = target.client("s3").get_paginator("list_objects_v2")
     found = pages.paginate(Bucket=target.outputs["RawBucketName"], Prefix="subject_")
-    return sum(len(page.get("Contents", [])) for page in found)
+    return sum(is_recording(entry["Key"]) for page in found for entry in page.get("Contents", []))
 
 
 def _counts(client: Any, arn: str) -> dict[str, int]:

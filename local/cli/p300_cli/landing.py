@@ -1,10 +1,12 @@
-"""Put recordings into the landing zone."""
+"""Put recordings into the landing zone, with the files that belong to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from p300.keys import EXTENSIONS
+from p300.errors import RecordingError
+from p300.keys import EXTENSIONS, is_companion
+from p300.readers.companions import companions
 
 from p300_cli.target import Target
 from p300_cli.terminal import fail, progress
@@ -21,7 +23,7 @@ class Upload:
 
 
 def find(paths: Sequence[Path], subject: str | None = None) -> list[Upload]:
-    """Return the recordings in files and folders, with their landing keys.
+    """Return the recordings in files and folders, with their landing keys, each after the files that it consists of beside its own.
 
     A file in a folder ``subject_<n>`` lands under that subject; any other needs `subject`, or ``subject_<n>`` at the start of its name.
     """
@@ -32,7 +34,12 @@ def find(paths: Sequence[Path], subject: str | None = None) -> list[Upload]:
         files = (
             [file for file in sorted(path.rglob("*")) if _extension(file) in EXTENSIONS] if path.is_dir() else [path]
         )
-        uploads += [Upload(file, f"{subject or _subject(file)}/{file.name}") for file in files if file.is_file()]
+        for file in filter(Path.is_file, files):
+            own = Upload(file, f"{subject or _subject(file)}/{file.name}")
+            if is_companion(own.key):
+                fail(f"{file} is a part of a recording: land the .vhdr or .set that names it, which brings it along.")
+            uploads += [Upload(one, f"{own.key.rpartition('/')[0]}/{one.name}") for one in _companions(file)]
+            uploads.append(own)
     if not uploads:
         fail(
             f"No recordings in {', '.join(map(str, paths))}: expected files ending in {', '.join('.' + ext for ext in EXTENSIONS)}."
@@ -41,6 +48,16 @@ def find(paths: Sequence[Path], subject: str | None = None) -> list[Upload]:
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         fail(f"Two of the files would land under {twice[0]}. Land them one by one, with --subject.")
     return uploads
+
+
+def _companions(header: Path) -> list[Path]:
+    try:
+        found = [header.with_name(name) for name in companions(header)]
+    except RecordingError as error:
+        fail(error.message)
+    if missing := [file.name for file in found if not file.is_file()]:
+        fail(f"{header} names {' and '.join(missing)}, and there is no such file beside it.")
+    return found
 
 
 def _extension(file: Path) -> str:

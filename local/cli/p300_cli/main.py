@@ -108,6 +108,8 @@ def land(
     wait: Annotated[bool, typer.Option("--wait", help="Follow the executions until they end.")] = False,
 ) -> None:
     """Put recordings into the landing zone; each starts an execution."""
+    from p300.keys import is_recording
+
     from p300_cli import landing, watching
     from p300_cli.run import show_executions
     from p300_cli.target import current
@@ -115,7 +117,9 @@ def land(
     target = current()
     since = datetime.now(UTC).replace(microsecond=0)
     uploads = landing.land(target, landing.find(paths, subject))
-    note(f"landed {len(uploads)} recordings in s3://{target.outputs['LandingBucketName']}")
+    note(
+        f"landed {sum(is_recording(upload.key) for upload in uploads)} recordings in s3://{target.outputs['LandingBucketName']}"
+    )
     if wait:
         executions = watching.follow(target, since, uploads)
         show_executions(executions)

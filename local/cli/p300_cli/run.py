@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from p300.keys import is_recording
+
 from p300_cli import deploy, landing, localstack, predicting, watching
 from p300_cli.models import registry, show_models
 from p300_cli.paths import STATE
@@ -30,6 +32,7 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     since = datetime.now(UTC).replace(microsecond=0)
     uploads = landing.land(target, uploads)
     executions = watching.follow(target, since, uploads)
+    recordings = [upload.key for upload in uploads if is_recording(upload.key)]
     if registry(target).alias("champion") is None:
         note("too few recordings for a training to be due: asking for one")
         executions.append(request_training(target, {}))
@@ -39,9 +42,7 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     show_models(target)
     predict_each(
         target,
-        sorted(
-            {upload.key.rpartition(".")[0] for upload in uploads} - {e.source.rpartition(".")[0] for e in quarantined}
-        ),
+        sorted({key.rpartition(".")[0] for key in recordings} - {e.source.rpartition(".")[0] for e in quarantined}),
     )
     if synthetic:
         out.print(
@@ -51,7 +52,7 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     if failed:
         fail(f"{len(failed)} of {len(executions)} executions did not succeed; see `p300 watch --all`.")
     if quarantined:
-        fail(f"{len(quarantined)} of {len(uploads)} recordings went to quarantine; the reasons stand above.")
+        fail(f"{len(quarantined)} of {len(recordings)} recordings went to quarantine; the reasons stand above.")
 
 
 def show_executions(executions: Sequence[watching.Execution]) -> None:

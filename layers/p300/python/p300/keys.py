@@ -81,6 +81,11 @@ class RecordingKey:
         return f"{self.recording}/report.html"
 
 
+def is_recording(key: str) -> bool:
+    """Tell whether a key of the raw data is a recording's own: not a companion, not in quarantine."""
+    return _match(key, EXTENSIONS) is not None
+
+
 def is_companion(key: str) -> bool:
     """Tell whether a landing key is that of a file that belongs to a header: a BrainVision signal, for instance."""
     return _match(key, HEADER_OF) is not None

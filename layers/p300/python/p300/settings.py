@@ -13,6 +13,8 @@ class Settings:
     ----------
     landing_bucket, raw_bucket, features_bucket, models_bucket : str
         Bucket names.
+    wait_for_files_s : float
+        How long the other files of a recording may take to come, in seconds.
     preprocessing : str
         Preprocessing parameters that differ from the defaults, as JSON.
     inference_function : str
@@ -29,6 +31,7 @@ class Settings:
     raw_bucket: str
     features_bucket: str
     models_bucket: str
+    wait_for_files_s: float
     preprocessing: str
     inference_function: str
     model_kind: str
@@ -45,6 +48,7 @@ class Settings:
             raw_bucket=environ.get("P300_RAW_BUCKET", ""),
             features_bucket=environ.get("P300_FEATURES_BUCKET", ""),
             models_bucket=environ.get("P300_MODELS_BUCKET", ""),
+            wait_for_files_s=float(environ.get("P300_WAIT_FOR_FILES_S", "900")),
             preprocessing=environ.get("P300_PREPROCESSING", ""),
             inference_function=environ.get("P300_INFERENCE_FUNCTION", ""),
             model_kind=environ.get("P300_MODEL_KIND", "ensemble"),

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,9 +62,21 @@ class Item:
     modified: float
 
 
-def sha256_base64(data: bytes) -> str:
-    """Return the SHA-256 digest of `data` as S3 wants it: base64."""
-    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+def sha256_base64(data: bytes | Path) -> str:
+    """Return the SHA-256 digest of `data`, or of a file's content, as S3 wants it: base64."""
+    return base64.b64encode(_sha256(data)).decode()
+
+
+def sha256_hex(data: bytes | Path) -> str:
+    """Return the SHA-256 digest of `data`, or of a file's content, as people read it."""
+    return _sha256(data).hex()
+
+
+def _sha256(data: bytes | Path) -> bytes:
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).digest()
+    with data.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 @cache
@@ -152,14 +165,14 @@ class Store:
         self,
         bucket: str,
         key: str,
-        body: bytes,
+        body: bytes | Path,
         *,
         content_type: str = "application/octet-stream",
         metadata: dict[str, str] | None = None,
         if_absent: bool = False,
         if_match: str | None = None,
     ) -> str:
-        """Write an object, checked by the server against its SHA-256, and return its ETag.
+        """Write an object, bytes or a file's content, checked by the server against its SHA-256, and return its ETag.
 
         Raises
         ------
@@ -172,15 +185,16 @@ class Store:
         if if_match:
             condition["IfMatch"] = _quoted(if_match)
         try:
-            answer = self.client.put_object(
-                Bucket=bucket,
-                Key=key,
-                Body=body,
-                ContentType=content_type,
-                Metadata=metadata or {},
-                ChecksumSHA256=sha256_base64(body),
-                **condition,
-            )
+            with nullcontext(body) if isinstance(body, bytes) else body.open("rb") as content:
+                answer = self.client.put_object(
+                    Bucket=bucket,
+                    Key=key,
+                    Body=content,
+                    ContentType=content_type,
+                    Metadata=metadata or {},
+                    ChecksumSHA256=sha256_base64(body),
+                    **condition,
+                )
         except self.client.exceptions.ClientError as error:
             translated = _translate(error, bucket, key)
             if if_match and isinstance(translated, NotFoundError):  # S3's answer where the object is gone
@@ -241,6 +255,21 @@ class Store:
                     None,
                     entry["LastModified"].timestamp(),
                 )
+
+    def versions(self, bucket: str, key: str) -> tuple[Item, ...]:
+        """Return the versions of one object that there are, the newest first: two of one second too, which their times do not tell."""
+        found = []
+        for page in self.client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
+            entries = page.get("Versions", [])
+            for entry in entries:
+                if entry["Key"] == key:
+                    etag, modified = entry["ETag"].strip('"'), entry["LastModified"].timestamp()
+                    found.append(Item(key, etag, entry["Size"], {}, entry["VersionId"], modified))
+            if (
+                entries and entries[-1]["Key"] != key
+            ):  # keys come in order, and `key` is the first that starts with itself
+                break
+        return tuple(found)
 
 
 def find(store: Store, bucket: str, key: str, version_id: str | None = None) -> Item | None:

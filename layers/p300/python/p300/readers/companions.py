@@ -75,8 +75,7 @@ def _of_brainvision(path: Path, name: str) -> tuple[str, ...]:
         raise RecordingError(
             "unreadable", f"{name}: no 'DataFile=' in it; expected a BrainVision header. Upload it again."
         )
-    stem = PurePosixPath(name).stem  # "$b" in a BrainVision header
-    return tuple(named[kind].replace("$b", stem) for kind in ("DataFile", "MarkerFile") if named.get(kind))
+    return tuple(named[kind] for kind in ("DataFile", "MarkerFile") if named.get(kind))
 
 
 def _of_eeglab(path: Path, name: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What MNE-Python reads: .fif .edf .bdf .set .vhdr, with a stim channel or annotations."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import CLASS_NAMES, RecordingStream
 
-from .brain_invaders import EventId, Stimulation, decode_stim
+from .brain_invaders import EXPECTED_CODES, EventId, Stimulation, decode_stim
 from .checks import check_length, check_rate
 from .columns import few
 from .companions import companions
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 VALUES_PER_BLOCK = 1 << 21  # MNE makes several arrays on the way
 ANNOTATED = {class_name.lower(): code for code, class_name in CLASS_NAMES.items()}
+BRAINVISION_KINDS = {"stimulus", "response", "comment"}
+NUMBERED = re.compile(r"[a-z]? ?(\d{1,5})")
 LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trigger
 
 
@@ -106,12 +109,19 @@ class _Explained:
 
 
 def _stimulation(raw: "mne.io.BaseRaw", stim: NDArray[np.integer], event_id: EventId | None, name: str) -> Stimulation:
-    """Take the annotations where their names are known, else the first stim channel whose codes are."""
-    named = {str(key).lower(): code for key, code in (event_id or ANNOTATED).items()}
+    """Take the annotations where their names are known, else the first stim channel whose codes are, else annotated codes."""
+    named = {_plain(str(key)): code for key, code in (event_id or ANNOTATED).items()}
     present = sorted(set(raw.annotations.description.tolist()))
-    if {description.lower() for description in present} & set(named):
+    # EEGLAB events "1" and "2", BrainVision markers "Stimulus/S  1" and "Stimulus/S  2"
+    numbers = {text: int(match[1]) for text in present if (match := NUMBERED.fullmatch(_plain(text)))}
+    meant = {text: named.get(_plain(text), (event_id or {}).get(numbers.get(text, ""))) for text in present}
+    known = {text: code for text, code in meant.items() if code}
+    if known:
         with _Explained(name):
-            return _from_annotations(raw, named)
+            classes = _annotated(raw, known)
+        ignored = [text for text in present if text not in known]
+        notes = (f"annotations {few(ignored)} ignored: no flashes",) if ignored else ()
+        return Stimulation(classes.astype(np.int32), None, notes)
     refusals = []
     for channel in stim:
         try:
@@ -121,31 +131,44 @@ def _stimulation(raw: "mne.io.BaseRaw", stim: NDArray[np.integer], event_id: Eve
             continue
         if decoded.stim.any():
             return decoded
+    if numbers and not refusals:
+        try:
+            with _Explained(name):
+                return decode_stim(_annotated(raw, numbers), name, event_id)
+        except RecordingError as refusal:
+            refusals.append(refusal)
+    if present:
+        raise RecordingError(
+            "unknown_codes",
+            f"{name}: annotations {few(present)} and {len(stim)} stim channels hold no known event; expected "
+            f"{sorted(named)}, or codes {EXPECTED_CODES}. Name yours in event_id (the template's EventId).",
+        )
     if refusals:
         raise refusals[0]
-    if not len(stim) and not present:
+    if not len(stim):
         raise RecordingError(
             "missing_stim", f"{name}: neither a stim channel nor annotations; expected events Target and NonTarget."
         )
-    raise RecordingError(
-        "unknown_codes" if present else "no_events",
-        f"{name}: annotations {few(present)} and {len(stim)} stim channels hold no known event; expected "
-        f"{sorted(named)}. Name yours with event_id.",
-    )
+    raise RecordingError("no_events", f"{name}: no event on {len(stim)} stim channels; expected {EXPECTED_CODES}.")
 
 
-def _from_annotations(raw: "mne.io.BaseRaw", named: dict[str, int]) -> Stimulation:
+def _plain(description: str) -> str:
+    """Return an annotation's text as people mean it: without BrainVision's kind of marker, in small letters, single blanks."""
+    kind, slash, text = description.lower().partition("/")
+    return " ".join((text if slash and kind in BRAINVISION_KINDS else description.lower()).split())
+
+
+def _annotated(raw: "mne.io.BaseRaw", codes: dict[str, int]) -> NDArray[np.float64]:
+    """Return a stim channel with the annotations' codes."""
     import mne
 
-    known = {d: named[d.lower()] for d in set(raw.annotations.description.tolist()) if d.lower() in named}
     # MNE numbers events by unique code, so two descriptions of one class keep their class here.
-    events, _ = mne.events_from_annotations(raw, event_id=known, verbose="error")
+    events, _ = mne.events_from_annotations(raw, event_id=codes, verbose="error")
     samples = events[:, 0] - raw.first_samp
     inside = (samples >= 0) & (samples < raw.n_times)
-    stim = np.zeros(raw.n_times, np.int32)
+    stim = np.zeros(raw.n_times)
     stim[samples[inside]] = events[inside, 2]
-    ignored = sorted(set(raw.annotations.description.tolist()) - set(known))
-    return Stimulation(stim, None, (f"annotations {few(ignored)} ignored: no flashes",) if ignored else ())
+    return stim
 
 
 def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> NDArray[np.float64]:

@@ -57,7 +57,7 @@ def replacement(ch_names: tuple[str, ...], bad: NDArray[np.bool_]) -> tuple[NDAr
     splines = _spherical_splines(ch_names, bad)
     if splines is None:
         weights[bad] = ~bad / (~bad).sum()
-        return weights, "the mean of the other channels (electrode positions unknown)"
+        return weights, "the mean of the other channels (electrode positions unknown, or too few)"
     weights[bad] = splines
     return weights, "spherical splines"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from p300.errors import P300Error
+from p300.recording import CLASS_NAMES
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Parameters:
         Sampling rate of the features in Hz.
     precision : {"float32", "float64"}
         Floating-point type of the computation. Features are stored as float32 either way.
+    event_id : mapping of str to int, or its items
+        Names or codes of events in a lab's own files, and the class of each: ``{"S  4": 1, "33": 2}``. Without it, events are
+        Target and NonTarget, 2 and 1, or the Brain Invaders data sets' codes.
     """
 
     l_freq: float = 1.0
@@ -41,8 +45,10 @@ class Parameters:
     reject_peak_to_peak_uv: float | None = 100.0
     sfreq: float = 100.0
     precision: Literal["float32", "float64"] = "float32"
+    event_id: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "event_id", tuple(sorted(dict(self.event_id or ()).items())))
         if self.baseline is not None:
             object.__setattr__(self, "baseline", (float(self.baseline[0]), float(self.baseline[1])))
         numbers = [self.l_freq, self.h_freq, self.tmin, self.tmax, self.sfreq, *(self.baseline or ())]
@@ -56,6 +62,7 @@ class Parameters:
             or self.tmin <= self.baseline[0] <= self.baseline[1] <= self.tmax,
             "reject_peak_to_peak_uv > 0": self.reject_peak_to_peak_uv is None or self.reject_peak_to_peak_uv > 0,
             "notch_freq > 0": self.notch_freq is None or self.notch_freq > 0,
+            "an event_id of names and classes 1 or 2": all(code in CLASS_NAMES for _, code in self.event_id),
             "precision float32 or float64": self.precision in ("float32", "float64"),
         }
         broken = [rule for rule, holds in checks.items() if not holds]
@@ -67,9 +74,19 @@ class Parameters:
         """Samples per channel of an epoch's features, the same for every input rate."""
         return round((self.tmax - self.tmin) * self.sfreq)
 
+    @property
+    def event_mapping(self) -> dict[str | int, int] | None:
+        """What `p300.readers.open_recording` takes as ``event_id``: names, and codes as numbers too."""
+        codes: dict[str | int, int] = {
+            int(name): code for name, code in self.event_id if name.isascii() and name.isdigit()
+        }
+        return {**dict(self.event_id), **codes} or None
+
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold."""
-        return dataclasses.asdict(self) | {"baseline": list(self.baseline) if self.baseline else None}
+        values = dataclasses.asdict(self) | {"baseline": list(self.baseline) if self.baseline else None}
+        del values["event_id"]
+        return values | ({"event_id": dict(self.event_id)} if self.event_id else {})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Parameters":

@@ -14,7 +14,8 @@ from p300.errors import RecordingError
 from p300.features import report, write_features
 from p300.keys import RecordingKey
 from p300.signals import Parameters, extract
-from p300.steps.ingest import earlier_quarantine, name_taken, quarantine, read
+from p300.steps.ingest import name_taken, named_companions, read
+from p300.steps.quarantine import earlier_quarantine, quarantine
 from p300.storage import NotFoundError, PreconditionError, Store, find
 
 _MAX_RACES = 20
@@ -55,27 +56,37 @@ def preprocess(
         recording has its name) or, where it may not be, ``unusable``; the last two with ``reason``.
     """
     recording_key = RecordingKey.parse(key)
-    if not etag:
-        try:
-            etag = store.head(raw_bucket, key).etag
-        except NotFoundError:
-            return _answer("superseded", recording_key, {})
-    stamp = {"raw-key": key, "raw-etag": etag, "parameters": _digest(parameters), "code-version": __version__}
+    raw = find(store, raw_bucket, key)
+    if raw is None or (etag and raw.etag != etag):
+        answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, etag) if etag else None
+        return {**_answer("superseded", recording_key, {}), **(answer or {})}
+    companions = named_companions(raw)
+    made_of = {"raw_key": key, "raw_etag": raw.etag, **({"raw_companions": companions} if companions else {})}
+    provenance = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in made_of.items()}
+    stamp = {name.replace("_", "-"): fact for name, fact in provenance.items()}
+    stamp |= {"parameters": _digest(parameters), "code-version": __version__}
     held = [find(store, features_bucket, name) for name in (recording_key.features, recording_key.report)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
         return _answer("unchanged", recording_key, facts)
+    files = [raw]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"recording.{recording_key.ext}"
-            raw = store.download(raw_bucket, key, path, if_match=etag)
+            path = Path(folder) / recording_key.file_name
+            store.download(raw_bucket, key, path, if_match=raw.etag)
+            for name, companion_etag in companions.items():
+                files.append(
+                    store.download(
+                        raw_bucket, recording_key.beside(name), path.with_name(name), if_match=companion_etag
+                    )
+                )
             try:
-                recording = read(path, recording_key)
+                recording = read(path, recording_key, parameters.event_mapping)
                 features = extract(recording, parameters)
-                facts = {**report(features), "raw_key": key, "raw_etag": etag}
+                facts = {**report(features), **made_of}
                 buffer = io.BytesIO()
-                write_features(features, buffer, {"raw_key": key, "raw_etag": etag, "code_version": __version__})
-                write = _Writer(store, raw_bucket, features_bucket, recording_key, stamp)
+                write_features(features, buffer, {**provenance, "code_version": __version__})
+                write = _Writer(store, raw_bucket, features_bucket, recording_key, stamp, companions)
                 write(recording_key.features, buffer.getvalue(), "application/vnd.apache.parquet")
                 # The report comes last: a retry after a death in between finds it missing or stale, and makes both again.
                 write(recording_key.report, json.dumps(facts, indent=1).encode(), "application/json")
@@ -83,12 +94,12 @@ def preprocess(
                 if not may_quarantine:
                     reason = {"code": error.code, "message": error.message}
                     return {**_answer("unusable", recording_key, {}), "reason": reason}
-                # Only this version: an upload that replaced it meanwhile stays, and so does the one before it.
-                answer = quarantine(store, (raw_bucket, key, raw.version_id), raw_bucket, raw, error, landing_key=key)
+                # Only these versions: an upload that replaced it meanwhile stays, and so does the one before it.
+                answer = quarantine(store, raw_bucket, raw_bucket, files, error)
                 return {**_answer("quarantined", recording_key, {}), **answer}
     except (NotFoundError, PreconditionError):
-        answer = earlier_quarantine(store, raw_bucket, key, etag) or {}
-        return {**_answer("superseded", recording_key, {}), **answer}
+        answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, raw.etag)
+        return {**_answer("superseded", recording_key, {}), **(answer or {})}
     return _answer("features", recording_key, facts)
 
 
@@ -101,13 +112,14 @@ class _Writer:
     features_bucket: str
     key: RecordingKey
     stamp: dict[str, str]
+    companions: dict[str, str]
 
     def __call__(self, name: str, body: bytes, content_type: str) -> None:
         for _ in range(_MAX_RACES):
             # In this order: what a newer raw recording led to after this look is not written over.
             held = find(self.store, self.features_bucket, name)
             raw = self.store.head(self.raw_bucket, str(self.key))
-            if raw.etag != self.stamp["raw-etag"]:
+            if raw.etag != self.stamp["raw-etag"] or named_companions(raw) != self.companions:
                 raise PreconditionError(f"{self.key} was replaced")
             if held and self.stamp.items() <= held.metadata.items():
                 return

@@ -8,7 +8,7 @@ from p300.features import read_features, report
 from p300.keys import RecordingKey
 from p300.storage import Item, NotFoundError, PreconditionError, Store, find
 
-STAMPED = ("raw-key", "raw-etag", "parameters", "code-version")
+STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-version")
 """What of the features' metadata says which recording they are of and how they were made."""
 _MAX_RACES = 20
 
@@ -37,7 +37,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
         made_of = store.head(features_bucket, recording_key.features)
     except NotFoundError:
         return {"outcome": "no_features", **answer}
-    stamp = {name: made_of.metadata.get(name, "") for name in STAMPED}
+    stamp = {name: made_of.metadata[name] for name in STAMPED if name in made_of.metadata}
     held = [find(store, features_bucket, name) for name in (recording_key.erp_plot, recording_key.page)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         return {"outcome": "unchanged", **answer}
@@ -50,7 +50,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
     except (NotFoundError, PreconditionError):
         return {"outcome": "superseded", **answer}
     features = read_features(io.BytesIO(body))
-    facts = {**report(features), "raw_key": stamp["raw-key"], "raw_etag": stamp["raw-etag"]}
+    facts = {**report(features), "raw_key": stamp.get("raw-key", ""), "raw_etag": stamp.get("raw-etag", "")}
     auc = single_trial(features, recording_key.recording)
     picture = draw(features, recording_key.recording)
     page = render(recording_key.recording, facts, auc, picture).encode()
