@@ -242,9 +242,10 @@ def test_delete_twice(store: Store, plain: str) -> None:
 def test_versions_are_read_and_copied_by_name(store: Store, versioned: str, tmp_path: Path) -> None:
     for body in (b"old", b"new"):
         store.put(versioned, "key", body)
+    store.put(versioned, "key of another", b"x")
     newest, oldest = (
-        entry["VersionId"] for entry in store.client.list_object_versions(Bucket=versioned, Prefix="key")["Versions"]
-    )
+        item.version_id for item in store.versions(versioned, "key")
+    )  # of one second: by their order alone
     assert store.head(versioned, "key").version_id == newest
     assert store.get(versioned, "key", version_id=oldest)[0] == b"old"
     assert store.head(versioned, "key", oldest).version_id == oldest

@@ -306,7 +306,7 @@ def test_the_functions_parameters_come_from_its_environment(
 
 # ---- the list of a backfill
 def test_the_list_names_every_recording_and_nothing_else(store: Store) -> None:
-    recordings = [f"subject_{number:02d}/run.parquet" for number in range(1, 30)]
+    recordings = [f"subject_{number:02d}/run.parquet" for number in range(1, 1101)]  # a listing has pages of 1,000
     for key in (
         *recordings,
         "subject_01/a.vhdr",
@@ -316,6 +316,6 @@ def test_the_list_names_every_recording_and_nothing_else(store: Store) -> None:
     ):
         store.put(RAW, key, b"x")
     answer = list_recordings(store, RAW, FEATURES, "one")
-    assert answer == {"bucket": FEATURES, "key": "backfill/one.json", "n_recordings": 30}
+    assert answer == {"bucket": FEATURES, "key": "backfill/one.json", "n_recordings": 1101}
     listed = json.loads(store.get(FEATURES, answer["key"])[0])
     assert [one["key"] for one in listed] == sorted([*recordings, "subject_01/a.vhdr"])
