@@ -253,7 +253,7 @@ def _header_of(zones: _Zones, companion: Item) -> Item | None:
 def _keep_companion(zones: _Zones, item: Item) -> dict[str, Any]:
     """Answer for a companion whose header is not there, or not any more."""
     done = earlier_quarantine(zones.store, zones.landing, zones.raw, item.key, item.etag)
-    if done and item.version_id and done["reason"]["version_id"] == item.version_id:
+    if done and item.version_id and done["reason"].get("version_id") == item.version_id:
         zones.store.delete(zones.landing, item.key, item.version_id)
         return done
     held = find(zones.store, zones.raw, item.key)
