@@ -243,9 +243,8 @@ def show(document: Mapping[str, Any], confidence: float, plot: Path, *, as_json:
     by_n = document["accuracy_by_repetitions"]
     if by_n:
         found = [Share(row["right"], row["symbols"]) for row in by_n]
-        draw_accuracy(
-            plot, f"{document['recording']}, model {document['model_version']}", [], Curve("symbols right", found)
-        )
+        title = f"{document['recording']}, model {document['model_version']}"
+        draw_accuracy(plot, title, [Curve("symbols right", found)])
     if as_json:
         print_json({**document, "plot": str(plot) if by_n else None})
         return

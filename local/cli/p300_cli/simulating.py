@@ -183,7 +183,8 @@ def draw(document: Mapping[str, Any], path: Path) -> bool:
     people = "person" if len(document["subjects"]) == 1 else "people"
     seen = "who trained the model" if document["seen_in_training"] else "the model has not seen"
     title = f"{n} symbols of {len(document['subjects'])} {people} {seen}"
-    draw_accuracy(path, title, others if len(others) > 1 else [], Curve("all symbols", _shares(pooled)), stop)
+    behind = others if len(others) > 1 else []
+    draw_accuracy(path, title, [Curve("all symbols", _shares(pooled))], behind=behind, stop=stop)
     return True
 
 
@@ -196,7 +197,9 @@ def show(document: Mapping[str, Any], plot: Path | None, *, as_json: bool) -> No
     if as_json:
         print_json({**document, "plot": str(plot) if plot else None})
         return
-    rows = [*document["subjects"].items(), ("pooled", document["pooled"]), ("mean", document["mean"])]
+    rows = list(document["subjects"].items())
+    if len(rows) > 1:
+        rows += [("pooled", document["pooled"]), ("mean", document["mean"])]
     out.print(
         table(
             f"Session replayed, model {document['model_version']}, stopping at {document['confidence']:g}",
