@@ -10,6 +10,7 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+import decoding
 import preprocessing
 import training
 from rich.console import Console
@@ -55,6 +56,9 @@ def main() -> None:
     rows = preprocessing_rows(results)
     console.print("training: a few minutes")
     rows += training.run()
+    if decoding.FOLDER.is_dir():
+        console.print("decoding symbols of real people: a minute")
+        rows += decoding.promised()
     table = Table(title="Measured against the plain pipeline in this run", title_justify="left")
     for column in ("what", "measured", "asked", ""):
         table.add_column(column, justify="right" if column in {"measured", "asked"} else "left")

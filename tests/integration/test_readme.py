@@ -33,3 +33,5 @@ def test_use_it(stack: Stack, tmp_path: Path) -> None:
     done = run_shell(prepared, tmp_path, BROWSER="true")
     assert '"status": "ok"' in done.stdout
     assert "executionArn" in done.stdout
+    assert "looked at" in done.stdout  # p300 decode
+    assert "bits / min" in done.stdout  # p300 simulate

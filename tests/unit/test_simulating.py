@@ -124,8 +124,14 @@ def test_a_session_is_replayed(target, store, tmp_path, capsys, monkeypatch):
     assert simulating.draw(document, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
     simulating.show(document, tmp_path / "plot.png", as_json=False)
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in ("Acc", "Kap", "AUC", "bits / min", "pooled", "mean", "p95"))
+    alone = capsys.readouterr().out
+    assert all(name in alone for name in ("Acc", "Kap", "AUC", "bits / min", "p95", "subject_03"))
+    assert "pooled" not in alone
+    two = {**document, "subjects": {**document["subjects"], "subject_04": subject}}
+    assert simulating.draw(two, tmp_path / "two.png")
+    simulating.show(two, None, as_json=False)
+    both = capsys.readouterr().out
+    assert all(name in both for name in ("subject_04", "pooled", "mean"))
     simulating.show(document, None, as_json=True)
     assert json.loads(capsys.readouterr().out)["pooled"]["n_symbols"] == 4
     monkeypatch.setenv("WANDB_MODE", "offline")
