@@ -211,6 +211,7 @@ def test_one_recording_is_decoded(target, store, people, tmp_path, capsys):
     assert document["trials"][-1]["revised"]["symbol"] == document["trials"][-1]["symbol"]
     decoding.show(document, 0.9, tmp_path / "plot.png", as_json=False)
     assert "looked at" in (printed := capsys.readouterr().out)
+    assert f"spelled {''.join(trial['symbol'] for trial in document['trials'])}; stopping at 0.9" in printed
     assert str(tmp_path / "plot.png") in printed
 
 

@@ -279,6 +279,12 @@ def show(document: Mapping[str, Any], confidence: float, plot: Path, *, as_json:
             ],
         )
     )
+    stopping = [trial["stopping"] for trial in document["trials"]]
+    mean = sum(one["repetitions"] for one in stopping) / len(stopping)
+    spelled, early = ("".join(one["symbol"] for one in ones) for ones in (document["trials"], stopping))
+    out.print(
+        f"spelled {spelled}; stopping at {confidence:g}, {early} with {mean:.1f} repetitions a symbol", highlight=False
+    )
     if by_n:
         show_by_repetitions([("right", [Share(row["right"], row["symbols"]) for row in by_n])])
         note("accuracy against repetitions:")

@@ -93,8 +93,8 @@ def simulate(
             speller = Speller(requests, session, shown, confidence)
 
             def tell(session: Session = session, speller: Speller = speller) -> None:
-                spelled = " ".join(one.symbol for one in speller.decisions[-20:])
-                display.update(task, advance=1, detail=f"{session.name}  {spelled}")
+                spelled = " ".join(one.symbol for one in speller.decisions[-12:])
+                display.update(task, advance=1, detail=f"{session.name.rpartition('/')[2]}  {spelled}")
 
             probability = _replay(requests, session, speller, rate, tell)
             right = decoding.rights(session, shown, decoding.curve(requests, session, shown, tell))
