@@ -1,6 +1,7 @@
 """XDAWN covariances in the tangent space, with numpy alone: what a fitted `xdawn_ts` computes of an epoch."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,28 +40,48 @@ class TangentSpace:
         """Return tangent vectors of covariances, shape (n_epochs, n_filters * (2 * n_filters + 1))."""
         values, vectors = np.linalg.eigh(self.whitening @ covariances @ self.whitening)
         logarithm = (vectors * np.log(values)[:, None, :]) @ vectors.transpose(0, 2, 1)
-        rows, columns = np.triu_indices(len(self.whitening))
-        vector: Array = logarithm[:, rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2))
+        rows, columns, weights = self._upper
+        vector: Array = logarithm[:, rows, columns] * weights
         return vector
 
     def covariances(self, epochs: NDArray[np.floating]) -> Array:
         """Return the shrunk covariances, shape (n_epochs, 2 * n_filters, 2 * n_filters)."""
+        n_filters, n_times = self.prototype.shape
         filtered = self.filters @ np.asarray(epochs, dtype=np.float64)
-        prototype = np.broadcast_to(self.prototype, filtered.shape)
-        stacked = np.concatenate([prototype, filtered], axis=1)
-        stacked -= stacked.mean(axis=2, keepdims=True)
-        n_times = stacked.shape[2]
-        return _shrink(stacked @ stacked.transpose(0, 2, 1) / n_times, n_times)
+        filtered -= filtered.sum(axis=2, keepdims=True) / n_times
+        # The prototype's own block is the same for every epoch.
+        prototype, covariance = self._centred_prototype
+        stacked = np.empty((len(filtered), 2 * n_filters, 2 * n_filters))
+        stacked[:, :n_filters, :n_filters] = covariance
+        cross = filtered @ prototype.T
+        stacked[:, n_filters:, :n_filters] = cross
+        stacked[:, :n_filters, n_filters:] = cross.transpose(0, 2, 1)
+        stacked[:, n_filters:, n_filters:] = filtered @ filtered.transpose(0, 2, 1)
+        stacked /= n_times
+        return _shrink(stacked, n_times)
+
+    @cached_property
+    def _centred_prototype(self) -> tuple[Array, Array]:
+        centred = self.prototype - self.prototype.mean(axis=1, keepdims=True)
+        return centred, centred @ centred.T
+
+    @cached_property
+    def _upper(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+        rows, columns = np.triu_indices(len(self.whitening))
+        return rows, columns, np.where(rows == columns, 1.0, np.sqrt(2))
 
 
 def _shrink(covariance: Array, n_times: int) -> Array:
     """Oracle approximating shrinkage (Chen et al. 2010, IEEE Trans. Signal Process. 58:5016), as in scikit-learn."""
     p = covariance.shape[-1]
-    square = np.mean(covariance**2, axis=(1, 2))
-    mean = np.trace(covariance, axis1=1, axis2=2) / p
+    flat = covariance.reshape(len(covariance), p * p)
+    diagonal = flat[:, :: p + 1]
+    square = (flat * flat).sum(axis=1) / p**2
+    mean = diagonal.sum(axis=1) / p
     spread = (n_times + 1) * (square - mean**2 / p)
-    flat = spread <= 0
-    shrinkage = np.where(flat, 1.0, np.minimum((square + mean**2) / np.where(flat, 1.0, spread), 1.0))
-    shrunk: Array = (1 - shrinkage)[:, None, None] * covariance
-    shrunk += (shrinkage * mean)[:, None, None] * np.eye(p)
-    return shrunk
+    shrinkage = np.ones(len(flat))
+    np.divide(square + mean**2, spread, out=shrinkage, where=spread > 0)
+    np.minimum(shrinkage, 1.0, out=shrinkage)
+    flat *= (1 - shrinkage)[:, None]
+    diagonal += (shrinkage * mean)[:, None]
+    return covariance
