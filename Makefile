@@ -8,7 +8,7 @@ PYTHON_VERSION := $(shell cat .python-version)
 INSTALL = $(UV) pip install --quiet --require-hashes --python
 export PATH := $(CURDIR)/$(dir $(UV)):$(PATH)
 
-.PHONY: help setup run test bench test-docker test-browser layers lint stop lock clean audit conformance fuzz
+.PHONY: help setup run test bench openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance fuzz
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -39,6 +39,12 @@ bench: setup ## measured against the plain pipeline in the same run: a table of 
 CASES ?= 100000
 fuzz: setup ## hostile input for every reader, models and the buckets' JSON: CASES=100000 of each; what is found is kept in .local/fuzz
 	@.venv/bin/python -m tests.fuzz --cases $(CASES)
+
+openapi: setup ## write docs/openapi.json anew
+	@.venv/bin/python -c 'import json; from p300.serving.openapi import document; print(json.dumps(document(), indent=1, ensure_ascii=False))' > docs/openapi.json
+
+fuzz-api: setup ## ten thousand bodies made from and against the API's description: never a 500, and never an answer that it does not tell of
+	@P300_FUZZ_EXAMPLES=2500 .venv/bin/python -m pytest tests/unit/test_openapi.py -q -k fuzzed
 
 lint: setup .envs/sam.stamp ## formatter, linter, types, template
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy

@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
@@ -14,9 +14,10 @@ from p300.serving import Service
 from p300.settings import Settings
 from p300.storage import Store
 
-logger, metrics, tracer = Logger(), Metrics(), Tracer()
+# No tracer: X-Ray has the function's own segment (Tracing: Active), and its library doubles what a cold start imports.
+logger, metrics = Logger(), Metrics()
 app = APIGatewayRestResolver()
-ROUTES = "POST /predict, POST /decode, GET /health, GET /models"
+ROUTES = "POST /predict, POST /decode, GET /health, GET /models, GET /openapi.json"
 
 
 def tell_fault(alias: str, problem: str) -> None:
@@ -67,6 +68,13 @@ def models() -> Response[str]:
     return _json(200, service.models())
 
 
+@app.get("/openapi.json")
+def openapi() -> Response[str]:
+    from p300.serving.openapi import document
+
+    return _json(200, document())
+
+
 @app.exception_handler(RequestError)
 def refuse(error: RequestError) -> Response[str]:
     logger.warning(error.message, extra={"code": error.code})
@@ -81,7 +89,6 @@ def not_found(error: NotFoundError) -> Response[str]:
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
 @metrics.log_metrics
-@tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)
 

@@ -323,7 +323,10 @@ def layers_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project" / "layers"
     plant(folder, "build.py", "p300/python/p300/__init__.py", "serving/requirements.txt")
     (folder / "trim.toml").write_text((LAYERS / "trim.toml").read_text())
-    lock = "".join(f"{name}==1.0 \\\n    --hash=sha256:00\n" for name in ("numpy", *PLAN.exclude["every"]))
+    lock = "".join(
+        f"{name}==1.0 \\\n    --hash=sha256:00\n"
+        for name in ("numpy", *PLAN.exclude["every"], *PLAN.exclude["serving"])
+    )
     (folder / "serving" / "requirements.txt").write_text(lock)
     monkeypatch.setattr(builder, "LAYERS_DIR", folder)
     monkeypatch.setattr(builder, "__file__", str(folder / "build.py"))
@@ -416,4 +419,4 @@ def test_command_builds_into_the_folder_and_tells_the_size(
 def test_command_fails_with_the_reason(layers_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (layers_dir / "serving" / "requirements.txt").write_text("numpy==1.0\n")
     assert builder.main(["serving", "--output", str(tmp_path / "out")]) == 1
-    assert "trim.toml excludes botocore" in capsys.readouterr().err
+    assert "trim.toml excludes aws-xray-sdk, botocore" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import orjson
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.utilities.parser import BaseModel, parse
 
@@ -34,4 +34,4 @@ answer = app.resolve(
     None,
 )
 assert answer["statusCode"] == 200 and json.loads(answer["body"]) == {"probability_target": 0.5}, answer
-assert Logger(service="x") and Tracer(service="x", disabled=True) and Metrics(service="x", namespace="x")
+assert Logger(service="x") and Metrics(service="x", namespace="x")

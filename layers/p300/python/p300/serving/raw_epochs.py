@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 from p300.errors import P300Error, RequestError
 from p300.signals import EpochFeatures, Parameters, features_of_epochs
+from p300.signals.epochs import MAX_SFREQ
 
 from .cache import Served
 from .requests import NUMBERS, is_number, known_fields, short
+
+__all__ = ["LARGEST_UV", "MAX_CHANNELS", "MAX_RAW_EPOCHS", "MAX_SFREQ", "features_of"]
 
 FIELDS = ("epochs_uv", "sfreq", "channels", "tmin", "filtered")
 MAX_RAW_EPOCHS = 256
