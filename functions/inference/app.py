@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConfig, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
@@ -16,7 +16,8 @@ from p300.storage import Store
 
 # No tracer: X-Ray has the function's own segment (Tracing: Active), and its library doubles what a cold start imports.
 logger, metrics = Logger(), Metrics()
-app = APIGatewayRestResolver()
+settings = Settings.from_environment()
+app = APIGatewayRestResolver(cors=CORSConfig(settings.cors_origin) if settings.cors_origin else None)
 ROUTES = "POST /predict, POST /decode, GET /health, GET /models, GET /openapi.json"
 
 
@@ -25,7 +26,7 @@ def tell_fault(alias: str, problem: str) -> None:
     metrics.add_metric(name="ModelUnavailable", unit=MetricUnit.Count, value=1)
 
 
-service = Service(Store(), Settings.from_environment().models_bucket, tell_fault)
+service = Service(Store(), settings.models_bucket, tell_fault)
 
 
 @app.post("/predict")

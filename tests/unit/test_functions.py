@@ -467,6 +467,35 @@ def test_other_routes(api: Any, method: str, path: str) -> None:
     assert "POST /predict" in answer["error"]["message"]
 
 
+def test_another_origin_is_let_in_only_where_asked_for(store: Store, load_function: Load, context: Any) -> None:
+    origin = "https://speller.example.org"
+    preflight = api_event("OPTIONS", "/predict", headers={"Origin": origin}, multiValueHeaders={"Origin": [origin]})
+    closed = load_function("inference", **ENVIRONMENT)
+    answers = [
+        closed.handler(event, context)
+        for event in (
+            preflight,
+            api_event("GET", "/health", headers={"Origin": origin}, multiValueHeaders={"Origin": [origin]}),
+        )
+    ]
+    assert answers[0]["statusCode"] == 404
+    assert not any("access-control" in name.lower() for answer in answers for name in answer["multiValueHeaders"])
+    opened = load_function("inference", **ENVIRONMENT, P300_CORS_ORIGIN=origin)
+    answer = opened.handler(preflight, context)
+    assert answer["statusCode"] == 204
+    assert answer["multiValueHeaders"]["Access-Control-Allow-Origin"] == [origin]
+    assert "X-Api-Key" in str(answer["multiValueHeaders"]["Access-Control-Allow-Headers"])
+    refused = opened.handler(
+        api_event("GET", "/health", headers={"Origin": origin}, multiValueHeaders={"Origin": [origin]}), context
+    )
+    assert refused["multiValueHeaders"]["Access-Control-Allow-Origin"] == [origin]
+
+
+def test_a_body_that_lambda_would_not_take_is_refused(api: Any) -> None:
+    status, answer = api("POST", "/predict", "[" + " " * 6_000_000)
+    assert (status, answer["error"]["code"]) == (413, "too_large")
+
+
 def test_without_a_model(store: Store, load_function: Load, context: Any) -> None:
     module = load_function("inference", **ENVIRONMENT)
     for event in (api_event("POST", "/predict", json.dumps({"features": EPOCH})), api_event("GET", "/health")):

@@ -84,7 +84,8 @@ def ask(store: Store, load_function: Any, context: Any, monkeypatch: pytest.Monk
     }  # fmt: skip
     registry = Registry(store, MODELS)
     registry.publish("v20260101000001", "a", {"model.npz": (buffer.getvalue(), "application/octet-stream")}, manifest)
-    registry.set_alias("champion", "v20260101000001")
+    for alias in ("champion", "challenger"):
+        registry.set_alias(alias, "v20260101000001")
     module = load_function("inference", **ENVIRONMENT)
 
     def ask(method: str, path: str, body: str | None = None, query: dict[str, str] | None = None) -> tuple[int, Any]:

@@ -1,5 +1,6 @@
 """The template: storage is private and encrypted, nobody may do more than they do, every log ends."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def test_every_function_has_its_own_role_and_log_group(name: str) -> None:
 
 
 def test_logs_end() -> None:
-    assert len(LOG_GROUPS) == len(FUNCTIONS) + len(of_type("AWS::Serverless::StateMachine"))
+    assert len(LOG_GROUPS) == len(FUNCTIONS) + len(of_type("AWS::Serverless::StateMachine")) + 1  # the API's
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in LOG_GROUPS.values())
     assert min(TEMPLATE["Parameters"]["LogRetentionDays"]["AllowedValues"]) > 0
 
@@ -126,9 +127,58 @@ def test_there_are_six_functions_on_one_runtime() -> None:
     assert TEMPLATE["Globals"]["Function"]["Runtime"] == "python3.13"
 
 
+API = RESOURCES["Api"]["Properties"]
+
+
 def test_the_api_wants_a_key() -> None:
-    (api,) = of_type("AWS::Serverless::Api").values()
-    assert api["Auth"]["ApiKeyRequired"] is True
+    assert API["Auth"]["ApiKeyRequired"] is True
+
+
+def test_the_api_takes_so_many_requests_of_a_key_and_in_all() -> None:
+    burst, rate = {"Ref": "RequestBurst"}, {"Ref": "RequestsPerSecond"}
+    assert API["Auth"]["UsagePlan"]["Throttle"] == {"BurstLimit": burst, "RateLimit": rate}
+    (every,) = API["MethodSettings"]
+    assert (every["ResourcePath"], every["HttpMethod"]) == ("/*", "*")
+    assert (every["ThrottlingBurstLimit"], every["ThrottlingRateLimit"]) == (burst, rate)
+    assert TEMPLATE["Parameters"]["RequestsPerSecond"]["Default"] >= 20, "two spellers at once"
+
+
+def test_requests_are_logged_without_what_they_hold() -> None:
+    assert API["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": "ApiLogs.Arn"}
+    told = json.loads(API["AccessLogSetting"]["Format"])
+    assert {"status", "latency_ms", "path", "request_id", "key_id"} <= set(told)
+    assert not [
+        value for value in told.values() if ("apiKey" in value and "apiKeyId" not in value) or "body" in value.lower()
+    ]
+    account = RESOURCES["ApiAccount"]
+    assert RESOURCES["Api"]["DependsOn"] == "ApiAccount"
+    assert account["DeletionPolicy"] == RESOURCES["ApiLogsRoleOfAccount"]["DeletionPolicy"] == "Retain", (
+        "others log by it too"
+    )
+
+
+def test_what_api_gateway_refuses_reads_like_what_the_function_refuses() -> None:
+    for name, response in API["GatewayResponses"].items():
+        template = response["ResponseTemplates"]["application/json"]
+        answer = json.loads(template.replace("$context.error.messageString", '"x"'))
+        assert set(answer["error"]) == {"code", "message"}, name
+    assert {"INVALID_API_KEY", "THROTTLED", "REQUEST_TOO_LARGE", "DEFAULT_4XX", "DEFAULT_5XX"} <= set(
+        API["GatewayResponses"]
+    )
+
+
+def test_no_origin_may_call_the_api_unless_asked_for() -> None:
+    assert TEMPLATE["Parameters"]["CorsOrigin"]["Default"] == ""
+    assert "Cors" not in API
+    environment = FUNCTIONS["InferenceFunction"]["Environment"]["Variables"]
+    assert environment["P300_CORS_ORIGIN"] == {"Ref": "CorsOrigin"}
+
+
+def test_the_api_calls_a_published_version_that_may_be_a_snapshot() -> None:
+    function = FUNCTIONS["InferenceFunction"]
+    assert function["AutoPublishAlias"] == "live"
+    assert function["SnapStart"] == {"ApplyOn": {"Fn::If": ["HasSnapStart", "PublishedVersions", "None"]}}
+    assert TEMPLATE["Parameters"]["SnapStart"]["Default"] == "off"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -25,6 +25,8 @@ class Settings:
         New recordings that make a training due.
     wandb_mode, wandb_project, wandb_key_parameter : str
         Weights & Biases: mode, project, and the SSM parameter (SecureString) that holds the API key.
+    cors_origin : str
+        Web origin that may call the API from a browser; empty for none.
     """
 
     landing_bucket: str
@@ -39,6 +41,7 @@ class Settings:
     wandb_mode: str
     wandb_project: str
     wandb_key_parameter: str
+    cors_origin: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -56,4 +59,5 @@ class Settings:
             wandb_mode=environ.get("WANDB_MODE", "offline"),
             wandb_project=environ.get("WANDB_PROJECT", "p300-bci-mlops"),
             wandb_key_parameter=environ.get("P300_WANDB_KEY_PARAMETER", ""),
+            cors_origin=environ.get("P300_CORS_ORIGIN", ""),
         )

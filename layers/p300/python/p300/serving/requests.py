@@ -21,6 +21,8 @@ except ImportError:  # outside its layer
 else:
     _loads = orjson.loads
 
+MAX_BODY_BYTES = 6_000_000
+"""Lambda takes 6 MiB with the event around the body; LocalStack takes anything."""
 NUMBERS = frozenset({float, int})  # not bool: JSON's true is no number
 
 
@@ -30,8 +32,14 @@ def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
     Raises
     ------
     RequestError
-        400 if there is none.
+        400 if there is none, 413 if it is larger than Lambda takes.
     """
+    if body and len(body) > MAX_BODY_BYTES:
+        raise RequestError(
+            "too_large",
+            f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} a request. Send fewer at a time.",
+            413,
+        )
     try:
         request = _loads(body or b"")
     except (ValueError, RecursionError) as error:
