@@ -256,6 +256,18 @@ def test_try_it_lets_the_right_symbol_grow(visit: Callable[..., Page]) -> None:
     page.screenshot(path=SCREENSHOTS / "try-done.png", full_page=True)
 
 
+def test_symbols_right_by_repetitions_are_drawn_as_the_api_answers(visit: Callable[..., Page]) -> None:
+    page = visit("/models")
+    page.locator("#models tbody a").first.click()
+    page.get_by_role("button", name="Decode recordings").click()
+    expect(page.locator("#symbols-about")).to_contain_text(
+        "After 12 of 12 repetitions 5 of 5 symbols are right", timeout=WAIT_MS
+    )
+    expect(page.locator("#symbols-points circle")).to_have_count(12)
+    check(page, "a model's symbols")
+    page.screenshot(path=SCREENSHOTS / "model-symbols.png", full_page=True)
+
+
 def test_every_page_is_readable_and_labelled(
     visit: Callable[..., Page], look: Callable[[str, str], None], stack: Stack
 ) -> None:

@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
+from p300.decoding import Trial
 from p300.registry import Registry
 from p300_cli.predicting import Answer
+from p300_cli.sessions import Session
 from p300_cli.target import Target
 from p300_console import executions, logs, replay
 from p300_console.app import make_app
@@ -263,31 +266,46 @@ class Api:
             return Answer(200, {"probability_target": 0.25, "model_version": "v1"})
         n = len(body["groups"])
         posterior = {symbol: 0.0 for row in body["layout"]["rows"] for symbol in row} | {"O": 1.0}
-        return Answer(200, {"posterior": posterior, "symbol": "O", "confidence": n / 10, "model_version": "v1"})
+        answer = {"posterior": posterior, "symbol": "O", "confidence": n / 10, "model_version": "v1"}
+        return Answer(200, {**answer, "trials": [{"symbol": "A"}] * (len(body["trials"]) - 1)})
 
 
-def session() -> replay.Session:
-    import numpy as np
-
-    X = np.ones((4, 3), np.float32)
+def session(n_trials: int = 1) -> Session:
+    """Two repetitions of four groups for each symbol, which is O: the third column and the third row."""
+    X = np.ones((8 * n_trials, 3), np.float32)
     X[1] = np.nan
-    flash = np.array([3, 1, 9, 2])
-    return replay.Session("subject_01/a", X, flash, np.isin(flash, (3, 9)), [slice(0, 4)])
+    code = np.tile([3, 1, 9, 2], 2 * n_trials)
+    trials = [Trial(slice(8 * k, 8 * k + 8), (4, 8), 14) for k in range(n_trials)]
+    return Session("subject_01/a", X, np.where(np.isin(code, (3, 9)), 2, 1), np.arange(len(X)) / 5, 0.6, code, trials)
 
 
 def test_each_flash_is_asked_for_with_all_before_it() -> None:
-    api = Api()
-    steps = list(replay.replay(api, session(), 0, "speller", "champion"))  # type: ignore[arg-type]
-    assert [step["probability"] for step in steps] == [0.25, None, 0.25, 0.25]  # one has no usable epoch
-    assert [step["target"] for step in steps] == [True, False, True, False]
+    api, shown = Api(), replay.screen("speller")
+    steps = list(replay.replay(api, session(), 0, shown, "champion"))  # type: ignore[arg-type]
+    assert [step["probability"] for step in steps[:4]] == [0.25, None, 0.25, 0.25]  # one has no usable epoch
+    assert [step["target"] for step in steps[:4]] == [True, False, True, False]
     groups = [body["groups"] for path, body in api.asked if path.startswith("/decode")]
-    assert groups == [[3], [3, 1], [3, 1, 9], [3, 1, 9, 2]]
+    assert groups[:3] == [[3], [3, 1], [3, 1, 9]]
     assert steps[0]["lit"] == [2, 8, 14, 20, 26, 32]  # the third column
-    assert [step["flash"] for step in replay.replay(api, session(), 0, "speller", "champion", start=2)] == [3, 4]  # type: ignore[arg-type]
+    assert replay.attended(session(), shown) == ["O"]
+    later = replay.replay(api, session(), 0, shown, "champion", start=6)  # type: ignore[arg-type]
+    assert [step["flash"] for step in later] == [7, 8]
 
 
-def test_what_was_attended_is_told_by_the_labels() -> None:
-    layout, _, _ = replay.layout_of("speller")
-    assert replay.symbols(session(), layout) == ["O"]
-    assert replay.likely_layout("", session()) == "speller"
-    assert replay.likely_layout("brain_invaders", session()) == "brain_invaders"
+def test_accuracy_by_repetitions_counts_every_symbol_of_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, shown = Api(), replay.screen("speller")
+    found = [session(), session(3)]
+    points = list(replay.by_repetitions(api, found, shown, "v1"))  # type: ignore[arg-type]
+    # The service takes the last symbol of a request for O and those before it for A: one of one, and one of three.
+    assert [(one["repetitions"], one["right"], one["symbols"]) for one in points] == [(1, 2, 4), (2, 2, 4)]
+    assert [body["trials"] for _, body in api.asked] == [[4], [4, 4, 4], [8], [8, 8, 8]]
+    monkeypatch.setattr(replay, "MAX_BYTES", 16 * 12)  # of a request: sixteen flashes
+    *_, last = replay.by_repetitions(api, found, shown, "v1")  # type: ignore[arg-type]
+    assert [body["trials"] for _, body in api.asked[-3:]] == [[8], [8, 8], [8]]
+    assert last["right"] == 3
+
+
+def test_the_layout_to_begin_with() -> None:
+    assert replay.likely_layout("", ["Cz"] * 8) == "speller"
+    assert replay.likely_layout("nonsense", ["Cz"] * 16) == "brain_invaders"
+    assert replay.likely_layout("speller_rows", ["Cz"] * 16) == "speller_rows"

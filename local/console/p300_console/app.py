@@ -33,6 +33,7 @@ ROUTES = [
     Route("/models", models.listing),
     Route("/model", models.one),
     Route("/model/picture", models.picture),
+    Route("/model/symbols", models.symbols),
     Route("/models/promote", models.promote, methods=["GET", "POST"]),
     Route("/models/rollback", models.roll_back, methods=["GET", "POST"]),
     Route("/models/train", models.train, methods=["GET", "POST"]),

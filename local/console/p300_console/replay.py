@@ -1,87 +1,57 @@
-"""A recording's flashes one after another: what `/predict` says of each, and what `/decode` makes of all so far."""
+"""A recording's flashes through the API, as a speller would send them: one after another, or a whole session by repetitions."""
 
 import base64
-import io
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
-from p300.decoding import attended, brain_invaders, grid, split_trials, with_gaps
-from p300.decoding.layouts import SPELLER_6X6, Layout
+from p300.decoding import Share
+from p300.decoding.layouts import SPELLER_6X6
 from p300.errors import P300Error, RequestError
-from p300.features import read_features
-from p300.readers import read_recording
-from p300.storage import NotFoundError
+from p300.keys import RecordingKey
+from p300.recording import TARGET
+from p300.serving.symbols import read_layout
+from p300_cli import sessions
 from p300_cli.predicting import Api
+from p300_cli.sessions import Screen, Session
 
 from p300_console.stack import Stack
 
+SPELLER, SPELLER_ROWS, BRAIN_INVADERS = "speller", "speller_rows", "brain_invaders"
 LAYOUTS = {
-    "speller": "Speller, columns first",
-    "speller_rows": "Speller, rows first",
-    "brain_invaders": "Brain Invaders",
+    SPELLER: "Speller, columns first",
+    SPELLER_ROWS: "Speller, rows first",
+    BRAIN_INVADERS: "Brain Invaders",
 }
+N_COLUMNS = 6
 WOULD_STOP = 0.9
 """Confidence at which the page says that one could have stopped."""
-MAX_FLASHES = 1200
-_KEPT = 3
+MAX_BYTES = 3 << 20
+"""Of epochs in a request: base64 makes 4 MiB of them, and a function takes 6."""
+MAX_RECORDINGS = 20
+_KEPT = 8
 
 
-@dataclass(frozen=True)
-class Session:
-    """The flashes of a recording.
-
-    Attributes
-    ----------
-    X : ndarray of float32, shape (n_flashes, n_features)
-        NaN where the epoch was rejected.
-    flash : ndarray of int, shape (n_flashes,)
-        Which group flashed.
-    target : ndarray of bool, shape (n_flashes,)
-        Whether the attended symbol was in it.
-    trials : list of slice
-        The flashes of each symbol.
-    """
-
-    name: str
-    X: NDArray[np.float32]
-    flash: NDArray[np.integer]
-    target: NDArray[np.bool_]
-    trials: list[slice]
+def screen(name: str) -> Screen:
+    """Return one of `LAYOUTS`."""
+    if name == SPELLER_ROWS:
+        stated = {"type": "grid", "rows": list(SPELLER_6X6), "rows_first": True}
+        return Screen(read_layout(stated), stated)
+    return sessions.screen(name if name in LAYOUTS else SPELLER)
 
 
-def layout_of(name: str) -> tuple[Layout, dict[str, Any], int]:
-    """Return a layout, how a request states it, and its number of columns on the screen."""
-    if name == "brain_invaders":
-        return brain_invaders(), {"type": "brain_invaders"}, 6
-    rows_first = name == "speller_rows"
-    stated = {"type": "grid", "rows": list(SPELLER_6X6), "rows_first": rows_first}
-    return grid(SPELLER_6X6, rows_first=rows_first), stated, len(SPELLER_6X6[0])
-
-
-def likely_layout(name: str, session: Session) -> str:
-    """Return the layout to begin with: aliens for recordings with many short trials, as the game makes them."""
-    if name in LAYOUTS:
-        return name
-    lengths = [trial.stop - trial.start for trial in session.trials]
-    return "brain_invaders" if len(lengths) > 1 and float(np.median(lengths)) <= 12 else "speller"
-
-
-def symbols(session: Session, layout: Layout) -> list[str | None]:
-    """Return what was attended in each trial; None where the labels agree with no one symbol."""
-    lit = layout.lit(session.flash)
-    found = [attended(lit[trial], session.target[trial]) for trial in session.trials]
-    return [None if number is None else layout.symbols[number] for number in found]
+def likely_layout(asked: str, channels: Sequence[str]) -> str:
+    """Return the layout to begin with: the game's for the game's montage."""
+    if asked in LAYOUTS:
+        return asked
+    return BRAIN_INVADERS if len(channels) == 16 else SPELLER
 
 
 class Replays:
-    """Sessions read from the buckets, the last few kept.
+    """Sessions read from the raw data, the last few kept.
 
     Parameters
     ----------
@@ -91,52 +61,52 @@ class Replays:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._kept: dict[tuple[str, str], Session] = {}
+        self._kept: dict[tuple[str, ...], Session] = {}
         self._lock = threading.Lock()
+        self.points: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        """Accuracy by repetitions, by version and layout: asked for once."""
 
-    def session(self, name: str) -> Session:
-        """Return a recording's flashes.
+    def version(self, alias: str) -> str:
+        """Return the version that an alias stands for."""
+        return self._stack.registry.resolve(alias or "champion")
+
+    def session(self, name: str, version: str, layout: str) -> Session:
+        """Return a recording's flashes with the features that a model takes.
 
         Raises
         ------
-        RequestError
-            ``no_features``, or ``no_flashes`` where the recording does not say which group flashed.
+        P300Error
+            ``no_recording``, ``no_flashes`` where the recording does not say which group flashed, or it does not fit the model.
         """
-        store = self._stack.store
-        key = f"{name}/features.parquet"
-        bucket = self._stack.output("FeaturesBucketName")
-        try:
-            item = store.head(bucket, key)
-            with self._lock:  # one reads, the others find it read
-                if (name, item.etag) not in self._kept:
-                    while len(self._kept) >= _KEPT:
-                        self._kept.pop(next(iter(self._kept)))
-                    self._kept[name, item.etag] = self._read(name, bucket, key, item.metadata.get("raw-key", ""))
-                return self._kept[name, item.etag]
-        except NotFoundError as error:
-            raise RequestError(
-                "no_features", f"There are no features of {name[:200]!r}, or its recording is gone."
-            ) from error
-
-    def _read(self, name: str, bucket: str, key: str, raw_key: str) -> Session:
-        store = self._stack.store
-        features = read_features(io.BytesIO(store.get(bucket, key)[0]))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(raw_key).name
-            store.download(self._stack.output("RawBucketName"), raw_key, path)
-            recording = read_recording(path)
-        onsets = np.flatnonzero(recording.stim)
-        if recording.flash is None:
+        manifest = self._stack.registry.manifest(version)
+        bucket = self._stack.output("RawBucketName")
+        found = [item for item in self._stack.store.list(bucket, f"{name}.") if item.key.rpartition(".")[0] == name]
+        if not found:
+            raise RequestError("no_recording", f"There is no recording {name[:200]!r} in the raw data.")
+        item = found[0]
+        known = (item.key, item.etag, version, layout)
+        with self._lock:  # one reads, the others find it read
+            if known not in self._kept:
+                session = sessions.of_target(self._stack.target, RecordingKey.parse(item.key), manifest, screen(layout))
+                while len(self._kept) >= _KEPT:
+                    self._kept.pop(next(iter(self._kept)))
+                self._kept[known] = session
+            session = self._kept[known]
+        if session.code is None or not session.trials:
             raise RequestError(
                 "no_flashes",
                 f"{name} does not say which group flashed when (a column `flash`), so its symbols cannot be decoded.",
             )
-        X = with_gaps(features.X, features.onset_sample, onsets)
-        return Session(name, X, recording.flash[onsets], recording.stim[onsets] == 2, split_trials(onsets))
+        return session
+
+
+def attended(session: Session, shown: Screen) -> list[str | None]:
+    """Return what was looked at in each trial; None where the labels agree with no one symbol."""
+    return [None if trial.symbol is None else shown.layout.symbols[trial.symbol] for trial in session.trials]
 
 
 def replay(
-    api: Api, session: Session, trial: int, layout_name: str, alias: str, *, start: int = 0, pause_s: float = 0.0
+    api: Api, session: Session, trial: int, shown: Screen, alias: str, *, start: int = 0, pause_s: float = 0.0
 ) -> Iterator[dict[str, Any]]:
     """Yield what is known after each flash of one symbol, as the service answers it.
 
@@ -148,8 +118,8 @@ def replay(
         The recording.
     trial : int
         Which of its symbols.
-    layout_name : str
-        One of `LAYOUTS`.
+    shown : Screen
+        The layout.
     alias : str
         ``champion``, ``challenger`` or a version.
     start : int
@@ -157,36 +127,25 @@ def replay(
     pause_s : float
         Between flashes.
     """
-    layout, stated, _ = layout_of(layout_name)
-    part = session.trials[trial]
-    n = min(part.stop - part.start, MAX_FLASHES)
-    lit = layout.lit(session.flash[part])
+    assert session.code is not None  # noqa: S101 - `Replays.session` gives none without
+    part = session.trials[trial].flashes
+    n = min(part.stop - part.start, MAX_BYTES // session.X[0].nbytes)
+    lit = shown.layout.lit(session.code[part])
     for k in range(start, n):
         began = time.monotonic()
         flash = part.start + k
-        usable = bool(np.isfinite(session.X[flash]).all())
         predicted = None
-        if usable:
-            answer = _ask(api, "/predict", alias, {"features": session.X[flash].astype(float).tolist()})
+        if np.isfinite(session.X[flash]).all():
+            answer = ask(api, "/predict", alias, {"features": session.X[flash].astype(float).tolist()})
             predicted = answer["probability_target"]
-        epochs = np.ascontiguousarray(session.X[part.start : flash + 1], "<f4")
-        decoded = _ask(
-            api,
-            "/decode",
-            alias,
-            {
-                "layout": stated,
-                "groups": [int(code) for code in session.flash[part.start : flash + 1]],
-                "epochs_b64": base64.b64encode(epochs.tobytes()).decode(),
-            },
-        )
+        decoded = ask(api, "/decode", alias, _flashes(session, shown, [slice(part.start, flash + 1)]))
         yield {
             "flash": k + 1,
             "of": n,
             "lit": np.flatnonzero(lit[k]).tolist(),
-            "target": bool(session.target[flash]),
+            "target": bool(session.label[flash] == TARGET),
             "probability": predicted,
-            "posterior": [decoded["posterior"][symbol] for symbol in layout.symbols],
+            "posterior": [decoded["posterior"][symbol] for symbol in shown.layout.symbols],
             "symbol": decoded["symbol"],
             "confidence": decoded["confidence"],
             "model": decoded["model_version"],
@@ -194,9 +153,67 @@ def replay(
         time.sleep(max(0.0, pause_s - (time.monotonic() - began)))
 
 
-def _ask(api: Api, path: str, alias: str, body: dict[str, Any]) -> dict[str, Any]:
-    from urllib.parse import quote
+def by_repetitions(api: Api, found: Sequence[Session], shown: Screen, alias: str) -> Iterator[dict[str, Any]]:
+    """Yield how many symbols are right after 1, 2, ... repetitions of each.
 
+    Every session is decoded as a whole, as if each of its symbols had been given so many repetitions: what was decided is what the
+    service believes at the session's end, when it knows the person best.
+    """
+    longest = max((len(trial.ends) for session in found for trial in session.trials), default=0)
+    for n in range(1, longest + 1):
+        right: list[bool] = []
+        for session in found:
+            right += _rights(api, session, shown, alias, n)
+        share = Share.of(right)
+        yield {
+            "repetitions": n,
+            "of": longest,
+            "right": share.n_right,
+            "symbols": share.n,
+            "accuracy": share.accuracy,
+            "interval": share.interval,
+        }
+
+
+def _rights(api: Api, session: Session, shown: Screen, alias: str, n: int) -> list[bool]:
+    most = MAX_BYTES // session.X[0].nbytes
+    pieces: list[list[Any]] = [[]]
+    for trial in (one for one in session.trials if len(one.ends) >= n):
+        length = sum(one.first(n).stop - one.first(n).start for one in [*pieces[-1], trial])
+        if length > most and pieces[-1]:
+            pieces.append([])
+        pieces[-1].append(trial)
+    right = []
+    for trials in filter(None, pieces):
+        answer = ask(api, "/decode", alias, _flashes(session, shown, [trial.first(n) for trial in trials]))
+        symbols = [*(one["symbol"] for one in answer.get("trials", [])), answer["symbol"]]
+        right += [
+            symbol == shown.layout.symbols[trial.symbol]
+            for trial, symbol in zip(trials, symbols, strict=True)
+            if trial.symbol is not None
+        ]
+    return right
+
+
+def _flashes(session: Session, shown: Screen, flashes: Sequence[slice]) -> dict[str, Any]:
+    assert session.code is not None  # noqa: S101
+    epochs = np.concatenate([session.X[part] for part in flashes])
+    return {
+        "layout": shown.stated,
+        "groups": [int(code) for part in flashes for code in session.code[part]],
+        "epochs_b64": base64.b64encode(np.ascontiguousarray(epochs, "<f4").tobytes()).decode(),
+        "trials": [part.stop - part.start for part in flashes],
+    }
+
+
+def ask(api: Api, path: str, alias: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the service's answer.
+
+    Raises
+    ------
+    P300Error
+        ``refused``, with what the service said.
+    """
     answer = api.ask("POST", f"{path}?alias={quote(alias, safe='')}", body)
     if answer.status != 200:
         error = answer.body.get("error", answer.body)

@@ -1,6 +1,7 @@
 """Models: versions and who serves, one of them with its figures, and the two things that the console may change."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from p300.errors import ArtifactError, P300Error
@@ -13,8 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from p300_console import charts
-from p300_console.web import console, from_iso, link, page, trouble
+from p300_console import charts, replay
+from p300_console.pages.trying import events
+from p300_console.recordings import FEATURES, MODEL
+from p300_console.stack import outage
+from p300_console.web import Console, console, from_iso, link, page, trouble
 
 MAX_VERSIONS = 200
 REFERENCE = "lda"
@@ -81,6 +85,8 @@ def one(request: Request) -> Response:
         reference=reference,
         reference_name=reference_name,
         calibration=charts.calibration(metrics.get("calibration_curve") or []),
+        layouts=replay.LAYOUTS,
+        layout=replay.likely_layout("", manifest["channels"]),
         pictures=[name for name in manifest["artifacts"] if name.endswith(".png")],
         history=[entry for entry in registry.history()[::-1] if version in {entry["version"], entry.get("replaced")}],
         definition=json.dumps(
@@ -119,6 +125,49 @@ def picture(request: Request) -> Response:
     if not name.endswith(".png"):
         raise HTTPException(404, "Only pictures are shown.")
     return Response(registry.artifact(version, name, registry.manifest(version)), media_type="image/png")
+
+
+def symbols(request: Request) -> Response:
+    """Send the accuracy of decoded symbols after 1, 2, ... repetitions as events, while the API is asked."""
+    behind = console(request)
+    version, layout = request.query_params.get("version", ""), request.query_params.get("layout", "")
+
+    def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+        manifest = behind.stack.registry.manifest(version)
+        chosen = replay.likely_layout(layout, manifest["channels"])
+        names, seen = _recordings_to_decode(behind, manifest)
+        found, left_out = [], []
+        for name in names:
+            try:
+                found.append(behind.replays.session(name, version, chosen))
+            except P300Error as error:
+                if outage(error, behind.stack):
+                    raise
+                left_out.append(error.message)
+        yield "about", {"recordings": len(found), "seen": seen, "left_out": left_out}
+        kept = behind.replays.points.get((version, chosen))
+        if kept is None:
+            kept = []
+            for point in replay.by_repetitions(behind.stack.api, found, replay.screen(chosen), version):
+                kept.append(point)
+                yield "point", point
+            behind.replays.points[version, chosen] = kept
+        else:
+            for point in kept:
+                yield "point", point
+
+    return events(behind, steps())
+
+
+def _recordings_to_decode(behind: Console, manifest: dict[str, Any]) -> tuple[list[str], bool]:
+    """Return recordings of people held out; where there are none, those trained on, and that they were seen."""
+    held_out = set(manifest["held_out"])
+    names = [
+        one.name for one in behind.recordings.everything() if one.subject in held_out and one.stage in {FEATURES, MODEL}
+    ]
+    if names:
+        return names[: replay.MAX_RECORDINGS], False
+    return [entry["recording"] for entry in manifest["recordings"]][: replay.MAX_RECORDINGS], True
 
 
 # ---- what the console may change: each has a page that says what will happen, with the token that its button sends

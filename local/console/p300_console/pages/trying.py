@@ -6,12 +6,14 @@ from typing import Any
 
 from p300.errors import P300Error
 from p300_cli.predicting import recordings
+from p300_cli.sessions import Screen, Session
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from p300_console.replay import LAYOUTS, WOULD_STOP, layout_of, likely_layout, replay, symbols
+from p300_console import replay
+from p300_console.replay import LAYOUTS, N_COLUMNS, WOULD_STOP
 from p300_console.stack import outage
-from p300_console.web import console, page
+from p300_console.web import Console, console, page
 
 PACES = {"30": "fast", "120": "as recorded, nearly", "400": "slow"}
 
@@ -24,36 +26,43 @@ def choose(request: Request) -> Response:
     chosen["pace"] = chosen["pace"] if chosen["pace"] in PACES else "120"
     chosen["alias"] = chosen["alias"] or "champion"
     behind.stack.output("FeaturesBucketName")
-    names = recordings(behind.stack.target)
-    problem, session, attended = "", None, []
-    layout, columns = None, 6
+    problem, session, shown = "", None, None
+    attended: list[str | None] = []
     if chosen["recording"]:
         try:
-            session = behind.replays.session(chosen["recording"])
-            chosen["layout"] = likely_layout(chosen["layout"], session)
-            layout, _, columns = layout_of(chosen["layout"])
-            attended = symbols(session, layout)
+            session, shown, chosen["layout"] = _session(behind, chosen["recording"], chosen["layout"], chosen["alias"])
+            attended = replay.attended(session, shown)
         except P300Error as error:
+            if outage(error, behind.stack):
+                raise
             problem = error.message
-    trial = _trial(chosen["trial"], len(attended))
+    trial = _number(chosen["trial"], len(attended))
+    symbols = shown.layout.symbols if shown else ()
+    flashes = session.trials[trial].flashes if session else slice(0, 0)
     return page(
         request,
         "try",
         chosen=chosen,
-        names=names,
+        names=recordings(behind.stack.target),
         layouts=LAYOUTS,
         paces=PACES,
         problem=problem,
         attended=attended,
         trial=trial,
-        rows=[layout.symbols[at : at + columns] for at in range(0, len(layout.symbols), columns)] if layout else [],
-        n_flashes=session.trials[trial].stop - session.trials[trial].start if session and not problem else 0,
+        rows=[symbols[at : at + N_COLUMNS] for at in range(0, len(symbols), N_COLUMNS)],
+        n_flashes=flashes.stop - flashes.start,
         would_stop=WOULD_STOP,
-        aliases=[*("champion", "challenger"), *behind.stack.registry.versions()[::-1]],
+        aliases=["champion", "challenger", *behind.stack.registry.versions()[::-1]],
     )
 
 
-def _trial(text: str, n: int) -> int:
+def _session(behind: Console, name: str, layout: str, alias: str) -> tuple[Session, Screen, str]:
+    version = behind.replays.version(alias)
+    layout = replay.likely_layout(layout, behind.stack.registry.manifest(version)["channels"])
+    return behind.replays.session(name, version, layout), replay.screen(layout), layout
+
+
+def _number(text: str, n: int) -> int:
     return min(int(text), max(0, n - 1)) if text.isdecimal() else 0
 
 
@@ -63,23 +72,32 @@ def stream(request: Request) -> Response:
     query = request.query_params
     pace, start = query.get("pace", "120"), query.get("start", "0")
 
-    def events() -> Iterator[str]:
+    def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+        alias = query.get("alias", "champion")
+        session, shown, _ = _session(behind, query.get("recording", ""), query.get("layout", ""), alias)
+        for step in replay.replay(
+            behind.stack.api,
+            session,
+            _number(query.get("trial", "0"), len(session.trials)),
+            shown,
+            alias,
+            start=int(start) if start.isdecimal() else 0,
+            pause_s=int(pace) / 1000 if pace in PACES else 0.12,
+        ):
+            yield "flash", step
+
+    return events(behind, steps())
+
+
+def events(behind: Console, steps: Iterator[tuple[str, dict[str, Any]]]) -> Response:
+    """Send server-sent events: those of `steps`, then ``end``; or ``trouble`` with a message where they break off."""
+
+    def sent() -> Iterator[str]:
         try:
-            session = behind.replays.session(query.get("recording", ""))
-            layout = likely_layout(query.get("layout", ""), session)
-            steps = replay(
-                behind.stack.api,
-                session,
-                _trial(query.get("trial", "0"), len(session.trials)),
-                layout,
-                query.get("alias", "champion"),
-                start=int(start) if start.isdecimal() else 0,
-                pause_s=int(pace) / 1000 if pace in PACES else 0.12,
-            )
-            for step in steps:
-                yield _event("flash", step)
+            for name, data in steps:
+                yield _event(name, data)
             yield _event("end", {})
-        except Exception as error:
+        except Exception as error:  # the page is there already: it has to be told in the stream
             told = outage(error, behind.stack)
             if told:
                 behind.stack.forget()
@@ -87,7 +105,7 @@ def stream(request: Request) -> Response:
                 "trouble", {"message": told or (error.message if isinstance(error, P300Error) else str(error))}
             )
 
-    return StreamingResponse(events(), media_type="text/event-stream")
+    return StreamingResponse(sent(), media_type="text/event-stream")
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

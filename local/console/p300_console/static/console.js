@@ -28,7 +28,8 @@
         const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (answer.ok && waiting) { location.reload(); return; }
-        banner(fresh.getElementById("banner")?.textContent.trim() || "");
+        const told = fresh.getElementById("banner")?.textContent.trim() || "";
+        banner(told || answer.ok ? told : `The console answered with status ${answer.status}. This page tries again by itself.`);
         if (answer.ok) {
           for (const part of document.querySelectorAll("[data-part]")) {
             const other = fresh.getElementById(part.id);
