@@ -153,6 +153,21 @@ def test_recordings_are_at_the_stage_that_the_buckets_tell(console: TestClient, 
     assert "890 of 900" in console.get("/recording", params={"name": "subject_01/run"}).text
 
 
+def test_recordings_are_listed_while_the_last_listing_is_shown(console: TestClient, store: Any) -> None:
+    recordings = console.app.state.console.recordings  # type: ignore[attr-defined]
+    store.put(RAW, "subject_01/a.csv", b"x")
+    assert [one.name for one in recordings.everything()] == ["subject_01/a"]
+    store.put(RAW, "subject_01/b.csv", b"x")
+    assert len(recordings.everything()) == 1
+    recordings._listed_at -= 2  # as if two seconds had gone by
+    assert len(recordings.everything()) == 1
+    recordings._background.submit(lambda: None).result(30)  # whatever was to be done in the background is done
+    assert [one.name for one in recordings.everything()] == ["subject_01/a", "subject_01/b"]
+    store.put(RAW, "subject_01/c.csv", b"x")
+    recordings._listed_at -= 60
+    assert len(recordings.everything()) == 3
+
+
 # ---- models
 def test_a_model_shows_the_reference_beside_each_subject(console: TestClient, store: Any) -> None:
     registry = Registry(store, MODELS)

@@ -1,6 +1,8 @@
 """Every recording with where it has got to: from listings of the buckets and the small files beside the features."""
 
 import json
+import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ STAGES = {
 PAGE = 50
 MAX_OBJECT_BYTES = 20 << 20
 _THREADS = 8
+FRESH_S, STALE_S = 1.5, 20.0
+"""Listings are asked for again after the one, and waited for after the other."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,44 @@ class Recordings:
         self._stack = stack
         self._json: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "objects")
+        self._background = ThreadPoolExecutor(1, "listing")  # its own: it waits for the pool's
+        self._lock = threading.Lock()
+        self._listed: list[Recording] | None = None
+        self._listed_at = 0.0
+        self._listing = False
 
     def everything(self) -> list[Recording]:
-        """Return all recordings, by name; what is in quarantine or still landing stands beside its namesake."""
+        """Return all recordings, by name; what is in quarantine or still landing stands beside its namesake.
+
+        Listing thousands of objects takes longer than a page may: a page shows what was listed a moment ago, and has it listed anew
+        for the next one.
+        """
+        now = time.monotonic()
+        with self._lock:
+            found, age = self._listed, now - self._listed_at
+            anew = found is not None and age > FRESH_S and not self._listing
+            self._listing |= anew
+        if found is None or age > STALE_S:
+            return self._list()
+        if anew:
+            self._background.submit(self._list_anew)
+        return found
+
+    def _list_anew(self) -> None:
+        try:
+            self._list()
+        except Exception:  # whoever asks next gets to know what is wrong
+            self._listed = None
+        finally:
+            self._listing = False
+
+    def _list(self) -> list[Recording]:
+        began = time.monotonic()
+        found = self._everything()
+        self._listed, self._listed_at = found, began
+        return found
+
+    def _everything(self) -> list[Recording]:
         buckets = [self._stack.output(f"{zone}BucketName") for zone in ("Landing", "Raw", "Features")]
         landing, raw, features = self._pool.map(lambda bucket: list(self._stack.store.list(bucket)), buckets)
         users = self._users()
