@@ -87,7 +87,8 @@ def one(request: Request) -> Response:
         calibration=charts.calibration(metrics.get("calibration_curve") or []),
         layouts=replay.LAYOUTS,
         layout=replay.likely_layout("", manifest["channels"]),
-        pictures=[name for name in manifest["artifacts"] if name.endswith(".png")],
+        # The calibration is drawn above in the page's own colours.
+        pictures=[name for name in manifest["artifacts"] if name.endswith(".png") and name != "calibration.png"],
         history=[entry for entry in registry.history()[::-1] if version in {entry["version"], entry.get("replaced")}],
         definition=json.dumps(
             {name: value for name, value in manifest.items() if name not in {"metrics", "recordings", "artifacts"}},

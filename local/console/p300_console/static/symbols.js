@@ -12,7 +12,7 @@
 
   function draw(point) {
     points.push(point);
-    const x = (n) => (44 + 552 * (n / point.of)).toFixed(1);
+    const x = (n) => (44 + 538 * (n / point.of)).toFixed(1);
     at("curve").setAttribute("points", points.map((p) => `${x(p.repetitions)},${y(p.accuracy)}`).join(" "));
     at("band").setAttribute("points", [...points.map((p) => `${x(p.repetitions)},${y(p.interval[1])}`), ...points.toReversed().map((p) => `${x(p.repetitions)},${y(p.interval[0])}`)].join(" "));
     const dot = svg("circle", { class: "point", cx: x(point.repetitions), cy: y(point.accuracy), r: 4 });
