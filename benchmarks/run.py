@@ -10,6 +10,7 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+import console_pages
 import decoding
 import preprocessing
 import training
@@ -59,6 +60,8 @@ def main() -> None:
     if decoding.FOLDER.is_dir():
         console.print("decoding symbols of real people: a minute")
         rows += decoding.promised()
+    console.print("the console's pages at 1,000 executions: a minute")
+    rows += console_pages.promised()
     table = Table(title="Measured against the plain pipeline in this run", title_justify="left")
     for column in ("what", "measured", "asked", ""):
         table.add_column(column, justify="right" if column in {"measured", "asked"} else "left")
