@@ -142,6 +142,16 @@ def test_too_few_epochs_are_told() -> None:
     assert "at least 2 of each" in page
 
 
+def test_units_and_all_files_are_named() -> None:
+    features = make_features()
+    page = render(
+        "subject_01/x", facts(features, raw_companions={"x.eeg": "1" * 32}), single_trial(features, "subject_01/x"), PNG
+    )
+    assert "20.0 Hz" in page
+    assert "100.0 µV" in page
+    assert f"<code>x.eeg</code>, ETag <code>{'1' * 32}</code>" in page
+
+
 def test_nothing_from_outside_becomes_html() -> None:
     evil = '"><script>alert(1)</script>'
     features = make_features(channels=(evil, "Cz", "Pz"))

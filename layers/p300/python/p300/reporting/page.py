@@ -10,6 +10,11 @@ from p300.features import FeatureSet
 from p300.models import RecordingEpochs
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
+UNITS = {
+    **dict.fromkeys(("l_freq", "h_freq", "notch_freq", "sfreq"), " Hz"),
+    **dict.fromkeys(("tmin", "tmax", "baseline"), " s"),
+    "reject_peak_to_peak_uv": " µV",
+}
 
 
 def single_trial(feature_set: FeatureSet, recording: str) -> dict[str, Any]:
@@ -70,6 +75,7 @@ def render(recording: str, facts: dict[str, Any], auc: dict[str, Any], picture: 
     return template.render(
         recording=recording,
         facts=facts,
+        units=UNITS,
         auc=auc,
         picture=base64.b64encode(picture).decode(),
         most_rejected=max([*facts["rejected_by_channel"].values(), 1]),

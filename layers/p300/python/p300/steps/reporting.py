@@ -1,6 +1,7 @@
 """Features to pictures: what the recording's responses look like, as a PNG and a page beside the features."""
 
 import io
+import json
 from functools import partial
 from typing import Any
 
@@ -50,7 +51,13 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
     except (NotFoundError, PreconditionError):
         return {"outcome": "superseded", **answer}
     features = read_features(io.BytesIO(body))
-    facts = {**report(features), "raw_key": stamp.get("raw-key", ""), "raw_etag": stamp.get("raw-etag", "")}
+    companions = json.loads(stamp.get("raw-companions", "{}"))
+    facts = {
+        **report(features),
+        "raw_companions": companions,
+        "raw_key": stamp.get("raw-key", ""),
+        "raw_etag": stamp.get("raw-etag", ""),
+    }
     auc = single_trial(features, recording_key.recording)
     picture = draw(features, recording_key.recording)
     page = render(recording_key.recording, facts, auc, picture).encode()
