@@ -63,9 +63,11 @@ def test_the_model_is_complete(trained: Stack) -> None:
     manifest = json.load(trained.s3.get_object(Bucket=trained.models, Key=f"{champion}/manifest.json")["Body"])
     assert manifest["channels"] == list(CHANNELS)
     assert len(manifest["recordings"]) == 5
-    assert set(manifest["artifacts"]) >= {"model.npz", "model.joblib"}
+    pictures = {"subjects.png", "learning_curve.png", "calibration.png"}
+    assert set(manifest["artifacts"]) >= {"model.npz", "model.joblib"} | pictures
     assert manifest["metrics"]["leave_one_subject_out"]["mean"]["roc_auc"] > 0.8
-    assert trained.keys(trained.models, f"wandb/{champion}/wandb/offline-run-")
+    for run in (champion, f"{champion}-evaluation"):
+        assert trained.keys(trained.models, f"wandb/{run}/wandb/offline-run-")
 
 
 def test_predict_answers_all_forms(trained: Stack) -> None:

@@ -32,6 +32,9 @@ def test_land_predict_and_models(stack: Stack, tmp_path: Path) -> None:
     models = json.loads(run_p300("models", "--json").stdout)
     assert models["aliases"]["champion"] in {row["version"] for row in models["models"]}
     assert "AUC left out" in run_p300("models").stdout
+    shown = run_p300("models", "show", "champion", "--no-open").stdout
+    assert "plain LDA, the reference" in shown
+    assert Path(shown.splitlines()[-1]).read_bytes().startswith(b"\x89PNG")
 
 
 def test_errors_are_one_line_and_a_code(stack: Stack, tmp_path: Path) -> None:

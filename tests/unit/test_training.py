@@ -216,6 +216,25 @@ def test_a_training_leaves_a_challenger(store: Store, registry: Registry, people
     np.testing.assert_allclose(scorer.probability_target(X), estimator.predict_proba(X)[:, 1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("model", ["lda", "ensemble"])
+def test_a_training_is_reproducible_to_the_bit(
+    store: Store,
+    registry: Registry,
+    put_features: Callable[..., Any],
+    empty_buckets: Callable[[], None],
+    model: str,
+) -> None:
+    made = []
+    for execution in ("a", "b"):
+        empty_buckets()
+        for number in (1, 2, 3):
+            put_features(f"subject_{number:02d}/run_1")
+        manifest = registry.manifest(train(store, execution, model=model, seed=7)["version"])
+        made.append((manifest["artifacts"], manifest["metrics"], manifest["seed"], manifest["libraries"]))
+    assert made[0] == made[1]
+    assert set(made[0][3]) == {"numpy", "scipy", "scikit-learn", "pyriemann"}
+
+
 def test_a_model_carries_what_decoding_adapts_from(
     store: Store, registry: Registry, people: list[str], put_features: Callable[..., Any]
 ) -> None:
