@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300_console import graph
 from p300_console.history import statuses, taken, visits
@@ -146,15 +146,17 @@ def test_the_stacks_machines_are_drawn_whole(name: str) -> None:
     drawing = check(machine)
     place = {node.name: node for node in drawing.nodes}
     drawn = {way for line in drawing.lines for way in line.ways}
-    for states in [
-        machine["States"],
-        *(part["States"] for state in machine["States"].values() for part in graph.inner(state)),
-    ]:
-        for way in graph.ways(states):
+    backwards = set()
+    for part in [machine, *(part for state in machine["States"].values() for part in graph.inner(state))]:
+        for way in graph.ways(part["States"]):
             assert (way.source, way.target) in drawn
-            assert place[way.source].y < place[way.target].y
+            if place[way.source].y >= place[way.target].y:
+                backwards.add((way.source, way.target))
+    loops = {"pipeline": {("Wait for the other files", "Ingest the recording")}}
+    assert backwards == loops.get(name, set())
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 9).flatmap(
         lambda n: st.tuples(st.just(n), st.lists(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)), max_size=16))

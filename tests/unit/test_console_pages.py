@@ -196,7 +196,7 @@ def test_a_version_with_a_broken_manifest_does_not_hide_the_others(console: Test
     assert page.status_code == 200
     assert "0.800" in page.text
     assert "is not JSON" in page.text
-    assert "not readable" in page.text
+    assert "Train again" in page.text
 
 
 # ---- when the stack is away

@@ -51,8 +51,6 @@ def _row(registry: Registry, version: str, aliases: dict[str, str | None]) -> di
         return {**row, "problem": "", "manifest": manifest, **headline(manifest["metrics"])}
     except ArtifactError as error:
         return {**row, "problem": error.message}
-    except (KeyError, TypeError, AttributeError) as error:
-        return {**row, "problem": f"The figures in its manifest are not readable: {type(error).__name__} {error}."}
 
 
 def _before(registry: Registry, champion: str | None) -> str | None:
