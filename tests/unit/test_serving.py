@@ -5,7 +5,9 @@ import functools
 import io
 import json
 import pickle
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -279,6 +281,37 @@ def test_a_new_champion_serves_without_a_restart(service: Service, store: Store,
     assert answered_by(service) == V1
     clock.now += ALIAS_CHECK_S * 0.02
     assert answered_by(service) == V2
+
+
+def test_a_champion_that_changes_under_two_thousand_requests_fails_none(
+    service: Service, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is answered by one of the two models, with that model's own answer."""
+    monkeypatch.setattr(cache, "ALIAS_CHECK_S", 0.0)  # every request looks
+    publish(store, V2, npz(intercept=50.0))
+    registry, half = Registry(store, MODELS), 1000
+    body = json.dumps({"features": OTHER_EPOCH})
+    started, swapped = threading.Barrier(9), threading.Event()
+
+    def ask(number: int) -> list[tuple[str, int]]:
+        started.wait()
+        answers = []
+        for count in range(2 * half // 8):
+            if count == half // 8:
+                swapped.wait()
+            answer = service.predict(body)
+            answers.append((answer["model_version"], answer["predicted_label_code"]))
+        return answers
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = pool.map(ask, range(8))
+        started.wait()
+        registry.set_alias("champion", V2)
+        swapped.set()
+        answers = [answer for some in asking for answer in some]
+    assert len(answers) == 2 * half
+    assert set(answers) == {(V1, 1), (V2, 2)}
+    assert service.cache.model().version == V2
 
 
 def test_storage_is_not_asked_for_every_request(
