@@ -13,6 +13,7 @@ from pathlib import Path
 import console_pages
 import decoding
 import preprocessing
+import serving
 import training
 from rich.console import Console
 from rich.table import Table
@@ -62,6 +63,9 @@ def main() -> None:
         rows += decoding.promised()
     console.print("the console's pages at 1,000 executions: a minute")
     rows += console_pages.promised()
+    console.print("serving: a few minutes, most of them a speller's pace through API Gateway")
+    serving_figures = serving.measure(serving.N_REQUESTS)
+    rows += serving.rows(serving_figures)
     table = Table(title="Measured against the plain pipeline in this run", title_justify="left")
     for column in ("what", "measured", "asked", ""):
         table.add_column(column, justify="right" if column in {"measured", "asked"} else "left")
@@ -77,6 +81,7 @@ def main() -> None:
         **machine,
         "rows": rows,
         "preprocessing": results,
+        "serving": serving_figures,
     }
     (HERE / "results.json").write_text(json.dumps(document, indent=1) + "\n")
 

@@ -1,11 +1,12 @@
 """Serving against a FastAPI + scikit-learn server of the same model: a request inside the process, a cold start, and through API Gateway.
 
-``python benchmarks/serving.py`` prints the figures as JSON; ``--api`` also asks the API of ``p300 env``'s stack at 20 requests a second.
+``python benchmarks/serving.py`` prints the figures as JSON; ``--requests`` says how many go through the API Gateway of a stack of its own.
 """
 
 import argparse
 import asyncio
 import base64
+import hashlib
 import io
 import json
 import os
@@ -18,10 +19,13 @@ import time
 import types
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from training import row
@@ -33,6 +37,8 @@ BATCH = 64
 ROUNDS, CALLS = 20, 50
 COLD_ROUNDS = 5
 API_REQUESTS_A_SECOND = 20
+N_REQUESTS = int(os.environ.get("P300_BENCH_REQUESTS", "5000"))
+STACK_PORT = int(os.environ.get("P300_BENCH_PORT", "4586"))
 VERSION = "v20260101000001"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -245,14 +251,7 @@ print(joblib.load(sys.argv[2]).predict_proba(np.array([json.loads(json.load(open
 
 def cold(folder: Path) -> dict[str, float]:
     """Time fresh processes from their start to their first answer, bytecode there, the model in S3 and on disk."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    try:
-        _publish(folder, endpoint)
+    with _bucket(_objects(folder)) as endpoint:
         (folder / "event.json").write_text(json.dumps(event(bodies()[0])))
         storage = f'import boto3; s3 = boto3.client("s3", endpoint_url="{endpoint}")'
         source = 'io.BytesIO(s3.get_object(Bucket="p300-models", Key="model.joblib")["Body"].read())'
@@ -273,8 +272,6 @@ def cold(folder: Path) -> dict[str, float]:
             for name, (command, path) in sides.items():
                 if measured := _run([str(part) for part in command], environment | {"PYTHONPATH": path}, number):
                     times[name].append(measured)
-    finally:
-        server.stop()
     wall = {name: statistics.median(t for t, _ in values) for name, values in times.items()}
     processor = {name: statistics.median(t for _, t in values) for name, values in times.items()}
     figures = {f"{name}_ms": 1e3 * value for name, value in wall.items()}
@@ -297,19 +294,52 @@ def _run(command: list[str], environment: dict[str, str], number: int) -> tuple[
     return (elapsed, processor) if number else None  # the first one writes bytecode
 
 
-def _publish(folder: Path, endpoint: str) -> None:
+def _objects(folder: Path) -> dict[str, bytes]:
+    """Return what a models bucket holds, by key: a published champion, and the plain server's model."""
     import boto3
-    from p300.registry import Registry
+    from moto import mock_aws
     from p300.storage import Store
 
-    session = boto3.Session("test", "test", region_name="us-east-1")
-    client = session.client("s3", endpoint_url=endpoint)
-    client.create_bucket(Bucket="p300-models")
-    client.upload_file(str(folder / "model.joblib"), "p300-models", "model.joblib")
-    registry = Registry(Store(client), "p300-models")
+    with mock_aws():
+        client = boto3.Session("test", "test", region_name="us-east-1").client("s3")
+        client.create_bucket(Bucket="p300-models")
+        store = Store(client)
+        publish(store, folder, "p300-models")
+        objects = {item.key: store.get("p300-models", item.key)[0] for item in store.list("p300-models")}
+    return objects | {"model.joblib": (folder / "model.joblib").read_bytes()}
+
+
+def publish(store: Any, folder: Path, bucket: str) -> None:
+    """Make the ensemble the champion of a models bucket."""
+    from p300.registry import Registry
+
+    registry = Registry(store, bucket)
     content = (folder / "ensemble.npz").read_bytes()
     registry.publish(VERSION, "bench", {"model.npz": (content, "application/octet-stream")}, manifest("ensemble"))
     registry.set_alias("champion", VERSION)
+
+
+@contextmanager
+def _bucket(objects: dict[str, bytes]) -> Iterator[str]:
+    """Serve objects as S3 does, to both sides alike and with nothing of a real one's delay."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = objects.get(urlsplit(self.path).path.removeprefix("/p300-models/"))
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.send_header("ETag", f'"{hashlib.sha256(body or b"").hexdigest()[:32]}"')
+            self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 def _layer(name: str) -> Path:
@@ -359,13 +389,33 @@ def _fitting(url: str, key: str) -> str:
     return json.dumps({"features": np.random.default_rng(1).normal(0, 1e-5, n_features).tolist()})
 
 
-def measure(api: tuple[str, str] | None, n_requests: int) -> dict[str, dict[str, float]]:
+@contextmanager
+def _own_stack(folder: Path) -> Iterator[tuple[str, str]]:
+    """Bring a stack up on a port of its own, with a champion; yields address and key of its API."""
+    from p300.storage import Store
+    from p300_cli.target import Target
+
+    endpoint = f"http://127.0.0.1:{STACK_PORT}"
+    p300 = str(Path(sys.executable).with_name("p300"))
+    environment = os.environ | {"AWS_ENDPOINT_URL": endpoint}
+    try:
+        subprocess.run([p300, "up"], env=environment, check=True, capture_output=True)
+        target = Target(endpoint)
+        publish(Store(target.client("s3")), folder, target.outputs["ModelsBucketName"])
+        yield target.api_url, target.api_key
+    finally:
+        subprocess.run([p300, "down"], env=environment, check=False, capture_output=True)
+
+
+def measure(n_requests: int) -> dict[str, dict[str, float]]:
+    """Measure everything; through API Gateway so many requests, none where it is 0."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_models(folder)
         figures = {"in_process": in_process(folder), "cold": cold(folder)}
-    if api:
-        figures["gateway"] = through_gateway(*api, n_requests)
+        if n_requests:
+            with _own_stack(folder) as api:
+                figures["gateway"] = through_gateway(*api, n_requests)
     return figures
 
 
@@ -391,21 +441,10 @@ def rows(figures: dict[str, dict[str, float]]) -> list[dict[str, object]]:
     return found
 
 
-def running_api() -> tuple[str, str] | None:
-    """Return address and key of the stack's API, if one runs."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("p300")), "env"], capture_output=True, text=True, check=False, timeout=60
-    )
-    told = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    return (told["P300_API_URL"], told["P300_API_KEY"]) if done.returncode == 0 and "P300_API_KEY" in told else None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure serving.")
-    parser.add_argument("--api", action="store_true", help="also through the running stack's API Gateway")
-    parser.add_argument("--requests", type=int, default=5000, help="so many (default 5000)")
-    arguments = parser.parse_args()
-    figures = measure(running_api() if arguments.api else None, arguments.requests)
+    parser.add_argument("--requests", type=int, default=N_REQUESTS, help="through API Gateway; 0 for none")
+    figures = measure(parser.parse_args().requests)
     print(json.dumps({"figures": figures, "rows": rows(figures)}, indent=1))
 
 
