@@ -148,7 +148,7 @@ def test_tracking_that_fails_fails_nothing(target, store, monkeypatch, capsys):
     assert "not logged to Weights & Biases: ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, monkeypatch):
+def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, monkeypatch, capsys):
     session = simulating.sessions(
         target, ["subject_03"], simulating.manifest_of(target, "champion"), SPELLER, seen=False
     )[0]
@@ -158,6 +158,17 @@ def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, mon
     monkeypatch.setattr(simulating.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     simulating.simulate(Requests(Api(store), VERSION), [few], SPELLER, rate=2.0, confidence=0.9)
     assert now[0] - 100.0 == pytest.approx((few.onset_s[-1] - few.onset_s[0] + 0.6) / 2)
+    assert "keep up" not in capsys.readouterr().err
+
+    class Slow(Api):
+        def ask(self, *request):
+            now[0] += 1.0
+            return super().ask(*request)
+
+    simulating.simulate(Requests(Slow(store), VERSION), [few], SPELLER, rate=2.0, confidence=0.9)
+    # The last of twelve is sent after eleven answers of a second each, and the first epoch.
+    late_s = 11 + 0.3 - (few.onset_s[-1] - few.onset_s[0] + 0.6) / 2
+    assert f"up to {late_s:.1f} s after" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_busy_api_is_asked_again(target, store, monkeypatch):

@@ -107,15 +107,20 @@ def _replay(
 ) -> NDArray[np.float64]:
     probability = np.full(len(session.label), np.nan)
     began = time.monotonic()
+    late_s = 0.0
     for number, epoch in enumerate(session.X):
         if rate:
             complete_s = session.onset_s[number] - session.onset_s[0] + session.epoch_end_s
-            time.sleep(max(0.0, began + complete_s / rate - time.monotonic()))
+            ahead_s = began + complete_s / rate - time.monotonic()
+            late_s = max(late_s, -ahead_s)
+            time.sleep(max(0.0, ahead_s))
         if not np.isnan(epoch).any():
             answer = requests.post("/predict", {"features": epoch.astype(float).tolist()})
             probability[number] = answer["probability_target"]
         speller.after(number + 1)
         tell()
+    if rate and late_s > session.soa_s / rate:
+        note(f"{session.name}: the API did not keep up; epochs were sent up to {late_s:.1f} s after they were complete")
     return probability
 
 
