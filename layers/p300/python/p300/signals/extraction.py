@@ -67,10 +67,11 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     bad_names = tuple(name for name, is_bad in zip(stream.ch_names, bad, strict=True) if is_bad)
     if bad_names:
         weights, how = replacement(stream.ch_names, bad)
-        X, _, over = _epochs(stream, starts, parameters, weights)
+        X[:, bad], _, over[:, bad] = _epochs(stream, starts, parameters, weights[bad])  # the others are what they were
         notes = (*notes, f"bad channels {', '.join(bad_names)} replaced by {how}")
 
-    kept = np.flatnonzero(inside)[~over.any(axis=1)]
+    good = ~over.any(axis=1)
+    kept, X = np.flatnonzero(inside)[good], _first_rows(X, good)
     rejection = Rejection(
         n_flashes=len(flashes),
         n_outside=len(flashes) - len(starts),
@@ -123,13 +124,13 @@ def _epochs(
         First sample of each epoch, ascending.
     parameters : Parameters
         What is wanted.
-    weights : ndarray, shape (n_channels, n_channels), optional
-        Replaces channels before the filter.
+    weights : ndarray, shape (n_replaced, n_channels), optional
+        Makes replacements of the channels before the filter; then these are what is returned.
 
     Returns
     -------
-    X : ndarray, shape (n_kept, n_channels, n_times)
-        Baseline-corrected epochs at the output rate, in volts, of those that no channel is over the limit in.
+    X : ndarray, shape (n_epochs, n_channels, n_times)
+        Baseline-corrected epochs at the output rate, in volts.
     peak_to_peak : ndarray, shape (n_epochs, n_channels)
         Measured at the recording's own rate, where a spike has its full height, in volts.
     over : ndarray of bool, shape (n_epochs, n_channels)
@@ -137,9 +138,8 @@ def _epochs(
     """
     matrix = epoch_matrix(stream.sfreq, parameters).astype(parameters.precision)
     n_raw_times, n_times = matrix.shape
-    n_channels = len(stream.ch_names)
+    n_channels = len(stream.ch_names) if weights is None else len(weights)
     limit = np.inf if parameters.reject_peak_to_peak_uv is None else parameters.reject_peak_to_peak_uv * 1e-6
-    real = np.ones(n_channels, bool) if weights is None else np.diag(weights) > 0  # a gap goes with its channel
     X = np.empty((len(starts), n_channels, n_times), parameters.precision)
     peak_to_peak = np.empty((len(starts), n_channels), parameters.precision)
     over = np.empty((len(starts), n_channels), bool)
@@ -147,8 +147,7 @@ def _epochs(
     signal = np.empty((n_channels, 0), parameters.precision)  # what epochs may still need, `held` samples of it
     at_once = max(EPOCHS_BYTES // (n_channels * n_raw_times * signal.itemsize), 1)
     raw = np.empty((at_once, n_channels, n_raw_times), parameters.precision)
-    resampled = np.empty((at_once, n_channels, n_times), parameters.precision)
-    position = held = done = kept = 0
+    position = held = done = 0
     for piece in _ahead(_band(gaps.filled(stream.blocks()), stream, parameters, weights)):
         signal = _with_room(signal, held, held + piece.shape[1])
         signal[:, held : held + piece.shape[1]] = piece
@@ -156,16 +155,14 @@ def _epochs(
         ready = int(np.searchsorted(starts, position + held - n_raw_times, side="right"))
         for first in range(done, ready, at_once):
             last = min(first + at_once, ready)
-            cut, new = raw[: last - first], resampled[: last - first]
+            cut, new = raw[: last - first], X[first:last]
             for epoch, start in zip(cut, (starts[first:last] - position).tolist(), strict=True):
                 epoch[:] = signal[:, start : start + n_raw_times]
             np.subtract(cut.max(axis=2), cut.min(axis=2), out=peak_to_peak[first:last])
-            missing = gaps.touched(starts[first:last], n_raw_times, n_channels) & real
-            over[first:last] = missing | (peak_to_peak[first:last] > limit)
+            over[first:last] = peak_to_peak[first:last] > limit
+            if weights is None:  # a gap goes with its channel
+                over[first:last] |= gaps.touched(starts[first:last], n_raw_times, n_channels)
             np.matmul(cut.reshape(-1, n_raw_times), matrix, out=new.reshape(-1, n_times))
-            good = new[~over[first:last].any(axis=1)]
-            X[kept : kept + len(good)] = good
-            kept += len(good)
         done = max(done, ready)
         surplus = max(held - n_raw_times + 1, 0)
         signal[:, : held - surplus] = signal[:, surplus:held]
@@ -175,7 +172,16 @@ def _epochs(
         raise RecordingError(
             "unreadable", f"The signal ends after {position + held} of {stream.n_samples} samples. Upload it again."
         )
-    return X[:kept], peak_to_peak, over
+    return X, peak_to_peak, over
+
+
+def _first_rows(X: NDArray[np.floating], wanted: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the wanted epochs, moved to the front of the same memory."""
+    rows = np.flatnonzero(wanted)
+    for to, row in enumerate(rows.tolist()):
+        if to != row:
+            X[to] = X[row]
+    return X[: len(rows)]
 
 
 def _ahead[Item](items: Iterator[Item]) -> Iterator[Item]:
