@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ResponseStreamingError
 from p300.storage import NotFoundError, PreconditionError, Store, UnchangedError
 
 BUCKET, OTHER = "p300-models", "p300-raw-data"
@@ -166,3 +166,43 @@ def test_lists_are_complete_and_in_order(store: Store, monkeypatch: pytest.Monke
     )
     assert [item.key for item in store.list(BUCKET, "subject_")] == keys
     assert not list(store.list(BUCKET, "nothing"))
+
+
+@pytest.mark.parametrize("how", ["get", "download"])
+def test_a_body_that_is_cut_off_is_read_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    from botocore.response import StreamingBody
+    from urllib3.exceptions import ProtocolError
+
+    store.put(BUCKET, "key", b"0123456789")
+    get_object, n_cut = store.client.get_object, 0
+
+    class Cut:
+        def read(self, *_: object, **__: object) -> bytes:
+            raise ProtocolError("Connection broken")
+
+    def cut_off(n_times: int) -> None:
+        def answer(**request: Any) -> Any:
+            nonlocal n_cut
+            found = get_object(**request)
+            if n_cut < n_times:
+                n_cut += 1
+                found["Body"] = StreamingBody(Cut(), 10)  # type: ignore[arg-type]
+            return found
+
+        monkeypatch.setattr(store.client, "get_object", answer)
+
+    def read() -> bytes:
+        if how == "get":
+            return store.get(BUCKET, "key")[0]
+        store.download(BUCKET, "key", tmp_path / "file")
+        return (tmp_path / "file").read_bytes()
+
+    cut_off(4)
+    assert read() == b"0123456789"
+    assert n_cut == 4
+    n_cut = 0
+    cut_off(5)
+    with pytest.raises(ResponseStreamingError):
+        read()

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 LARGEST_COPY_BYTES = 5 << 30  # of one CopyObject call
 COPY_PART_BYTES = 256 << 20
+_MAX_READS = 5
 
 
 class NotFoundError(LookupError):
@@ -142,24 +144,37 @@ class Store:
         UnchangedError
             If its ETag is `unless`.
         """
-        try:
-            answer = self.client.get_object(Bucket=bucket, Key=key, **_condition(version_id, if_match, unless))
-            return answer["Body"].read(), _item(key, answer)
-        except self.client.exceptions.ClientError as error:
-            raise _translate(error, bucket, key) from error
+        return self._read(bucket, key, _condition(version_id, if_match, unless), lambda body: bytes(body.read()))
 
     def download(
         self, bucket: str, key: str, path: Path, *, version_id: str | None = None, if_match: str | None = None
     ) -> Item:
         """Write an object to the file `path` in pieces and return its state; raises as `get` does."""
-        try:
-            answer = self.client.get_object(Bucket=bucket, Key=key, **_condition(version_id, if_match))
+
+        def write(body: "StreamingBody") -> None:
             with path.open("wb") as file:
-                for chunk in answer["Body"].iter_chunks(1 << 20):
+                for chunk in body.iter_chunks(1 << 20):
                     file.write(chunk)
-        except self.client.exceptions.ClientError as error:
-            raise _translate(error, bucket, key) from error
-        return _item(key, answer)
+
+        return self._read(bucket, key, _condition(version_id, if_match), write)[1]
+
+    def _read[T](
+        self, bucket: str, key: str, condition: dict[str, Any], take: "Callable[[StreamingBody], T]"
+    ) -> tuple[T, Item]:
+        """Return what `take` makes of an object's body; boto3 repeats requests, but not the reading of an answer that is cut off."""
+        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+        for attempt in range(1, _MAX_READS + 1):
+            try:
+                answer = self.client.get_object(Bucket=bucket, Key=key, **condition)
+            except self.client.exceptions.ClientError as error:
+                raise _translate(error, bucket, key) from error
+            try:
+                return take(answer["Body"]), _item(key, answer)
+            except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                if attempt == _MAX_READS:
+                    raise
+        raise AssertionError  # the last attempt returned or raised
 
     def put(
         self,
