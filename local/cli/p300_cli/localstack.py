@@ -93,6 +93,8 @@ def _environment(target: Target, folder: Path) -> dict[str, str]:
         "GATEWAY_LISTEN": f"127.0.0.1:{target.port}",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_PROCESS_PYTHON": str(ENVIRONMENTS / "runtime" / "bin" / "python"),
+        # A flood of recordings waits its turn: two processes of a function keep a core busy, more only take memory.
+        "LAMBDA_PROCESS_MAX_ENVIRONMENTS": str(max(4, 2 * (os.cpu_count() or 1))),
         # Nothing is asked of the network: no certificate, no analytics, no DNS server.
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",

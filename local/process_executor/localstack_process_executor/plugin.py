@@ -35,3 +35,12 @@ def install_sam_references() -> None:
     from .sam_references import install
 
     install()
+
+
+@hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
+def install_concurrency_limit() -> None:
+    from .concurrency import install
+    from .settings import settings
+
+    if limit := settings().max_environments:
+        install(limit)

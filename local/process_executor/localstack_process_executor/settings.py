@@ -8,6 +8,7 @@ from pathlib import Path
 
 PYTHON_VARIABLE = "LAMBDA_PROCESS_PYTHON"
 INIT_TIMEOUT_VARIABLE = "LAMBDA_PROCESS_INIT_TIMEOUT"
+MAX_ENVIRONMENTS_VARIABLE = "LAMBDA_PROCESS_MAX_ENVIRONMENTS"
 _LAMBDA_INIT_TIMEOUT_S = 10.0
 _PROBE = "import platform, awslambdaric; print(platform.python_version())"
 
@@ -23,6 +24,7 @@ class Settings:
     python: Path
     python_version: str
     init_timeout_s: float
+    max_environments: int = 0
 
 
 @cache
@@ -36,7 +38,8 @@ def settings() -> Settings:
     """
     python = Path(os.environ.get(PYTHON_VARIABLE) or _missing())
     init_timeout_s = float(os.environ.get(INIT_TIMEOUT_VARIABLE) or _LAMBDA_INIT_TIMEOUT_S)
-    return Settings(python, _python_version(python), init_timeout_s)
+    max_environments = int(os.environ.get(MAX_ENVIRONMENTS_VARIABLE) or 0)
+    return Settings(python, _python_version(python), init_timeout_s, max_environments)
 
 
 def _missing() -> str:

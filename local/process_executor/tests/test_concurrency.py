@@ -1,0 +1,83 @@
+"""The limit on a function's environments: it holds, for each function alone, and not for provisioned ones."""
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from localstack.services.lambda_.invocation.assignment import AssignmentService
+from localstack.services.lambda_.invocation.lambda_models import InitializationType
+
+from localstack_process_executor import concurrency
+
+ON_DEMAND, PROVISIONED = InitializationType.on_demand, InitializationType.provisioned_concurrency
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many environments of each version are in use, in LocalStack's place."""
+    counts: Counter[str] = Counter()
+    counting = threading.Lock()
+
+    @contextlib.contextmanager
+    def get_environment(_: object, version: str, *__: object) -> Iterator[SimpleNamespace]:
+        with counting:
+            counts[version] += 1
+        try:
+            yield SimpleNamespace()
+        finally:
+            with counting:
+                counts[version] -= 1
+
+    monkeypatch.setattr(AssignmentService, "get_environment", get_environment)
+    concurrency.install(2)
+    return counts
+
+
+def use(version: str, kind: InitializationType, over: threading.Event) -> threading.Thread:
+    """Use an environment until it is over; return the thread."""
+    began = threading.Event()
+
+    def body() -> None:
+        with AssignmentService.get_environment(None, version, None, kind):
+            began.set()
+            over.wait(30)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    began.wait(0.2)  # the third does not begin
+    return thread
+
+
+def test_what_is_too_much_waits_for_its_turn(running: Counter[str]) -> None:
+    over = threading.Event()
+    threads = [use("a", ON_DEMAND, over) for _ in range(4)]
+    other = use("b", ON_DEMAND, over)
+    assert (running["a"], running["b"]) == (2, 1)
+    over.set()
+    for thread in (*threads, other):
+        thread.join(30)
+        assert not thread.is_alive()
+    assert (running["a"], running["b"]) == (0, 0)
+
+
+def test_provisioned_environments_are_not_counted(running: Counter[str]) -> None:
+    over = threading.Event()
+    threads = [use("a", PROVISIONED, over) for _ in range(3)]
+    assert running["a"] == 3
+    over.set()
+    for thread in threads:
+        thread.join(30)
+
+
+def test_a_failure_gives_its_place_back(running: Counter[str]) -> None:
+    for _ in range(3):
+        with pytest.raises(ValueError, match="crash"), AssignmentService.get_environment(None, "a", None, ON_DEMAND):
+            raise ValueError("crash")
+    over = threading.Event()
+    thread = use("a", ON_DEMAND, over)
+    assert running["a"] == 1
+    over.set()
+    thread.join(30)
