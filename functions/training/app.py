@@ -34,6 +34,8 @@ def check_due(event: dict[str, Any], store: Store) -> dict[str, Any]:
         store,
         settings.features_bucket,
         settings.models_bucket,
+        recording=event["recording"],
+        etag=event["etag"],
         execution=_execution(event),
         retrain_every=settings.retrain_every,
     )

@@ -93,7 +93,7 @@ HISTORY = [
     {"version": f"v2026010100000{i}", "replaced": None, "at": "2026-01-01T00:00:00+00:00", "execution": "a", "why": "x"}
     for i in range(3)
 ]
-SCHEDULE = {"counted": {"subject_01/run": "etag"}, "claims": {"execution-1": 5}}
+SCHEDULE = {"claims": {"execution-1": 5}, "taken": ["subject_01/run@etag"]}
 REQUEST = {
     "model": "lda",
     "subjects": ["subject_01", "subject_02"],
@@ -148,6 +148,9 @@ class _Bucket:
     def put(self, bucket: str, key: str, body: bytes, **_: Any) -> str:
         self.objects[key] = body
         return "etag"
+
+    def delete(self, bucket: str, key: str, version_id: str | None = None) -> None:
+        self.objects.pop(key, None)
 
     def list(self, bucket: str, prefix: str = "") -> Any:
         return iter([self.head(bucket, key) for key in sorted(self.objects) if key.startswith(prefix)])
@@ -220,10 +223,13 @@ def _alias(files: Files, _: Path, __: bool) -> str:
 
 
 def _schedule(files: Files, _: Path, __: bool) -> str:
-    from p300.steps.training.due import SCHEDULE_KEY, check_due
+    from p300.steps.training.due import NEW, SCHEDULE_KEY, check_due
 
-    objects = {SCHEDULE_KEY: files["schedule"], **{f"subject_01/run{i}/features.parquet": b"" for i in range(5)}}
-    answer = check_due(_Bucket(objects), "features", "models", execution="execution-2", retrain_every=5)  # type: ignore[arg-type]
+    names = [f"subject_01/run{i}" for i in range(5)]
+    objects = {SCHEDULE_KEY: files["schedule"], **{f"{name}/features.parquet": b"" for name in names}}
+    objects |= {f"{NEW}{name}@etag": b"" for name in names}
+    asked = {"recording": names[0], "etag": "etag", "execution": "execution-2", "retrain_every": 5}
+    answer = check_due(_Bucket(objects), "features", "models", **asked)  # type: ignore[arg-type]
     return f"due {answer['due']}"
 
 

@@ -1,12 +1,10 @@
 """A real LocalStack of the suite's own, on a port and with a stack that no running `make run` uses."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,21 +59,6 @@ def run_shell(script: str, folder: Path, **environment: str) -> subprocess.Compl
     return done
 
 
-@contextmanager
-def console() -> Iterator[str]:
-    """Run `p300 console` against the suite's LocalStack; give its address."""
-    process = subprocess.Popen(
-        [str(P300), "console", "--port", "0", "--no-open"],
-        env={**os.environ, "AWS_ENDPOINT_URL": ENDPOINT},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) in {0, 130, -signal.SIGINT}
-
-
 def wait_for[Seen](look: Callable[[], Seen | None], what: str, timeout_s: float = 120) -> Seen:
     """Return what `look` sees as soon as it sees something."""
     deadline = time.monotonic() + timeout_s
@@ -124,8 +107,8 @@ class Stack:
 
     def forget(self, prefix: str) -> None:
         """Take recordings away, and what was made of them, as if they had not landed: trainings count what there is."""
-        for bucket in (self.raw, self.features):
-            for key in self.keys(bucket, prefix):
+        for bucket, folder in ((self.raw, ""), (self.features, ""), (self.models, "trainings/new/")):
+            for key in self.keys(bucket, folder + prefix):
                 self.s3.delete_object(Bucket=bucket, Key=key)
 
     def execute(self, request: dict[str, Any]) -> watching.Execution:

@@ -188,6 +188,10 @@ def trained(store: Store, load_function: Load, context: Any, put_features: Any, 
     return module
 
 
+def new_recording(number: int) -> dict[str, Any]:
+    return payload("Count new recordings", recording=f"subject_{number:02d}/run", etag="e")
+
+
 def test_training_steps(
     store: Store,
     trained: ModuleType,
@@ -200,7 +204,8 @@ def test_training_steps(
     line = message(lines, "train")
     assert (line["correlation_id"], line["version"]) == (EXECUTION, "v20260102030405")
     assert emitted(lines)["LeftOutAuc"] == [pytest.approx(line["auc_mean"])]
-    due = selected("Count new recordings", trained.handler(payload("Count new recordings"), context))
+    trained.handler(new_recording(1) | {"execution": "before"}, context)
+    due = selected("Count new recordings", trained.handler(new_recording(2), context))
     assert due == {"due": True, "new_recordings": 2, "retrain_every": 2}
     client = InferenceClient(load_function("inference", **ENVIRONMENT).handler, context)
     monkeypatch.setattr(trained, "_lambda_client", lambda: client)
@@ -242,10 +247,11 @@ def test_a_retry_goes_on_with_what_the_execution_that_failed_had_claimed(
     trained: ModuleType, store: Store, context: Any
 ) -> None:
     again = {"execution": "retry-1-c0ffee", "input": {"retry_of": EXECUTION}}
-    first = trained.handler(payload("Count new recordings"), context)
+    trained.handler(new_recording(1) | {"execution": "before"}, context)
+    first = trained.handler(new_recording(2), context)
     assert first["due"]
-    assert trained.handler(payload("Count new recordings", **again), context) == first
-    assert not trained.handler(payload("Count new recordings", execution="another"), context)["due"]
+    assert trained.handler(new_recording(2) | again, context) == first
+    assert not trained.handler(new_recording(2) | {"execution": "another"}, context)["due"]
     when = "2026-01-03T03:04:05Z"
     request = {"held_out": ["subject_03"]}
     event = payload("Train a challenger", request=request, started=when, **again)
