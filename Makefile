@@ -8,7 +8,7 @@ PYTHON_VERSION := $(shell cat .python-version)
 INSTALL = $(UV) pip install --quiet --require-hashes --python
 export PATH := $(CURDIR)/$(dir $(UV)):$(PATH)
 
-.PHONY: help setup run test bench openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance fuzz
+.PHONY: help setup run test bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance fuzz
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -26,6 +26,9 @@ test: setup .envs/sam.stamp .envs/s3.stamp ## every test that needs no Docker an
 	@.venv/bin/python -m pytest tests/unit -n 2
 	@.venv/bin/python -m pytest tests/integration tests/conformance
 	@LAMBDA_PROCESS_PYTHON=$(CURDIR)/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest local/process_executor/tests
+
+test-faults: setup .envs/s3.stamp ## kill functions and LocalStack, make storage fail, flood; P300_FAULTS_RUN=short leaves out the long parts
+	@.venv/bin/python -m pytest tests/faults
 
 test-docker: setup .envs/sam.stamp ## the tests that need a Docker engine
 	@.venv/bin/python -m pytest tests/e2e -m docker

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from p300.errors import RecordingError
 from p300.steps.ingest import Landed, ingest
+from p300.steps.quarantine import quarantine
 from p300.storage import NotFoundError, Store
 from p300_cli.main import app
 from typer.testing import CliRunner, Result
@@ -71,6 +73,18 @@ def test_release_to_another_key(store: Store, command: Command) -> None:
     assert "--to" in refused.stderr
     assert command("release", "notes.txt", "--to", KEY).exit_code == 0
     assert store.get(LANDING, KEY)[0] == b"hello"
+    assert keys(store, RAW) == []
+
+
+def test_with_a_recording_of_several_files_come_all_of_them(store: Store, command: Command) -> None:
+    names = ["subject_01/run.vhdr", "subject_01/run.eeg", "subject_01/run.vmrk"]
+    for name in names:
+        store.put(LANDING, name, name.encode())
+    items = [store.head(LANDING, name) for name in names]
+    quarantine(store, LANDING, RAW, items, RecordingError("unreadable", "No recording."))
+    assert command("release", names[0], "--to", "subject_02/run.vhdr").exit_code == 2
+    assert command("release", names[0]).exit_code == 0
+    assert keys(store, LANDING) == sorted(names)
     assert keys(store, RAW) == []
 
 

@@ -14,6 +14,7 @@ from p300_cli.main import app
 from typer.testing import CliRunner, Result
 
 EVENT = {"id": "7f", "detail": {"object": {"key": "subject_01/run+1.parquet", "etag": "e"}}}
+BUCKETS = {"LandingBucketName": "landing", "RawBucketName": "raw", "FeaturesBucketName": "features"}
 Command = Callable[..., Result]
 
 
@@ -21,7 +22,7 @@ class Stack:
     """A pipeline, a backfill and a queue; executions end as they are told to."""
 
     def __init__(self) -> None:
-        self.steps, self.sqs = boto3.client("stepfunctions"), boto3.client("sqs")
+        self.steps, self.sqs, self.s3 = boto3.client("stepfunctions"), boto3.client("sqs"), boto3.client("s3")
         pass_through = {"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}
         machines = [
             self.steps.create_state_machine(
@@ -35,9 +36,12 @@ class Stack:
             "BackfillStateMachineArn": machines[1],
             "FailedInputsQueueUrl": self.queue,
         }
+        for name, bucket in BUCKETS.items():
+            self.s3.create_bucket(Bucket=bucket)
+            self.outputs[name] = bucket
 
     def client(self, service: str) -> Any:
-        return {"stepfunctions": self.steps, "sqs": self.sqs}[service]
+        return {"stepfunctions": self.steps, "sqs": self.sqs, "s3": self.s3}[service]
 
     def executions(self, machine: str = "StateMachineArn") -> list[dict[str, Any]]:
         listed = self.steps.list_executions(stateMachineArn=self.outputs[machine])["executions"]
@@ -176,3 +180,28 @@ def test_an_unknown_name_is_refused(stack: Stack, command: Command) -> None:
     assert done.exit_code == 1
     assert "second" in done.stderr
     assert len(stack.executions()) == 1
+
+
+def test_recordings_whose_events_were_lost_are_started(stack: Stack, command: Command) -> None:
+    def put(bucket: str, key: str, **metadata: str) -> str:
+        return str(stack.s3.put_object(Bucket=bucket, Key=key, Body=key.encode(), Metadata=metadata)["ETag"].strip('"'))
+
+    landed = put("landing", "subject_01/landed.csv")
+    put("landing", "subject_01/run 1.parquet")  # its execution failed: it is started again as that one
+    stack.failed("first", EVENT)
+    put("raw", "subject_02/bare.csv", **{"landing-etag": "a"})
+    put("raw", "subject_02/replaced.csv", **{"landing-etag": "b"})
+    put("features", "subject_02/replaced/features.parquet", **{"raw-etag": "of the one before"})
+    done = put("raw", "subject_02/done.csv", **{"landing-etag": "c"})
+    put("features", "subject_02/done/features.parquet", **{"raw-etag": done})
+    put("raw", "quarantine/x/subject_03/bad.csv")
+    told = command("--unfinished")
+    assert "3 recordings were not finished" in told.stderr
+    objects = [body["detail"]["object"] for _, body in stack.started_after("first")]
+    assert {(one["key"], one["etag"]) for one in objects} == {
+        ("subject_01/landed.csv", landed),
+        ("subject_01/run+1.parquet", "e"),
+        ("subject_02/bare.csv", "a"),
+        ("subject_02/replaced.csv", "b"),
+    }
+    assert command("--unfinished", "--list").exit_code == 2

@@ -355,6 +355,10 @@ def retry(
     drop: Annotated[
         bool, typer.Option("--drop", help="Take the named off the queue of failed inputs instead.")
     ] = False,
+    unfinished: Annotated[
+        bool,
+        typer.Option("--unfinished", help="Also recordings in landing or without features, whose events were lost."),
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the executions until they end.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -365,11 +369,17 @@ def retry(
 
     if drop and not names:
         fail("--drop wants names: `p300 retry --list` shows them.", 2)
+    if unfinished and (drop or only_list or names):
+        fail("--unfinished starts whatever is not finished: it goes with no names, --list or --drop.", 2)
     target = current()
     since = datetime.now(UTC).replace(microsecond=0)
     done = retrying.retry(target, names or [], only_list=only_list, drop=drop)
     retrying.show(done, as_json=as_json)
     arns = {arn for failure, arn in done if arn and failure.name != "backfill"}
+    if unfinished:
+        lost = retrying.start_unfinished(target, {failure.source for failure, _ in done})
+        note(f"{len(lost)} recordings were not finished and had no execution that failed: started")
+        arns |= set(lost)
     if wait and arns:
         executions = watching.follow(
             target,
@@ -427,7 +437,7 @@ def quarantine_release(
     )
     chosen = quarantine.choose(quarantine.find_quarantined(store, raw), names or [], everything=everything)
     if to and len(chosen) != 1:
-        fail(f"--to names one landing key, but {len(chosen)} objects are to be released.", 2)
+        fail(f"--to names one landing key, but {len(chosen)} files are to be released.", 2)
     since = datetime.now(UTC).replace(microsecond=0)
     uploads = [quarantine.release(store, landing, raw, held, to=to, replace=replace) for held in chosen]
     note(f"released {len(uploads)} to s3://{landing}")

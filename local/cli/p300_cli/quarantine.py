@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from p300.errors import RecordingError
-from p300.keys import QUARANTINE, RecordingKey, reason_key
+from p300.keys import QUARANTINE, RecordingKey, is_companion, reason_key
 from p300.storage import NotFoundError, Store, find
 
 from p300_cli.landing import Upload
@@ -33,6 +33,8 @@ class Quarantined:
         Its size.
     uploaded : str
         When, in ISO 8601; empty where that is lost.
+    files : tuple of str
+        Keys of all files of a recording that has several, this one first.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Quarantined:
     message: str
     bytes: int
     uploaded: str
+    files: tuple[str, ...] = ()
 
 
 def find_quarantined(store: Store, raw_bucket: str) -> list[Quarantined]:
@@ -55,13 +58,24 @@ def find_quarantined(store: Store, raw_bucket: str) -> list[Quarantined]:
         # Without a reason the key alone tells: quarantine/<ETag's first characters>/<landing key>.
         landing_key = reason.get("landing_key") or key.split("/", 2)[2]
         found.append(
-            Quarantined(key, landing_key, reason.get("code", ""), reason.get("message", ""), item.size, uploaded)
+            Quarantined(
+                key,
+                landing_key,
+                reason.get("code", ""),
+                reason.get("message", ""),
+                item.size,
+                uploaded,
+                tuple(reason.get("files", ())),
+            )
         )
     return sorted(found, key=lambda one: (one.uploaded, one.key))
 
 
 def choose(found: Sequence[Quarantined], names: Sequence[str], *, everything: bool) -> list[Quarantined]:
-    """Return those that are named by their quarantine key, or by the landing key where only one came from there."""
+    """Return those that are named by their quarantine key, or by the landing key where only one came from there.
+
+    With a recording of several files come all of them.
+    """
     if bool(names) == everything:
         fail("Name what to take from the list of `p300 quarantine list`, or say --all.", 2)
     if everything:
@@ -75,7 +89,8 @@ def choose(found: Sequence[Quarantined], names: Sequence[str], *, everything: bo
             fail(
                 f"{len(matches)} objects in quarantine came as {name}: name one of {', '.join(m.key for m in matches)}."
             )
-        chosen += matches
+        together = {name for one in matches for name in one.files}
+        chosen += [*matches, *[one for one in found if one.key in together]]
     return list(dict.fromkeys(chosen))
 
 
@@ -103,11 +118,12 @@ def release(
         What landed.
     """
     key = to or held.landing_key
-    try:
-        recording = RecordingKey.parse(key)
-    except RecordingError as error:
-        fail(f"{error.message} Here: --to subject_<number>/<recording>.<extension>.")
-    if not replace and (present := find(store, raw_bucket, str(recording))):
+    if not is_companion(key):
+        try:
+            RecordingKey.parse(key)
+        except RecordingError as error:
+            fail(f"{error.message} Here: --to subject_<number>/<recording>.<extension>.")
+    if not replace and (present := find(store, raw_bucket, key)):
         when = datetime.fromtimestamp(present.modified, UTC)
         fail(
             f"The raw data holds a recording {key} since {when:%Y-%m-%d %H:%M} UTC, whose place {held.key} would take. "

@@ -3,10 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
+
+from p300.keys import RecordingKey, is_recording
+from p300.storage import Item, Store, find
 
 from p300_cli.target import Target
 from p300_cli.terminal import fail, note, out, print_json, progress, table
@@ -223,6 +227,53 @@ def retry(target: Target, names: Sequence[str], *, only_list: bool, drop: bool) 
         return done
     finally:
         failures.close()
+
+
+def start_unfinished(target: Target, but: set[str]) -> list[str]:
+    """Start an execution for every recording that lies in the landing zone or has no features of its own; return their ARNs.
+
+    Whatever lost their events: with another S3 server, storage outlives a LocalStack. An execution that is under way meanwhile does no
+    harm, as each step may run twice.
+
+    Parameters
+    ----------
+    target : Target
+        Where to look and start.
+    but : set of str
+        Landing keys to leave out: what failed and was started again already.
+    """
+    store, outputs = Store(target.client("s3")), target.outputs
+    landing, raw, features = (outputs[f"{name}BucketName"] for name in ("Landing", "Raw", "Features"))
+    events = [_event(landing, item) for item in store.list(landing)]
+    keys = [item.key for item in store.list(raw, "subject_") if is_recording(item.key)]
+
+    def without_features(key: str) -> dict[str, Any] | None:
+        item = find(store, raw, key)
+        made = find(store, features, RecordingKey.parse(key).features)
+        if item is None or (made and made.metadata.get("raw-etag") == item.etag):
+            return None
+        # Ingestion looks for what it took from the landing zone, and finds that it has it already.
+        return _event(landing, replace(item, etag=item.metadata.get("landing-etag", item.etag), version_id=None))
+
+    with ThreadPoolExecutor(16) as pool:
+        events += filter(None, pool.map(without_features, keys))
+    steps = target.client("stepfunctions")
+    return [
+        steps.start_execution(stateMachineArn=outputs["StateMachineArn"], input=json.dumps(event))["executionArn"]
+        for event in events
+        if event["detail"]["object"]["key"] not in but
+    ]
+
+
+def _event(bucket: str, item: Item) -> dict[str, Any]:
+    """Return the event that told of an object."""
+    version = {"version-id": item.version_id} if item.version_id else {}
+    told = {"key": item.key, "etag": item.etag, "size": item.size, **version}
+    return {
+        "source": "p300.retry",
+        "detail-type": "Object Created",
+        "detail": {"bucket": {"name": bucket}, "object": told},
+    }
 
 
 def show(done: Sequence[tuple[Failure, str]], *, as_json: bool) -> None:
