@@ -6,8 +6,6 @@ Screenshots of every page go to .local/screenshots, in two widths and two colour
 import os
 import re
 import shutil
-import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from p300_cli.paths import STATE
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.integration.conftest import ENDPOINT, P300, Stack, recording, run_p300, stack
+from tests.integration.conftest import Stack, console, recording, run_p300, stack
 
 __all__ = ["stack"]
 pytestmark = pytest.mark.browser
@@ -48,16 +46,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address(browser: Browser, stack: Stack) -> Iterator[str]:
     """Where the console answers; it runs through the whole story."""
-    console = subprocess.Popen(
-        [str(P300), "console", "--port", "0", "--no-open"],
-        env={**os.environ, "AWS_ENDPOINT_URL": ENDPOINT},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert console.stdout is not None
-    yield console.stdout.readline().strip()
-    console.send_signal(signal.SIGINT)
-    console.wait(20)
+    with console() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """A real LocalStack of the suite's own, on a port and with a stack that no running `make run` uses."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,21 @@ def run_shell(script: str, folder: Path, **environment: str) -> subprocess.Compl
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
+
+
+@contextmanager
+def console() -> Iterator[str]:
+    """Run `p300 console` against the suite's LocalStack; give its address."""
+    process = subprocess.Popen(
+        [str(P300), "console", "--port", "0", "--no-open"],
+        env={**os.environ, "AWS_ENDPOINT_URL": ENDPOINT},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) in {0, 130, -signal.SIGINT}
 
 
 def wait_for[Seen](look: Callable[[], Seen | None], what: str, timeout_s: float = 120) -> Seen:

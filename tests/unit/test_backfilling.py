@@ -51,7 +51,12 @@ class Target:
         self.looks += 1
         return self._end if self.looks > 2 else {"status": "RUNNING"}
 
+    class exceptions:  # noqa: N801 - botocore's name
+        ClientError = ConnectionError
+
     def list_map_runs(self, executionArn: str) -> dict[str, Any]:
+        if self.looks == 1:
+            raise ConnectionError("'NoneType' object has no attribute 'map_run_record_pool_manager'")
         return {"mapRuns": [{"mapRunArn": "arn:run"}] if self.looks > 1 else []}
 
     def describe_map_run(self, mapRunArn: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from p300_cli.sessions import Session
 from p300_cli.target import Target
 from p300_console import executions, logs, replay
 from p300_console.app import make_app
+from p300_console.history import Visit
+from p300_console.pages import executions as executions_page
 from p300_console.stack import Stack
 from starlette.testclient import TestClient
 
@@ -120,6 +122,32 @@ def test_only_executions_of_this_stack_are_shown(console: TestClient) -> None:
         page = console.get("/execution", params={"arn": wrong})
         assert page.status_code == 404
         assert "secret" not in page.text
+
+
+def test_items_of_a_map_lead_to_their_own_executions_where_the_service_has_some() -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    child = f"{arns()['backfill'].replace(':stateMachine:', ':execution:')}/label:item"
+
+    class Service:
+        def get_paginator(self, name: str) -> "Service":
+            assert name == "list_executions"
+            return self
+
+        def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+            assert asked["mapRunArn"] == "arn:run"
+            entry = {"executionArn": child, "name": "item", "status": "SUCCEEDED", "startDate": began}
+            return [{"executions": [{**entry, "stopDate": began + timedelta(seconds=3)}]}]
+
+    class OnAws:
+        is_local = False
+
+        def client(self, name: str) -> Service:
+            return Service()
+
+    visit = Visit(2, "Every recording", "Map", began, map_run="arn:run")
+    (item,) = executions_page._items(OnAws(), None, visit, {})  # type: ignore[arg-type]
+    assert (item.arn, item.status, item.seconds) == (child, "SUCCEEDED", 3)
+    assert executions_page._belongs(child, arns()["backfill"])  # and may be opened
 
 
 # ---- recordings

@@ -93,7 +93,10 @@ def _count(target: Target) -> int:
 
 
 def _counts(client: Any, arn: str) -> dict[str, int]:
-    runs = client.list_map_runs(executionArn=arn)["mapRuns"]
+    try:
+        runs = client.list_map_runs(executionArn=arn)["mapRuns"]
+    except client.exceptions.ClientError:  # LocalStack's answer in the moment before the execution's first state
+        return {}
     return dict(client.describe_map_run(mapRunArn=runs[0]["mapRunArn"])["itemCounts"]) if runs else {}
 
 

@@ -2,6 +2,7 @@
 
 import socket
 import webbrowser
+from types import FrameType
 
 from p300_cli.target import Target
 from p300_cli.terminal import fail, note
@@ -23,8 +24,17 @@ def serve(target: Target, port: int, *, browser: bool) -> None:
     address = f"http://{HOST}:{port}"
     note(f"target: {target}; stop with Ctrl-C")
     print(address, flush=True)
-    config = uvicorn.Config(make_app(Stack(target), port), log_level="warning", access_log=False, server_header=False)
-    server = uvicorn.Server(config)
+    app = make_app(Stack(target), port)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.console.ending.set()  # a tab that follows a replay would hold up Ctrl-C
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
+    )
+    server = Server(config)
     if browser and not webbrowser.open(address):
         note(f"there is no browser here: open {address}")
     server.run(sockets=[listening])

@@ -118,14 +118,19 @@ def outage(error: BaseException, stack: Stack) -> str | None:
     if isinstance(error, NoStackError):
         return error.message
     if isinstance(error, ClientError):
-        code = error.response["Error"]["Code"]
-        if code in _REFUSED:
-            return f"{stack} refused: {error}. The console uses your credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID)."
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _GONE or status == 503:
-            return f"{stack} answers, but the stack {stack.name!r} is not there as it was ({error}). `p300 deploy` brings it back."
-        return None
+        return _answered(error, stack)
     if isinstance(error, BotoCoreError):
         advice = " `p300 up` starts it." if stack.is_local else ""
         return f"{stack} does not answer.{advice}"
+    return None
+
+
+def _answered(error: ClientError, stack: Stack) -> str | None:
+    code = error.response["Error"]["Code"]
+    if code in _REFUSED:
+        return f"{stack} refused: {error}. The console uses your credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID)."
+    if "Throttl" in code or code == "TooManyRequestsException":
+        return f"{stack} is asked too much at once ({code})."
+    if code in _GONE or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 503:
+        return f"{stack} answers, but the stack {stack.name!r} is not there as it was ({error}). `p300 deploy` brings it back."
     return None

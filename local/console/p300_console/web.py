@@ -1,6 +1,7 @@
 """What all pages share: templates, how figures are written, the answer with its token, and the state behind them."""
 
 import json
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,6 +42,8 @@ class Console:
     recordings: Recordings
     replays: Replays
     tokens: Tokens
+    ending: threading.Event = field(default_factory=threading.Event)
+    """Whether the console is to end: streams of events do so first."""
     seen: "dict[str, Seen]" = field(default_factory=dict)
     """Executions that ended, as their pages show them."""
 

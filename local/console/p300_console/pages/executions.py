@@ -20,6 +20,7 @@ from p300_console.web import Console, console, page
 
 MAX_EVENTS = 10_000
 MAX_ITEMS = 1000
+MAX_VISITS = 50  # of one state, each with its input and output
 MAX_KEPT = 64
 
 
@@ -96,7 +97,8 @@ def one(request: Request) -> Response:
         statuses=of_state,
         state=chosen,
         definition=json.dumps(states.get(chosen, {}), indent=2, ensure_ascii=False),
-        chosen_visits=chosen_visits[:MAX_ITEMS],
+        chosen_visits=chosen_visits[:MAX_VISITS],
+        n_more=max(0, len(chosen_visits) - MAX_VISITS),
         items=items,
         counts=counts,
         bar=_bar(seen.row),

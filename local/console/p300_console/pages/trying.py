@@ -95,6 +95,8 @@ def events(behind: Console, steps: Iterator[tuple[str, dict[str, Any]]]) -> Resp
     def sent() -> Iterator[str]:
         try:
             for name, data in steps:
+                if behind.ending.is_set():
+                    return
                 yield _event(name, data)
             yield _event("end", {})
         except Exception as error:  # the page is there already: it has to be told in the stream
