@@ -21,7 +21,7 @@ from p300_cli.target import Target
 
 from tests.integration.conftest import ENDPOINT, Stack, recording, run_p300, wait_for
 
-BUILD = Path(__file__).parent / "build"
+BUILD = Path(__file__).parent / "executor"
 FULL = os.environ.get("P300_FAULTS_RUN", "full") == "full"
 """`P300_FAULTS_RUN=short` leaves out what takes longest and shows least: for CI."""
 PARAMETERS = {"RetrainEvery": "1000", "ModelKind": "lda"}
@@ -41,7 +41,7 @@ class Faults:
     rules: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, name: str, function: str, *match: str, **rule: Any) -> None:
-        """Add a rule; see `build/sitecustomize.py`."""
+        """Add a rule; see `executor/sitecustomize.py`."""
         self.rules.append({"id": name, "function": function, "match": match, **rule})
         self._write()
 
