@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -24,6 +24,7 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 SUBJECTS = range(1, 6)
 GOOD = "subject_01/run_01"
 EVIL = "subject_09/<img src=x onerror=alert(1)>.csv"
@@ -76,16 +77,15 @@ def look(browser: Browser, address: str) -> Callable[[str, str], None]:
     SCREENSHOTS.mkdir(parents=True)
 
     def at(name: str, path: str) -> None:
-        for size, (width, height) in SIZES.items():
-            for scheme in ("light", "dark"):
-                context = browser.new_context(
-                    base_url=address, viewport={"width": width, "height": height}, color_scheme=scheme
-                )
-                page = context.new_page()
-                page.goto(path)
-                page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{scheme}.png", full_page=True)
-                check(page, f"{name}, {size}, {scheme}")
-                context.close()
+        with browser.new_context(base_url=address) as context:
+            page = context.new_page()
+            page.goto(path)
+            for size, (width, height) in SIZES.items():
+                page.set_viewport_size({"width": width, "height": height})
+                for scheme in SCHEMES:
+                    page.emulate_media(color_scheme=scheme)
+                    page.screenshot(path=SCREENSHOTS / f"{name}-{size}-{scheme}.png", full_page=True)
+                    check(page, f"{name}, {size}, {scheme}")
 
     return at
 
