@@ -115,5 +115,7 @@ clean: stop ## remove environments, built layers and state
 conformance: setup .envs/s3.stamp ## the project's S3 calls against moto, LocalStack, ministack and P300_S3_ENDPOINT
 	@.venv/bin/python -m pytest tests/conformance
 
-audit: setup .envs/audit.stamp ## the template against checkov's rules
+audit: setup .envs/audit.stamp ## the template (checkov), the code (bandit) and the packages (pip-audit) against what is known
 	@.envs/audit/bin/checkov --config-file .checkov.yaml
+	@.envs/audit/bin/bandit --quiet --recursive --configfile .bandit.yaml --exclude local/process_executor/tests layers/p300 functions local benchmarks .ci
+	@.envs/audit/bin/python .ci/audit_packages.py

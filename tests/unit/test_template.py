@@ -39,7 +39,7 @@ ROLES = of_type("AWS::IAM::Role")
 LOG_GROUPS = of_type("AWS::Logs::LogGroup")
 # The only APIs that know no resources: X-Ray and the delivery of logs.
 RESOURCELESS = re.compile(
-    r"xray:Put(TraceSegments|TelemetryRecords)|logs:(\w+LogDeliver(y|ies)|\w+ResourcePolic(y|ies)|DescribeLogGroups)"
+    r"xray:(Put(TraceSegments|TelemetryRecords)|GetSampling(Rules|Targets))|logs:(\w+LogDeliver(y|ies)|\w+ResourcePolic(y|ies)|DescribeLogGroups)"
 )
 
 
@@ -186,14 +186,3 @@ def test_functions_get_the_settings_that_the_code_reads(name: str) -> None:
     settings = (Path(__file__).parents[2] / "layers/p300/python/p300/settings.py").read_text()
     for variable in FUNCTIONS[name]["Environment"]["Variables"]:
         assert variable.startswith("POWERTOOLS_") or f'"{variable}"' in settings, variable
-
-
-@pytest.mark.parametrize(("role", "bucket"), [("IngestionRole", "LandingBucket"), ("PreprocessingRole", "RawBucket")])
-def test_who_moves_one_version_of_an_object_may(role: str, bucket: str) -> None:
-    allowed = {
-        action
-        for statement in statements(ROLES[role])
-        if any(f"${{{bucket}.Arn}}/" in str(resource) for resource in listed(statement["Resource"]))
-        for action in listed(statement["Action"])
-    }
-    assert {"s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"} <= allowed

@@ -22,7 +22,7 @@ RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 BUCKETS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::S3::Bucket"]
 # APIs that know no resources: X-Ray, and the delivery of logs.
 RESOURCELESS = re.compile(
-    r"xray:Put(TraceSegments|TelemetryRecords)|logs:(\w+LogDeliver(y|ies)|\w+ResourcePolic(y|ies)|DescribeLogGroups)"
+    r"xray:(Put(TraceSegments|TelemetryRecords)|GetSampling(Rules|Targets))|logs:(\w+LogDeliver(y|ies)|\w+ResourcePolic(y|ies)|DescribeLogGroups)"
 )
 # Run by SAM CLI's own environment: its packages and ours do not fit together.
 TRANSFORM = """

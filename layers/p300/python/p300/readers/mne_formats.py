@@ -39,7 +39,7 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     if not len(eeg):
         kinds = sorted(set(raw.get_channel_types()))
         raise RecordingError("missing_eeg", f"{name}: no EEG channel, found channels of type {kinds}.")
-    if not raw.n_times:
+    if raw.n_times <= 0:
         raise RecordingError("missing_eeg", f"{name} has no sample. Upload the recording again.")
     check_rate(float(raw.info["sfreq"]), name)
     check_length(raw.n_times, float(raw.info["sfreq"]), name)

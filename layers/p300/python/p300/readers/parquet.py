@@ -88,7 +88,7 @@ def _opened(path: Path, name: str) -> Iterator["pq.ParquetFile"]:
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise RecordingError(
             "unreadable", f"{name}: not a readable parquet file, truncated or damaged ({error}). Upload it again."
         ) from error
