@@ -68,7 +68,7 @@ def _of_brainvision(path: Path, name: str) -> tuple[str, ...]:
         raise RecordingError("unreadable", f"{name}: a BrainVision header is a short text; this is none.")
     text = path.read_bytes().decode("utf-8", "replace")
     named = dict(_BRAINVISION.findall(text.partition("[Comment]")[0]))
-    claimed = max((int(count) for count in _CHANNELS.findall(text)), default=0)
+    claimed = max((int(count.replace("_", "")) for count in _CHANNELS.findall(text)), default=0)
     if claimed > MOST_CHANNELS:  # MNE makes a list of so many names before it looks for them
         raise RecordingError("unreadable", f"{name}: {claimed} channels; expected at most {MOST_CHANNELS}.")
     if "DataFile" not in named:
