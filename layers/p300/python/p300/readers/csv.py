@@ -17,13 +17,13 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
 from .brain_invaders import LAYOUTS, EventId, decode_stim, player_of
-from .checks import check_n_samples
+from .checks import HIGHEST_RATE_HZ, check_n_samples
 from .columns import FLASH, STIM, channel_names, eeg_columns, sampling_rate, volts_per_unit
 
 TIME = "time"
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 50, 20_000  # of EEG amplifiers
+LOWEST_RATE_HZ = 50  # of EEG amplifiers
 DECLARED = re.compile(r"\b(sfreq|unit)\s*[=:]\s*([^\s,;]+)", re.IGNORECASE)
 
 

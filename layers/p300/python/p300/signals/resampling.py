@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from .parameters import Parameters
 
+IMPULSE_VALUES = 1 << 20  # resampled at once: 8 MB, and a few times that on the way
+
 
 def window_samples(sfreq: float, tmin: float, tmax: float) -> tuple[int, int]:
     """First and last sample of a window relative to the event, both included, as ``mne.Epochs`` rounds them."""
@@ -40,14 +42,23 @@ def epoch_matrix(sfreq: float, parameters: Parameters) -> NDArray[np.float64]:
     have to meet in one model, so the surplus sample at the end is cut off here.
     """
     first, last = window_samples(sfreq, parameters.tmin, parameters.tmax)
-    impulses = np.eye(last - first + 1)
+    n_raw_times = last - first + 1
+    times = np.arange(first, last + 1) / sfreq
+    inside = np.zeros(n_raw_times, bool)
     if parameters.baseline is not None:
-        times = np.arange(first, last + 1) / sfreq
         inside = (parameters.baseline[0] <= times) & (times <= parameters.baseline[1])
-        impulses[inside] -= 1 / max(int(inside.sum()), 1)
-    if not math.isclose(sfreq, parameters.sfreq, rel_tol=1e-6):  # where MNE leaves the data alone
-        impulses = _resample(impulses, parameters.sfreq / sfreq)
-    return np.ascontiguousarray(impulses[:, : parameters.n_times])
+    mean = 1 / max(int(inside.sum()), 1)
+    parts = []
+    at_once = max(IMPULSE_VALUES // n_raw_times, 1)
+    for start in range(0, n_raw_times, at_once):  # all at once would be the square of an epoch's length
+        rows = np.arange(start, min(start + at_once, n_raw_times))
+        impulses = np.zeros((len(rows), n_raw_times))
+        impulses[np.arange(len(rows)), rows] = 1
+        impulses[inside[rows]] -= mean
+        if not math.isclose(sfreq, parameters.sfreq, rel_tol=1e-6):  # where MNE leaves the data alone
+            impulses = _resample(impulses, parameters.sfreq / sfreq)
+        parts.append(impulses[:, : parameters.n_times])
+    return np.ascontiguousarray(np.concatenate(parts))
 
 
 def _resample(x: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
