@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConfig, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
@@ -14,8 +14,7 @@ from p300.serving import Service
 from p300.settings import Settings
 from p300.storage import Store
 
-# No tracer: X-Ray has the function's own segment (Tracing: Active), and its library doubles what a cold start imports.
-logger, metrics = Logger(), Metrics()
+logger, metrics, tracer = Logger(), Metrics(), Tracer()
 settings = Settings.from_environment()
 app = APIGatewayRestResolver(cors=CORSConfig(settings.cors_origin) if settings.cors_origin else None)
 ROUTES = "POST /predict, POST /decode, GET /health, GET /models, GET /openapi.json"
@@ -90,6 +89,7 @@ def not_found(error: NotFoundError) -> Response[str]:
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
 @metrics.log_metrics
+@tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)
 
