@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
+from aws_lambda_powertools.utilities import parameters
 from p300.keys import EXTENSIONS
 from p300.registry import Registry
 from p300.storage import Store
@@ -134,6 +135,7 @@ def test_no_secret_is_told(
     ingestion = load_function("ingestion", **ENVIRONMENT, **names)
     for body in (recording_bytes(), b"x"):
         ingestion.handler(payload("Ingest the recording", event=land(store, "subject_01/run.parquet", body)), context)
+    parameters.clear_caches()
     tracking = load_function("tracking", **ENVIRONMENT | names | {"WANDB_MODE": "online"})
 
     def fail(*_: Any, **how: Any) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import boto3
 import botocore.client
 import pytest
+from aws_lambda_powertools.utilities import parameters
 from p300 import storage
 from p300.registry import Registry
 from p300.storage import Store
@@ -292,8 +293,9 @@ def champion(run: Any, recorder: Recorder, load_function: Any, context: Any, put
 def test_training(
     recorder: Recorder, run: Any, champion: str, store: Store, put_features: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for due in (True, False):
-        assert run("training", payload("Count new recordings"))["due"] is due or not due
+    for number, due in ((1, False), (1, False), (2, True)):
+        new = payload("Count new recordings", recording=f"subject_{number:02d}/run", etag="e")
+        assert run("training", new | {"execution": f"upload-{number}"})["due"] is due
     put_features("subject_04/run")
     request = payload("Train a challenger", request={}, started="2026-01-02T04:04:05Z")
     assert run("training", request)["outcome"] == "trained"
@@ -318,6 +320,7 @@ def test_tracking(recorder: Recorder, run: Any, champion: str, monkeypatch: pyte
     recorder.uses.clear()
     for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_SILENT"):
         monkeypatch.setenv(name, "")
+    parameters.clear_caches()
     event = payload("Track in Weights & Biases", version=champion, evaluation={}, promotion={"outcome": "promoted"})
     for outcome in ("tracked", "unchanged"):
         answer = run("tracking", event, WANDB_MODE="offline", P300_WANDB_KEY_PARAMETER="/p300/wandb")

@@ -97,7 +97,7 @@ def check_due(
 
 def _is_counted(store: Store, bucket: str, recording: str, etag: str) -> bool:
     try:
-        return store.get(bucket, COUNTED + recording)[0].decode() == etag
+        return store.get(bucket, COUNTED + recording)[0] == etag.encode()
     except NotFoundError:
         return False
 
