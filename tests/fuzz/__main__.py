@@ -88,14 +88,15 @@ def _run_part(result: Result, seed: int, numbers: range, tell) -> int:
                         tell()
             except EOFError:
                 break
-            if slots[worker.SINCE] and not done:
+            since = slots[worker.SINCE]  # read once: it may be 0, for no case, at the next look
+            if since and not done:
                 try:
                     cpu = sum(watched.cpu_times()[:2])
                 except psutil.Error:
                     break
                 if slots[worker.NUMBER] != number:
                     number, used = slots[worker.NUMBER], cpu
-                waited = time.monotonic() - slots[worker.SINCE]
+                waited = time.monotonic() - since
                 if cpu - used > LONGEST_S or waited > LONGEST_S * _CLOCK:
                     hung = True
                     process.kill()
