@@ -47,6 +47,7 @@ def deploy(target: Target, parameters: dict[str, str] | None = None, *, mounted_
     ensure_bucket(target, bucket)
     _point_at_uploads(target, template, bucket, empty_layers=mounted_layers)
     parameters = parameters or {}
+    aliases = _keep_versions(template)
     body = json.dumps(template)
     fingerprint = hashlib.sha256(json.dumps([body, sorted(parameters.items())]).encode()).hexdigest()
     if (stack := _stack(target)) and stack["StackStatus"] in READY and _tags(stack).get(TAG) == fingerprint:
@@ -54,7 +55,37 @@ def deploy(target: Target, parameters: dict[str, str] | None = None, *, mounted_
     key = f"template/{fingerprint}.json"
     target.client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode())
     _apply(target, f"{target.endpoint}/{bucket}/{key}", parameters, {TAG: fingerprint})
+    _publish(target, aliases)
     return "updated" if stack else "created"
+
+
+def _keep_versions(template: dict[str, Any]) -> dict[str, str]:
+    """Leave the publishing of versions to `_publish`; return the alias of each function that is called by one.
+
+    LocalStack creates an alias and cannot change it: a template with a new version is rolled back. And it names the version before it
+    knows the parameters, so that changed ones publish none.
+    """
+    aliases = {}
+    for name, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        if alias := properties.get("AutoPublishAlias"):
+            properties.pop("AutoPublishAliasAllProperties", None)
+            properties["AutoPublishCodeSha256"] = "0" * 64
+            aliases[name] = alias
+    return aliases
+
+
+def _publish(target: Target, aliases: dict[str, str]) -> None:
+    """Publish the functions as they are now, unless they are so already, and point their aliases there."""
+    client, cloudformation = target.client("lambda"), target.client("cloudformation")
+    for name, alias in aliases.items():
+        described = cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId=name)
+        function = described["StackResourceDetail"]["PhysicalResourceId"]
+        version = client.publish_version(FunctionName=function)["Version"]
+        client.get_waiter("published_version_active").wait(
+            FunctionName=function, Qualifier=version, WaiterConfig={"Delay": 1}
+        )
+        client.update_alias(FunctionName=function, Name=alias, FunctionVersion=version)
 
 
 def read_template(path: Path) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""LocalStack is killed and started again while recordings and a training are under way; what S3 holds survives on a server of its own."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+from p300_cli import localstack
+
+from tests.faults.conftest import Faults, Landed, check, check_models, deploy, finish, settle, small, start_localstack
+from tests.integration.conftest import Stack, run_p300, wait_for
+from tests.integration.test_other_storage import KEY, STORAGE, storage
+
+pytestmark = pytest.mark.localstack
+__all__ = ["storage"]  # a fixture
+ELSEWHERE = {
+    "AWS_ENDPOINT_URL_S3": STORAGE,
+    "AWS_ACCESS_KEY_ID": KEY["aws_access_key_id"],
+    "AWS_SECRET_ACCESS_KEY": KEY["aws_secret_access_key"],
+}
+
+
+def deploy_on(stack: Stack, storage: Any) -> Stack:
+    """Deploy with the buckets on the other server; return the stack that looks there."""
+    stack.target.client("ssm").put_parameter(
+        Name="/p300/storage-key", Value=json.dumps(KEY), Type="SecureString", Overwrite=True
+    )
+    deploy(S3EndpointUrl=STORAGE, S3KeyParameter="/p300/storage-key")
+    moved = Stack()
+    moved.s3 = storage
+    return moved
+
+
+@pytest.fixture
+def moved(stack: Stack, storage: Any, faults: Faults) -> Iterator[Stack]:
+    for bucket in (stack.landing, stack.raw, stack.features, stack.models):
+        storage.create_bucket(Bucket=bucket)
+        if bucket != stack.features:
+            storage.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    yield deploy_on(stack, storage)
+    deploy()
+
+
+def kill(stack: Stack) -> None:
+    """End LocalStack as a power cut does, and wait until its functions are gone with it."""
+    process = localstack._started(stack.target)
+    assert process is not None
+    family = [process, *process.children(recursive=True)]
+    os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs(family, timeout=60)
+
+
+def start(stack: Stack, body: dict[str, Any]) -> None:
+    """Start an execution, as the bridge does that the other server's notifications come through."""
+    stack.target.client("stepfunctions").start_execution(
+        stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(body)
+    )
+
+
+def test_a_killed_localstack_loses_nothing(
+    moved: Stack, storage: Any, faults: Faults, count: Callable[..., None]
+) -> None:
+    landed = Landed(moved)
+
+    def land(number: int) -> None:
+        key = f"subject_{number}/run_01.parquet"
+        etag = landed.put(key, small(number))
+        start(moved, {"detail": {"object": {"key": key, "etag": etag}}})
+
+    for number in range(801, 804):
+        land(number)
+    finish(moved, landed)
+    start(moved, {"train": {"seed": 1}})
+    settle(moved)
+    champion = check_models(moved)
+    assert champion
+    for number in range(804, 812):
+        land(number)
+    start(moved, {"train": {"seed": 2}})
+
+    def half_done() -> bool | None:
+        return len([key for key in moved.keys(moved.features) if key.endswith("features.parquet")]) > 4 or None
+
+    wait_for(half_done, "some of the features, not all")
+    kill(moved)
+    n_unfinished = 11 - len([key for key in moved.keys(moved.features) if key.endswith("report.json")])
+    assert n_unfinished, "it came too late to show anything"
+    start_localstack(faults.folder)
+    moved = landed.stack = deploy_on(moved, storage)
+    served = check_models(moved, settled=False)
+    assert served is not None
+    assert served >= champion
+    run_p300("retry", "--unfinished", "--wait", **ELSEWHERE)
+    run_p300("train", "--seed", "2", **ELSEWHERE)
+    finish(moved, landed)
+    check(moved, landed)
+    count("recordings under way when LocalStack was killed", n_unfinished)
