@@ -273,3 +273,16 @@ def test_a_rate_that_makes_days_of_it(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="Check the sampling rate") as raised:
         open_recording(write_parquet(tmp_path / "a.parquet", {"sfreq": "0.02"}))
     assert raised.value.code == "too_large"
+
+
+def test_an_array_whose_parts_do_not_add_up(tmp_path: Path) -> None:
+    """SciPy takes what stands behind it for the next array, and ends the process."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"samples": MATRIX, "channels": {"a": "", "b": 1.0}})
+    empty_text = b"\1\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0"  # no name, and no characters
+    data = path.read_bytes()
+    assert data.count(empty_text) == 1
+    path.write_bytes(data.replace(empty_text, b"\1\0\0\0\x08" + empty_text[5:]))
+    with pytest.raises(RecordingError, match="ends early") as raised:
+        open_recording(path)
+    assert raised.value.code == "unreadable"

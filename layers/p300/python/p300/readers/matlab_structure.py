@@ -122,6 +122,13 @@ def _check_matrix(data: memoryview, order: Order, size: int | None = None, depth
     if depth > DEEPEST:
         raise DamagedError(f"more than {DEEPEST} arrays in each other")
     parts = _Parts(data, order)
+    _check_parts(parts, size, depth)
+    # SciPy goes on right after the last part, and takes what stands there for the next array.
+    if depth and parts.at < len(data):
+        raise DamagedError(f"{len(data) - parts.at:,} bytes after an array's last part")
+
+
+def _check_parts(parts: _Parts, size: int | None, depth: int) -> None:
     flags = parts.integers("flags", UINT32)
     if len(flags) != 2:
         raise DamagedError(f"{len(flags)} flags")
@@ -129,7 +136,7 @@ def _check_matrix(data: memoryview, order: Order, size: int | None = None, depth
     if kind == OPAQUE:
         for _ in range(3):
             parts.next("a name", INT8)
-        _check_matrix(parts.next("an object's data", MATRIX)[1], order, depth=depth + 1)
+        _check_matrix(parts.next("an object's data", MATRIX)[1], parts.order, depth=depth + 1)
         return
     dimensions = parts.integers("dimensions", INT32)
     if not 1 <= len(dimensions) <= MOST_DIMENSIONS or min(dimensions) < 0:
@@ -185,8 +192,6 @@ def _check_numbers(parts: _Parts, n_items: int, size: int | None) -> None:
 
 
 def _check_text(parts: _Parts, n_items: int) -> None:
-    if not n_items and parts.at >= len(parts.data):
-        return
     kind, characters = parts.next("text", *ITEM_BYTES)
     if n_items > len(characters):
         raise DamagedError(f"{n_items:,} characters in {len(characters):,} bytes of type {kind}")
