@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+# pytest-xdist gives its workers the width of its own terminal: what a command prints would depend on how the tests were started.
+os.environ.pop("COLUMNS", None)
 # Before anything makes a client: no test may find somebody's credentials or endpoint.
 for variable in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
     del os.environ[variable]
