@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.utilities.parser import BaseModel, parse
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pyriemann.classification import MDM
@@ -23,10 +22,6 @@ from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
-
-
-class Request(BaseModel):
-    seed: int
 
 
 N_EPOCHS, N_CHANNELS, N_TIMES = 160, 4, 40
@@ -72,4 +67,3 @@ figure.savefig(buffer, format="png")
 assert buffer.getvalue().startswith(b"\x89PNG")
 
 assert Logger(service="x") and Tracer(service="x", disabled=True) and Metrics(service="x", namespace="x")
-assert parse({"seed": "7"}, model=Request).seed == 7
