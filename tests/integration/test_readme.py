@@ -31,7 +31,7 @@ def test_use_it(stack: Stack, tmp_path: Path) -> None:
     # The block's own $PWD is the checkout; what it writes goes to a folder of the test's.
     prepared = "\n".join(script).replace("$PWD/.venv", f"{PROJECT}/.venv")
     done = run_shell(prepared, tmp_path, BROWSER="true")
-    assert '"status": "ok"' in done.stdout
+    assert '"status":"ok"' in done.stdout
     assert "executionArn" in done.stdout
     assert "looked at" in done.stdout  # p300 decode
     assert "bits / min" in done.stdout  # p300 simulate
