@@ -50,7 +50,7 @@ def main() -> int:
             print(f"{name} {version}: {vulnerability}")
     if not asked:
         print(
-            "pip-audit: NO package was audited: the advisory database (pypi.org) does not answer from here. Run `make audit` where it does."
+            "pip-audit: NO package was audited: the advisory database does not answer from here. Run `make audit` where it does."
         )
     else:
         print(

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import base64
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -16,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import types
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -154,9 +154,9 @@ def handler_with(folder: Path, kind: str) -> Callable[[str], Any]:
 def fastapi_with(folder: Path) -> Callable[[str], Any]:
     """Return a call of the plain server's application: what happens between uvicorn's parser and its writer."""
     source = PLAIN_SERVER.format(storage="", source=repr(str(folder / "model.joblib")))
-    plain = types.ModuleType("plain_server")
-    sys.modules["plain_server"] = plain  # FastAPI looks annotations up there
-    exec(compile(source, "plain_server", "exec"), plain.__dict__)  # noqa: S102
+    (folder / "plain_server.py").write_text(source)
+    sys.path.insert(0, str(folder))  # FastAPI looks annotations up in the module
+    plain = importlib.import_module("plain_server")
     application = plain.app
     loop = asyncio.new_event_loop()
     scope = {

@@ -23,7 +23,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-
 N_EPOCHS, N_CHANNELS, N_TIMES = 160, 4, 40
 rng = np.random.default_rng(0)
 X = rng.normal(size=(N_EPOCHS, N_CHANNELS, N_TIMES))
