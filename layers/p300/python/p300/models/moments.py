@@ -10,7 +10,7 @@ from p300.recording import NON_TARGET, TARGET
 
 Array = NDArray[np.float64]
 CLASSES = (NON_TARGET, TARGET)
-GRAM_EPOCHS = 1024
+GRAM_EPOCHS = 2048
 """Epochs of one class that go into a Gram matrix at once: with fewer, BLAS's threads wait for each other."""
 CHUNK_EPOCHS = 64
 """Epochs that the second pass takes at once: few enough to stay in a core's cache."""
