@@ -11,8 +11,6 @@ from tests.integration.conftest import Stack, run_p300, wait_for
 
 pytestmark = pytest.mark.localstack
 Count = Callable[[str, int], None]
-N_TRAINING_WRITES = 6  # request, model.npz, model.joblib, manifest, fingerprint, challenger
-N_PROMOTION_WRITES = 3  # champion, pointer, history
 
 
 def too_loud(seed: int) -> bytes:

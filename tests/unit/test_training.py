@@ -23,7 +23,8 @@ from p300.steps import training
 from p300.steps.training import PROMOTION_MARGIN_AUC, TrainingRequest, check_due, choice
 from p300.storage import Store
 
-FEATURES, MODELS = "p300-processed-features", "p300-models"
+from tests.conftest import FEATURES, MODELS, Died
+
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 any_order = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -666,6 +667,27 @@ def test_a_retry_of_a_promotion_gives_the_same_answer(
     assert promote(registry, "v2", "b") == promote(registry, "v2", "b")
     assert state() == before
     assert before[2][-1]["auc_difference"] == 0.05
+
+
+@pytest.mark.parametrize("next_step", ["training of the same", "promotion of a worse one"])
+def test_a_promotion_that_died_behind_its_alias_is_finished_by_the_next_execution(
+    store: Store, registry: Registry, people: list[str], monkeypatch: pytest.MonkeyPatch, next_step: str
+) -> None:
+    def die(_: Registry) -> None:
+        raise Died
+
+    first = train(store)["version"]
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(Registry, "_follow_champion", die)
+        promote(registry, first)
+    assert (registry.alias("champion"), registry.history()) == (first, [])
+    if next_step == "training of the same":
+        assert train(store, execution="another")["outcome"] == "unchanged"
+    else:
+        worse = dict.fromkeys(registry.manifest(first)["subjects"], 0.0)
+        assert promote(registry, publish(registry, "v20270101000000", worse), "another")["outcome"] == "kept"
+    assert [(entry["version"], entry["replaced"]) for entry in registry.history()] == [(first, None)]
+    assert store.get(MODELS, "active_model_pointer.txt")[0].decode() == first
 
 
 def test_two_promotions_at_once_end_with_the_newer(

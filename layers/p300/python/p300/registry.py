@@ -8,7 +8,7 @@ Layout of the models bucket::
     <version>/evaluation.json         what came of scoring recordings through inference, later
     trainings/<fingerprint>           version that a set of recordings and settings led to
     aliases/champion, challenger      a version each
-    aliases/history.json              every promotion, newest last
+    aliases/history.json              every promotion, newest last; written after the alias, by whoever comes next where a promotion died
     active_model_pointer.txt          equals the champion
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 
 from p300.documents import MEND, Check, is_count, is_number, is_text, is_texts, parse, require
 from p300.errors import ArtifactError
-from p300.storage import NotFoundError, PreconditionError, Store
+from p300.storage import Item, NotFoundError, PreconditionError, Store
 
 MANIFEST_FORMAT = 1
 VERSION = re.compile(r"v\d{14}")
@@ -268,7 +268,7 @@ class Registry:
         for _ in range(_MAX_RACES):
             before = self._alias(name)
             try:
-                self._put_alias(name, version, before[1] if before else None)
+                self._put_alias(name, version, before[1].etag if before else None)
             except PreconditionError:
                 continue
             return before[0] if before else None
@@ -296,22 +296,34 @@ class Registry:
         if held != version:
             if held != expected:
                 return False
+            self.finish_promotion()
             try:
-                self._put_alias("champion", version, before[1] if before else None)
+                self._put_alias("champion", version, before[1].etag if before else None)
             except PreconditionError:
                 return False
-        # The pointer and the history follow the alias and are repaired by a retry; the alias alone decides what serves.
+        # The pointer and the history follow the alias; the alias alone decides what serves.
         self._follow_champion()
-        self._record({"version": version, "replaced": expected, "at": _now(), **entry})
+        self._record({"version": version, "replaced": expected, "at": _time(time.time()), **entry})
         return True
 
+    def finish_promotion(self) -> None:
+        """Write what a promotion left undone that died behind the alias: the pointer, and an entry of the history without figures."""
+        found, history = self._alias("champion"), self.history()
+        replaced = history[-1]["version"] if history else None
+        if found is None or found[0] == replaced:
+            return
+        version, item = found
+        self._follow_champion()
+        why = "The promotion was cut off before it could tell why."
+        self._record({"version": version, "replaced": replaced, "at": _time(item.modified), "why": why})
+
     # -- inner
-    def _alias(self, name: str) -> tuple[str, str] | None:
+    def _alias(self, name: str) -> tuple[str, Item] | None:
         try:
             body, item = self.store.get(self.bucket, f"aliases/{name}")
         except NotFoundError:
             return None
-        return body.decode(errors="replace").strip(), item.etag
+        return body.decode(errors="replace").strip(), item
 
     def _put_alias(self, name: str, version: str, etag: str | None) -> None:
         self.store.put(
@@ -349,8 +361,12 @@ class Registry:
     def _record(self, entry: dict[str, Any]) -> None:
         for _ in range(_MAX_RACES):
             history, etag = self._history()
+            if self.alias("champion") != entry["version"]:
+                return  # whoever promoted another one since has recorded this one before
             if history and history[-1]["version"] == entry["version"]:
-                return  # a retry
+                if "execution" in history[-1] or "execution" not in entry:
+                    return  # a retry
+                history.pop()  # what `finish_promotion` made up for this one
             body = json.dumps([*history, entry], indent=1).encode()
             try:
                 self.store.put(
@@ -367,5 +383,5 @@ class Registry:
         raise RuntimeError("the promotion history kept changing")
 
 
-def _now() -> str:
-    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -38,6 +38,8 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
     challenger = registry.manifest(version)
     while True:
         champion = registry.alias("champion")
+        if champion != version:
+            registry.finish_promotion()
         # A retry compares with the same model as the attempt that died, and gives the same answer.
         other = registry.replaced_by(version) if champion == version else champion
         decision = _compare(registry, other, challenger)

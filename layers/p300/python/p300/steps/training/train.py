@@ -115,6 +115,7 @@ def _already_trained(registry: Registry, version: str, execution: str) -> dict[s
     """Answer for a version that stands there finished: as new to the execution that made it and died before it could say so."""
     if registry.manifest(version)["execution"] == execution:
         return _trained(registry, version)
+    registry.finish_promotion()  # nothing is promoted after this: the last one that died would stay as it is
     return {
         "outcome": "unchanged",
         "version": version,
