@@ -249,6 +249,21 @@ def test_arrays_that_do_not_fit_are_refused(response, change, message):
         Response.from_arrays(arrays)
 
 
+@pytest.mark.parametrize(("n_times", "sfreq", "sample"), [(8, 100.0, 3), (23, 256.0, 9)])
+def test_a_window_of_a_few_bins_is_cut_into_those_that_were_learnt(n_times, sfreq, sample):
+    """The answer is one sample next to the edge of two bins: in bins of another width it would change sides."""
+    rng = np.random.default_rng(0)
+    codes = np.concatenate([rng.permutation(12) + 1 for _ in range(60)])
+    lit = LAYOUT.lit(codes)
+    target = lit[:, 7]
+    X = rng.normal(0, 1e-6, (len(codes), N_CHANNELS, n_times))
+    X[target, :, sample] += 10e-6
+    X = X.reshape(len(codes), -1)
+    learnt = Response.fit([RecordingEpochs("a", "a", X, np.where(target, 2, 1), N_CHANNELS)], sfreq)
+    ratio = adapt(X, lit, [slice(None)], learnt)
+    assert (ratio[target][:, None] > ratio[~target]).mean() > 0.9
+
+
 def test_nothing_to_learn_from_is_refused():
     with pytest.raises(TrainingError, match="no recordings"):
         Response.fit([], SFREQ)

@@ -114,7 +114,10 @@ class Response:
                     f"Recording {recording.recording} holds {int(target.sum())} Target of {len(target)} epochs; expected both.",
                 )
             n_times = recording.n_times
-            width = max(1, min(round(BIN_S * sfreq), n_times // 2))
+            n_bins = n_times // max(1, min(round(BIN_S * sfreq), n_times // 2))
+            width = (
+                n_times // n_bins
+            )  # what `_whitened` makes of both: where there are few bins, more than was asked for
             epochs = _binned(recording.X, recording.n_channels, width)
             mean_epochs.append(epochs.mean(axis=0))
             epochs -= mean_epochs[-1]
