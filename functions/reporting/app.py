@@ -1,4 +1,4 @@
-"""Reporting: the features of a recording become a picture and a page."""
+"""Reporting: the features of a recording become a picture and a page; the figures of a model become pictures."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.settings import Settings
-from p300.steps.reporting import draw_report
+from p300.steps.reporting import draw_pictures, draw_report
 from p300.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
@@ -21,7 +21,10 @@ os.nice(10)  # on a laptop many functions share the cores: the way from recordin
 @metrics.log_metrics
 @tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    answer = draw_report(Store(), settings.features_bucket, event["key"])
-    metrics.add_metric(name="ReportsDrawn", unit=MetricUnit.Count, value=int(answer["outcome"] == "drawn"))
+    if "version" in event:
+        answer = draw_pictures(Store(), settings.models_bucket, event["version"])
+    else:
+        answer = draw_report(Store(), settings.features_bucket, event["key"])
+        metrics.add_metric(name="ReportsDrawn", unit=MetricUnit.Count, value=int(answer["outcome"] == "drawn"))
     logger.info("reported", extra=answer)
     return answer

@@ -69,6 +69,7 @@ ANSWERS = {
     "ingestion": lambda answer: answer["outcome"] == "gone",  # the pipeline has taken it already
     "preprocessing": lambda answer: answer["outcome"] in {"unchanged", "features"},
     "reporting": lambda answer: answer["outcome"] in {"unchanged", "drawn"},
+    "pictures": lambda answer: answer["outcome"] == "drawn",
     "training": lambda answer: answer["outcome"] in {"unchanged", "trained"},
     "training_due": lambda answer: answer["due"] is False,
     "tracking": lambda answer: answer["outcome"] in {"unchanged", "tracked"},

@@ -63,8 +63,16 @@ def test_the_model_is_complete(trained: Stack) -> None:
     manifest = json.load(trained.s3.get_object(Bucket=trained.models, Key=f"{champion}/manifest.json")["Body"])
     assert manifest["channels"] == list(CHANNELS)
     assert len(manifest["recordings"]) == 5
-    pictures = {"subjects.png", "learning_curve.png", "calibration.png"}
-    assert set(manifest["artifacts"]) >= {"model.npz", "model.joblib"} | pictures
+    assert set(manifest["artifacts"]) == {"model.npz", "model.joblib"}
+    for name in ("subjects", "learning_curve", "calibration"):
+        picture = trained.s3.get_object(Bucket=trained.models, Key=f"{champion}/{name}.png")
+        assert picture["Body"].read().startswith(b"\x89PNG")
+    printed = run_p300("models", "show", "--no-open").stdout.splitlines()
+    assert [Path(line).name for line in printed if line.endswith(".png")] == [
+        "calibration.png",
+        "learning_curve.png",
+        "subjects.png",
+    ]
     assert manifest["metrics"]["leave_one_subject_out"]["mean"]["roc_auc"] > 0.8
     for run in (champion, f"{champion}-evaluation"):
         assert trained.keys(trained.models, f"wandb/{run}/wandb/offline-run-")

@@ -209,6 +209,13 @@ def test_a_model_shows_the_reference_beside_each_subject(console: TestClient, st
     assert "/model/picture?version=v20260101000000&amp;name=curve.png" in page
     shown = console.get("/model/picture", params={"version": "v20260101000000", "name": "curve.png"})
     assert shown.content == picture
+    store.put(MODELS, "v20260101000000/drawn_later.png", picture + b" later")
+    assert "name=drawn_later.png" in console.get("/model", params={"version": "v20260101000000"}).text
+    shown = console.get("/model/picture", params={"version": "v20260101000000", "name": "drawn_later.png"})
+    assert (shown.content, shown.headers["Content-Type"]) == (picture + b" later", "image/png")
+    for name in ("../v20260101000000/curve.png", "none.png", "manifest.json"):
+        answer = console.get("/model/picture", params={"version": "v20260101000000", "name": name})
+        assert answer.status_code in {404, 409}, name
     store.put(MODELS, "v20260101000000/curve.png", b"altered")
     altered = console.get("/model/picture", params={"version": "v20260101000000", "name": "curve.png"})
     assert altered.status_code == 409

@@ -217,6 +217,10 @@ def test_training_steps(
     event = payload("Promote if not worse", version="v20260102030405")
     promotion = selected("Promote if not worse", trained.handler(event, context))
     assert promotion["outcome"] == "promoted"
+    reporting = load_function("reporting", **ENVIRONMENT)
+    event = payload("Draw the model's pictures", version="v20260102030405")
+    drawn = selected("Draw the model's pictures", reporting.handler(event, context))
+    assert drawn == {"outcome": "drawn", "names": ["calibration.png", "learning_curve.png", "subjects.png"]}
     tracking = load_function("tracking", **ENVIRONMENT)
     event = payload(
         "Track in Weights & Biases",

@@ -10,6 +10,7 @@ import pytest
 from p300.evaluation import headline
 from p300.registry import Registry
 from p300.steps import training
+from p300.steps.reporting import draw_pictures
 from p300.storage import Store
 from p300_cli.model import show_model
 
@@ -32,6 +33,7 @@ def trained(store: Store, registry: Registry, put_features: Callable[..., Any]) 
         started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         version = training.train(store, FEATURES, MODELS, request, execution="a", started=started)["version"]
         training.promote(store, MODELS, version, execution="a")
+        draw_pictures(store, MODELS, version)
         return str(version)
 
     return train
@@ -87,17 +89,23 @@ def test_for_a_script(
     assert document["evaluation"] == {"overall": None}
 
 
-def test_an_altered_picture_is_not_shown(
+def test_a_version_whose_manifest_lists_its_pictures_shows_those_that_are_as_they_were(
     store: Store,
     registry: Registry,
     trained: Callable[[int], str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    version = trained(3)
+    manifest, version = registry.manifest(trained(1)), "v20250101000000"
+    pictures = {f"{name}.png": (name.encode(), "image/png") for name in ("calibration", "subjects", "lost")}
+    registry.publish(version, "f", pictures, manifest | {"version": version})
     store.put(MODELS, f"{version}/calibration.png", b"altered")
-    assert [path.name for path in show_model(registry, version, tmp_path)] == ["learning_curve.png", "subjects.png"]
-    assert "calibration.png" in capsys.readouterr().err
+    store.delete(MODELS, f"{version}/lost.png")
+    (shown,) = show_model(registry, version, tmp_path)
+    assert (shown.name, shown.read_bytes()) == ("subjects.png", b"subjects")
+    told = capsys.readouterr().err
+    assert "calibration.png" in told
+    assert "lost.png" in told
 
 
 def test_no_such_version(registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

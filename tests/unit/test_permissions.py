@@ -17,6 +17,7 @@ import botocore.client
 import pytest
 from aws_lambda_powertools.utilities import parameters
 from p300 import storage
+from p300.errors import ArtifactError
 from p300.registry import Registry
 from p300.storage import Store
 
@@ -263,15 +264,21 @@ def test_preprocessing(
     compare("PreprocessingRole", recorder.uses | platform("Preprocessing"))
 
 
-def test_reporting(recorder: Recorder, run: Any, put_features: Any) -> None:
+def test_reporting(recorder: Recorder, run: Any, champion: str, put_features: Any) -> None:
+    recorder.uses.clear()
+
     def report(key: str, outcome: str) -> None:
         assert run("reporting", payload("Ask for the report", key=key))["outcome"] == outcome
 
+    for version in (champion, "champion"):
+        assert run("reporting", payload("Draw the model's pictures", version=version))["outcome"] == "drawn"
+    with pytest.raises(ArtifactError):
+        run("reporting", payload("Draw the model's pictures", version="v20200101000000"))
     put_features("subject_01/run")
     report("subject_01/run.parquet", "drawn")
     report("subject_01/run.parquet", "unchanged")
     put_features("subject_01/run", seed=3)
-    report("subject_02/run.parquet", "no_features")
+    report("subject_09/run.parquet", "no_features")
     kept = {("sqs:SendMessage", arn("FailedInputsQueue"))}  # by Lambda, where an invocation failed for good
     assert properties("ReportingFunction")["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
     compare("ReportingRole", recorder.uses | platform("Reporting") | kept)

@@ -1,25 +1,29 @@
-"""Reports: what is drawn is what the features hold, once, and nothing from a file or a key gets into the page as HTML."""
+"""Reports: what is drawn is what features and models hold, once, and nothing from a file or a key gets into the page as HTML."""
 
 import io
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from p300.errors import ArtifactError
 from p300.features import FeatureSet, report
+from p300.registry import Registry
 from p300.reporting import picture
 from p300.reporting.page import render, single_trial
 from p300.signals import Parameters
 from p300.steps.preprocess import preprocess
-from p300.steps.reporting import draw_report
+from p300.steps.reporting import draw_pictures, draw_report
+from p300.steps.training import TrainingRequest, train
 from p300.storage import Store
 
 from tests.conftest import make_features
 
-RAW, FEATURES = "p300-raw-data", "p300-processed-features"
+RAW, FEATURES, MODELS = "p300-raw-data", "p300-processed-features", "p300-models"
 KEY = "subject_11/run_01.parquet"
 FEATURES_KEY, PICTURE_KEY, PAGE_KEY = (
     f"subject_11/run_01/{name}" for name in ("features.parquet", "erp.png", "report.html")
@@ -261,6 +265,70 @@ def test_the_function_answers_and_counts(
     lines = logged()
     assert any(line.get("correlation_id") == "e-1" for line in lines)
     assert any(line.get("ReportsDrawn") == [1.0] for line in lines)
+
+
+# ---- a model's pictures
+VERSION = "v20260102030405"
+
+
+@pytest.fixture
+def trained(store: Store, put_features: Callable[..., Any]) -> Callable[[int], None]:
+    """trained(3): a model of that many people."""
+
+    def make(n_people: int) -> None:
+        for number in range(n_people):
+            put_features(f"subject_{number:02d}/run")
+        started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        answer = train(store, FEATURES, MODELS, TrainingRequest("ridge"), execution="a", started=started)
+        assert answer["version"] == VERSION
+
+    return make
+
+
+def in_folder(store: Store) -> dict[str, bytes]:
+    return {item.key.partition("/")[2]: store.get(MODELS, item.key)[0] for item in store.list(MODELS, f"{VERSION}/")}
+
+
+def test_a_models_pictures_come_into_its_folder_and_its_manifest_stays(
+    store: Store, trained: Callable[[int], None]
+) -> None:
+    trained(3)
+    before = in_folder(store)
+    assert not [name for name in before if name.endswith(".png")]
+    names = ["calibration.png", "learning_curve.png", "subjects.png"]
+    for version in (VERSION, "challenger"):  # twice is the same
+        assert draw_pictures(store, MODELS, version) == {"outcome": "drawn", "version": VERSION, "names": names}
+    after = in_folder(store)
+    assert {name: body for name, body in after.items() if name in before} == before
+    assert sorted(after.keys() - before.keys()) == names
+    assert all(after[name].startswith(PNG) for name in names)
+    assert store.client.head_object(Bucket=MODELS, Key=f"{VERSION}/subjects.png")["ContentType"] == "image/png"
+    with pytest.raises(ArtifactError):
+        draw_pictures(store, MODELS, "v20260102030406")
+
+
+def test_a_death_between_two_pictures_is_mended(
+    store: Store,
+    trained: Callable[[int], None],
+    after_any_death: Callable[..., None],
+    empty_buckets: Callable[[], None],
+) -> None:
+    def prepare() -> None:
+        empty_buckets()
+        trained(2)
+
+    after_any_death(prepare, lambda at: draw_pictures(at, MODELS, VERSION), lambda: in_folder(store))
+
+
+def test_pictures_that_the_manifest_lists_are_left_as_they_are(store: Store, trained: Callable[[int], None]) -> None:
+    trained(2)
+    registry = Registry(store, MODELS)
+    drawn_then = {"calibration.png": (PNG + b"of then", "image/png")}
+    registry.publish("v20250101000000", "f", drawn_then, registry.manifest(VERSION) | {"version": "v20250101000000"})
+    answer = draw_pictures(store, MODELS, "v20250101000000")
+    assert (answer["outcome"], answer["names"]) == ("unchanged", ["calibration.png"])
+    manifest = registry.manifest("v20250101000000")
+    assert registry.picture("v20250101000000", "calibration.png", manifest) == PNG + b"of then"
 
 
 # ---- the command

@@ -95,11 +95,18 @@ def test_training_steps_are_those_of_the_function(name: str, load_function) -> N
     assert STATES[name]["Parameters"]["Payload"]["step"] in load_function("training").STEPS
 
 
+AFTER_THE_MODEL_SERVES = {
+    "Draw the model's pictures": "Tell that drawing failed",
+    "Track in Weights & Biases": "Tell that tracking failed",
+}
+
+
 @pytest.mark.parametrize("name", FUNCTION_TASKS)
 def test_what_fails_is_kept_and_told(name: str) -> None:
     caught = STATES[name]["Catch"][-1]["Next"]
-    if name == "Track in Weights & Biases":
-        assert caught == "Tell that tracking failed", "the model serves already"
+    if name in AFTER_THE_MODEL_SERVES:
+        assert caught == AFTER_THE_MODEL_SERVES[name]
+        assert STATES[caught]["Next"] == STATES[name]["Next"], "the chain goes on"
         return
     if name == "Ask for the report":
         assert caught == STATES[name]["Next"], "a report fails no recording"
@@ -159,6 +166,13 @@ def test_what_waits_looks_again_when_the_function_said() -> None:
 # ---- the report
 def test_nothing_waits_for_the_report() -> None:
     assert STATES["Ask for the report"]["Parameters"]["InvocationType"] == "Event"
+
+
+# ---- a model's pictures
+def test_a_model_serves_before_it_is_drawn_and_is_drawn_before_it_is_tracked() -> None:
+    order = ["Promote if not worse", "Draw the model's pictures", "Track in Weights & Biases", "Model ready"]
+    assert [STATES[name]["Next"] for name in order[:-1]] == order[1:]
+    assert "InvocationType" not in STATES[order[1]]["Parameters"], "tracking reads the pictures"
 
 
 # ---- the backfill

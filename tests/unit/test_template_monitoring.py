@@ -53,6 +53,7 @@ def test_each_fault_is_watched() -> None:
         ("AWS/ApiGateway", "5XXError"),
         ("AWS/ApiGateway", "Latency"),
         ("P300", "recordings-in-quarantine"),
+        ("P300", "drawings-failed"),
         ("P300", "trackings-failed"),
         ("P300", "ModelUnavailable"),
     }
@@ -81,6 +82,7 @@ def test_errors_of_every_function_count() -> None:
 
 @pytest.mark.parametrize(("filter_name", "subject"), [
     ("QuarantineCount", "P300 recording in quarantine"),
+    ("DrawingFailureCount", "P300 drawing failed"),
     ("TrackingFailureCount", "P300 tracking failed"),
 ])  # fmt: skip
 def test_what_the_chain_tells_is_counted(filter_name: str, subject: str) -> None:

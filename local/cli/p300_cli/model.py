@@ -40,7 +40,7 @@ def show_model(registry: Registry, name: str, folder: Path, *, as_json: bool = F
     aliases = [alias for alias in ALIASES if registry.alias(alias) == version]
     history = [entry for entry in registry.history() if version in {entry["version"], entry.get("replaced")}]
     evaluation = registry.evaluation(version)
-    pictures = _fetch(registry, manifest, folder / version)
+    pictures = fetch_pictures(registry, manifest, folder / version)
     if as_json:
         paths = [str(path) for path in pictures]
         print_json({**manifest, "aliases": aliases, "history": history, "evaluation": evaluation, "pictures": paths})
@@ -60,11 +60,12 @@ def show_model(registry: Registry, name: str, folder: Path, *, as_json: bool = F
     return pictures
 
 
-def _fetch(registry: Registry, manifest: Mapping[str, Any], folder: Path) -> list[Path]:
+def fetch_pictures(registry: Registry, manifest: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Download a version's pictures into a folder; return the files."""
     paths = []
-    for name in sorted(name for name in manifest["artifacts"] if Path(name).name == name and name.endswith(".png")):
+    for name in registry.pictures(manifest["version"], manifest):
         try:
-            content = registry.artifact(manifest["version"], name, manifest)
+            content = registry.picture(manifest["version"], name, manifest)
         except ArtifactError as error:
             note(error.message)
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 from p300.keys import is_recording
 
 from p300_cli import deploy, landing, localstack, predicting, watching
+from p300_cli.model import fetch_pictures
 from p300_cli.models import registry, show_models
 from p300_cli.paths import STATE
 from p300_cli.target import Target
@@ -40,6 +41,7 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
     quarantined = [execution for execution in executions if execution.output.get("outcome") == "quarantined"]
     show_models(target)
+    _show_pictures(target)
     predict_each(
         target,
         sorted({key.rpartition(".")[0] for key in recordings} - {e.source.rpartition(".")[0] for e in quarantined}),
@@ -74,6 +76,14 @@ def show_executions(executions: Sequence[watching.Execution]) -> None:
             ]
         )
     out.print(table("Executions", ["recording", "status", "seconds", "flashes", "kept", "outcome"], rows))
+
+
+def _show_pictures(target: Target) -> None:
+    """Fetch the champion's pictures and say where they are."""
+    models = registry(target)
+    if version := models.alias("champion"):
+        for path in fetch_pictures(models, models.manifest(version), STATE / "models" / version):
+            out.print(str(path), soft_wrap=True, highlight=False)
 
 
 def predict_each(target: Target, names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What training may ask of the learning layer: scikit-learn's and pyRiemann's pipelines, joblib, parquet, pictures."""
+"""What training may ask of the learning layer: scikit-learn's and pyRiemann's pipelines, joblib, parquet."""
 
 import io
 
@@ -7,8 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from pyriemann.classification import MDM
 from pyriemann.estimation import ERPCovariances, XdawnCovariances
 from pyriemann.spatialfilters import Xdawn
@@ -54,15 +52,5 @@ for name, pipeline in pipelines.items():
     joblib.dump(pipeline.fit(X, y), buffer)
     buffer.seek(0)
     np.testing.assert_array_equal(joblib.load(buffer).predict(X), pipeline.predict(X), err_msg=name)
-
-figure = Figure(figsize=(6, 3), dpi=50, layout="constrained")
-FigureCanvasAgg(figure)
-axes = figure.add_subplot()
-axes.errorbar([1, 2], [0.6, 0.7], yerr=0.1, label="± 1 standard error")
-axes.set_xscale("log", base=2)
-figure.legend(loc="outside lower left")
-buffer = io.BytesIO()
-figure.savefig(buffer, format="png")
-assert buffer.getvalue().startswith(b"\x89PNG")
 
 assert Logger(service="x") and Tracer(service="x", disabled=True) and Metrics(service="x", namespace="x")

@@ -1,4 +1,4 @@
-"""What reporting may ask of its layer: parquet in, averages and maps of the head as a PNG, linear algebra, a page."""
+"""What reporting may ask of its layer: parquet in, averages, maps of the head and curves as PNGs, linear algebra, a page."""
 
 import io
 import warnings
@@ -41,6 +41,16 @@ def main() -> None:
     figure.colorbar(image, ax=head)
     png = io.BytesIO()
     figure.savefig(png, format="png")
+    assert png.getvalue().startswith(b"\x89PNG")
+
+    curve = Figure(figsize=(6, 3), dpi=50, layout="constrained")
+    FigureCanvasAgg(curve)
+    axes = curve.add_subplot()
+    axes.errorbar([1, 2], [0.6, 0.7], yerr=0.1, label="± 1 standard error")
+    axes.set_xscale("log", base=2)
+    curve.legend(loc="outside lower left")
+    png = io.BytesIO()
+    curve.savefig(png, format="png")
     assert png.getvalue().startswith(b"\x89PNG")
     assert Path(findfont("sans", fallback_to_default=True)).name == "DejaVuSans.ttf"
 

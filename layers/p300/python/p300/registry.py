@@ -6,6 +6,7 @@ Layout of the models bucket::
     <version>/model.npz, model.joblib artifacts
     <version>/manifest.json           written last: a version without it does not exist
     <version>/evaluation.json         what came of scoring recordings through inference, later
+    <version>/*.png                   its pictures, drawn later still; older versions list theirs in the manifest
     trainings/<fingerprint>           version that a set of recordings and settings led to
     aliases/champion, challenger      a version each
     aliases/history.json              every promotion, newest last; written after the alias, by whoever comes next where a promotion died
@@ -138,6 +139,26 @@ class Registry:
         found: dict[str, Any] = parse(body, f"The evaluation of model {version}", dict)
         return found
 
+    def pictures(self, version: str, manifest: Mapping[str, Any]) -> list[str]:
+        """Return the names of a version's pictures: those that stand in its folder, and those that its manifest lists."""
+        folder = f"{version}/"
+        names = {item.key.removeprefix(folder) for item in self.store.list(self.bucket, folder)}
+        return sorted(name for name in names | set(manifest["artifacts"]) if _is_picture(name))
+
+    def picture(self, version: str, name: str, manifest: Mapping[str, Any]) -> bytes:
+        """Return a picture's bytes, checked where the manifest lists it.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such picture, or it is not the one that the manifest lists.
+        """
+        if name in manifest["artifacts"]:
+            return self.artifact(version, name, manifest)
+        if name not in self.pictures(version, manifest):
+            raise ArtifactError("missing_artifact", f"Model {version} has no picture {name}.")
+        return self.store.get(self.bucket, f"{version}/{name}")[0]
+
     def alias(self, name: str) -> str | None:
         """Return the version an alias holds, or None where it is not set."""
         found = self._alias(name)
@@ -256,6 +277,10 @@ class Registry:
         """Write what came of scoring recordings through inference; a repetition replaces it."""
         body = json.dumps(evaluation, indent=1).encode()
         self.store.put(self.bucket, f"{version}/{EVALUATION}", body, content_type="application/json")
+
+    def keep_picture(self, version: str, name: str, picture: bytes) -> None:
+        """Write a picture beside a model; a repetition replaces it."""
+        self.store.put(self.bucket, f"{version}/{name}", picture, content_type="image/png")
 
     def discard(self, version: str) -> None:
         """Remove a version that lost against an equal one; its manifest first, so that it is never seen torn."""
@@ -381,6 +406,10 @@ class Registry:
                 continue
             return
         raise RuntimeError("the promotion history kept changing")
+
+
+def _is_picture(name: str) -> bool:
+    return name.endswith(".png") and "/" not in name
 
 
 def _time(seconds: float) -> str:

@@ -86,7 +86,7 @@ def one(request: Request) -> Response:
         layouts=replay.LAYOUTS,
         layout=replay.likely_layout("", manifest["channels"]),
         # The calibration is drawn above in the page's own colours.
-        pictures=[name for name in manifest["artifacts"] if name.endswith(".png") and name != "calibration.png"],
+        pictures=[name for name in registry.pictures(version, manifest) if name != "calibration.png"],
         history=[entry for entry in registry.history()[::-1] if version in {entry["version"], entry.get("replaced")}],
         definition=json.dumps(
             {name: value for name, value in manifest.items() if name not in {"metrics", "recordings", "artifacts"}},
@@ -118,12 +118,12 @@ def _reference(registry: Registry, manifest: dict[str, Any]) -> tuple[dict[str, 
 
 
 def picture(request: Request) -> Response:
-    """Return a picture among a version's artifacts, checked against the manifest."""
+    """Return one of a version's pictures."""
     version, name = request.query_params.get("version", ""), request.query_params.get("name", "")
     registry = console(request).stack.registry
     if not name.endswith(".png"):
         raise HTTPException(404, "Only pictures are shown.")
-    return Response(registry.artifact(version, name, registry.manifest(version)), media_type="image/png")
+    return Response(registry.picture(version, name, registry.manifest(version)), media_type="image/png")
 
 
 def symbols(request: Request) -> Response:

@@ -1,1 +1,1 @@
-"""What a recording looks like: a picture and a page, drawn with Matplotlib and MNE outside the path from recording to model."""
+"""What recordings and models look like: pictures and pages, drawn with Matplotlib and MNE outside the path from recording to model."""

@@ -1,4 +1,4 @@
-"""Features to pictures: what the recording's responses look like, as a PNG and a page beside the features."""
+"""Features to pictures: what a recording's responses look like, as a PNG and a page beside the features; and a model's pictures."""
 
 import io
 import json
@@ -7,6 +7,7 @@ from typing import Any
 
 from p300.features import read_features, report
 from p300.keys import RecordingKey
+from p300.registry import Registry
 from p300.storage import Item, NotFoundError, PreconditionError, Store, find
 
 STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-version")
@@ -69,6 +70,43 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
     except (NotFoundError, PreconditionError):
         return {"outcome": "superseded", **answer}
     return {"outcome": "drawn", **answer, "auc": auc["roc_auc"]}
+
+
+def draw_pictures(store: Store, models_bucket: str, version: str) -> dict[str, Any]:
+    """Draw the pictures of a model's figures into its folder; the manifest stays as it is.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    models_bucket : str
+        Bucket name.
+    version : str
+        The model, or an alias of it.
+
+    Returns
+    -------
+    dict
+        ``outcome`` is ``drawn``, or ``unchanged`` where the manifest lists the pictures, which a training drew then; ``version``, and
+        the ``names`` of all pictures. The same figures give the same bytes.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no such model.
+    """
+    registry = Registry(store, models_bucket)
+    version = registry.resolve(version)
+    manifest = registry.manifest(version)
+    names = [name for name in manifest["artifacts"] if name.endswith(".png")]
+    if names:
+        return {"outcome": "unchanged", "version": version, "names": sorted(names)}
+    from p300.reporting.model import draw_model
+
+    pictures = draw_model(manifest["kind"], manifest["metrics"])
+    for name, picture in pictures.items():
+        registry.keep_picture(version, name, picture)
+    return {"outcome": "drawn", "version": version, "names": sorted(pictures)}
 
 
 def _write(

@@ -57,8 +57,11 @@ def track(
     registry = Registry(store, models_bucket)
     manifest = registry.manifest(registry.resolve(version))
     version = manifest["version"]
-    kept = ["model.npz", *(name for name in manifest["artifacts"] if name.endswith(".png"))]
-    files = {name: registry.artifact(version, name, manifest) for name in kept}
+    pictures = registry.pictures(version, manifest)
+    files = {
+        "model.npz": registry.artifact(version, "model.npz", manifest),
+        **{name: registry.picture(version, name, manifest) for name in pictures},
+    }
     runs = [_training_run(manifest, files, outcomes.get("promotion"))]
     if evaluation := registry.evaluation(version):
         runs.append(_evaluation_run(version, manifest, evaluation))

@@ -61,7 +61,6 @@ def train(
     # What takes seconds to import, or is not there where only the step's other parts run.
     from p300 import evaluation, models
     from p300.decoding import Response
-    from p300.reporting.model import draw_model
 
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +102,6 @@ def train(
     artifacts = {
         "model.npz": (_npz({**estimator.to_arrays(), **response.to_arrays()}), "application/octet-stream"),
         "model.joblib": (_joblib(estimator), "application/octet-stream"),
-        **{name: (picture, "image/png") for name, picture in draw_model(request.model, metrics).items()},
     }
     published = registry.publish(claim.version, fingerprint, artifacts, manifest)
     if published.finished:
