@@ -277,6 +277,24 @@ def test_training_on_the_same_recordings_is_a_no_op_that_says_so(store: Store, p
     assert {item.key: item.etag for item in store.list(MODELS)} == state
 
 
+def test_a_model_of_before_there_was_a_response_is_trained_again_once(
+    store: Store, registry: Registry, people: list[str]
+) -> None:
+    first = train(store)["version"]
+    manifest = registry.manifest(first)
+    arrays = read_arrays(registry.artifact(first, "model.npz", manifest))
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: array for name, array in arrays.items() if not name.startswith("response_")})
+    registry.publish(first, manifest["fingerprint"], {"model.npz": (buffer.getvalue(), "")}, manifest)
+    again = train(store, "b", later(60))
+    assert (again["outcome"], again["version"] > first) == ("trained", True)
+    assert train(store, "b", later(60)) == again  # a retry
+    arrays = read_arrays(registry.artifact(again["version"], "model.npz", registry.manifest(again["version"])))
+    assert Response.from_arrays(arrays) is not None
+    third = train(store, "c", later(120))
+    assert (third["outcome"], third["version"]) == ("unchanged", again["version"])
+
+
 @pytest.mark.parametrize("change", ["model", "seed", "recording", "held_out"])
 def test_anything_else_is_another_training(
     store: Store, people: list[str], put_features: Callable[..., Any], change: str

@@ -107,14 +107,15 @@ def choose(store: Store, registry: Registry, bucket: str, request: TrainingReque
     return TrainingSet(Downloaded(folder, fit), {name: etags[name] for name in fit}, left_out)
 
 
-def fingerprint_of(request: TrainingRequest, etags: Mapping[str, str]) -> str:
-    """Return the identity of a training: what it is of, with which settings, by which code."""
+def fingerprint_of(request: TrainingRequest, etags: Mapping[str, str], *, instead_of: str | None = None) -> str:
+    """Return the identity of a training: what it is of, with which settings, by which code, and which version it makes up for."""
     identity = {
         "model": request.model,
         "seed": request.seed,
         "held_out": request.held_out,
         "recordings": sorted(etags.items()),
         "code": __version__,
+        **({"instead_of": instead_of} if instead_of else {}),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 

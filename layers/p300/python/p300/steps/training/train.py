@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300 import __version__
+from p300.errors import ArtifactError
 from p300.evaluation import headline
 from p300.registry import Registry
+from p300.scoring import read_arrays
 from p300.steps.training.choice import choose, fingerprint_of, subject_of
 from p300.steps.training.request import TrainingRequest
 from p300.storage import Store
@@ -50,8 +52,8 @@ def train(
     Returns
     -------
     dict
-        ``outcome`` is ``trained`` or ``unchanged`` (the same recordings with the same settings led to ``version`` before), ``version``,
-        and for a new model its figures.
+        ``outcome`` is ``trained`` or ``unchanged`` (the same recordings with the same settings led to ``version`` before, and decoding
+        can adapt it), ``version``, and for a new model its figures.
 
     Raises
     ------
@@ -69,6 +71,9 @@ def train(
         # A kind that is not known is refused before it claims a version.
         models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
         fingerprint = fingerprint_of(request, chosen.etags)
+        earlier = registry.version_of_training(fingerprint)
+        if earlier and not _can_adapt(registry, earlier):
+            fingerprint = fingerprint_of(request, chosen.etags, instead_of=earlier)
         claim = registry.claim(execution, fingerprint, started)
         if claim.finished:
             return _already_trained(registry, claim.version, execution)
@@ -107,6 +112,17 @@ def train(
     if published.finished:
         return _already_trained(registry, published.version, execution)
     return _trained(registry, claim.version)
+
+
+def _can_adapt(registry: Registry, version: str) -> bool:
+    """Say whether a version holds the response that decoding adapts from: models of before there was one do not."""
+    from p300.decoding import Response
+
+    try:
+        arrays = read_arrays(registry.artifact(version, "model.npz", registry.manifest(version)))
+        return Response.from_arrays(arrays) is not None
+    except ArtifactError:  # it cannot be loaded at all
+        return False
 
 
 def _already_trained(registry: Registry, version: str, execution: str) -> dict[str, Any]:
