@@ -62,9 +62,8 @@ def test_synth_says_that_it_is_synthetic(tmp_path: Path) -> None:
     assert "synthetic" in done.stderr
 
 
-def test_promote_and_rollback(stack: Stack) -> None:
-    first = json.loads(run_p300("models", "--json").stdout)["aliases"]["champion"]
-    run_p300("train", "--model", "lda", "--held-out", "subject_60")
+def test_promote_and_rollback(stack: Stack, champion: str) -> None:
+    run_p300("train", "--model", "lda", "--seed", "60")
     models = json.loads(run_p300("models", "--json").stdout)
     other = next(row["version"] for row in models["models"] if row["version"] != models["aliases"]["champion"])
     assert run_p300("promote", other).stdout.strip() == other
@@ -73,7 +72,7 @@ def test_promote_and_rollback(stack: Stack) -> None:
     assert back == models["aliases"]["champion"]
     history = json.loads(run_p300("models", "--json").stdout)["history"]
     assert [entry["version"] for entry in history[-2:]] == [other, back]
-    assert first in {row["version"] for row in models["models"]}
+    assert champion in {row["version"] for row in models["models"]}
     assert run_p300("promote", check=False).returncode == 2
     unknown = run_p300("promote", "v20000101000000", check=False)
     assert unknown.returncode == 1

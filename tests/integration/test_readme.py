@@ -19,6 +19,7 @@ def blocks(section: str) -> list[str]:
     return found
 
 
+@pytest.mark.usefixtures("champion")  # "After `make run`"
 def test_use_it(stack: Stack, tmp_path: Path) -> None:
     stack.land(*NO_RECORDINGS)
     old_aws = b"aws-cli/1" in subprocess.run([TOOLS / "aws", "--version"], capture_output=True, check=True).stdout

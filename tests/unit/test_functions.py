@@ -331,7 +331,12 @@ def champion() -> dict[str, bytes]:
 
 @pytest.fixture
 def api(
-    store: Store, request: pytest.FixtureRequest, champion: dict[str, bytes], load_function: Load, context: Any
+    store: Store,
+    request: pytest.FixtureRequest,
+    champion: dict[str, bytes],
+    load_function: Load,
+    context: Any,
+    logged: Any,
 ) -> Callable[..., tuple[int, Any]]:
     """api("POST", "/predict", body, ...): status and body of an answer, with a champion."""
     if not champion:
@@ -341,6 +346,7 @@ def api(
     for key, body in champion.items():
         store.put(MODELS, key, body)
     module = load_function("inference", **ENVIRONMENT)
+    logged()  # what the training said, where this was the first to need one
 
     def ask(method: str, path: str, body: Any = None, **changes: Any) -> tuple[int, Any]:
         text = body if body is None or isinstance(body, str) else json.dumps(body)
