@@ -1,6 +1,7 @@
 """A function's process is killed before and after each of its writes: nothing is lost, doubled or torn, and the work is finished."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -93,8 +94,6 @@ def every_one_fired(faults: Faults, count: Count) -> None:
 
 def train(stack: Stack, name: str, request: dict[str, Any]) -> dict[str, Any]:
     """Ask for a training by an execution of that name; return its end."""
-    import json
-
     steps = stack.target.client("stepfunctions")
     arn = steps.start_execution(
         stateMachineArn=stack.outputs["StateMachineArn"], name=name, input=json.dumps({"train": request})
@@ -118,17 +117,19 @@ def learned(stack: Stack) -> Stack:
 
 
 def test_trainings(learned: Stack, faults: Faults, count: Count) -> None:
-    """One training after another, each dying in training, in promotion and in tracking, and ending well."""
+    """One training after another, each dying in training, in promotion, in drawing and in tracking, and ending well."""
     first = train(learned, "undisturbed", {"seed": 1000})
     assert first["status"] == "SUCCEEDED", first
     written = [line for line in faults.noted("writes") if '"undisturbed"' in line["event"]]
     n_writes = {
         "train": sum('"step":"train"' in line["event"] for line in written),  # request, artifacts, manifest, challenger
         "promote": sum('"step":"promote"' in line["event"] for line in written),  # champion, pointer, history
+        "reporting": sum(line["function"] == "reporting" for line in written),  # a picture each
         "tracking": sum(line["function"] == "tracking" for line in written),
     }
     assert n_writes["train"] >= 6
     assert n_writes["promote"] == 3
+    assert n_writes["reporting"] == 3
     assert n_writes["tracking"] > 3
     deaths = {step: list(points(number)) for step, number in n_writes.items()}
     if not FULL:
@@ -140,8 +141,9 @@ def test_trainings(learned: Stack, faults: Faults, count: Count) -> None:
         for step, at in deaths.items():
             if number < len(at):
                 write, when = at[number]
-                function = "tracking" if step == "tracking" else "training"
-                match = [f'"{name}"', *([] if step == "tracking" else [f'"step":"{step}"'])]
+                in_training = step in {"train", "promote"}
+                function = "training" if in_training else step
+                match = [f'"{name}"', *([f'"step":"{step}"'] if in_training else [])]
                 faults.add(f"{step} {when} write {write}", function, *match, kind="kill", write=write, when=when)
         champion_before = check_models(learned)
         end = train(learned, name, {"seed": number})
@@ -149,6 +151,20 @@ def test_trainings(learned: Stack, faults: Faults, count: Count) -> None:
         champion = check_models(learned)
         assert champion != champion_before, name
     every_one_fired(faults, count)
+
+
+def test_a_drawing_that_dies_at_every_attempt_fails_no_training(learned: Stack, faults: Faults, count: Count) -> None:
+    faults.add("always in drawing", "reporting", '"undrawn"', kind="kill", always=True, write=2, when="before")
+    end = train(learned, "undrawn", {"seed": 2000})
+    assert end["status"] == "SUCCEEDED", end
+    output = json.loads(end["output"])
+    assert (output["pictures"].get("names"), output["tracking"]["outcome"]) == (None, "tracked")
+    assert learned.keys(learned.models, f"{output['training']['version']}/") == [
+        f"{output['training']['version']}/{name}"
+        for name in ("calibration.png", "evaluation.json", "manifest.json", "model.joblib", "model.npz", "request.json")
+    ]
+    assert faults.fired()
+    count("trainings that succeeded though no attempt to draw them did", 1)
 
 
 def test_a_training_that_is_due_is_not_forgotten(learned: Stack, faults: Faults, count: Count) -> None:
