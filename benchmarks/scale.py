@@ -212,7 +212,7 @@ def main() -> None:
     deployment.deploy(target, parameters | {"Preprocessing": '{"h_freq": 15}'})
     began = time.monotonic()
     backfill = backfilling.backfill(target)
-    made = sum(one["outcome"] == "features" for one in backfill.results)
+    made = backfill.counts["outcomes"].get("features", 0)
     backfilled = {"status": backfill.status, "features_made": made, "seconds": time.monotonic() - began}
     out.print(table("Backfill", list(backfilled), [list(backfilled.values())]))
     note("training")

@@ -1,4 +1,4 @@
-"""Preprocessing: a raw recording becomes features and a report; for a backfill, the list of all raw recordings."""
+"""Preprocessing: a raw recording becomes features and a report; for a backfill, the list of all raw recordings and what became of them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.settings import Settings
 from p300.signals import Parameters
-from p300.steps.backfill import list_recordings
+from p300.steps.backfill import list_recordings, sum_up
 from p300.steps.preprocess import preprocess
 from p300.storage import Store
 
@@ -21,6 +21,8 @@ settings = Settings.from_environment()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if event.get("step") == "list":
         return list_recordings(Store(), settings.raw_bucket, settings.features_bucket, event["execution"])
+    if event.get("step") == "sum_up":
+        return sum_up(Store(), settings.features_bucket, event["execution"])
     answer = preprocess(
         Store(),
         settings.raw_bucket,

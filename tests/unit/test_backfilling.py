@@ -1,5 +1,6 @@
 """`p300 backfill`: what it starts, and what it says of each end."""
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -11,22 +12,40 @@ from p300_cli.backfilling import Backfill, show
 from p300_cli.main import app
 from typer.testing import CliRunner
 
-MADE, KEPT = {"outcome": "features", "report": "drawn"}, {"outcome": "unchanged", "report": "unchanged"}
 FAILED = {"outcome": "failed", "key": "subject_01/a.parquet", "reason": "Sandbox.Timedout"}
 UNUSABLE = {"outcome": "unusable", "key": "subject_02/b.csv", "reason": "no_epochs_kept"}
+
+
+def output(**counts: Any) -> str:
+    """Return the output of an execution that made features of one recording and found another up to date."""
+    return json.dumps(
+        {
+            "n_recordings": 2,
+            "outcomes": {"features": 1, "unchanged": 1},
+            "reports_drawn": 1,
+            **counts,
+            "failures": "x.json",
+        }
+    )
 
 
 class Target:
     """Two recordings, and an execution that has the stated end at the third look."""
 
-    outputs: ClassVar = {"RawBucketName": "raw", "BackfillStateMachineArn": "arn:backfill"}
+    outputs: ClassVar = {
+        "RawBucketName": "raw",
+        "FeaturesBucketName": "features",
+        "BackfillStateMachineArn": "arn:backfill",
+    }
 
     def __init__(
         self,
         status: str = "SUCCEEDED",
         keys: tuple[str, ...] = ("subject_1/a.vhdr", "subject_1/a.eeg", "subject_1/b.csv"),
+        failures: tuple[dict[str, str], ...] = (),
         **end: Any,
     ):
+        self._failures = failures
         self._end = {"status": status, **end}
         self._keys = keys
         self.started: list[str] = []
@@ -50,6 +69,10 @@ class Target:
     def describe_execution(self, executionArn: str) -> dict[str, Any]:
         self.looks += 1
         return self._end if self.looks > 2 else {"status": "RUNNING"}
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        assert (Bucket, Key) == ("features", "x.json")
+        return {"Body": io.BytesIO(json.dumps(self._failures).encode())}
 
     class exceptions:  # noqa: N801 - botocore's name
         ClientError = ConnectionError
@@ -75,7 +98,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Target], tuple[int, st
 
 
 def test_it_is_started_once_and_followed_to_its_end(command: Callable[[Target], tuple[int, str, str]]) -> None:
-    target = Target(output=json.dumps([MADE, KEPT]))
+    target = Target(output=output())
     code, out, err = command(target)
     assert code == 0
     assert target.started == ["arn:backfill"]
@@ -85,8 +108,14 @@ def test_it_is_started_once_and_followed_to_its_end(command: Callable[[Target], 
 
 
 def test_recordings_that_failed_are_named(command: Callable[[Target], tuple[int, str, str]]) -> None:
-    code, out, _ = command(Target(output=json.dumps([MADE, FAILED, UNUSABLE])))
+    code, out, _ = command(
+        Target(
+            output=output(n_recordings=3, outcomes={"features": 1, "failed": 1, "unusable": 1}),
+            failures=(FAILED, UNUSABLE),
+        )
+    )
     assert code == 1
+    assert re.search(r"3 \W+ 1 \W+ 0 \W+ 0 \W+ 2 \W+ 1", out)
     for text in ("subject_01/a.parquet", "Sandbox.Timedout", "subject_02/b.csv", "no_epochs_kept"):
         assert text in out
 
@@ -117,7 +146,7 @@ def test_recordings_on_another_server_cannot_be_listed(
 
 
 def test_nothing_made_anew_asks_for_no_training(capsys: pytest.CaptureFixture[str]) -> None:
-    show(Backfill("SUCCEEDED", [KEPT]))
+    show(Backfill("SUCCEEDED", {"n_recordings": 1, "outcomes": {"unchanged": 1}, "reports_drawn": 0}))
     assert "p300 train" not in capsys.readouterr().err
 
 

@@ -64,6 +64,21 @@ def test_executions_are_paged_filtered_and_counted(index: executions.Executions)
     assert chosen.subjects == ["subject_00", "subject_01", "subject_02"]
 
 
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        ({"outcomes": {"features": 2, "failed": 1}}, "2 features, 1 failed"),
+        ({"outcomes": {}}, "nothing to do"),
+        ({"outcome": "features", "detail": "drawn"}, "features"),  # of one recording
+    ],
+)
+def test_a_backfill_is_told_in_counts(output: dict[str, Any], shown: str) -> None:
+    now = datetime.now(UTC)
+    described = {"executionArn": "arn:x", "name": "x", "status": "SUCCEEDED", "startDate": now, "stopDate": now}
+    row = executions.new_row("backfill", {**described, "input": "{}", "output": json.dumps(output)})
+    assert (row.source, row.outcome) == ("all recordings", shown)
+
+
 def test_what_has_ended_is_looked_at_once_and_what_runs_is_seen_to_end(
     index: executions.Executions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,7 +250,8 @@ def test_preprocessing(
     preprocess("subject_01/run.parquet", etag, "superseded")
     preprocess("subject_01/run.parquet", "", "unchanged")
     preprocess("subject_09/none.parquet", "", "superseded")
-    run("preprocessing", {"step": "list", "execution": "backfill-1"})
+    for step in ("list", "sum_up"):
+        run("preprocessing", {"step": step, "execution": "backfill-1"})
     noise = store.put(RAW, "subject_02/run.parquet", recording_bytes(scale_uv=2000.0))
     preprocess("subject_02/run.parquet", noise, "quarantined")
     preprocess("subject_02/run.parquet", noise, "quarantined")
@@ -362,6 +363,7 @@ LOG_DELIVERY = {
     "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
     "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
 }  # fmt: skip
+RESULT_WRITER = ("PutObject", "ListMultipartUploadParts", "AbortMultipartUpload")
 TRACING = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"}
 
 
@@ -384,6 +386,9 @@ def task_uses(state_machine: str, graphs: list[str]) -> set[Use]:
                 uses |= {(action, arn("NotificationsKey")) for action in ("kms:GenerateDataKey", "kms:Decrypt")}
             elif resource.endswith(":sqs:sendMessage"):
                 uses.add(("sqs:SendMessage", target(parameters["QueueUrl"])))
+            elif resource.endswith(":aws-sdk:s3:putObject"):
+                folder = parameters["Key.$"].removeprefix("States.Format('").partition("{")[0]
+                uses.add(("s3:PutObject", f"{target(parameters['Bucket'])}/{folder}x"))
             else:
                 assert state["Type"] in {"Choice", "Pass", "Succeed", "Fail", "Map", "Wait"}, resource
     return uses
@@ -406,6 +411,10 @@ def test_the_backfill() -> None:
     ours = f"{REGION}:{ACCOUNT}"
     uses = {
         ("s3:GetObject", f"{arn('FeaturesBucket')}/backfill/x"),
+        *(
+            (f"s3:{action}", f"{arn('FeaturesBucket')}/{every['ResultWriter']['Parameters']['Prefix']}/x")
+            for action in RESULT_WRITER
+        ),
         ("states:StartExecution", f"arn:aws:states:{ours}:stateMachine:p300-backfill"),
         *(
             (f"states:{action}", f"arn:aws:states:{ours}:execution:p300-backfill{separator}x")

@@ -13,7 +13,7 @@ from p300.errors import P300Error
 from p300.features import read_features
 from p300.keys import reason_key
 from p300.signals import Parameters
-from p300.steps.backfill import list_recordings
+from p300.steps.backfill import list_recordings, sum_up
 from p300.steps.ingest import Landed, ingest
 from p300.steps.preprocess import preprocess
 from p300.storage import NotFoundError, Store
@@ -316,6 +316,45 @@ def test_the_list_names_every_recording_and_nothing_else(store: Store) -> None:
     ):
         store.put(RAW, key, b"x")
     answer = list_recordings(store, RAW, FEATURES, "one")
-    assert answer == {"bucket": FEATURES, "key": "backfill/one.json", "n_recordings": 1101}
+    assert answer == {"bucket": FEATURES, "key": "backfill/one/recordings.json", "n_recordings": 1101}
     listed = json.loads(store.get(FEATURES, answer["key"])[0])
     assert [one["key"] for one in listed] == sorted([*recordings, "subject_01/a.vhdr"])
+
+
+def test_a_backfill_is_summed_up_by_its_notes(store: Store) -> None:
+    became = {
+        "subject_01/a.csv": "features/drawn",
+        "subject_01/b.csv": "unchanged/drawn",
+        "subject_02/c d.csv": "unchanged/unchanged",
+        "subject_03/e.csv": "superseded/none",
+        "subject_04/f.csv": "unusable/no_epochs_kept",
+        "subject_05/g.csv": "failed/Sandbox.Timedout",
+    }
+    for key in (*became, "subject_06/h.csv"):
+        store.put(RAW, key, b"x")
+    list_recordings(store, RAW, FEATURES, "one")
+    for key, how in became.items():
+        store.put(FEATURES, f"backfill/one/done/{how}/{key}", b"")
+    store.put(FEATURES, "backfill/another/done/features/drawn/subject_06/h.csv", b"")
+    answer = sum_up(store, FEATURES, "one")
+    assert answer["n_recordings"] == 7
+    assert answer["outcomes"] == {"features": 1, "unchanged": 2, "superseded": 1, "unusable": 1, "failed": 2}
+    assert answer["reports_drawn"] == 2
+    failures = json.loads(store.get(FEATURES, answer["failures"])[0])
+    assert [(one["key"], one["outcome"], one["reason"]) for one in failures] == [
+        ("subject_04/f.csv", "unusable", "no_epochs_kept"),
+        ("subject_05/g.csv", "failed", "Sandbox.Timedout"),
+        ("subject_06/h.csv", "failed", "nothing was noted of it"),
+    ]
+
+
+def test_the_answer_of_a_backfill_does_not_grow_with_the_recordings(store: Store) -> None:
+    sizes = []
+    for n in (1, 300):
+        store.put(
+            FEATURES,
+            "backfill/one/recordings.json",
+            json.dumps([{"key": f"subject_{i}/a.csv"} for i in range(n)]).encode(),
+        )
+        sizes.append(len(json.dumps(sum_up(store, FEATURES, "one"))))
+    assert sizes[1] <= sizes[0] + 4  # digits of the counts

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from p300.keys import is_recording
@@ -22,20 +22,18 @@ class Backfill:
     ----------
     status : str
         Of its execution.
-    results : list of dict
-        The execution's output: ``outcome`` of each recording, ``report`` where there are features, ``key`` and ``reason`` where not.
+    counts : dict
+        The execution's output: ``n_recordings``, how many came to each of the ``outcomes``, ``reports_drawn``.
+    failures : list of dict
+        ``key``, ``outcome`` and ``reason`` of the recordings that are not up to date.
     error : str
         Why the execution failed, where it did.
     """
 
     status: str
-    results: list[dict[str, str]]
+    counts: dict[str, Any] = field(default_factory=dict)
+    failures: list[dict[str, str]] = field(default_factory=list)
     error: str = ""
-
-    @property
-    def failures(self) -> list[dict[str, str]]:
-        """Those of recordings that are not up to date."""
-        return [result for result in self.results if result["outcome"] in {"unusable", "failed"}]
 
     @property
     def succeeded(self) -> bool:
@@ -65,18 +63,23 @@ def backfill(target: Target) -> Backfill:
             raise
         display.update(task, completed=_done(_counts(client, arn)), detail=described["status"].lower())
     error = " ".join(filter(None, (described.get("error"), described.get("cause"))))
-    return Backfill(described["status"], json.loads(described.get("output") or "[]"), error)
+    if described["status"] != "SUCCEEDED":
+        return Backfill(described["status"], error=error)
+    counts = json.loads(described["output"])
+    where = {"Bucket": target.outputs["FeaturesBucketName"], "Key": counts["failures"]}
+    failures = json.load(target.client("s3").get_object(**where)["Body"])
+    return Backfill(described["status"], counts, failures)
 
 
 def show(result: Backfill) -> None:
     """Print what a backfill came to."""
     if result.status != "SUCCEEDED":
         fail(f"The backfill ended as {result.status.lower()}: {result.error}")
-    outcomes = Counter(one["outcome"] for one in result.results)
-    drawn = sum(one.get("report") == "drawn" for one in result.results)
+    outcomes = Counter(result.counts["outcomes"])
     columns = ["recordings", "features made", "up to date before", "replaced meanwhile", "failed", "reports drawn"]
-    counts = [outcomes["features"], outcomes["unchanged"], outcomes["superseded"], len(result.failures), drawn]
-    out.print(table("Backfill", columns, [[len(result.results), *counts]]))
+    shown = [outcomes["features"], outcomes["unchanged"], outcomes["superseded"], len(result.failures)]
+    row = [result.counts["n_recordings"], *shown, result.counts["reports_drawn"]]
+    out.print(table("Backfill", columns, [row]))
     if result.failures:
         rows = [[failure["key"], failure["outcome"], failure["reason"]] for failure in result.failures]
         out.print(

@@ -243,9 +243,8 @@ def looked_at(row: Row, described: dict[str, Any]) -> Row:
     source = execution.source
     if row.machine == "backfill" and source == watching.TRAINING_REQUEST:
         source = "all recordings"
-    if row.machine == "backfill" and execution.ended and isinstance(execution.output, list):
-        outcomes = Counter(str(one.get("outcome")) for one in execution.output if isinstance(one, dict))
-        outcome = ", ".join(f"{n} {name}" for name, n in outcomes.items()) or "nothing to do"
+    if row.machine == "backfill" and "outcomes" in execution.output:
+        outcome = ", ".join(f"{n} {name}" for name, n in execution.output["outcomes"].items()) or "nothing to do"
     else:
         outcome = execution.outcome if execution.ended else ""
     return replace(

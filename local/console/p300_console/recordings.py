@@ -138,7 +138,9 @@ class Recordings:
 
     def _everything(self) -> list[Recording]:
         buckets = [self._stack.output(f"{zone}BucketName") for zone in ("Landing", "Raw", "Features")]
-        landing, raw, features = self._pool.map(lambda bucket: list(self._stack.store.list(bucket)), buckets)
+        # Of the features bucket what is a person's: backfills keep notes there.
+        prefixes = ("", "", "subject_")
+        landing, raw, features = self._pool.map(lambda *where: list(self._stack.store.list(*where)), buckets, prefixes)
         users = self._users()
         derived = _by_recording(features)
         found = [Recording(_bare(item.key), LANDING, item.key, item.size, item.modified, item.etag) for item in landing]
