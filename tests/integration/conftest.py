@@ -161,7 +161,7 @@ def champion(stack: Stack) -> Iterator[str]:
     people = ("subject_95", "subject_96")
     if made := "aliases/champion" not in stack.keys(stack.models, "aliases/"):
         stack.land(*[(f"{name}/run_01.parquet", recording(95 + number)) for number, name in enumerate(people)])
-        assert stack.execute({}).status == "SUCCEEDED"
+        assert stack.execute({"model": "lda"}).status == "SUCCEEDED"
     yield stack.s3.get_object(Bucket=stack.models, Key="aliases/champion")["Body"].read().decode()
     for name in people if made else ():
         stack.forget(f"{name}/")
