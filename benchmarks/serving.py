@@ -49,6 +49,11 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "inference",
     "P300_MODELS_BUCKET": "p300-models",
     "OPENBLAS_NUM_THREADS": "1",
+    # As Lambda sets them:
+    "AWS_REGION": "us-east-1",
+    "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+    "LAMBDA_TASK_ROOT": str(ROOT / "functions" / "inference"),
+    "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
 }
 
 PLAIN_SERVER = """

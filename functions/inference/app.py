@@ -1,5 +1,8 @@
 """Inference: the prediction API behind API Gateway."""
 
+import os
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import orjson
@@ -10,11 +13,10 @@ from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.errors import RequestError
-from p300.serving import Service
+from p300.serving import ModelStore, Service
 from p300.settings import Settings
-from p300.storage import Store
 
-logger, metrics, tracer = Logger(), Metrics(), Tracer()
+logger, metrics = Logger(), Metrics()
 settings = Settings.from_environment()
 app = APIGatewayRestResolver(cors=CORSConfig(settings.cors_origin) if settings.cors_origin else None)
 ROUTES = "POST /predict, POST /decode, GET /health, GET /models, GET /openapi.json"
@@ -25,7 +27,7 @@ def tell_fault(alias: str, problem: str) -> None:
     metrics.add_metric(name="ModelUnavailable", unit=MetricUnit.Count, value=1)
 
 
-service = Service(Store(), settings.models_bucket, tell_fault)
+service = Service(ModelStore(), settings.models_bucket, tell_fault)
 
 
 @app.post("/predict")
@@ -89,9 +91,19 @@ def not_found(error: NotFoundError) -> Response[str]:
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
 @metrics.log_metrics
-@tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    sampled = "Sampled=1" in os.environ.get("_X_AMZN_TRACE_ID", "")
+    return (_traced() if sampled else answer)(event, context)
+
+
+def answer(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)
+
+
+@cache
+def _traced() -> Callable[..., dict[str, Any]]:
+    # X-Ray's library is imported with the first request that it takes: with its patches of boto3 it would double a cold start.
+    return Tracer(auto_patch=False).capture_lambda_handler(answer)
 
 
 def _json(status: int, body: dict[str, Any]) -> Response[str]:

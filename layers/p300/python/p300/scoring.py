@@ -252,7 +252,8 @@ class _Parts:
                 _numbers(arrays, "tangent_prototype", (n_filters, n_times)),
                 _numbers(arrays, "tangent_whitening", (2 * n_filters, 2 * n_filters)),
             )
-            self.tangent_weights = _numbers(arrays, "tangent_weights", (n_filters * (2 * n_filters + 1),))
+            weights = _numbers(arrays, "tangent_weights", (n_filters * (2 * n_filters + 1),))
+            self.tangent_weights = self.tangent.matrix(weights)
             self.tangent_intercept = _scalar(arrays, "tangent_intercept")
 
     def after(self, whitening: Array) -> "_Parts":
@@ -270,7 +271,7 @@ class _Parts:
             assert linear is not None  # noqa: S101 - every kind has one part or both
             return linear
         epochs = X.reshape(len(X), self.tangent.filters.shape[1], self.tangent.prototype.shape[1])
-        tangent: Array = self.tangent.transform(epochs) @ self.tangent_weights + self.tangent_intercept
+        tangent: Array = self.tangent.project(epochs, self.tangent_weights) + self.tangent_intercept
         return tangent if linear is None else 0.5 * (linear + tangent)
 
 

@@ -81,6 +81,13 @@ def _sha256(data: bytes | Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+def storage_errors() -> tuple[type[Exception], ...]:
+    """Return what boto3 raises where a call fails; for an ``except`` clause, which asks only when something was raised."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return BotoCoreError, ClientError
+
+
 @cache
 def default_client() -> "S3Client":
     """Return the process's S3 client: path-style addresses, as every S3 server understands them.

@@ -32,10 +32,6 @@ class TangentSpace:
     prototype: Array
     whitening: Array
 
-    def transform(self, epochs: NDArray[np.floating]) -> Array:
-        """Return tangent vectors, shape (n_epochs, n_filters * (2 * n_filters + 1))."""
-        return self.vectors(self.covariances(epochs))
-
     def vectors(self, covariances: Array) -> Array:
         """Return tangent vectors of covariances, shape (n_epochs, n_filters * (2 * n_filters + 1))."""
         values, vectors = np.linalg.eigh(self.whitening @ covariances @ self.whitening)
@@ -44,26 +40,52 @@ class TangentSpace:
         vector: Array = logarithm[:, rows, columns] * weights
         return vector
 
+    def project(self, epochs: NDArray[np.floating], weights: Array) -> Array:
+        """Return the tangent vectors' products with one vector, without making them: ``vectors(covariances(epochs)) @ weights``.
+
+        Parameters
+        ----------
+        epochs : ndarray, shape (n_epochs, n_channels, n_times)
+        weights : ndarray, shape (2 * n_filters, 2 * n_filters)
+            As `matrix` makes it of a vector.
+
+        Returns
+        -------
+        products : ndarray, shape (n_epochs,)
+
+        Notes
+        -----
+        The product of a symmetric matrix ``V diag(l) V'`` with another, element by element and summed, is the sum of
+        ``l_k * v_k' W v_k``.
+        """
+        values, vectors = np.linalg.eigh(self.whitening @ self.covariances(epochs) @ self.whitening)
+        along = ((weights @ vectors) * vectors).sum(axis=1)
+        products: Array = (np.log(values) * along).sum(axis=1)
+        return products
+
+    def matrix(self, weights: Array) -> Array:
+        """Return weights of tangent vectors as the symmetric matrix of the same product."""
+        rows, columns, of_upper = self._upper
+        half = np.zeros_like(self.whitening)
+        half[rows, columns] = 0.5 * weights * of_upper
+        return half + half.T
+
     def covariances(self, epochs: NDArray[np.floating]) -> Array:
         """Return the shrunk covariances, shape (n_epochs, 2 * n_filters, 2 * n_filters)."""
         n_filters, n_times = self.prototype.shape
-        filtered = self.filters @ np.asarray(epochs, dtype=np.float64)
+        stacked = np.empty((len(epochs), 2 * n_filters, n_times))
+        stacked[:, :n_filters] = self._centred_prototype
+        filtered = stacked[:, n_filters:]
+        np.matmul(self.filters, epochs, out=filtered)
         filtered -= filtered.sum(axis=2, keepdims=True) / n_times
-        # The prototype's own block is the same for every epoch.
-        prototype, covariance = self._centred_prototype
-        stacked = np.empty((len(filtered), 2 * n_filters, 2 * n_filters))
-        stacked[:, :n_filters, :n_filters] = covariance
-        cross = filtered @ prototype.T
-        stacked[:, n_filters:, :n_filters] = cross
-        stacked[:, :n_filters, n_filters:] = cross.transpose(0, 2, 1)
-        stacked[:, n_filters:, n_filters:] = filtered @ filtered.transpose(0, 2, 1)
-        stacked /= n_times
-        return _shrink(stacked, n_times)
+        covariances = stacked @ stacked.transpose(0, 2, 1)
+        covariances /= n_times
+        return _shrink(covariances, n_times)
 
     @cached_property
-    def _centred_prototype(self) -> tuple[Array, Array]:
-        centred = self.prototype - self.prototype.mean(axis=1, keepdims=True)
-        return centred, centred @ centred.T
+    def _centred_prototype(self) -> Array:
+        centred: Array = self.prototype - self.prototype.mean(axis=1, keepdims=True)
+        return centred
 
     @cached_property
     def _upper(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from p300.decoding import Response
 from p300.errors import ArtifactError, RequestError
 from p300.registry import ALIASES, VERSION, Registry
 from p300.scoring import Scorer, read_arrays
-from p300.storage import NotFoundError, Store, UnchangedError
+from p300.storage import NotFoundError, Store, UnchangedError, storage_errors
 
 ALIAS_CHECK_S = 2.0
 INTACT_CHECK_S = 10.0
@@ -95,7 +93,7 @@ class ModelCache:
                 return self._load(alias)
             except ArtifactError as error:
                 raise RequestError("unknown_version", f"alias={alias}: {error.message}", 404) from error
-            except (BotoCoreError, ClientError) as error:
+            except storage_errors() as error:
                 raise RequestError("no_model", self._unreadable(error), 503) from error
         if alias not in ALIASES:
             raise RequestError(
@@ -122,7 +120,7 @@ class ModelCache:
                 self._fall_back()
             if error.code == "no_model" and alias not in self._last_good:
                 return  # nothing was trained yet
-        except (BotoCoreError, ClientError) as error:
+        except storage_errors() as error:
             self.problems[alias] = self._unreadable(error)
         else:
             self.problems.pop(alias, None)
@@ -133,12 +131,12 @@ class ModelCache:
         """Take the newest champion of the history that loads: functions start anew all the time, and memory starts empty."""
         try:
             earlier = dict.fromkeys(str(entry["version"]) for entry in reversed(self.registry.history()))
-        except (ArtifactError, BotoCoreError, ClientError):
+        except _unloadable():
             return  # no history that could be read: there is nothing to go back to
         for version in earlier:
             try:
                 self._last_good["champion"] = self._load(version)
-            except (ArtifactError, BotoCoreError, ClientError):
+            except _unloadable():
                 continue
             return
 
@@ -202,7 +200,11 @@ class ModelCache:
             self.registry.artifact(served.version, "model.npz", self.registry.manifest(served.version))
         except ArtifactError as error:
             self._damage = f"{error.message} It serves from memory only: restore it, or promote another version."
-        except (BotoCoreError, ClientError) as error:
+        except storage_errors() as error:
             self._damage = self._unreadable(error)
         if self._damage:
             self._on_fault("champion", self._damage)
+
+
+def _unloadable() -> tuple[type[Exception], ...]:
+    return ArtifactError, *storage_errors()

@@ -1,6 +1,5 @@
 """Reads numbers out of JSON requests; each refusal names the field, what came and what is expected."""
 
-import base64
 import binascii
 import json
 import reprlib
@@ -16,7 +15,10 @@ from .cache import Served
 
 try:
     import orjson
-except ImportError:  # outside its layer
+    from pybase64 import b64decode
+except ImportError:  # outside their layer
+    from base64 import b64decode  # type: ignore[assignment]
+
     _loads: Any = json.loads
 else:
     _loads = orjson.loads
@@ -113,7 +115,7 @@ def float32_rows(name: str, text: Any, n_rows: int, served: Served) -> NDArray[n
     if not isinstance(text, str):
         raise RequestError("bad_base64", f"{name} is a JSON {type(text).__name__}; expected base64 text.")
     try:
-        raw = base64.b64decode(text, validate=True)
+        raw = b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError("bad_base64", f"{name} is not base64: {error}.") from error
     n_bytes = n_rows * served.scorer.n_features * 4
