@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -253,8 +254,21 @@ def _apply(target: Target, template_url: str, parameters: dict[str, str], tags: 
         if change_set["Status"] == "FAILED":
             fail(f"CloudFormation refuses the template: {change_set.get('StatusReason', 'no reason given')}")
         _wait(deadline, "change set")
+    _refuse_what_breaks(target, change_set)
     cloudformation.execute_change_set(StackName=STACK, ChangeSetName=name)
     _follow(target, deadline)
+
+
+def _refuse_what_breaks(target: Target, change_set: Mapping[str, Any]) -> None:
+    """Stop before a change that LocalStack begins and cannot finish: its rollback takes the API's stage away and the stack with it."""
+    for change in change_set["Changes"]:
+        resource = change["ResourceChange"]
+        if resource["ResourceType"] == "AWS::ApiGateway::Stage" and resource.get("Replacement") == "True":
+            target.client("cloudformation").delete_change_set(StackName=STACK, ChangeSetName=change_set["ChangeSetId"])
+            fail(
+                "The API's routes changed, and LocalStack cannot change the routes of an API that is deployed. Nothing was changed. "
+                "Save what you need from its buckets, then start anew: p300 down, p300 up."
+            )
 
 
 def _follow(target: Target, deadline: float) -> None:
