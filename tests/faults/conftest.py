@@ -23,7 +23,7 @@ from tests.integration.conftest import ENDPOINT, Stack, recording, run_p300, wai
 
 BUILD = Path(__file__).parent / "executor"
 FULL = os.environ.get("P300_FAULTS_RUN", "full") == "full"
-"""`P300_FAULTS_RUN=short` leaves out what takes longest and shows least: for CI."""
+"""`P300_FAULTS_RUN=short` has every kind of fault, at fewer points and of fewer recordings: for CI."""
 PARAMETERS = {"RetrainEvery": "1000", "ModelKind": "lda"}
 """A training only where a test asks for one, of the model that is trained fastest."""
 

@@ -16,7 +16,7 @@ from tests.integration.conftest import Stack, recording, run_p300, wait_for
 
 pytestmark = pytest.mark.localstack
 Count = Callable[[str, int], None]
-N_FLOOD = 200 if FULL else 20
+N_FLOOD = 200 if FULL else 12
 
 
 def failures(stack: Stack) -> list[str]:
@@ -89,7 +89,7 @@ def test_promotion_during_prediction_never_mixes_models(learned: Stack, count: C
     for thread in asking:
         thread.start()
     try:
-        for number in range(10 if FULL else 4):
+        for number in range(10 if FULL else 2):
             version = versions[number % 2]
             if registry(learned.target).alias("champion") != version:
                 run_p300("promote", version)
@@ -116,7 +116,7 @@ def answer_of(stack: Stack, body: dict[str, object], version: str) -> list[float
 
 def test_of_changed_uploads_while_the_first_is_processed_the_last_wins(stack: Stack, count: Count) -> None:
     landed = Landed(stack)
-    numbers = range(2951, 2951 + (12 if FULL else 6))
+    numbers = range(2951, 2951 + (12 if FULL else 3))
     keys = [f"subject_{number}/run_01.parquet" for number in numbers]
     for number, key in zip(numbers, keys, strict=True):
         landed.put(key, small(number))

@@ -13,18 +13,18 @@ from tests.integration.conftest import Stack, run_p300
 
 pytestmark = pytest.mark.localstack
 Count = Callable[[str, int], None]
-N = 12 if FULL else 4
+N = 12 if FULL else 2
 
 
 def key(number: int) -> str:
     return f"subject_{number}/run_01.parquet"
 
 
-def land_all_kinds(landed: Landed, first: int) -> None:
+def land_all_kinds(landed: Landed, first: int, n: int = N) -> None:
     """Land recordings, some of them again with a change, and what is none."""
-    for number in range(first, first + N):
+    for number in range(first, first + n):
         landed.put(key(number), small(number))
-    for number in range(first, first + N, 3):
+    for number in range(first, first + n, 3):
         landed.put(key(number), small(1000 + number))
     landed.put(f"subject_{first}/cut.parquet", small(2000 + first)[:5000])
     landed.put(f"nowhere_{first}.txt", f"hello {first}".encode())
@@ -33,7 +33,7 @@ def land_all_kinds(landed: Landed, first: int) -> None:
 def test_a_fifth_of_all_calls_to_storage_fails(stack: Stack, faults: Faults, count: Count) -> None:
     landed = Landed(stack)
     faults.add("a fifth", "", kind="storage", rate=0.2)
-    land_all_kinds(landed, 401)
+    land_all_kinds(landed, 401, max(N, 4))  # enough calls for every kind of trouble
     settle(stack)
     for seed in range(3 if FULL else 1):
         train(stack, f"in-trouble-{seed}", {"seed": 400 + seed})

@@ -7,10 +7,12 @@
     {"id": "b", "function": "", "match": [], "kind": "storage", "rate": 0.2, "seed": 7}
     {"id": "c", "function": "", "match": [], "kind": "clock", "seed": 7}
     {"id": "d", "function": "ingestion", "match": ["..."], "kind": "disk", "bytes": 4096}
+    {"id": "e", "function": "ingestion", "match": ["..."], "kind": "reader", "by": "segmentation fault"}
 
 Beside it stand `writes` (a line for each write that S3 was asked for) and `fired/` (a file for each fault that happened).
 """
 
+import ctypes
 import hashlib
 import io
 import json
@@ -88,6 +90,8 @@ def install():
             for rule in current.of("disk"):
                 if fire(rule):
                     stack.enter_context(full_disk(rule["bytes"]))
+            for rule in current.of("reader"):
+                stack.enter_context(deadly_reader(rule))
             for rule in current.of("clock"):
                 stack.enter_context(other_time(rule))
             handle(runtime, handler, invoke_id, body, *others, **named)
@@ -185,6 +189,31 @@ def full_disk(n_bytes):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def deadly_reader(rule):
+    """What reads the recording ends the process as a library in C can: by a wild pointer, or by more memory than the function has."""
+    from p300.steps import ingest
+
+    real = ingest.open_recording
+
+    def open_recording(*arguments, **named):
+        if fire(rule):
+            note("deaths", rule=rule["id"], operation="read")
+            if rule["by"] == "segmentation fault":
+                ctypes.string_at(0)
+            hog = [
+                b"x" * (64 << 20) for _ in range(64)
+            ]  # 4 GB: no function has as much, and no machine should lose more
+            raise AssertionError(f"a function may have {len(hog)} * 64 MiB")
+        return real(*arguments, **named)
+
+    ingest.open_recording = open_recording
+    try:
+        yield
+    finally:
+        ingest.open_recording = real
 
 
 @contextmanager
