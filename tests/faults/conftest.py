@@ -6,7 +6,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.integration.conftest import ENDPOINT, Stack, recording, run_p300, wai
 BUILD = Path(__file__).parent / "executor"
 FULL = os.environ.get("P300_FAULTS_RUN", "full") == "full"
 """`P300_FAULTS_RUN=short` has every kind of fault, at fewer points and of fewer recordings: for CI."""
+COUNTS = Counter[str]()
 PARAMETERS = {"RetrainEvery": "1000", "ModelKind": "lda"}
 """A training only where a test asks for one, of the model that is trained fastest."""
 
@@ -178,6 +180,7 @@ def check_bytes(stack: Stack, landed: Landed) -> None:
         for digest in digests[:-1]:
             assert digest in everything, f"an earlier {key} is lost"
             assert digest == digests[-1] or len(current.get(digest, [])) <= 1, f"{key}: {current[digest]}"
+        COUNTS["uploads looked for: none lost, none there twice"] += len(bodies)
     for key in stack.keys(stack.raw, "quarantine/"):
         if not key.endswith(".reason.json"):
             reason = stack.s3.get_object(Bucket=stack.raw, Key=f"{key}.reason.json")["Body"].read()
@@ -206,6 +209,7 @@ def check_models(stack: Stack, *, settled: bool = True) -> str | None:
         manifest = registry.manifest(version)
         for name in manifest["artifacts"]:
             registry.artifact(version, name, manifest)
+        COUNTS["looks at a model version: none torn"] += 1
     champion = registry.alias("champion")
     if champion is None:
         return None
@@ -228,24 +232,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(3600))  # a flood on a machine that does other work as well
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say how many faults there were."""
-    counts = config.stash.get(COUNTS, {})
-    if counts:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many faults there were, and how much was looked at after them."""
+    if COUNTS:
         terminalreporter.section("faults")
-        for what, number in counts.items():
+        for what, number in COUNTS.items():
             terminalreporter.line(f"{number:6d} {what}")
 
 
-COUNTS = pytest.StashKey[dict[str, int]]()
-
-
 @pytest.fixture
-def count(request: pytest.FixtureRequest) -> Any:
+def count() -> Callable[[str, int], None]:
     """count("what", n): add to the numbers that the summary prints."""
-    counts = request.config.stash.setdefault(COUNTS, {})
 
     def add(what: str, number: int) -> None:
-        counts[what] = counts.get(what, 0) + number
+        COUNTS[what] += number
 
     return add
