@@ -6,12 +6,14 @@ import io
 import json
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from p300.features import read_features
 from p300.registry import Registry
@@ -109,8 +111,18 @@ def stack(faults: Faults) -> Iterator[Stack]:
     run_p300("down")
     start_localstack(faults.folder)
     deploy()
-    yield Stack()
-    run_p300("down")
+    stack = Stack()
+    yield stack
+    kill(stack)
+
+
+def kill(stack: Stack) -> None:
+    """End LocalStack as a power cut does, and wait until its functions are gone with it."""
+    process = localstack._started(stack.target)
+    assert process is not None
+    family = [process, *process.children(recursive=True)]
+    os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs(family, timeout=60)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import FULL, Faults, Landed, check, check_models, deploy, finish, settle, small
+from tests.faults.conftest import (
+    FULL,
+    PARAMETERS,
+    Faults,
+    Landed,
+    check,
+    check_bytes,
+    check_models,
+    finish,
+    settle,
+    small,
+)
 from tests.integration.conftest import Stack, run_p300, wait_for
 
 pytestmark = pytest.mark.localstack
@@ -168,8 +179,17 @@ def test_a_drawing_that_dies_at_every_attempt_fails_no_training(learned: Stack, 
     count("trainings that succeeded though no attempt to draw them did", 1)
 
 
+def retrain_every(stack: Stack, number: str) -> None:
+    """Set what the parameter `RetrainEvery` sets, without a deployment of everything."""
+    client, name = stack.target.client("lambda"), "p300-training"
+    variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    variables |= {"P300_RETRAIN_EVERY": number}
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    client.get_waiter("function_updated_v2").wait(FunctionName=name)
+
+
 def test_a_training_that_is_due_is_not_forgotten(learned: Stack, faults: Faults, count: Count) -> None:
-    deploy(RetrainEvery="1")
+    retrain_every(learned, "1")
     landed = Landed(learned)
     for when in ("before", "after"):
         faults.add(f"claim {when} write 1", "training", '"step":"check_due"', kind="kill", write=1, when=when)
@@ -180,24 +200,42 @@ def test_a_training_that_is_due_is_not_forgotten(learned: Stack, faults: Faults,
     assert check_models(learned) != before
     every_one_fired(faults, count)
     faults.clear()
-    deploy()
+    retrain_every(learned, PARAMETERS["RetrainEvery"])
 
 
-def test_what_dies_at_every_attempt_is_finished_by_p300_retry(learned: Stack, faults: Faults, count: Count) -> None:
+def test_what_dies_at_every_attempt_is_kept_with_the_reason_stops_nobody_and_is_finished_by_p300_retry(
+    learned: Stack, faults: Faults, count: Count
+) -> None:
     landed = Landed(learned)
-    bodies = {f"subject_{number}/run_01.parquet": small(number) for number in (301, 302)}
-    in_landing, in_raw = map(etag, bodies.values())
-    dying = {"kind": "kill", "always": True}
-    faults.add("always in ingestion", "ingestion", f'"{in_landing}"', **dying, write=1, when="before")
-    faults.add("always in preprocessing", "preprocessing", f'"{in_raw}"', **dying, write=1, when="before")
-    faults.add("always in training", "training", '"doomed"', '"step":"train"', **dying, write=4, when="after")
+    bodies = {f"subject_{number}/run_01.parquet": small(number) for number in range(301, 307)}
+    in_landing, in_raw, wild, hungry, *_ = bodies
+    for key, function, rule in (
+        (in_landing, "ingestion", {"kind": "kill", "write": 1, "when": "before"}),
+        (in_raw, "preprocessing", {"kind": "kill", "write": 1, "when": "before"}),
+        (wild, "ingestion", {"kind": "reader", "by": "segmentation fault"}),
+        (hungry, "ingestion", {"kind": "reader", "by": "memory"}),
+    ):
+        faults.add(f"always for {key.partition('/')[0]}", function, f'"{etag(bodies[key])}"', **rule, always=True)
+    doom = {"kind": "kill", "write": 4, "when": "after", "always": True}
+    faults.add("always in training", "training", '"doomed"', '"step":"train"', **doom)
     for key, body in bodies.items():
         landed.put(key, body)
     doomed = train(learned, "doomed", {"seed": 77})
     assert doomed["status"] == "FAILED"
     settle(learned)
     check_models(learned)
-    assert learned.keys(learned.landing) == ["subject_301/run_01.parquet"]
+    check_bytes(learned, landed)
+    assert set(learned.keys(learned.landing)) == {in_landing, wild, hungry}
+    assert set(bodies) - set(learned.keys(learned.landing)) <= set(learned.keys(learned.raw))
+    assert not [key for key in learned.keys(learned.raw, "quarantine/") if key.endswith(tuple(bodies))]
+    kept = {one["source"]: one["error"] for one in json.loads(run_p300("retry", "--list", "--json").stdout)}
+    for key, reason in (
+        (in_landing, "signal: killed"),
+        (in_raw, "signal: killed"),
+        (wild, "signal: segmentation fault"),
+        (hungry, "Runtime.OutOfMemory"),
+    ):
+        assert reason in kept[key]
     n_deaths = len(faults.noted("deaths"))
     assert faults.fired() >= {rule["id"] for rule in faults.rules}
     faults.clear()
@@ -205,31 +243,5 @@ def test_what_dies_at_every_attempt_is_finished_by_p300_retry(learned: Stack, fa
     finish(learned, landed)
     check(learned, landed)
     assert len(faults.noted("deaths")) == n_deaths
-    count("executions that died at every attempt and were finished by p300 retry", 3)
-
-
-def test_a_reader_that_dies_natively_keeps_its_recording_and_stops_nobody(
-    stack: Stack, faults: Faults, count: Count
-) -> None:
-    landed = Landed(stack)
-    deadly = {
-        "subject_351/run_01.parquet": ("segmentation fault", "signal: segmentation fault"),
-        "subject_352/run_01.parquet": ("memory", "Runtime.OutOfMemory"),
-    }
-    bodies = {f"subject_{number}/run_01.parquet": small(number) for number in range(351, 357)}
-    for key, (by, _) in deadly.items():
-        faults.add(by, "ingestion", f'"{etag(bodies[key])}"', kind="reader", by=by, always=True)
-    for key, body in bodies.items():
-        landed.put(key, body)
-    settle(stack)
-    check(stack, landed)
-    assert set(stack.keys(stack.landing)) == set(deadly)
-    assert {key for key in stack.keys(stack.raw) if key in bodies} == set(bodies) - set(deadly)
-    kept = {one["source"]: one["error"] for one in json.loads(run_p300("retry", "--list", "--json").stdout)}
-    for key, (_, reason) in deadly.items():
-        assert reason in kept[key]
-    faults.clear()  # somebody has mended the reader
-    run_p300("retry", "--wait")
-    finish(stack, landed)
-    check(stack, landed)
-    count("readers that died natively at every attempt", len(deadly))
+    count("executions that died at every attempt and were finished by p300 retry", 5)
+    count("of them by a wild pointer or too much memory in a reader", 2)
