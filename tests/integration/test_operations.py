@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from p300_cli.predicting import Api
 
 from tests.integration.conftest import NO_RECORDINGS, PROJECT, Stack, recording, run_p300, run_shell, shell_blocks
 
@@ -60,6 +61,7 @@ def test_a_release_that_is_no_recording_still_comes_back_and_says_so(stack: Stac
     assert stack.s3.get_object(Bucket=stack.raw, Key=kept)["Body"].read() == recording(93)[:2000]
 
 
+@pytest.mark.usefixtures("champion")
 def test_the_runbook(stack: Stack, tmp_path: Path) -> None:
     """Every command of docs/operations.md, in a situation that calls for it."""
     cut = recording(22)[:2000]
@@ -89,3 +91,4 @@ def test_the_runbook(stack: Stack, tmp_path: Path) -> None:
 
     assert (health(new_key), health(old_key)) == (200, 403)
     del stack.target.api_key  # the suite goes on with the new one
+    stack.api = Api(stack.target)
