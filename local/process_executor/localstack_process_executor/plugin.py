@@ -38,6 +38,13 @@ def install_sam_references() -> None:
 
 
 @hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
+def install_json_paths() -> None:
+    from .json_paths import install
+
+    install()
+
+
+@hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
 def install_concurrency_limit() -> None:
     from .concurrency import install
     from .settings import settings

@@ -6,8 +6,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from localstack.services.stepfunctions.asl.utils import json_path
 
-from localstack_process_executor import report, settings
+from localstack_process_executor import json_paths, report, settings
 from localstack_process_executor.environment import function_environment
 from localstack_process_executor.faults import out_of_memory, timed_out
 from localstack_process_executor.log_pipe import LogPipe
@@ -151,3 +152,21 @@ def test_an_unusable_interpreter_is_named(fresh_settings: pytest.MonkeyPatch, py
         fresh_settings.delenv("LAMBDA_PROCESS_PYTHON", raising=False)
     with pytest.raises(settings.SettingsError, match=message):
         settings.settings()
+
+
+def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    parse = json_path.parse
+
+    def count(path: str) -> object:
+        parsed.append(path)
+        return parse(path)
+
+    monkeypatch.setattr(json_path, "parse", count)
+    json_paths.install()
+    for value in (1, [2], {"c": 3}):
+        assert json_path.extract_json("$.a.b", {"a": {"b": value}}) == value
+    with pytest.raises(json_path.NoSuchJsonPathError):
+        json_path.extract_json("$.a.b", {"a": {}})
+    assert json_path.extract_json("$.a", {"a": 4}) == 4
+    assert parsed == ["$.a.b", "$.a"]
