@@ -206,3 +206,17 @@ def test_a_body_that_is_cut_off_is_read_again(
     cut_off(5)
     with pytest.raises(ResponseStreamingError):
         read()
+
+
+def test_a_copy_whose_source_is_taken_away_behind_it_is_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was copied to quarantine would stand there without a reason, if whoever copied it gave up."""
+    store.put("p300-landing-zone", "a", b"0123")
+    copy = store.client.copy
+
+    def copy_and_lose(source: dict[str, str], *args: Any, **named: Any) -> None:
+        copy(source, *args, **named)
+        store.delete(source["Bucket"], source["Key"])
+
+    monkeypatch.setattr(store.client, "copy", copy_and_lose)
+    store.copy("p300-landing-zone", "a", "p300-raw-data", "quarantine/a")
+    assert store.get("p300-raw-data", "quarantine/a")[0] == b"0123"

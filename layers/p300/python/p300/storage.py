@@ -248,13 +248,14 @@ class Store:
         extra = {"ChecksumAlgorithm": "SHA256", **({"CopySourceIfMatch": _quoted(if_match)} if if_match else {})}
         source: Any = {"Bucket": bucket, "Key": key, **_version(version_id)}
         in_parts = TransferConfig(multipart_threshold=LARGEST_COPY_BYTES, multipart_chunksize=COPY_PART_BYTES)
+        size = self.head(bucket, key, version_id).size  # before: another execution may take the source away meanwhile
         try:
             self.client.copy(source, to_bucket, to_key, ExtraArgs=extra, Config=in_parts)
         except self.client.exceptions.ClientError as error:
             raise _translate(error, bucket, key) from error
-        sizes = self.head(bucket, key, version_id).size, self.head(to_bucket, to_key).size
-        if sizes[0] != sizes[1]:
-            raise RuntimeError(f"the copy s3://{to_bucket}/{to_key} has {sizes[1]} bytes, its source {sizes[0]}")
+        copied = self.head(to_bucket, to_key).size
+        if copied != size:
+            raise RuntimeError(f"the copy s3://{to_bucket}/{to_key} has {copied} bytes, its source {size}")
 
     def delete(self, bucket: str, key: str, version_id: str | None = None) -> None:
         """Delete an object, or just one version of it; no error if it is gone already."""
