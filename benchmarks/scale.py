@@ -177,6 +177,11 @@ class Bench:
         }
 
 
+def keep(document: dict[str, Any]) -> None:
+    """Write what was seen so far."""
+    (HERE / "scale.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
 def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -208,17 +213,7 @@ def main() -> None:
     out.print(table("By stage", ["function", *names], rows))
     overhead = bench.overhead()
     out.print(table("Executions", list(overhead), [list(overhead.values())]))
-    note("backfill")
-    deployment.deploy(target, parameters | {"Preprocessing": '{"h_freq": 15}'})
-    began = time.monotonic()
-    backfill = backfilling.backfill(target)
-    made = backfill.counts["outcomes"].get("features", 0)
-    backfilled = {"status": backfill.status, "features_made": made, "seconds": time.monotonic() - began}
-    out.print(table("Backfill", list(backfilled), [list(backfilled.values())]))
-    note("training")
-    training = bench.train()
-    out.print(table("Training on everybody", list(training), [list(training.values())]))
-    document = {
+    document: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"machine": platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
         "recordings": options.recordings,
@@ -226,10 +221,20 @@ def main() -> None:
         "windows": windows,
         "stages": stages,
         "overhead": overhead,
-        "backfill": backfilled,
-        "training": training,
     }
-    (HERE / "scale.json").write_text(json.dumps(document, indent=1) + "\n")
+    keep(document)  # hours may be in it: what follows may fail
+    note("backfill")
+    deployment.deploy(target, parameters | {"Preprocessing": '{"h_freq": 15}'})
+    began = time.monotonic()
+    backfill = backfilling.backfill(target)
+    made = backfill.counts["outcomes"].get("features", 0)
+    document["backfill"] = {"status": backfill.status, "features_made": made, "seconds": time.monotonic() - began}
+    out.print(table("Backfill", list(document["backfill"]), [list(document["backfill"].values())]))
+    keep(document)
+    note("training")
+    document["training"] = bench.train()
+    out.print(table("Training on everybody", list(document["training"]), [list(document["training"].values())]))
+    keep(document)
     if not options.keep:
         localstack.down(target)
 
