@@ -109,7 +109,7 @@ class Bench:
                     windows.append(window | {"functions_mb": peak[0], "emulator_mb": peak[1]})
                     began, peak = now, (0.0, 0.0)
                 display.update(task, completed=done, detail=f"{running} under way")
-                time.sleep(0.2)
+                time.sleep(1)  # each look is work for LocalStack, more of it with every execution that it holds
         return windows
 
     def stages(self, since_ms: int) -> dict[str, dict[str, float]]:
