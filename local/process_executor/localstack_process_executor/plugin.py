@@ -38,8 +38,8 @@ def install_sam_references() -> None:
 
 
 @hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
-def install_json_paths() -> None:
-    from .json_paths import install
+def install_parsing() -> None:
+    from .parsing import install
 
     install()
 

@@ -1,14 +1,19 @@
 """The small parts: log pipe, memory meter, REPORT line, environment variables, settings."""
 
+import json
 import os
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from localstack.services.stepfunctions.asl.parse.asl_parser import ASLParserException
 from localstack.services.stepfunctions.asl.utils import json_path
+from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
 
-from localstack_process_executor import json_paths, report, settings
+from localstack_process_executor import parsing, report, settings
 from localstack_process_executor.environment import function_environment
 from localstack_process_executor.faults import out_of_memory, timed_out
 from localstack_process_executor.log_pipe import LogPipe
@@ -163,10 +168,27 @@ def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: p
         return parse(path)
 
     monkeypatch.setattr(json_path, "parse", count)
-    json_paths.install()
+    monkeypatch.setattr(ExecutionWorker, "_get_evaluation_entrypoint", None)
+    parsing.install()
     for value in (1, [2], {"c": 3}):
         assert json_path.extract_json("$.a.b", {"a": {"b": value}}) == value
     with pytest.raises(json_path.NoSuchJsonPathError):
         json_path.extract_json("$.a.b", {"a": {}})
     assert json_path.extract_json("$.a", {"a": 4}) == 4
     assert parsed == ["$.a.b", "$.a"]
+
+
+def test_a_definition_is_parsed_once_for_all_its_executions(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry_point(definition: str) -> object:
+        details = SimpleNamespace(state_machine_details=SimpleNamespace(definition=definition))
+        return ExecutionWorker(cast(Any, details), cast(Any, None), None, {})._get_evaluation_entrypoint()
+
+    monkeypatch.setattr(json_path, "parse", json_path.parse)
+    monkeypatch.setattr(ExecutionWorker, "_get_evaluation_entrypoint", None)
+    parsing.install()
+    first, second = (json.dumps({"StartAt": name, "States": {name: {"Type": "Succeed"}}}) for name in "AB")
+    assert entry_point(first) is entry_point(first)
+    assert entry_point(first) is not entry_point(second)
+    for _ in range(2):
+        with pytest.raises(ASLParserException):
+            entry_point('{"StartAt": 1}')
