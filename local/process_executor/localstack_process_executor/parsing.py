@@ -1,8 +1,8 @@
 """Lets Step Functions parse each definition and each JSON path once.
 
 LocalStack's engine parses a state machine's definition for every execution, and builds a path's parser anew whenever a
-state looks at its input (13 ms each time). The definition's parse tree is a heap of cycles: of what LocalStack computed
-in a flood of executions, a fifth was the garbage collector's, in stops of up to two seconds.
+state looks at its input (13 ms each time). The definition's parse tree is a heap of cycles besides, which the garbage
+collector has to take apart while nothing else runs.
 """
 
 import functools
