@@ -89,13 +89,14 @@ class RuntimeProcess:
         while True:
             with self.api.changed:
                 pause_s = min(deadline - time.monotonic(), self.memory.pause_s())
-                is_done = self.api.changed.wait_for(lambda: done(self.api) or self._exited(), max(pause_s, 0))
-                is_done = is_done and done(self.api)
+                self.api.changed.wait_for(lambda: done(self.api) or self._exited(), max(pause_s, 0))
+                exited = self._exited()  # looked at first: what a process reports comes before its end
+                is_done = done(self.api)
             if self.memory.exceeded():
                 return Ending.OUT_OF_MEMORY
             if is_done:
                 return None
-            if self._exited():
+            if exited:
                 return Ending.EXITED
             if time.monotonic() >= deadline:
                 return Ending.TIMED_OUT
