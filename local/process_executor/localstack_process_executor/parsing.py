@@ -7,6 +7,7 @@ collector has to take apart while nothing else runs.
 
 import functools
 
+from localstack.services.stepfunctions.asl.component.common.path import result_path
 from localstack.services.stepfunctions.asl.component.eval_component import EvalComponent
 from localstack.services.stepfunctions.asl.parse.asl_parser import AmazonStateLanguageParser
 from localstack.services.stepfunctions.asl.utils import json_path
@@ -26,5 +27,6 @@ def _entry_point(worker: ExecutionWorker) -> EvalComponent:
 
 def install() -> None:
     """Remember what was parsed: an expression holds nothing of the data that it is applied to."""
-    json_path.parse = functools.lru_cache(maxsize=4096)(json_path.parse)
+    for module in (json_path, result_path):
+        module.parse = functools.lru_cache(maxsize=4096)(module.parse)
     ExecutionWorker._get_evaluation_entrypoint = _entry_point

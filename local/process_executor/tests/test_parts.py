@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from localstack.services.stepfunctions.asl.component.common.path import result_path
 from localstack.services.stepfunctions.asl.parse.asl_parser import ASLParserException
 from localstack.services.stepfunctions.asl.utils import json_path
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
@@ -159,6 +160,14 @@ def test_an_unusable_interpreter_is_named(fresh_settings: pytest.MonkeyPatch, py
         settings.settings()
 
 
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what the installation replaces."""
+    for owner, name in ((json_path, "parse"), (result_path, "parse"), (ExecutionWorker, "_get_evaluation_entrypoint")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+
+
+@pytest.mark.usefixtures("kept")
 def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
     parse = json_path.parse
@@ -168,7 +177,6 @@ def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: p
         return parse(path)
 
     monkeypatch.setattr(json_path, "parse", count)
-    monkeypatch.setattr(ExecutionWorker, "_get_evaluation_entrypoint", None)
     parsing.install()
     for value in (1, [2], {"c": 3}):
         assert json_path.extract_json("$.a.b", {"a": {"b": value}}) == value
@@ -178,13 +186,20 @@ def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: p
     assert parsed == ["$.a.b", "$.a"]
 
 
-def test_a_definition_is_parsed_once_for_all_its_executions(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("kept")
+def test_a_result_path_is_parsed_once_and_applied_to_whatever_comes() -> None:
+    parsing.install()
+    assert result_path.parse("$.a.b") is result_path.parse("$.a.b")
+    for number in range(2):
+        assert result_path.parse("$.a.b").update_or_create({"a": {}}, number) == {"a": {"b": number}}
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_definition_is_parsed_once_for_all_its_executions() -> None:
     def entry_point(definition: str) -> object:
         details = SimpleNamespace(state_machine_details=SimpleNamespace(definition=definition))
         return ExecutionWorker(cast(Any, details), cast(Any, None), None, {})._get_evaluation_entrypoint()
 
-    monkeypatch.setattr(json_path, "parse", json_path.parse)
-    monkeypatch.setattr(ExecutionWorker, "_get_evaluation_entrypoint", None)
     parsing.install()
     first, second = (json.dumps({"StartAt": name, "States": {name: {"Type": "Succeed"}}}) for name in "AB")
     assert entry_point(first) is entry_point(first)
