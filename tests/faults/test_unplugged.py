@@ -78,6 +78,8 @@ def test_a_killed_localstack_loses_nothing(
     settle(moved)
     champion = check_models(moved)
     assert champion
+    # However fast the others are, one cannot be done when LocalStack is killed.
+    faults.add("held", "preprocessing", f"subject_{last - 1}/", kind="kill", write=1, when="before", always=True)
     for number in range(804, last):
         land(number)
     start(moved, {"train": {"seed": 2}})
@@ -88,7 +90,8 @@ def test_a_killed_localstack_loses_nothing(
     wait_for(half_done, "some of the features, not all")
     kill(moved)
     n_unfinished = last - 801 - len([key for key in moved.keys(moved.features) if key.endswith("report.json")])
-    assert n_unfinished, "it came too late to show anything"
+    assert n_unfinished
+    faults.clear()
     start_localstack(faults.folder)
     moved = landed.stack = deploy_on(moved, storage)
     served = check_models(moved, settled=False)

@@ -45,6 +45,13 @@ def install_parsing() -> None:
 
 
 @hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
+def install_threads() -> None:
+    from .threads import install
+
+    install()
+
+
+@hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
 def install_concurrency_limit() -> None:
     from .concurrency import install
     from .settings import settings

@@ -14,7 +14,7 @@ from localstack.services.stepfunctions.asl.parse.asl_parser import ASLParserExce
 from localstack.services.stepfunctions.asl.utils import json_path
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
 
-from localstack_process_executor import parsing, report, settings
+from localstack_process_executor import parsing, report, settings, threads
 from localstack_process_executor.environment import function_environment
 from localstack_process_executor.faults import out_of_memory, timed_out
 from localstack_process_executor.log_pipe import LogPipe
@@ -207,3 +207,18 @@ def test_a_definition_is_parsed_once_for_all_its_executions() -> None:
     for _ in range(2):
         with pytest.raises(ASLParserException):
             entry_point('{"StartAt": 1}')
+
+
+def test_ended_threads_are_forgotten_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end = threading.Event()
+    ended, running, to_be_started = (threading.Thread(target=run) for run in (bool, may_end.wait, bool))
+    ended.start()
+    ended.join()
+    running.start()
+    monkeypatch.setattr(threads, "TMP_THREADS", kept := [ended, running, "no thread", to_be_started])
+    monkeypatch.setattr(ExecutionWorker, "_execution_logic", lambda _worker: None)
+    threads.install()
+    ExecutionWorker._execution_logic(cast(Any, None))
+    may_end.set()
+    running.join()
+    assert kept == [running, "no thread", to_be_started]
