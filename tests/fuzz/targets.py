@@ -310,7 +310,7 @@ def _features_of(rng: random.Random | None = None) -> Files:
 def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "text"
 
 
