@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from localstack.services.lambda_.invocation import event_manager
 from localstack.services.lambda_.invocation.assignment import AssignmentService
 from localstack.services.lambda_.invocation.lambda_models import InitializationType
 
@@ -32,6 +33,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
                 counts[version] -= 1
 
     monkeypatch.setattr(AssignmentService, "get_environment", get_environment)
+    monkeypatch.setattr(event_manager, "ThreadPoolExecutor", event_manager.ThreadPoolExecutor)
     concurrency.install(2)
     return counts
 
@@ -81,3 +83,31 @@ def test_a_failure_gives_its_place_back(running: Counter[str]) -> None:
     assert running["a"] == 1
     over.set()
     thread.join(30)
+
+
+@pytest.mark.usefixtures("running")
+def test_events_stay_in_their_queue_until_one_can_be_handled() -> None:
+    over, taken = threading.Event(), threading.Semaphore(0)
+    queue = list(range(5))
+    version = SimpleNamespace(function_version=SimpleNamespace(id=SimpleNamespace(function_name="f", qualifier="1")))
+    poller = event_manager.Poller(version, "queue")
+
+    def poll() -> None:
+        while queue:
+            poller.invoker_pool.submit(over.wait, 30)
+            queue.pop()
+            taken.release()
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    assert taken.acquire(timeout=30)
+    assert taken.acquire(timeout=30)
+    assert not taken.acquire(timeout=0.2)
+    assert len(queue) == 3
+    over.set()
+    thread.join(30)
+    assert not queue
+    poller.invoker_pool.shutdown(cancel_futures=True, wait=True)
+    for _ in range(3):  # a poller that was stopped is told so and does not wait
+        with pytest.raises(RuntimeError, match="shutdown"):
+            poller.invoker_pool.submit(over.wait)
