@@ -24,37 +24,12 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
 
 
 @hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
-def install_payload_limits() -> None:
-    from .payload_limits import install
-
-    install()
-
-
-@hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
-def install_sam_references() -> None:
-    from .sam_references import install
-
-    install()
-
-
-@hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
-def install_parsing() -> None:
-    from .parsing import install
-
-    install()
-
-
-@hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
-def install_threads() -> None:
-    from .threads import install
-
-    install()
-
-
-@hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
-def install_concurrency_limit() -> None:
-    from .concurrency import install
+def install_hooks() -> None:
+    """Change what LocalStack does beyond the executor: each module says what, and why."""
+    from . import concurrency, parsing, payload_limits, sam_references, threads
     from .settings import settings
 
+    for module in (parsing, payload_limits, sam_references, threads):
+        module.install()
     if limit := settings().max_environments:
-        install(limit)
+        concurrency.install(limit)

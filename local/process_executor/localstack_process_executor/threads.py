@@ -5,6 +5,7 @@ thread's stack (8 MB of addresses, what was used of them in memory) stays until 
 and a process has 65,530 mappings: after some 3,900 such executions none can be started any more.
 """
 
+import contextlib
 import functools
 
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
@@ -29,7 +30,5 @@ def forget_ended() -> None:
     """Take ended threads from LocalStack's list; those that are to be started stay."""
     for thread in list(TMP_THREADS):
         if getattr(thread, "ident", None) is not None and not thread.is_alive():
-            try:
+            with contextlib.suppress(ValueError):  # another execution's end came first
                 TMP_THREADS.remove(thread)
-            except ValueError:  # another execution's end came first
-                continue
