@@ -25,7 +25,7 @@ test: setup .envs/sam.stamp .envs/s3.stamp ## every test that needs no Docker an
 	@$(MAKE) --no-print-directory lint
 	@.venv/bin/python -m pytest tests/unit -n 2
 	@.venv/bin/python -m pytest tests/integration tests/conformance
-	@LAMBDA_PROCESS_PYTHON=$(CURDIR)/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest local/process_executor/tests
+	@LAMBDA_PROCESS_PYTHON=$(CURDIR)/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest emulator/process_executor/tests
 
 test-faults: setup .envs/s3.stamp ## kill functions and LocalStack, make storage fail, flood; P300_FAULTS_RUN=short leaves out the long parts
 	@.venv/bin/python -m pytest tests/faults
@@ -44,7 +44,7 @@ fuzz: setup ## hostile input for every reader, models and the buckets' JSON: CAS
 	@.venv/bin/python -m tests.fuzz --cases $(CASES)
 
 openapi: setup ## write docs/openapi.json anew
-	@.venv/bin/python -c 'import json; from p300.serving.openapi import document; print(json.dumps(document(), indent=1, ensure_ascii=False))' > docs/openapi.json
+	@.venv/bin/python -c 'import json; from p300_pipeline.serving.openapi import document; print(json.dumps(document(), indent=1, ensure_ascii=False))' > docs/openapi.json
 
 fuzz-api: setup ## ten thousand bodies made from and against the API's description: never a 500, and never an answer that it does not tell of
 	@P300_FUZZ_EXAMPLES=2500 .venv/bin/python -m pytest tests/unit/test_openapi.py -q -k fuzzed
@@ -70,11 +70,11 @@ setup: .envs/dev.stamp .envs/localstack.stamp .envs/runtime.stamp
 	@$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-.envs/localstack.stamp: requirements/localstack.txt local/process_executor/pyproject.toml .envs/python.stamp
+.envs/localstack.stamp: requirements/localstack.txt emulator/process_executor/pyproject.toml .envs/python.stamp
 	@echo "setting up .envs/localstack"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/localstack
 	@$(INSTALL) .envs/localstack -r requirements/localstack.txt
-	@$(UV) pip install --quiet --python .envs/localstack --no-deps --editable local/process_executor
+	@$(UV) pip install --quiet --python .envs/localstack --no-deps --editable emulator/process_executor
 	@touch $@
 
 # What AWS's own runtime brings, and nothing else: functions must find the rest in their layers.
@@ -117,5 +117,5 @@ conformance: setup .envs/s3.stamp ## the project's S3 calls against moto, LocalS
 
 audit: setup .envs/audit.stamp ## the template (checkov), the code (bandit) and the packages (pip-audit) against what is known
 	@.envs/audit/bin/checkov --config-file .checkov.yaml
-	@.envs/audit/bin/bandit --quiet --recursive --configfile .bandit.yaml --exclude local/process_executor/tests layers/p300 functions local benchmarks .ci
+	@.envs/audit/bin/bandit --quiet --recursive --configfile .bandit.yaml --exclude emulator/process_executor/tests layers/p300 layers/pipeline functions clients emulator benchmarks .ci
 	@.envs/audit/bin/python .ci/audit_packages.py

@@ -139,7 +139,7 @@ def handler_with(folder: Path, kind: str) -> Callable[[str], Any]:
     """Return the function's own handler with a model in memory, as it is after its first request."""
     from p300.decoding import Response
     from p300.scoring import Scorer, read_arrays
-    from p300.serving import Served
+    from p300_pipeline.serving import Served
 
     os.environ |= ENVIRONMENT
     sys.path.insert(0, str(ROOT / "functions" / "inference"))
@@ -307,7 +307,7 @@ def _objects(folder: Path) -> dict[str, bytes]:
     """Return what a models bucket holds, by key: a published champion, and the plain server's model."""
     import boto3
     from moto import mock_aws
-    from p300.storage import Store
+    from p300_pipeline.storage import Store
 
     with mock_aws():
         client = boto3.Session("test", "test", region_name="us-east-1").client("s3")
@@ -320,7 +320,7 @@ def _objects(folder: Path) -> dict[str, bytes]:
 
 def publish(store: Any, folder: Path, bucket: str) -> None:
     """Make the ensemble the champion of a models bucket."""
-    from p300.registry import Registry
+    from p300_pipeline.registry import Registry
 
     registry = Registry(store, bucket)
     content = (folder / "ensemble.npz").read_bytes()
@@ -401,8 +401,8 @@ def _fitting(url: str, key: str) -> str:
 @contextmanager
 def _own_stack(folder: Path) -> Iterator[tuple[str, str]]:
     """Bring a stack up on a port of its own, with a champion; yields address and key of its API."""
-    from p300.storage import Store
     from p300_cli.target import Target
+    from p300_pipeline.storage import Store
 
     endpoint = f"http://127.0.0.1:{STACK_PORT}"
     p300 = str(Path(sys.executable).with_name("p300"))

@@ -27,7 +27,8 @@ from typing import Any
 
 LAYERS_DIR = Path(__file__).resolve().parent
 THIRD_PARTY_LAYERS = ("signal", "reporting", "learning", "tracking", "serving")
-LAYERS = ("p300", *THIRD_PARTY_LAYERS)
+OWN_LAYERS = ("p300", "pipeline")
+LAYERS = (*OWN_LAYERS, *THIRD_PARTY_LAYERS)
 ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64"}  # Lambda's name: the machine's name in wheels
 RUNTIME_PYTHON = (3, 13)
 GLIBC_MINORS = range(28, 16, -1)  # Lambda's Amazon Linux 2023 has glibc 2.34; wheels are built against 2.28 or less
@@ -134,7 +135,7 @@ def build_layer(
     if sys.version_info[:2] != RUNTIME_PYTHON:
         found, wanted = (".".join(map(str, v)) for v in (sys.version_info[:2], RUNTIME_PYTHON))
         raise LayerBuildError(f"layers hold bytecode for Python {wanted}, this is {found}: run it with python{wanted}")
-    stripper = find_strip(arch) if strip and name != "p300" else None
+    stripper = find_strip(arch) if strip and name not in OWN_LAYERS else None
     key = inputs_sha256(name, arch, stripper)
     cache = cache or Path(os.environ.get("P300_LAYER_CACHE") or LAYERS_DIR.parent / ".local" / "layers")
     cache.mkdir(parents=True, exist_ok=True)
@@ -193,8 +194,12 @@ def tree_bytes(path: Path) -> int:
 def inputs_sha256(name: str, arch: str, stripper: Stripper | None) -> str:
     """Hash all that decides a layer's bytes."""
     digest = hashlib.sha256()
-    source = LAYERS_DIR / "p300" / "python"
-    inputs = _sources(source) if name == "p300" else [LAYERS_DIR / name / "requirements.txt", LAYERS_DIR / "trim.toml"]
+    own = name in OWN_LAYERS
+    inputs = (
+        _sources(LAYERS_DIR / name / "python")
+        if own
+        else [LAYERS_DIR / name / "requirements.txt", LAYERS_DIR / "trim.toml"]
+    )
     for file in [Path(__file__).resolve(), *inputs]:
         content = file.read_bytes()
         digest.update(f"{file.relative_to(LAYERS_DIR).as_posix()} {len(content)}\n".encode() + content)
@@ -204,8 +209,8 @@ def inputs_sha256(name: str, arch: str, stripper: Stripper | None) -> str:
 
 def _build(name: str, arch: str, stripper: Stripper | None, target: Path) -> None:
     target.mkdir(parents=True)
-    if name == "p300":
-        source = LAYERS_DIR / "p300" / "python"
+    if name in OWN_LAYERS:
+        source = LAYERS_DIR / name / "python"
         for file in _sources(source):
             copy = target / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,7 @@ def s3_client() -> Any:
 def store(s3_client: Any) -> Iterator[Any]:
     """A store on the four buckets, in memory and empty."""
     from moto import mock_aws
-    from p300.storage import Store
+    from p300_pipeline.storage import Store
 
     with mock_aws():
         for bucket in (LANDING, RAW, FEATURES, MODELS):
@@ -302,7 +302,7 @@ class _Stdout:
 @pytest.fixture
 def load_function(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
     """load_function("ingestion", P300_RAW_BUCKET=...): the function's module, freshly imported with that environment."""
-    from p300 import storage
+    from p300_pipeline import storage
 
     def load(name: str, **environment: str) -> ModuleType:
         monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", name)

@@ -13,8 +13,8 @@ from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.errors import RequestError
-from p300.serving import ModelStore, Service
-from p300.settings import Settings
+from p300_pipeline.serving import ModelStore, Service
+from p300_pipeline.settings import Settings
 
 logger, metrics = Logger(), Metrics()
 settings = Settings.from_environment()
@@ -72,7 +72,7 @@ def models() -> Response[str]:
 
 @app.get("/openapi.json")
 def openapi() -> Response[str]:
-    from p300.serving.openapi import document
+    from p300_pipeline.serving.openapi import document
 
     return _json(200, document())
 

@@ -6,10 +6,10 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes import S3EventBridgeNotificationEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from p300.settings import Settings
 from p300.signals import Parameters
-from p300.steps.ingest import Landed, ingest
-from p300.storage import Store
+from p300_pipeline.settings import Settings
+from p300_pipeline.steps.ingest import Landed, ingest
+from p300_pipeline.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
 settings = Settings.from_environment()

@@ -7,9 +7,9 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from p300.settings import Settings
-from p300.steps.reporting import draw_pictures, draw_report
-from p300.storage import Store
+from p300_pipeline.settings import Settings
+from p300_pipeline.steps.reporting import draw_pictures, draw_report
+from p300_pipeline.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
 settings = Settings.from_environment()

@@ -6,9 +6,9 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from p300.settings import Settings
-from p300.steps.tracking import track
-from p300.storage import Store
+from p300_pipeline.settings import Settings
+from p300_pipeline.steps.tracking import track
+from p300_pipeline.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
 settings = Settings.from_environment()

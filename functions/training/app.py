@@ -11,9 +11,9 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from numpy.typing import NDArray
-from p300.settings import Settings
-from p300.steps import training
-from p300.storage import Store
+from p300_pipeline.settings import Settings
+from p300_pipeline.steps import training
+from p300_pipeline.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
 settings = Settings.from_environment()

@@ -4,9 +4,9 @@ import dataclasses
 import os
 
 import pytest
-from p300.serving import ModelStore
-from p300.serving.model_store import Reader
-from p300.storage import Store, UnchangedError
+from p300_pipeline.serving import ModelStore
+from p300_pipeline.serving.model_store import Reader
+from p300_pipeline.storage import Store, UnchangedError
 
 from tests.conformance.conftest import Server
 

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from p300 import storage
-from p300.storage import NotFoundError, PreconditionError, Store, UnchangedError, sha256_base64
+from p300_pipeline import storage
+from p300_pipeline.storage import NotFoundError, PreconditionError, Store, UnchangedError, sha256_base64
 
 from tests.conformance.conftest import Server
 

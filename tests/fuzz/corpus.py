@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import scipy.io
 
-from tests.unit import readers_support as support
-from tests.unit.readers_support import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim
+from tests.support import readers as support
+from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim
 
 Files = dict[str, bytes]
 NAME = "recording"

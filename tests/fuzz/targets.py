@@ -129,13 +129,13 @@ def _document(name: str) -> Target:
 
 
 class _Bucket:
-    """The calls of `p300.storage.Store` on a dictionary: what the code reads is what the case says."""
+    """The calls of `p300_pipeline.storage.Store` on a dictionary: what the code reads is what the case says."""
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> Any:
-        from p300.storage import Item, NotFoundError
+        from p300_pipeline.storage import Item, NotFoundError
 
         if key not in self.objects:
             raise NotFoundError(key)
@@ -159,7 +159,7 @@ class _Bucket:
 def _serve(objects: dict[str, bytes]) -> str:
     """Start a serving process on these objects, and ask it everything."""
     from p300.errors import RequestError
-    from p300.serving import Service
+    from p300_pipeline.serving import Service
 
     service = Service(_Bucket(objects), "models")  # type: ignore[arg-type]
     status, health = service.health()
@@ -187,8 +187,8 @@ def _served_with(version: str, manifest: bytes, alias: bytes, history: bytes) ->
 
 
 def _manifest(files: Files, _: Path, __: bool) -> str:
-    from p300.registry import Registry
-    from p300.steps.training import promote
+    from p300_pipeline.registry import Registry
+    from p300_pipeline.steps.training import promote
 
     version = MANIFEST["version"]
     served = _served_with(version, files["manifest"], version.encode(), b"[]")
@@ -199,7 +199,7 @@ def _manifest(files: Files, _: Path, __: bool) -> str:
 
 
 def _history(files: Files, _: Path, __: bool) -> str:
-    from p300.steps.training import promote
+    from p300_pipeline.steps.training import promote
 
     version = MANIFEST["version"]
     served = _served_with(version, json.dumps(MANIFEST).encode(), b"v20250101000000", files["history"])
@@ -213,7 +213,7 @@ def _history(files: Files, _: Path, __: bool) -> str:
 
 
 def _alias(files: Files, _: Path, __: bool) -> str:
-    from p300.registry import Registry
+    from p300_pipeline.registry import Registry
 
     version = MANIFEST["version"]
     served = _served_with(version, json.dumps(MANIFEST).encode(), files["alias"], b"[]")
@@ -223,7 +223,7 @@ def _alias(files: Files, _: Path, __: bool) -> str:
 
 
 def _schedule(files: Files, _: Path, __: bool) -> str:
-    from p300.steps.training.due import NEW, SCHEDULE_KEY, check_due
+    from p300_pipeline.steps.training.due import NEW, SCHEDULE_KEY, check_due
 
     names = [f"subject_01/run{i}" for i in range(5)]
     objects = {SCHEDULE_KEY: files["schedule"], **{f"{name}/features.parquet": b"" for name in names}}
@@ -234,7 +234,7 @@ def _schedule(files: Files, _: Path, __: bool) -> str:
 
 
 def _request(files: Files, _: Path, __: bool) -> str:
-    from p300.steps.training import TrainingRequest
+    from p300_pipeline.steps.training import TrainingRequest
 
     try:
         request = json.loads(files["request"])

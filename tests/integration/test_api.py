@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from p300 import models
-from p300.registry import Registry
-from p300.serving.openapi import document
 from p300.signals import Parameters
-from p300.storage import Store
 from p300.synth import CHANNELS
+from p300_pipeline.registry import Registry
+from p300_pipeline.serving.openapi import document
+from p300_pipeline.storage import Store
 
 from tests.integration.conftest import Stack, wait_for
 

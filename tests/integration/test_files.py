@@ -9,7 +9,7 @@ import pytest
 from p300.features import read_features
 
 from tests.integration.conftest import Stack, run_p300, wait_for
-from tests.unit.readers_support import LABELS, ONSETS, write_brainvision
+from tests.support.readers import LABELS, ONSETS, write_brainvision
 
 pytestmark = pytest.mark.localstack
 SUBJECT = "subject_85"

@@ -29,7 +29,7 @@ SERVER = ENVIRONMENTS / "s3" / "bin" / "ministack"
 
 
 def load_bridge() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bridge", PROJECT / "local" / "compose" / "bridge.py")
+    spec = importlib.util.spec_from_file_location("bridge", PROJECT / "emulator" / "compose" / "bridge.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from p300.registry import Registry
-from p300.storage import Store
+from p300_pipeline.registry import Registry
+from p300_pipeline.storage import Store
 
 from tests.integration.conftest import Stack
-from tests.unit.test_hostile_input import marked
+from tests.unit.pipeline.test_hostile_input import marked
 
 pytestmark = [pytest.mark.localstack, pytest.mark.filterwarnings("ignore:.*pickle.*")]
 __all__ = ["marked"]  # a fixture

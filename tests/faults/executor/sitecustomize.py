@@ -194,7 +194,7 @@ def full_disk(n_bytes):
 @contextmanager
 def deadly_reader(rule):
     """What reads the recording ends the process as a library in C can: by a wild pointer, or by more memory than the function has."""
-    from p300.steps import ingest
+    from p300_pipeline.steps import ingest
 
     real = ingest.open_recording
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from p300_pipeline.documents import is_number
 
 from p300 import models
-from p300.documents import is_number
 from p300.errors import ArtifactError, TrainingError
 from p300.learning_curve import learning_curve, points
 from p300.metrics import Report, Scored, classification_metrics, curves

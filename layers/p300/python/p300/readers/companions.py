@@ -4,9 +4,9 @@ import re
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from p300_pipeline.keys import HEADER_OF
 
 from p300.errors import RecordingError
-from p300.keys import HEADER_OF
 
 from .checks import check_in_memory
 from .matlab_files import check_matlab

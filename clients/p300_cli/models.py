@@ -1,0 +1,132 @@
+"""Model versions as tables."""
+
+import time
+from typing import Any
+
+from p300.errors import ArtifactError
+from p300.evaluation import headline
+from p300_pipeline.registry import ALIASES, Registry
+from p300_pipeline.storage import Store
+
+from p300_cli.target import Target
+from p300_cli.terminal import out, print_json, table
+
+
+def registry(target: Target) -> Registry:
+    """Return the target's registry."""
+    return Registry(Store(target.client("s3")), target.outputs["ModelsBucketName"])
+
+
+def promote(target: Target, version: str | None) -> tuple[str, str | None]:
+    """Make a version the champion by hand: the one named, or the champion before the present one.
+
+    Returns
+    -------
+    tuple of (str, str or None)
+        The champion now, and the one it replaced.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no such version, it serves already, there is none to go back to, or another promotion came in between.
+    """
+    models = registry(target)
+    serving = models.alias("champion")
+    if version is None:
+        version = before(models, serving)
+    try:
+        models.manifest(version)
+    except ArtifactError as error:
+        raise ArtifactError(error.code, f"{error.message} `p300 models` lists the versions.") from error
+    if version == serving:
+        raise ArtifactError("is_champion", f"{version} is the champion already.")
+    # A name of its own: every promotion by hand is one entry of the history.
+    entry = {"execution": f"by hand {time.time_ns()}", "why": "promoted by hand"}
+    if not models.promote(version, expected=serving, entry=entry):
+        raise ArtifactError("overtaken", "Another promotion came in between; look at `p300 models` and try again.")
+    return version, serving
+
+
+def before(models: Registry, serving: str | None) -> str:
+    """Return the champion before the present one.
+
+    Raises
+    ------
+    ArtifactError
+        If the history names none.
+    """
+    for entry in reversed(models.history()):
+        if entry["version"] == serving and entry.get("replaced") not in {None, serving}:
+            return str(entry["replaced"])
+    raise ArtifactError(
+        "no_champion_before", "The history names no champion before this one: there is nothing to roll back to."
+    )
+
+
+def show_models(target: Target, *, as_json: bool = False) -> None:
+    """Print all versions, newest first, with the figures of left-out people."""
+    models = registry(target)
+    aliases = {name: models.alias(name) for name in ALIASES}
+    rows: list[dict[str, Any]] = []
+    for version in reversed(models.versions()):
+        serves = " ".join(name for name, held in aliases.items() if held == version)
+        try:
+            manifest = models.manifest(version)
+        except ArtifactError as error:
+            rows.append({"version": version, "aliases": serves, "problem": error.message})
+            continue
+        rows.append(
+            {
+                "version": version,
+                "aliases": serves,
+                "kind": manifest["kind"],
+                "subjects": len(manifest["subjects"]),
+                "recordings": len(manifest["recordings"]),
+                "epochs": manifest["n_epochs"],
+                **headline(manifest["metrics"]),
+            }
+        )
+    if as_json:
+        print_json({"models": rows, "aliases": aliases, "history": models.history()})
+        return
+    out.print(
+        table(
+            "Models (AUC on people left out of training; the random split is optimistic)",
+            [
+                "version",
+                "alias",
+                "kind",
+                "subjects",
+                "recordings",
+                "epochs",
+                "AUC left out",
+                "± sd",
+                "AUC random split",
+            ],
+            [
+                [
+                    row["version"],
+                    row["aliases"] or row.get("problem"),
+                    *[
+                        row.get(name)
+                        for name in (
+                            "kind",
+                            "subjects",
+                            "recordings",
+                            "epochs",
+                            "auc_mean",
+                            "auc_sd",
+                            "auc_pooled_random_split_optimistic",
+                        )
+                    ],
+                ]
+                for row in rows
+            ],
+        )
+    )
+    if rows and "auc_by_fold" in rows[0]:
+        by_fold = rows[0]["auc_by_fold"]
+        out.print(
+            f"newest, {rows[0]['scheme'].replace('_', ' ')}: "
+            + "  ".join(f"{name} {auc:.3f}" for name, auc in by_fold.items() if auc is not None)
+        )

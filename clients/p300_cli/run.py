@@ -1,0 +1,123 @@
+"""The main job: everything from a recording to a prediction on this machine, told as it happens."""
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from p300_pipeline.keys import is_recording
+
+from p300_cli import deploy, landing, localstack, predicting, watching
+from p300_cli.model import fetch_pictures
+from p300_cli.models import registry, show_models
+from p300_cli.paths import STATE
+from p300_cli.target import Target
+from p300_cli.terminal import escape, fail, note, out, table
+from p300_cli.training import request_training
+
+SYNTHETIC_SUBJECTS = 5
+SYNTHETIC_SEED = 7
+
+
+def run(target: Target, folders: Sequence[Path]) -> None:
+    """Start, deploy, land, follow, predict; ends the command with an error if any step fails."""
+    began = time.monotonic()
+    synthetic = not folders
+    if synthetic:
+        folders = [_synthetic()]
+    localstack.up(target)
+    step = time.monotonic()
+    deploy.describe(target, deploy.deploy(target), time.monotonic() - step)
+    uploads = landing.find(folders)
+    since = datetime.now(UTC).replace(microsecond=0)
+    uploads = landing.land(target, uploads)
+    executions = watching.follow(target, since, uploads)
+    recordings = [upload.key for upload in uploads if is_recording(upload.key)]
+    if registry(target).alias("champion") is None:
+        note("too few recordings for a training to be due: asking for one")
+        executions.append(request_training(target, {}))
+    show_executions(executions)
+    failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
+    quarantined = [execution for execution in executions if execution.output.get("outcome") == "quarantined"]
+    show_models(target)
+    _show_pictures(target)
+    predict_each(
+        target,
+        sorted({key.rpartition(".")[0] for key in recordings} - {e.source.rpartition(".")[0] for e in quarantined}),
+    )
+    if synthetic:
+        out.print(
+            "[yellow]These recordings are synthetic: the figures say that the chain works, nothing about people.[/yellow]"
+        )
+    note(f"done in {time.monotonic() - began:.0f} s; the stack stays up: `p300 --help`, `p300 env`, `make stop`")
+    if failed:
+        fail(f"{len(failed)} of {len(executions)} executions did not succeed; see `p300 watch --all`.")
+    if quarantined:
+        fail(f"{len(quarantined)} of {len(recordings)} recordings went to quarantine; the reasons stand above.")
+
+
+def show_executions(executions: Sequence[watching.Execution]) -> None:
+    """Print what each execution came to."""
+    rows = []
+    for execution in executions:
+        output = execution.output
+        facts = output.get("recording") or {}
+        facts = facts if isinstance(facts, dict) else output
+        bad = " ".join(facts.get("bad_channels", []))
+        rows.append(
+            [
+                execution.source,
+                execution.status,
+                f"{execution.seconds:.1f}",
+                facts.get("n_flashes"),
+                facts.get("n_kept"),
+                execution.outcome + (f" (bad channels: {bad})" if bad else ""),
+            ]
+        )
+    out.print(table("Executions", ["recording", "status", "seconds", "flashes", "kept", "outcome"], rows))
+
+
+def _show_pictures(target: Target) -> None:
+    """Fetch the champion's pictures and say where they are."""
+    models = registry(target)
+    if version := models.alias("champion"):
+        for path in fetch_pictures(models, models.manifest(version), STATE / "models" / version):
+            out.print(str(path), soft_wrap=True, highlight=False)
+
+
+def predict_each(target: Target, names: Sequence[str]) -> None:
+    """Ask the API for every flash of each recording and compare with the labels."""
+    from p300.metrics import classification_metrics
+
+    if not names:
+        fail("No recording has features: nothing to predict.")
+    api = predicting.Api(target)
+    trained_on: set[str] = set()
+    rows, version = [], ""
+    for name in names:
+        features = predicting.load_features(target, name)
+        probability, now_serving = api.predict(features.X, "champion")
+        if now_serving != version:
+            version = now_serving
+            trained_on = set(registry(target).manifest(version)["subjects"])
+        figures = classification_metrics(features.label, probability)
+        seen = "yes" if name.partition("/")[0] in trained_on else "no"
+        rows.append(
+            [name, len(features.label), figures["roc_auc"], figures["balanced_accuracy"], figures["kappa"], seen]
+        )
+    columns = ["recording", "epochs", "AUC", "balanced accuracy", "kappa", "person seen in training"]
+    out.print(table(f"POST /predict, model {version}", columns, rows))
+    answer, milliseconds = predicting.time_single_epoch(api, features)
+    if answer.status != 200:
+        fail(f"POST /predict answered {answer.status}: {answer.body}")
+    out.print(f"one flash of {names[-1]} in {milliseconds:.0f} ms: {escape(json.dumps(answer.body))}")
+
+
+def _synthetic() -> Path:
+    from p300.synth import write_subjects
+
+    folder = STATE / "synthetic"
+    note(f"no RECORDINGS given: writing {SYNTHETIC_SUBJECTS} synthetic subjects (seed {SYNTHETIC_SEED}) to {folder}")
+    write_subjects(folder, range(1, SYNTHETIC_SUBJECTS + 1), SYNTHETIC_SEED)
+    return folder

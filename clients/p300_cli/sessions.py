@@ -1,0 +1,168 @@
+"""Recordings as sessions: every flash with its epoch, what it lit, and where one symbol ends and the next begins."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from p300.decoding import Layout, Trial, find_trials, with_gaps
+from p300.decoding.layouts import SPELLER_6X6
+from p300.errors import P300Error
+from p300.readers import read_recording
+from p300.recording import TARGET
+from p300.signals import Parameters, extract
+from p300.signals.flashes import find_flashes
+from p300_pipeline.keys import RecordingKey
+from p300_pipeline.serving.symbols import read_layout
+from p300_pipeline.storage import Store
+
+from p300_cli.target import Target
+from p300_cli.terminal import fail
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "speller": {"type": "grid", "rows": list(SPELLER_6X6)},
+    "brain_invaders": {"type": "brain_invaders"},
+}
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What flashed: a layout, and how a request to the API states it."""
+
+    layout: Layout
+    stated: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One recording, as the speller that made it saw it.
+
+    Attributes
+    ----------
+    name : str
+        ``<subject>/<recording>``, or the file.
+    X : ndarray of float32, shape (n_flashes, n_features)
+        Features in volts; a row of NaN where the epoch lies partly outside the recording. None is rejected: a speller cannot choose.
+    label : ndarray of int, shape (n_flashes,)
+        1 (NonTarget) or 2 (Target).
+    onset_s : ndarray, shape (n_flashes,)
+    epoch_end_s : float
+        After its onset, when a flash's epoch is complete.
+    code : ndarray of int, shape (n_flashes,), or None
+        What each lit; None where the recording does not tell, and then there are no trials.
+    trials : list of Trial
+    """
+
+    name: str
+    X: NDArray[np.float32]
+    label: NDArray[np.integer]
+    onset_s: NDArray[np.float64]
+    epoch_end_s: float
+    code: NDArray[np.integer] | None
+    trials: list[Trial]
+
+    @property
+    def subject(self) -> str:
+        """Whose it is."""
+        return self.name.partition("/")[0]
+
+    @property
+    def soa_s(self) -> float:
+        """Seconds from one flash to the next."""
+        return float(np.median(np.diff(self.onset_s)))
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds between the last flash of a symbol and the first of the next, beyond those between two flashes."""
+        gaps = [
+            self.onset_s[later.flashes.start] - self.onset_s[trial.flashes.stop - 1] - self.soa_s
+            for trial, later in zip(self.trials, self.trials[1:], strict=False)
+        ]
+        return float(np.median(gaps)) if gaps else 0.0
+
+    def seconds(self, trial: Trial, n_repetitions: int) -> float:
+        """Return how long a symbol takes with so many repetitions, its pause included."""
+        flashes = trial.first(n_repetitions)
+        return float(self.onset_s[flashes.stop - 1] - self.onset_s[flashes.start]) + self.soa_s + self.pause_s
+
+
+def screen(name: str) -> Screen:
+    """Return a layout by its name, or from a JSON file that states it as a request to /decode does."""
+    if name in LAYOUTS:
+        return Screen(read_layout(LAYOUTS[name]), LAYOUTS[name])
+    try:
+        stated = json.loads(Path(name).read_text())
+        return Screen(read_layout(stated), stated)
+    except (OSError, ValueError) as error:
+        fail(
+            f"--layout {name}: {error}. Expected {', '.join(LAYOUTS)} or a JSON file with a layout as /decode takes it."
+        )
+    except P300Error as error:
+        fail(f"--layout {name}: {error.message}")
+
+
+def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
+    """Read a recording's file, with the preprocessing of a model's manifest.
+
+    Raises
+    ------
+    P300Error
+        Where it is no recording, has other channels than the model, or other flash codes than the layout.
+    """
+    recording = read_recording(path, name=name)
+    parameters = replace(Parameters.from_dict(manifest["preprocessing"]), reject_peak_to_peak_uv=None)
+    features = extract(recording, parameters)
+    if list(features.ch_names) != list(manifest["channels"]):
+        raise P300Error(
+            "wrong_channels",
+            f"{name} has the channels {' '.join(features.ch_names)}; model {manifest['version']} expects "
+            f"{' '.join(manifest['channels'])}.",
+        )
+    flashes = find_flashes(recording.stim, recording.flash)
+    trials = []
+    if flashes.flash is not None:
+        try:
+            lit = shown.layout.lit(flashes.flash)
+        except P300Error as error:
+            raise P300Error(error.code, f"{name}: {error.message} Say which one it is with --layout.") from error
+        trials = find_trials(flashes.onset_sample, flashes.flash, lit, flashes.label == TARGET)
+    return Session(
+        name.rpartition(".")[0] if "/" in name else name,
+        with_gaps(features.X, features.onset_sample, flashes.onset_sample).astype(np.float32),
+        flashes.label,
+        flashes.onset_sample / recording.sfreq,
+        parameters.tmax,
+        flashes.flash,
+        trials,
+    )
+
+
+def raw_keys(target: Target, prefix: str) -> list[RecordingKey]:
+    """Return the raw recordings whose key begins so, in the order of their names."""
+    store = Store(target.client("s3"))
+    return sorted(RecordingKey.parse(item.key) for item in store.list(target.outputs["RawBucketName"], prefix))
+
+
+def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen) -> Session:
+    """Read a recording of the raw data; errors as `of_file`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"recording.{key.ext}"
+        Store(target.client("s3")).download(target.outputs["RawBucketName"], str(key), path)
+        return of_file(path, str(key), manifest, shown)
+
+
+def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
+    """Read a recording's file, or a ``<subject>/<recording>`` of the raw data; ends the command where there is neither."""
+    try:
+        if Path(name).is_file():
+            return of_file(Path(name), Path(name).name, manifest, shown)
+        keys = [key for key in raw_keys(target, f"{name}.") if key.recording == name]
+        if keys:
+            return of_target(target, keys[0], manifest, shown)
+    except P300Error as error:
+        fail(error.message)
+    fail(f"{name} is neither a file nor a recording of the raw data; expected <subject>/<recording> of a landed one.")

@@ -1,0 +1,279 @@
+"""Models: versions and who serves, one of them with its figures, and the two things that the console may change."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from p300.errors import ArtifactError, P300Error
+from p300.evaluation import headline
+from p300_cli import models as by_hand
+from p300_cli.training import parse_request, start_training
+from p300_pipeline.registry import ALIASES, Registry
+from p300_pipeline.steps.training import TrainingRequest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from p300_console import charts, replay
+from p300_console.pages.trying import events
+from p300_console.recordings import FEATURES, MODEL
+from p300_console.stack import outage
+from p300_console.web import Console, console, from_iso, link, page, trouble
+
+MAX_VERSIONS = 200
+REFERENCE = "lda"
+"""The kind of model that others are compared with: what the field has used for decades."""
+
+
+def listing(request: Request) -> Response:
+    """Show all versions, newest first, who serves, and every promotion."""
+    registry = console(request).stack.registry
+    aliases = {alias: registry.alias(alias) for alias in ALIASES}
+    versions = registry.versions()[::-1]
+    history = registry.history()[::-1]
+    return page(
+        request,
+        "models",
+        live=True,
+        rows=[_row(registry, version, aliases) for version in versions[:MAX_VERSIONS]],
+        n_versions=len(versions),
+        aliases=aliases,
+        history=history,
+        before=_before(registry, aliases["champion"]),
+        from_iso=from_iso,
+    )
+
+
+def _row(registry: Registry, version: str, aliases: dict[str, str | None]) -> dict[str, Any]:
+    row: dict[str, Any] = {"version": version, "aliases": [name for name, held in aliases.items() if held == version]}
+    try:
+        manifest = registry.manifest(version)
+        return {**row, "problem": "", "manifest": manifest, **headline(manifest["metrics"])}
+    except ArtifactError as error:
+        return {**row, "problem": error.message}
+
+
+def _before(registry: Registry, champion: str | None) -> str | None:
+    try:
+        return by_hand.before(registry, champion) if champion else None
+    except ArtifactError:
+        return None
+
+
+def one(request: Request) -> Response:
+    """Show one version."""
+    registry = console(request).stack.registry
+    version = request.query_params.get("version", "")
+    row = _row(registry, version, {alias: registry.alias(alias) for alias in ALIASES})
+    if "manifest" not in row:
+        raise HTTPException(404, row["problem"])
+    manifest = row["manifest"]
+    metrics = manifest["metrics"]
+    reference, reference_name = _reference(registry, manifest)
+    own = metrics["leave_one_subject_out"] or metrics["within_subject_blocks"]
+    folds = own.get("subjects") or own["blocks"]
+    return page(
+        request,
+        "model",
+        row=row,
+        manifest=manifest,
+        metrics=metrics,
+        own=own,
+        folds=folds,
+        reference=reference,
+        reference_name=reference_name,
+        calibration=charts.calibration(metrics.get("calibration_curve") or []),
+        layouts=replay.LAYOUTS,
+        layout=replay.likely_layout("", manifest["channels"]),
+        # The calibration is drawn above in the page's own colours.
+        pictures=[name for name in registry.pictures(version, manifest) if name != "calibration.png"],
+        history=[entry for entry in registry.history()[::-1] if version in {entry["version"], entry.get("replaced")}],
+        definition=json.dumps(
+            {name: value for name, value in manifest.items() if name not in {"metrics", "recordings", "artifacts"}},
+            indent=2,
+        ),
+        from_iso=from_iso,
+    )
+
+
+def _reference(registry: Registry, manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the reference LDA's figures on the same left-out people, and where they come from.
+
+    A manifest may hold them; else the newest version of that kind does that was trained on the same people.
+    """
+    if manifest["kind"] == REFERENCE:
+        return {}, ""
+    beside = manifest["metrics"].get("reference_lda")
+    if isinstance(beside, dict):
+        return beside, "the same folds"
+    for version in registry.versions()[::-1]:
+        try:
+            other = registry.manifest(version)
+        except ArtifactError:
+            continue
+        found = other["metrics"].get("leave_one_subject_out")
+        if other["kind"] == REFERENCE and found and other["subjects"] == manifest["subjects"]:
+            return found, f"version {version}"
+    return {}, ""
+
+
+def picture(request: Request) -> Response:
+    """Return one of a version's pictures."""
+    version, name = request.query_params.get("version", ""), request.query_params.get("name", "")
+    registry = console(request).stack.registry
+    if not name.endswith(".png"):
+        raise HTTPException(404, "Only pictures are shown.")
+    return Response(registry.picture(version, name, registry.manifest(version)), media_type="image/png")
+
+
+def symbols(request: Request) -> Response:
+    """Send the accuracy of decoded symbols after 1, 2, ... repetitions as events, while the API is asked."""
+    behind = console(request)
+    version, layout = request.query_params.get("version", ""), request.query_params.get("layout", "")
+
+    def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+        manifest = behind.stack.registry.manifest(version)
+        chosen = replay.likely_layout(layout, manifest["channels"])
+        names, seen = _recordings_to_decode(behind, manifest)
+        found, left_out = [], []
+        for name in names:
+            try:
+                found.append(behind.replays.session(name, version, chosen))
+            except P300Error as error:
+                if outage(error, behind.stack):
+                    raise
+                left_out.append(error.message)
+        yield "about", {"recordings": len(found), "seen": seen, "left_out": left_out}
+        kept = behind.replays.points.get((version, chosen))
+        if kept is None:
+            kept = []
+            for point in replay.by_repetitions(behind.stack.api, found, replay.screen(chosen), version):
+                kept.append(point)
+                yield "point", point
+            behind.replays.points[version, chosen] = kept
+        else:
+            for point in kept:
+                yield "point", point
+
+    return events(behind, steps())
+
+
+def _recordings_to_decode(behind: Console, manifest: dict[str, Any]) -> tuple[list[str], bool]:
+    """Return recordings of people held out; where there are none, those trained on, and that they were seen."""
+    held_out = set(manifest["held_out"])
+    names = [
+        one.name for one in behind.recordings.everything() if one.subject in held_out and one.stage in {FEATURES, MODEL}
+    ]
+    if names:
+        return names[: replay.MAX_RECORDINGS], False
+    return [entry["recording"] for entry in manifest["recordings"]][: replay.MAX_RECORDINGS], True
+
+
+# ---- what the console may change: each has a page that says what will happen, with the token that its button sends
+async def promote(request: Request) -> Response:
+    """Make a version the champion."""
+    return await _act(request, request.query_params.get("version", ""))
+
+
+async def roll_back(request: Request) -> Response:
+    """Make the champion before the present one the champion again."""
+    return await _act(request, None)
+
+
+async def _act(request: Request, version: str | None) -> Response:
+    from starlette.concurrency import run_in_threadpool
+
+    if request.method == "POST":
+        form = await _form(request)
+        if form is None:
+            return _stale(request)
+        return await run_in_threadpool(_promote, request, form.get("version", ""))
+    return await run_in_threadpool(_confirm_promotion, request, version)
+
+
+def _confirm_promotion(request: Request, version: str | None) -> Response:
+    registry = console(request).stack.registry
+    aliases = {alias: registry.alias(alias) for alias in ALIASES}
+    rolling_back = version is None
+    version = by_hand.before(registry, aliases["champion"]) if version is None else version
+    rows = {name: _row(registry, name, aliases) for name in (version, aliases["champion"]) if name}
+    return page(
+        request,
+        "confirm_promotion",
+        version=version,
+        champion=aliases["champion"],
+        rows=rows,
+        rolling_back=rolling_back,
+    )
+
+
+def _promote(request: Request, version: str) -> Response:
+    by_hand.promote(console(request).stack.target, version)
+    return RedirectResponse(link("/models", promoted=version), 303)
+
+
+async def train(request: Request) -> Response:
+    """Ask what to train on, then whether that is meant, then start it."""
+    from starlette.concurrency import run_in_threadpool
+
+    if request.method == "POST":
+        form = await _form(request)
+        if form is None:
+            return _stale(request)
+        return await run_in_threadpool(_train, request, form)
+    return await run_in_threadpool(_ask_what_to_train, request)
+
+
+def _ask_what_to_train(request: Request) -> Response:
+    from p300.models import KINDS
+
+    asked = {name: request.query_params.get(name, "") for name in ("subjects", "held_out", "model", "seed")}
+    problem = ""
+    checked: dict[str, Any] | None = None
+    if request.query_params.get("review"):
+        try:
+            checked = _request_of(asked)
+        except P300Error as error:
+            problem = error.message
+    return page(
+        request,
+        "train",
+        asked=asked,
+        checked=checked,
+        problem=problem,
+        kinds=KINDS,
+        status=422 if problem else 200,
+    )
+
+
+def _request_of(asked: dict[str, str]) -> dict[str, Any]:
+    seed = asked.get("seed") or "0"
+    if not seed.isdecimal():
+        raise ArtifactError("bad_request", f"seed is {seed!r}; expected a whole number from 0 on.")
+    request = parse_request(
+        asked.get("subjects") or "1.0", asked.get("held_out", ""), asked.get("model", ""), int(seed)
+    )
+    TrainingRequest.parse(request, REFERENCE)
+    return request
+
+
+def _train(request: Request, form: dict[str, str]) -> Response:
+    arn = start_training(console(request).stack.target, _request_of(form))
+    return RedirectResponse(link("/execution", arn=arn), 303)
+
+
+async def _form(request: Request) -> dict[str, str] | None:
+    """Return a form's fields; None where it does not carry this browser's token."""
+    async with request.form(max_files=0, max_fields=20) as sent:
+        form = {name: value for name, value in sent.items() if isinstance(value, str)}
+    tokens = console(request).tokens
+    return form if tokens.right(tokens.session(request), form.get("token", "")) else None
+
+
+def _stale(request: Request) -> Response:
+    return trouble(
+        request,
+        403,
+        "Nothing was changed",
+        "This form is not of this console as it runs now. Open the page again and repeat it.",
+    )

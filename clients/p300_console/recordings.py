@@ -1,0 +1,258 @@
+"""Every recording with where it has got to: from listings of the buckets and the small files beside the features."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from p300.errors import ArtifactError
+from p300_pipeline.keys import QUARANTINE, reason_key, recording_of_features
+from p300_pipeline.registry import ALIASES
+from p300_pipeline.storage import Item, NotFoundError
+
+from p300_console.stack import Stack
+
+LANDING, QUARANTINED, RAW, FEATURES, MODEL = "landing", "quarantined", "raw", "features", "model"
+STAGES = {
+    LANDING: "Landing",
+    QUARANTINED: "Quarantined",
+    RAW: "Raw",
+    FEATURES: "Features",
+    MODEL: "Used by the champion",
+}
+PAGE = 50
+MAX_OBJECT_BYTES = 20 << 20
+_THREADS = 8
+FRESH_S, STALE_S = 1.5, 20.0
+"""Listings are asked for again after the one, and waited for after the other."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording, or one object that was meant to be one.
+
+    Attributes
+    ----------
+    name : str
+        ``<subject>/<recording>``; of what is in quarantine, the key it landed under.
+    stage : str
+        One of `STAGES`.
+    key : str
+        Of the object in the bucket of its stage.
+    files : frozenset of str
+        Names of what stands beside its features.
+    models : tuple of str
+        Aliases of the models trained on it.
+    """
+
+    name: str
+    stage: str
+    key: str
+    size: int
+    modified: float
+    etag: str = ""
+    files: frozenset[str] = frozenset()
+    report_etag: str = ""
+    models: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """First part of its name."""
+        return self.name.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a page of the list shows."""
+
+    rows: list[Recording]
+    facts: dict[str, dict[str, Any]]
+    n: int
+    page: int
+    n_pages: int
+    counts: dict[str, int]
+    subjects: list[str]
+
+
+@dataclass
+class _Listing:
+    """What the features bucket holds of one recording."""
+
+    files: set[str] = field(default_factory=set)
+    features: Item | None = None
+    report: Item | None = None
+
+
+class Recordings:
+    """The recordings of a stack.
+
+    Parameters
+    ----------
+    stack : Stack
+        Where they lie.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._json: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._pool = ThreadPoolExecutor(_THREADS, "objects")
+        self._background = ThreadPoolExecutor(1, "listing")  # its own: it waits for the pool's
+        self._lock = threading.Lock()
+        self._listed: list[Recording] | None = None
+        self._listed_at = 0.0
+        self._listing = False
+
+    def everything(self) -> list[Recording]:
+        """Return all recordings, by name; what is in quarantine or still landing stands beside its namesake.
+
+        Listing thousands of objects takes longer than a page may: a page shows what was listed a moment ago, and has it listed anew
+        for the next one.
+        """
+        now = time.monotonic()
+        with self._lock:
+            found, age = self._listed, now - self._listed_at
+            anew = found is not None and age > FRESH_S and not self._listing
+            self._listing |= anew
+        if found is None or age > STALE_S:
+            return self._list()
+        if anew:
+            self._background.submit(self._list_anew)
+        return found
+
+    def _list_anew(self) -> None:
+        try:
+            self._list()
+        except Exception:  # whoever asks next gets to know what is wrong
+            self._listed = None
+        finally:
+            self._listing = False
+
+    def _list(self) -> list[Recording]:
+        began = time.monotonic()
+        found = self._everything()
+        self._listed, self._listed_at = found, began
+        return found
+
+    def _everything(self) -> list[Recording]:
+        buckets = [self._stack.output(f"{zone}BucketName") for zone in ("Landing", "Raw", "Features")]
+        # Of the features bucket what is a person's: backfills keep notes there.
+        prefixes = ("", "", "subject_")
+        landing, raw, features = self._pool.map(lambda *where: list(self._stack.store.list(*where)), buckets, prefixes)
+        users = self._users()
+        derived = _by_recording(features)
+        found = [Recording(_bare(item.key), LANDING, item.key, item.size, item.modified, item.etag) for item in landing]
+        for item in raw:
+            if item.key.startswith(QUARANTINE):
+                if not item.key.endswith(reason_key("")):
+                    found.append(
+                        Recording(landed_as(item.key), QUARANTINED, item.key, item.size, item.modified, item.etag)
+                    )
+                continue
+            name = _bare(item.key)
+            beside = derived.get(name, _Listing())
+            used = users.get(name, ())
+            stage = RAW if beside.features is None else MODEL if "champion" in used else FEATURES
+            found.append(
+                Recording(
+                    name,
+                    stage,
+                    item.key,
+                    item.size,
+                    item.modified,
+                    item.etag,
+                    frozenset(beside.files),
+                    beside.report.etag if beside.report else "",
+                    used,
+                )
+            )
+        return sorted(found, key=lambda one: (one.name, list(STAGES).index(one.stage), one.key))
+
+    def select(self, *, stage: str = "", subject: str = "", page: int = 1) -> Selection:
+        """Return one page of the recordings that fit."""
+        everything = self.everything()
+        fitting = [one for one in everything if not subject or one.subject == subject]
+        counts = {name: sum(one.stage == name for one in fitting) for name in STAGES}
+        chosen = [one for one in fitting if not stage or one.stage == stage]
+        n_pages = max(1, -(-len(chosen) // PAGE))
+        page = min(max(1, page), n_pages)
+        rows = chosen[(page - 1) * PAGE : page * PAGE]
+        facts = dict(zip((row.key for row in rows), self._pool.map(self.facts, rows), strict=True))
+        return Selection(rows, facts, len(chosen), page, n_pages, counts, sorted({one.subject for one in everything}))
+
+    def named(self, name: str, key: str = "") -> list[Recording]:
+        """Return what there is under a name; with a key, that one object."""
+        return [one for one in self.everything() if one.name == name and key in {"", one.key}]
+
+    def facts(self, recording: Recording) -> dict[str, Any]:
+        """Return what report.json says of features, or the reason of a quarantine; empty where there is neither."""
+        if recording.stage == QUARANTINED:
+            return self._read(self._stack.output("RawBucketName"), reason_key(recording.key), recording.etag)
+        if recording.report_etag:
+            bucket = self._stack.output("FeaturesBucketName")
+            return self._read(bucket, f"{recording.name}/report.json", recording.report_etag)
+        return {}
+
+    def object(self, name: str, file: str) -> bytes:
+        """Return a file beside a recording's features.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, or it is larger than any that the pipeline writes.
+        """
+        bucket, key = self._stack.output("FeaturesBucketName"), f"{name}/{file}"
+        if self._stack.store.head(bucket, key).size > MAX_OBJECT_BYTES:
+            raise NotFoundError(f"s3://{bucket}/{key} is too large to show")
+        return self._stack.store.get(bucket, key)[0]
+
+    def _read(self, bucket: str, key: str, etag: str) -> dict[str, Any]:
+        known = (bucket, key, etag)
+        if known not in self._json:
+            try:
+                found = json.loads(self._stack.store.get(bucket, key)[0])
+            except (NotFoundError, ValueError):  # not there yet, or not what the pipeline writes
+                return {}
+            self._json[known] = found if isinstance(found, dict) else {}
+        return self._json[known]
+
+    def _users(self) -> dict[str, tuple[str, ...]]:
+        """Return the aliases whose models were trained on each recording."""
+        registry = self._stack.registry
+        users: dict[str, tuple[str, ...]] = {}
+        for alias in ALIASES:
+            version = registry.alias(alias)
+            if version is None:
+                continue
+            try:
+                manifest = registry.manifest(version)
+            except ArtifactError:
+                continue  # the page of models tells about it
+            for entry in manifest["recordings"]:
+                users[entry["recording"]] = (*users.get(entry["recording"], ()), alias)
+        return users
+
+
+def _bare(key: str) -> str:
+    stem, dot, _ = key.rpartition(".")
+    return stem if dot and "/" not in key[len(stem) :] else key
+
+
+def landed_as(quarantined_key: str) -> str:
+    """Return the key under which an object in quarantine landed."""
+    return quarantined_key.removeprefix(QUARANTINE).partition("/")[2]
+
+
+def _by_recording(items: Iterable[Item]) -> dict[str, _Listing]:
+    derived: dict[str, _Listing] = {}
+    for item in items:
+        name, _, file = item.key.rpartition("/")
+        listing = derived.setdefault(name, _Listing())
+        listing.files.add(file)
+        if recording_of_features(item.key):
+            listing.features = item
+        elif file == "report.json":
+            listing.report = item
+    return derived

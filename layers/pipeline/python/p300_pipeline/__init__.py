@@ -1,0 +1,1 @@
+"""The application: storage, steps, the model registry and serving around the science in `p300`."""

@@ -1,0 +1,417 @@
+"""Model versions, their manifests and the aliases that say which one serves.
+
+Layout of the models bucket::
+
+    <version>/request.json            who claimed the version and for what; written first
+    <version>/model.npz, model.joblib artifacts
+    <version>/manifest.json           written last: a version without it does not exist
+    <version>/evaluation.json         what came of scoring recordings through inference, later
+    <version>/*.png                   its pictures, drawn later still; older versions list theirs in the manifest
+    trainings/<fingerprint>           version that a set of recordings and settings led to
+    aliases/champion, challenger      a version each
+    aliases/history.json              every promotion, newest last; written after the alias, by whoever comes next where a promotion died
+    active_model_pointer.txt          equals the champion
+"""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from p300.errors import ArtifactError
+
+from p300_pipeline.documents import MEND, Check, is_count, is_number, is_text, is_texts, parse, require
+from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store
+
+MANIFEST_FORMAT = 1
+VERSION = re.compile(r"v\d{14}")
+ALIASES = ("champion", "challenger")
+HISTORY_KEY = "aliases/history.json"
+EVALUATION = "evaluation.json"
+POINTER_KEY = "active_model_pointer.txt"
+
+
+def _by_name(holds: Check) -> Check:
+    return lambda value: isinstance(value, dict) and all(holds(one) for one in value.values())
+
+
+def _with_text(field: str) -> Check:
+    return lambda value: isinstance(value, dict) and isinstance(value.get(field), str)
+
+
+_MANIFEST: dict[str, Check] = {
+    "version": is_text, "kind": is_text, "created": is_text, "execution": is_text,
+    "channels": lambda value: is_texts(value) and bool(value), "n_times": is_count, "n_epochs": is_count,
+    "sfreq": is_number, "tmin": is_number, "subjects": is_texts, "held_out": is_texts,
+    "recordings": lambda value: isinstance(value, list) and all(map(_with_text("recording"), value)),
+    "metrics": lambda value: isinstance(value, dict), "artifacts": _by_name(_with_text("sha256")),
+}  # fmt: skip
+"""What the code reads of a manifest, and what it must be to be read."""
+_MAX_RACES = 50
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A version's name, and whether this execution owns it or another training of the same things came first."""
+
+    version: str
+    finished: bool
+
+
+class Registry:
+    """The models bucket.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    bucket : str
+        Name of the models bucket.
+    """
+
+    def __init__(self, store: Store, bucket: str) -> None:
+        self.store = store
+        self.bucket = bucket
+
+    # -- reading
+    def versions(self) -> list[str]:
+        """Return the finished versions, oldest first."""
+        keys = (item.key for item in self.store.list(self.bucket, "v"))
+        return sorted(key.removesuffix("/manifest.json") for key in keys if key.endswith("/manifest.json"))
+
+    def manifest(self, version: str) -> dict[str, Any]:
+        """Return a version's manifest.
+
+        Raises
+        ------
+        ArtifactError
+            If there is none, or it is incomplete or of a format that this code does not know.
+        """
+        try:
+            body, _ = self.store.get(self.bucket, f"{version}/manifest.json")
+        except NotFoundError as error:
+            raise ArtifactError(
+                "no_manifest", f"Model {version} has no manifest.json in s3://{self.bucket}."
+            ) from error
+        name = f"The manifest of model {version}"
+        manifest: dict[str, Any] = parse(body, name, dict, "bad_manifest")
+        if manifest.get("format") != MANIFEST_FORMAT:
+            raise ArtifactError(
+                "unknown_format",
+                f"{name} has format {manifest.get('format')!r}; this code reads format {MANIFEST_FORMAT}. "
+                "Deploy the code that wrote it, or promote another version.",
+            )
+        require(manifest, _MANIFEST, name, "bad_manifest")
+        return manifest
+
+    def artifact(self, version: str, name: str, manifest: Mapping[str, Any]) -> bytes:
+        """Return an artifact's bytes, checked against the manifest's SHA-256.
+
+        Raises
+        ------
+        ArtifactError
+            If it is missing or its bytes are not those that were written.
+        """
+        expected = manifest.get("artifacts", {}).get(name, {}).get("sha256")
+        if not expected:
+            raise ArtifactError("unlisted_artifact", f"The manifest of model {version} lists no {name}.")
+        try:
+            body, _ = self.store.get(self.bucket, f"{version}/{name}")
+        except NotFoundError as error:
+            raise ArtifactError("missing_artifact", f"Model {version} has lost its {name}.") from error
+        found = hashlib.sha256(body).hexdigest()
+        if found != expected:
+            raise ArtifactError(
+                "altered_artifact",
+                f"{name} of model {version} has SHA-256 {found[:12]}..., its manifest says {expected[:12]}...; it is not loaded.",
+            )
+        return body
+
+    def evaluation(self, version: str) -> dict[str, Any] | None:
+        """Return what came of scoring recordings through inference, or None where that was not done."""
+        try:
+            body, _ = self.store.get(self.bucket, f"{version}/{EVALUATION}")
+        except NotFoundError:
+            return None
+        found: dict[str, Any] = parse(body, f"The evaluation of model {version}", dict)
+        return found
+
+    def pictures(self, version: str, manifest: Mapping[str, Any]) -> list[str]:
+        """Return the names of a version's pictures: those that stand in its folder, and those that its manifest lists."""
+        folder = f"{version}/"
+        names = {item.key.removeprefix(folder) for item in self.store.list(self.bucket, folder)}
+        return sorted(name for name in names | set(manifest["artifacts"]) if _is_picture(name))
+
+    def picture(self, version: str, name: str, manifest: Mapping[str, Any]) -> bytes:
+        """Return a picture's bytes, checked where the manifest lists it.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such picture, or it is not the one that the manifest lists.
+        """
+        if name in manifest["artifacts"]:
+            return self.artifact(version, name, manifest)
+        if name not in self.pictures(version, manifest):
+            raise ArtifactError("missing_artifact", f"Model {version} has no picture {name}.")
+        return self.store.get(self.bucket, f"{version}/{name}")[0]
+
+    def alias(self, name: str) -> str | None:
+        """Return the version an alias holds, or None where it is not set."""
+        found = self._alias(name)
+        return found[0] if found else None
+
+    def resolve(self, name: str) -> str:
+        """Return the version that an alias holds, or `name` itself where it is no alias.
+
+        Raises
+        ------
+        ArtifactError
+            If the alias is not set.
+        """
+        if name not in ALIASES:
+            return name
+        version = self.alias(name)
+        if version is None:
+            raise ArtifactError("no_model", f"No model is {name} yet. Train one first.")
+        return version
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return every promotion, oldest first."""
+        return self._history()[0]
+
+    def version_of_training(self, fingerprint: str) -> str | None:
+        """Return the version that a training with this fingerprint led to, if there was one and nobody deleted it since."""
+        try:
+            version = self.store.get(self.bucket, f"trainings/{fingerprint}")[0].decode(errors="replace")
+            self.store.head(self.bucket, f"{version}/manifest.json")
+        except NotFoundError:
+            return None
+        return version
+
+    def replaced_by(self, version: str) -> str | None:
+        """Return the champion before `version`, as far as the history tells; it may not tell of `version` itself yet."""
+        last = next(reversed(self.history()), None)
+        if last is None:
+            return None
+        replaced: str | None = last["replaced"] if last["version"] == version else last["version"]
+        return replaced
+
+    # -- writing
+    def claim(self, execution: str, fingerprint: str, started: datetime) -> Claim:
+        """Reserve a version name for one training.
+
+        Named after the execution's start, so that a retry of the same execution gets the same name, and the next free
+        second where another training started in the same one.
+        """
+        if version := self.version_of_training(fingerprint):
+            return Claim(version, finished=True)
+        claim = json.dumps({"execution": execution, "fingerprint": fingerprint}).encode()
+        for second in range(_MAX_RACES):
+            version = (started.astimezone(UTC) + timedelta(seconds=second)).strftime("v%Y%m%d%H%M%S")
+            try:
+                self.store.put(
+                    self.bucket, f"{version}/request.json", claim, content_type="application/json", if_absent=True
+                )
+            except PreconditionError:
+                if self.store.get(self.bucket, f"{version}/request.json")[0] != claim:
+                    continue
+            return Claim(version, finished=False)
+        raise RuntimeError(f"{_MAX_RACES} versions from {started:%Y-%m-%d %H:%M:%S} on are taken")
+
+    def publish(
+        self, version: str, fingerprint: str, artifacts: Mapping[str, tuple[bytes, str]], manifest: dict[str, Any]
+    ) -> Claim:
+        """Write artifacts, then the manifest, then the training's fingerprint.
+
+        Parameters
+        ----------
+        version : str
+            A version claimed by this execution.
+        fingerprint : str
+            Identity of what was trained on and how.
+        artifacts : mapping of str to (bytes, str)
+            File name to content and content type.
+        manifest : dict
+            JSON-able; ``format``, ``version`` and ``artifacts`` are added.
+
+        Returns
+        -------
+        Claim
+            With another version and ``finished=True`` if a training of the same things finished first.
+        """
+        listing = {}
+        for name, (body, content_type) in artifacts.items():
+            self.store.put(self.bucket, f"{version}/{name}", body, content_type=content_type)
+            listing[name] = {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
+        document = {
+            "format": MANIFEST_FORMAT,
+            "version": version,
+            "fingerprint": fingerprint,
+            **manifest,
+            "artifacts": listing,
+        }
+        body = json.dumps(document, indent=1).encode()
+        self.store.put(self.bucket, f"{version}/manifest.json", body, content_type="application/json")
+        try:
+            self.store.put(
+                self.bucket,
+                f"trainings/{fingerprint}",
+                version.encode(),
+                content_type="text/plain",
+                if_absent=True,
+            )
+        except PreconditionError:
+            winner = self.version_of_training(fingerprint)
+            if winner is None:  # it tells of a version that somebody deleted
+                self.store.put(self.bucket, f"trainings/{fingerprint}", version.encode(), content_type="text/plain")
+            elif winner != version:
+                self.discard(version)
+                return Claim(winner, finished=True)
+        return Claim(version, finished=False)
+
+    def keep_evaluation(self, version: str, evaluation: Mapping[str, Any]) -> None:
+        """Write what came of scoring recordings through inference; a repetition replaces it."""
+        body = json.dumps(evaluation, indent=1).encode()
+        self.store.put(self.bucket, f"{version}/{EVALUATION}", body, content_type="application/json")
+
+    def keep_picture(self, version: str, name: str, picture: bytes) -> None:
+        """Write a picture beside a model; a repetition replaces it."""
+        self.store.put(self.bucket, f"{version}/{name}", picture, content_type="image/png")
+
+    def discard(self, version: str) -> None:
+        """Remove a version that lost against an equal one; its manifest first, so that it is never seen torn."""
+        self.store.delete(self.bucket, f"{version}/manifest.json")
+        for item in list(self.store.list(self.bucket, f"{version}/")):
+            self.store.delete(self.bucket, item.key)
+
+    def set_alias(self, name: str, version: str) -> str | None:
+        """Point an alias at a version, whatever it held; return what it held."""
+        for _ in range(_MAX_RACES):
+            before = self._alias(name)
+            try:
+                self._put_alias(name, version, before[1].etag if before else None)
+            except PreconditionError:
+                continue
+            return before[0] if before else None
+        raise RuntimeError(f"alias {name} kept changing")
+
+    def promote(self, version: str, *, expected: str | None, entry: dict[str, Any]) -> bool:
+        """Make `version` the champion if `expected` still is; record it in the history.
+
+        Parameters
+        ----------
+        version : str
+            A finished version.
+        expected : str or None
+            The champion that `version` was compared with; None where there was none.
+        entry : dict
+            JSON-able figures for the history.
+
+        Returns
+        -------
+        bool
+            False if the champion changed in the meantime: compare again.
+        """
+        before = self._alias("champion")
+        held = before[0] if before else None
+        if held != version:
+            if held != expected:
+                return False
+            self.finish_promotion()
+            try:
+                self._put_alias("champion", version, before[1].etag if before else None)
+            except PreconditionError:
+                return False
+        # The pointer and the history follow the alias; the alias alone decides what serves.
+        self._follow_champion()
+        self._record({"version": version, "replaced": expected, "at": _time(time.time()), **entry})
+        return True
+
+    def finish_promotion(self) -> None:
+        """Write what a promotion left undone that died behind the alias: the pointer, and an entry of the history without figures."""
+        found, history = self._alias("champion"), self.history()
+        replaced = history[-1]["version"] if history else None
+        if found is None or found[0] == replaced:
+            return
+        version, item = found
+        self._follow_champion()
+        why = "The promotion was cut off before it could tell why."
+        self._record({"version": version, "replaced": replaced, "at": _time(item.modified), "why": why})
+
+    # -- inner
+    def _alias(self, name: str) -> tuple[str, Item] | None:
+        try:
+            body, item = self.store.get(self.bucket, f"aliases/{name}")
+        except NotFoundError:
+            return None
+        return body.decode(errors="replace").strip(), item
+
+    def _put_alias(self, name: str, version: str, etag: str | None) -> None:
+        self.store.put(
+            self.bucket,
+            f"aliases/{name}",
+            version.encode(),
+            content_type="text/plain",
+            if_absent=etag is None,
+            if_match=etag,
+        )
+
+    def _follow_champion(self) -> None:
+        """Write the pointer, until it was the champion after as well as before: the last of two that race sets it right."""
+        for _ in range(_MAX_RACES):
+            champion = self.alias("champion")
+            if champion is None:
+                return
+            self.store.put(self.bucket, POINTER_KEY, champion.encode(), content_type="text/plain")
+            if self.alias("champion") == champion:
+                return
+        raise RuntimeError("alias champion kept changing")
+
+    def _history(self) -> tuple[list[dict[str, Any]], str | None]:
+        try:
+            body, item = self.store.get(self.bucket, HISTORY_KEY)
+        except NotFoundError:
+            return [], None
+        name = f"s3://{self.bucket}/{HISTORY_KEY}"
+        history: list[dict[str, Any]] = parse(body, name, list)
+        for number, entry in enumerate(history, 1):
+            if not _with_text("version")(entry) or not isinstance(entry.get("replaced"), str | None):
+                raise ArtifactError("bad_document", f"Entry {number} of {name} is no promotion. {MEND}")
+        return history, item.etag
+
+    def _record(self, entry: dict[str, Any]) -> None:
+        for _ in range(_MAX_RACES):
+            history, etag = self._history()
+            if self.alias("champion") != entry["version"]:
+                return  # whoever promoted another one since has recorded this one before
+            if history and history[-1]["version"] == entry["version"]:
+                if "execution" in history[-1] or "execution" not in entry:
+                    return  # a retry
+                history.pop()  # what `finish_promotion` made up for this one
+            body = json.dumps([*history, entry], indent=1).encode()
+            try:
+                self.store.put(
+                    self.bucket,
+                    HISTORY_KEY,
+                    body,
+                    content_type="application/json",
+                    if_absent=etag is None,
+                    if_match=etag,
+                )
+            except PreconditionError:
+                continue
+            return
+        raise RuntimeError("the promotion history kept changing")
+
+
+def _is_picture(name: str) -> bool:
+    return name.endswith(".png") and "/" not in name
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

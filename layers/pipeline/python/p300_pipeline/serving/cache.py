@@ -1,0 +1,211 @@
+"""Models by alias, kept in memory: which one serves now, and what is wrong where the one that should cannot."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from p300.decoding import Response
+from p300.errors import ArtifactError, RequestError
+from p300.scoring import Scorer, read_arrays
+
+from p300_pipeline.registry import ALIASES, VERSION, Registry
+from p300_pipeline.storage import NotFoundError, Store, UnchangedError, storage_errors
+
+ALIAS_CHECK_S = 2.0
+INTACT_CHECK_S = 10.0
+_VERSIONS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that is ready to score.
+
+    Attributes
+    ----------
+    version : str
+        Its version.
+    scorer : Scorer
+        Its weights.
+    manifest : dict
+        Its manifest.
+    response : Response or None
+        What decoding adapts to a person; None of a model that was trained before there was one.
+    """
+
+    version: str
+    scorer: Scorer
+    manifest: dict[str, Any]
+    response: Response | None = None
+
+    @property
+    def expected(self) -> str:
+        """What the model takes, in words."""
+        channels, n_times = self.manifest["channels"], self.manifest["n_times"]
+        return (
+            f"{len(channels) * n_times} features an epoch: {len(channels)} channels ({' '.join(channels)}) x {n_times} samples at "
+            f"{self.manifest['sfreq']:g} Hz from {self.manifest['tmin']:g} s, channel after channel, in volts"
+        )
+
+
+class ModelCache:
+    """Models by alias, cached; an alias is asked again at most every `ALIAS_CHECK_S` seconds, so a new champion needs no restart.
+
+    A model that cannot be loaded (missing, altered, of a newer format, storage out of reach) does not replace the last good one: that
+    one goes on serving and `problem` says why. A process that starts with a champion that cannot be loaded serves the newest champion
+    of the history that can.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    bucket : str
+        Models bucket.
+    on_fault : callable, optional
+        Told the alias and the problem each time that an alias's model is looked for and cannot serve; not told of an alias that was
+        never set.
+    """
+
+    def __init__(
+        self, store: Store, bucket: str, on_fault: Callable[[str, str], None] = lambda alias, problem: None
+    ) -> None:
+        self.registry = Registry(store, bucket)
+        self._on_fault = on_fault
+        self._damage: str | None = None
+        self._intact_checked = float("-inf")
+        self._lock = threading.Lock()
+        self._by_version: dict[str, Served] = {}
+        self._aliases: dict[str, tuple[str, str]] = {}
+        self._checked: dict[str, float] = {}
+        self._last_good: dict[str, Served] = {}
+        self.problems: dict[str, str] = {}
+
+    def model(self, alias: str = "champion") -> Served:
+        """Return the model that `alias` (or a version's own name) stands for now.
+
+        Raises
+        ------
+        RequestError
+            400 for a name that is neither, 503 where nothing can serve yet.
+        """
+        if VERSION.fullmatch(alias):
+            try:
+                return self._load(alias)
+            except ArtifactError as error:
+                raise RequestError("unknown_version", f"alias={alias}: {error.message}", 404) from error
+            except storage_errors() as error:
+                raise RequestError("no_model", self._unreadable(error), 503) from error
+        if alias not in ALIASES:
+            raise RequestError(
+                "unknown_alias", f"alias is {alias[:80]!r}; expected {' or '.join(ALIASES)}, or a version.", 400
+            )
+        with self._lock:
+            return self._model_of_alias(alias)
+
+    def _model_of_alias(self, alias: str) -> Served:
+        now = time.monotonic()
+        if alias not in self._last_good or now - self._checked[alias] >= ALIAS_CHECK_S:
+            self._refresh(alias)
+            self._checked[alias] = now
+        if alias not in self._last_good:
+            raise RequestError("no_model", self.problems[alias], 503)
+        return self._last_good[alias]
+
+    def _refresh(self, alias: str) -> None:
+        try:
+            self._last_good[alias] = self._load(self._version(alias))
+        except ArtifactError as error:
+            self.problems[alias] = error.message
+            if alias == "champion" and alias not in self._last_good:
+                self._fall_back()
+            if error.code == "no_model" and alias not in self._last_good:
+                return  # nothing was trained yet
+        except storage_errors() as error:
+            self.problems[alias] = self._unreadable(error)
+        else:
+            self.problems.pop(alias, None)
+            return
+        self._on_fault(alias, self.problems[alias])
+
+    def _fall_back(self) -> None:
+        """Take the newest champion of the history that loads: functions start anew all the time, and memory starts empty."""
+        try:
+            earlier = dict.fromkeys(str(entry["version"]) for entry in reversed(self.registry.history()))
+        except _unloadable():
+            return  # no history that could be read: there is nothing to go back to
+        for version in earlier:
+            try:
+                self._last_good["champion"] = self._load(version)
+            except _unloadable():
+                continue
+            return
+
+    def _unreadable(self, error: Exception) -> str:
+        return f"The models bucket s3://{self.registry.bucket} cannot be read: {error}"
+
+    def _version(self, alias: str) -> str:
+        held = self._aliases.get(alias)
+        store, bucket = self.registry.store, self.registry.bucket
+        try:
+            body, item = store.get(bucket, f"aliases/{alias}", unless=held[1] if held else None)
+        except UnchangedError:
+            assert held is not None  # noqa: S101
+            return held[0]
+        except NotFoundError as error:
+            self._aliases.pop(alias, None)
+            raise ArtifactError("no_model", f"No model is {alias} yet. Train one first.") from error
+        self._aliases[alias] = (body.decode(errors="replace").strip(), item.etag)
+        return self._aliases[alias][0]
+
+    def _load(self, version: str) -> Served:
+        served = self._by_version.get(version)
+        if served is None:
+            manifest = self.registry.manifest(version)
+            content = self.registry.artifact(version, "model.npz", manifest)
+            try:
+                arrays = read_arrays(content)
+                scorer, response = Scorer.from_arrays(arrays), Response.from_arrays(arrays)
+            except ArtifactError as error:
+                raise ArtifactError(error.code, f"{version}: {error.message}") from error
+            told = len(manifest["channels"]), manifest["n_times"]
+            if told != (scorer.n_channels, scorer.n_times):
+                raise ArtifactError(
+                    "bad_manifest",
+                    f"The manifest of model {version} tells of {told[0]} channels x {told[1]} samples; its model.npz takes "
+                    f"{scorer.n_channels} x {scorer.n_times}.",
+                )
+            if response and (len(response.difference), response.n_times) != told:
+                raise ArtifactError(
+                    "bad_model",
+                    f"{version}: its response is one of {len(response.difference)} channels x {response.n_times} samples; the "
+                    f"model takes {told[0]} x {told[1]}. Train again.",
+                )
+            served = Served(version, scorer, manifest, response)
+            kept = list(self._by_version.items())[-_VERSIONS_KEPT + 1 :]
+            self._by_version = {**dict(kept), version: served}
+        return served
+
+    def problem(self, served: Served) -> str | None:
+        """Return what is wrong with the champion, `served` being the model that stands for it now; None if nothing is."""
+        self._check_intact(served)
+        return self.problems.get("champion") or self._damage
+
+    def _check_intact(self, served: Served) -> None:
+        """Look whether what serves from memory could be loaded again, before the next start of a process has to find out."""
+        now = time.monotonic()
+        if now - self._intact_checked < INTACT_CHECK_S:
+            return
+        self._intact_checked, self._damage = now, None
+        try:
+            self.registry.artifact(served.version, "model.npz", self.registry.manifest(served.version))
+        except ArtifactError as error:
+            self._damage = f"{error.message} It serves from memory only: restore it, or promote another version."
+        except storage_errors() as error:
+            self._damage = self._unreadable(error)
+        if self._damage:
+            self._on_fault("champion", self._damage)
+
+
+def _unloadable() -> tuple[type[Exception], ...]:
+    return ArtifactError, *storage_errors()

@@ -1,0 +1,312 @@
+"""The API's description as OpenAPI 3.1, made from the models below; pydantic is imported by ``GET /openapi.json`` alone.
+
+Requests are read by hand (`p300_pipeline.serving.requests`): pydantic would cost a cold start more than all that answers a request. Tests
+hold the two together: what is described is answered, and what is answered is described.
+"""
+
+from typing import Annotated, Any, Literal
+
+from p300 import __version__
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
+
+from .predictions import MAX_EPOCHS
+from .raw_epochs import LARGEST_UV, MAX_CHANNELS, MAX_RAW_EPOCHS, MAX_SFREQ
+from .symbols import MAX_FLASHES, MAX_SYMBOL_LENGTH, MAX_SYMBOLS
+
+Features = Annotated[list[float], Field(min_length=1, description="volts, channel after channel, as GET /health says")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Symbol = Annotated[str, Field(min_length=1, max_length=MAX_SYMBOL_LENGTH)]
+Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"}, description="little-endian float32")]
+Code = Annotated[int, Field(ge=-999_999_999, le=999_999_999)]
+Microvolts = Annotated[float, Field(ge=-LARGEST_UV, le=LARGEST_UV)]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+# ---- POST /predict
+class OneEpoch(BaseModel):
+    """One epoch, answered at the top level."""
+
+    features: Features
+
+
+class Epochs(BaseModel):
+    """A batch of epochs."""
+
+    epochs: Annotated[list[Features], Field(min_length=1, max_length=MAX_EPOCHS)]
+
+
+class PackedEpochs(BaseModel):
+    """A batch of epochs, compact."""
+
+    epochs_b64: Base64
+    n_epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
+
+
+class RawEpochs(_Closed):
+    """Epochs at the amplifier's rate, n_epochs x n_channels x n_samples; the function preprocesses them."""
+
+    epochs_uv: Annotated[
+        list[Annotated[list[list[Microvolts]], Field(max_length=MAX_CHANNELS)]],
+        Field(min_length=1, max_length=MAX_RAW_EPOCHS),
+    ]
+    sfreq: Annotated[float, Field(gt=0, le=MAX_SFREQ, description="Hz")]
+    channels: Annotated[list[str], Field(max_length=MAX_CHANNELS, description="in the epochs' order; matched by name")]
+    tmin: Annotated[
+        float | None, Field(ge=-60, le=60, description="first sample, seconds from the flash; the model's by default")
+    ] = None
+    filtered: Annotated[bool, Field(description="cut from a recording that was filtered before")] = False
+
+
+class Prediction(BaseModel):
+    """What one epoch is."""
+
+    predicted_label_code: Literal[1, 2]
+    predicted_class_name: Literal["NonTarget", "Target"]
+    probability_target: Probability
+
+
+class OnePrediction(Prediction):
+    """The answer to one epoch."""
+
+    model_version: str
+
+
+class BatchPrediction(Prediction):
+    """One of a batch."""
+
+    rejected: Annotated[
+        bool | None, Field(description="of raw epochs: over the limit that keeps an epoch out of the features")
+    ] = None
+
+
+class Predictions(BaseModel):
+    """The answer to a batch."""
+
+    predictions: list[BatchPrediction]
+    n_epochs: int
+    model_version: str
+    filter: Annotated[
+        Literal["exact", "approximate", "none"] | None,
+        Field(description="of raw epochs: whether the samples around them reached as far as the filter does"),
+    ] = None
+
+
+# ---- POST /decode
+class Grid(_Closed):
+    """Rows and columns; groups count the columns from the left, then the rows from the top."""
+
+    type: Literal["grid"]
+    rows: Annotated[list[str | list[Symbol]], Field(min_length=1, max_length=MAX_SYMBOLS)]
+    rows_first: bool = False
+
+
+class BrainInvaders(_Closed):
+    """36 aliens A1..F6 in 12 groups of 6."""
+
+    type: Literal["brain_invaders"]
+
+
+class Sets(_Closed):
+    """Any symbols in any groups."""
+
+    type: Literal["sets"]
+    symbols: Annotated[
+        list[Symbol], Field(min_length=2, max_length=MAX_SYMBOLS, json_schema_extra={"uniqueItems": True})
+    ]
+    groups: dict[str, list[Symbol]] = {}
+
+
+Layout = Annotated[Grid | BrainInvaders | Sets, Field(discriminator="type")]
+Group = Annotated[
+    Code | Annotated[list[Symbol], Field(min_length=1, max_length=MAX_SYMBOLS)],
+    Field(description="what lit up: a group's number, or symbols"),
+]
+
+
+class Flash(_Closed):
+    """One flash; with neither features nor probability its epoch cannot be used."""
+
+    group: Group
+    features: Features | None = None
+    probability: Annotated[Probability | None, Field(description="P(target), as /predict answers")] = None
+
+
+class _Session(_Closed):
+    layout: Layout
+    trials: Annotated[
+        list[Annotated[int, Field(ge=1)]] | None,
+        Field(min_length=1, description="flashes of each symbol in order, the last one being decoded now"),
+    ] = None
+    confidence: Annotated[float, Field(gt=0, le=1, description="stop once a symbol is this likely")] = 1.0
+    prior: Annotated[dict[str, Probability] | None, Field(description="of every symbol")] = None
+    adapt: Annotated[bool, Field(description="to this person, by the structure of the stimulation")] = True
+
+
+class Session(_Session):
+    """Flashes of a session, in order of time."""
+
+    flashes: Annotated[list[Flash], Field(min_length=1, max_length=MAX_FLASHES)]
+
+
+class PackedSession(_Session):
+    """Flashes of a session, compact."""
+
+    groups: Annotated[list[Group], Field(min_length=1, max_length=MAX_FLASHES)]
+    epochs_b64: Base64
+
+
+class Believed(BaseModel):
+    """An earlier symbol, as now believed."""
+
+    symbol: str
+    confidence: Probability
+
+
+class Decoded(BaseModel):
+    """The answer to a session."""
+
+    model_version: str
+    symbol: str
+    confidence: Probability
+    stop: Annotated[bool, Field(description="the confidence asked for was reached")]
+    n_flashes: Annotated[int, Field(description="of the current symbol, up to the one that reached it")]
+    posterior: dict[str, Probability]
+    adapted: bool
+    trials: list[Believed] | None = None
+
+
+# ---- GET
+class Health(BaseModel):
+    """The champion and what it expects."""
+
+    status: Literal["ok", "degraded"]
+    model_version: str
+    expects: str
+    problem: str | None = None
+
+
+class NoModel(BaseModel):
+    """Nothing serves yet."""
+
+    status: Literal["no model"]
+    model_version: None
+    message: str
+
+
+class Version(BaseModel):
+    """A version of the model; with a problem, one that cannot serve."""
+
+    version: str
+    kind: str | None = None
+    aliases: list[str] = []
+    subjects: int | None = None
+    n_epochs: int | None = None
+    auc_left_out: Annotated[float | None, Field(description="mean ROC AUC on people left out of training")] = None
+    created: str | None = None
+    problem: str | None = None
+
+
+class Models(BaseModel):
+    """All versions, newest first, and what the aliases hold."""
+
+    models: list[Version]
+    aliases: dict[str, str | None]
+
+
+class Told(BaseModel):
+    """What was wrong, for a program and for a person."""
+
+    code: str
+    message: str
+
+
+class Error(BaseModel):
+    """Every refusal."""
+
+    error: Told
+
+
+PREDICT = (OneEpoch, Epochs, PackedEpochs, RawEpochs)
+DECODE = (Session, PackedSession)
+REFUSALS = {
+    400: "not JSON, or an alias that is none",
+    403: "no key",
+    404: "no such version",
+    413: "too large",
+    415: "not application/json",
+    422: "not what the model takes",
+    429: "too many requests",
+    503: "no model serves",
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the description as JSON holds it."""
+    described = (*PREDICT, OnePrediction, Predictions, *DECODE, Decoded, Health, NoModel, Models, Error)
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in described], ref_template="#/components/schemas/{model}"
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "P300",
+            "version": __version__,
+            "description": "Single flashes to probabilities, sessions of flashes to symbols. docs/api.md tells more.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/v1"}],
+        "security": [{"key": []}],
+        "paths": {
+            "/predict": {
+                "post": _post("Is the epoch after a flash that of a target?", PREDICT, (OnePrediction, Predictions))
+            },
+            "/decode": {"post": _post("Which symbol does a person look at?", DECODE, (Decoded,))},
+            "/health": {"get": _get("Which model serves, and what does it expect?", Health, {503: NoModel})},
+            "/models": {"get": _get("Which models are there?", Models, {})},
+            "/openapi.json": {"get": _get("This description.", None, {})},
+        },
+        "components": {
+            "schemas": dict(sorted(schemas["$defs"].items())),
+            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
+        },
+    }
+
+
+def _post(summary: str, bodies: tuple[type[BaseModel], ...], answers: tuple[type[BaseModel], ...]) -> dict[str, Any]:
+    alias = {
+        "name": "alias",
+        "in": "query",
+        "description": "which model: an alias, or a version",
+        "schema": {"type": "string", "pattern": r"^(champion|challenger|v[0-9]{14})$", "default": "champion"},
+    }
+    return {
+        "summary": summary,
+        "operationId": bodies[0].__name__,
+        "parameters": [alias],
+        "requestBody": {"required": True, "content": _json(*bodies)},
+        "responses": {
+            "200": {"description": "the answer", "content": _json(*answers)},
+            **{str(status): {"description": what, "content": _json(Error)} for status, what in REFUSALS.items()},
+        },
+    }
+
+
+def _get(summary: str, answer: type[BaseModel] | None, others: dict[int, type[BaseModel]]) -> dict[str, Any]:
+    anything = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "summary": summary,
+        "responses": {
+            "200": {"description": "the answer", "content": _json(answer) if answer else anything},
+            **{str(status): {"description": REFUSALS[status], "content": _json(one)} for status, one in others.items()},
+            **{str(status): {"description": REFUSALS[status], "content": _json(Error)} for status in (403, 429)},
+        },
+    }
+
+
+def _json(*models: type[BaseModel]) -> dict[str, Any]:
+    refs = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    return {"application/json": {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}

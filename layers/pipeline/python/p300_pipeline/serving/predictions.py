@@ -1,0 +1,108 @@
+"""``POST /predict`` says of the epoch after each flash whether it is that of a target."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from p300.errors import RequestError
+from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
+
+from .cache import Served
+from .requests import float32, float32_rows, number_row
+
+MAX_EPOCHS = 2048
+FORMS = ("features", "epochs", "epochs_b64", "epochs_uv")
+
+
+def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
+    """Answer ``POST /predict``.
+
+    Parameters
+    ----------
+    request : mapping
+        One of ``features`` (one epoch), ``epochs`` (a list of them), ``epochs_b64`` with ``n_epochs`` (little-endian float32), or
+        ``epochs_uv`` with ``sfreq`` and ``channels``: raw epochs (`p300_pipeline.serving.raw_epochs`).
+    served : Served
+        The model.
+
+    Returns
+    -------
+    dict
+        ``model_version`` and, for one epoch at the top level, for a batch under ``predictions``: ``predicted_label_code``,
+        ``predicted_class_name``, ``probability_target``; of raw epochs also ``rejected``, and ``filter`` for all.
+
+    Raises
+    ------
+    RequestError
+        If the request is not what the model expects.
+    """
+    form = _form(request, served)
+    if form == "epochs_uv":
+        from .raw_epochs import features_of  # a cold start for features does not wait for it
+
+        raw = features_of(request, served)
+        rows = _scored(raw.X, "epochs_uv", served)
+        more = {"filter": raw.filter}
+        for row, rejected in zip(rows, raw.rejected.tolist(), strict=True):
+            row["rejected"] = rejected
+    else:
+        rows, more = _scored(_features(form, request, served), form, served), {}
+    if form == "features":
+        return {**rows[0], "model_version": served.version}
+    return {"predictions": rows, "n_epochs": len(rows), "model_version": served.version, **more}
+
+
+def _form(request: Mapping[str, Any], served: Served) -> str:
+    forms = [name for name in FORMS if name in request]
+    if len(forms) != 1:
+        raise RequestError(
+            "which_epochs",
+            f"The body has {' and '.join(forms) or 'none'} of {', '.join(FORMS[:-1])} and {FORMS[-1]}; expected exactly one. "
+            f"The model expects {served.expected}.",
+        )
+    return forms[0]
+
+
+def _features(form: str, request: Mapping[str, Any], served: Served) -> NDArray[np.float32]:
+    if form == "features":
+        return float32(form, [number_row(form, request[form], served)])
+    if form == "epochs":
+        return _from_lists(request[form], served)
+    return float32_rows(form, request[form], _n_epochs(request), served)
+
+
+def _scored(X: NDArray[np.float32], form: str, served: Served) -> list[dict[str, Any]]:
+    if not np.isfinite(X).all():
+        raise RequestError(
+            "not_finite", f"{form} holds NaN or infinite values, or some too large for float32; expected finite volts."
+        )
+    return [_answer(probability) for probability in served.scorer.probability_target(X).tolist()]
+
+
+def _from_lists(rows: Any, served: Served) -> NDArray[np.float32]:
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, list) for row in rows):
+        raise RequestError("bad_shape", f"epochs is not a list of epochs; expected {served.expected}.")
+    if len(rows) > MAX_EPOCHS:
+        raise RequestError("too_many_epochs", f"epochs has {len(rows)} epochs; at most {MAX_EPOCHS} a request.", 413)
+    return float32("epochs", [number_row(f"epochs[{index}]", row, served) for index, row in enumerate(rows)])
+
+
+def _n_epochs(request: Mapping[str, Any]) -> int:
+    n_epochs = request.get("n_epochs")
+    if type(n_epochs) is int and n_epochs > MAX_EPOCHS:
+        raise RequestError("too_many_epochs", f"n_epochs is {n_epochs}; at most {MAX_EPOCHS} a request.", 413)
+    if type(n_epochs) is not int or n_epochs < 1:
+        raise RequestError(
+            "bad_n_epochs", f"n_epochs is {str(n_epochs)[:40]}; expected a whole number from 1 to {MAX_EPOCHS}."
+        )
+    return n_epochs
+
+
+def _answer(probability: float) -> dict[str, Any]:
+    code = TARGET if probability >= 0.5 else NON_TARGET
+    return {
+        "predicted_label_code": code,
+        "predicted_class_name": CLASS_NAMES[code],
+        "probability_target": probability,
+    }

@@ -1,0 +1,129 @@
+"""Raw epochs at the amplifier's rate, preprocessed with the parameters that the model was trained with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from p300.errors import P300Error, RequestError
+from p300.signals import EpochFeatures, Parameters, features_of_epochs
+from p300.signals.epochs import MAX_SFREQ
+
+from .cache import Served
+from .requests import NUMBERS, is_number, known_fields, short
+
+__all__ = ["LARGEST_UV", "MAX_CHANNELS", "MAX_RAW_EPOCHS", "MAX_SFREQ", "features_of"]
+
+FIELDS = ("epochs_uv", "sfreq", "channels", "tmin", "filtered")
+MAX_RAW_EPOCHS = 256
+MAX_CHANNELS = 512
+LARGEST_UV = 1e9
+"""A kilovolt: no amplifier's, and small enough for every sum to stay finite."""
+
+
+def features_of(request: Mapping[str, Any], served: Served) -> EpochFeatures:
+    """Turn the raw epochs of a request into the features that the model takes.
+
+    Parameters
+    ----------
+    request : mapping
+        ``epochs_uv`` (n_epochs x n_channels x n_samples, microvolts), ``sfreq``, ``channels``, and optionally ``tmin`` (of the first
+        sample, seconds from the flash) and ``filtered``: see `p300.signals.features_of_epochs`. Channels go by name; those that the
+        model does not know are left out.
+    served : Served
+        The model.
+
+    Returns
+    -------
+    EpochFeatures
+
+    Raises
+    ------
+    RequestError
+        If the epochs cannot become features of this model.
+    """
+    known_fields(request, FIELDS, "The body with epochs_uv")
+    order = _order(request.get("channels"), served)
+    epochs = _epochs(request["epochs_uv"], len(request["channels"]))
+    sfreq, tmin, filtered = request.get("sfreq"), request.get("tmin"), request.get("filtered", False)
+    if not is_number(sfreq) or not 0 < sfreq < 1e9:
+        raise RequestError("bad_sfreq", f"sfreq is {short(sfreq)}; expected the rate of the epochs in Hz.")
+    if tmin is not None and (not is_number(tmin) or not -60 <= tmin <= 60):
+        raise RequestError(
+            "bad_tmin",
+            f"tmin is {short(tmin)}; expected the time of the first sample, in seconds from the flash's onset.",
+        )
+    if not isinstance(filtered, bool):
+        raise RequestError("bad_filtered", f"filtered is {short(filtered)}; expected true or false.")
+    try:
+        return features_of_epochs(epochs[:, order], float(sfreq), _parameters(served), tmin=tmin, filtered=filtered)
+    except P300Error as error:
+        raise RequestError(error.code, error.message) from error
+
+
+def _parameters(served: Served) -> Parameters:
+    told = served.manifest.get("preprocessing")
+    if isinstance(told, dict):
+        parameters = Parameters.from_dict(told)
+        if parameters.n_times == served.scorer.n_times:
+            return parameters
+    raise RequestError(
+        "no_preprocessing",
+        f"Model {served.version} does not say how its features were made; send features instead of epochs_uv, or train again.",
+    )
+
+
+def _order(channels: Any, served: Served) -> list[int]:
+    """Return where each of the model's channels is in the request; Fp1 and FP1 are the same electrode."""
+    expected = served.manifest["channels"]
+    if not isinstance(channels, list) or not all(isinstance(name, str) for name in channels):
+        raise RequestError(
+            "bad_channels", f"channels is {short(channels)}; expected the names of the epochs' channels, in order."
+        )
+    if len(channels) > MAX_CHANNELS:
+        raise RequestError("too_large", f"There are {len(channels)} channels; at most {MAX_CHANNELS} a request.", 413)
+    place = {name.casefold(): number for number, name in enumerate(channels)}
+    if len(place) < len(channels):
+        raise RequestError("bad_channels", f"channels names one twice: {short(channels)}; expected different names.")
+    missing = [name for name in expected if name.casefold() not in place]
+    if missing:
+        raise RequestError(
+            "missing_channels",
+            f"channels lacks {' '.join(missing)}; model {served.version} expects {' '.join(expected)}, in any order.",
+        )
+    return [place[name.casefold()] for name in expected]
+
+
+def _epochs(value: Any, n_channels: int) -> NDArray[np.float64]:
+    if not isinstance(value, list) or not value or not all(isinstance(epoch, list) for epoch in value):
+        raise RequestError(
+            "bad_shape",
+            f"epochs_uv is {short(value)}; expected a list of epochs, each a list of {n_channels} channels of microvolts.",
+        )
+    if len(value) > MAX_RAW_EPOCHS:
+        raise RequestError(
+            "too_many_epochs", f"epochs_uv has {len(value)} epochs; at most {MAX_RAW_EPOCHS} raw ones a request.", 413
+        )
+    n_samples = None
+    for number, epoch in enumerate(value):
+        if len(epoch) != n_channels or not all(isinstance(row, list) for row in epoch):
+            raise RequestError(
+                "bad_shape",
+                f"epochs_uv[{number}] is a list of {len(epoch)}; expected {n_channels} lists of numbers, one for each of channels.",
+            )
+        for row in epoch:
+            n_samples = len(row) if n_samples is None else n_samples
+            if len(row) != n_samples:
+                raise RequestError(
+                    "bad_shape",
+                    f"epochs_uv[{number}] has channels of {len(row)} and of {n_samples} samples; expected equally many everywhere.",
+                )
+            if not NUMBERS.issuperset(map(type, row)):
+                raise RequestError("not_numbers", f"epochs_uv[{number}] holds something that is not a number.")
+    try:
+        epochs = np.array(value, dtype=np.float64)
+    except OverflowError:
+        epochs = np.full((1, 1, 1), np.inf)
+    if not (np.abs(epochs) <= LARGEST_UV).all():
+        raise RequestError("not_finite", f"epochs_uv holds numbers beyond {LARGEST_UV:g}; expected microvolts.")
+    return epochs

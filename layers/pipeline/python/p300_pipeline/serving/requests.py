@@ -1,0 +1,127 @@
+"""Reads numbers out of JSON requests; each refusal names the field, what came and what is expected."""
+
+import binascii
+import json
+import reprlib
+from collections.abc import Collection, Mapping
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+from p300.errors import RequestError
+
+from .cache import Served
+
+try:
+    import orjson
+    from pybase64 import b64decode
+except ImportError:  # outside their layer
+    from base64 import b64decode  # type: ignore[assignment]
+
+    _loads: Any = json.loads
+else:
+    _loads = orjson.loads
+
+MAX_BODY_BYTES = 6_000_000
+"""Lambda takes 6 MiB with the event around the body; LocalStack takes anything."""
+NUMBERS = frozenset({float, int})  # not bool: JSON's true is no number
+
+
+def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
+    """Return the JSON object of a request's body.
+
+    Raises
+    ------
+    RequestError
+        400 if there is none, 413 if it is larger than Lambda takes.
+    """
+    if body and len(body) > MAX_BODY_BYTES:
+        raise RequestError(
+            "too_large",
+            f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} a request. Send fewer at a time.",
+            413,
+        )
+    try:
+        request = _loads(body or b"")
+    except (ValueError, RecursionError) as error:
+        raise RequestError("not_json", f"The body is not JSON ({error}); expected a JSON object.", 400) from error
+    if not isinstance(request, dict):
+        raise RequestError(
+            "not_an_object", f"The body is a JSON {type(request).__name__}; expected a JSON object.", 400
+        )
+    return request
+
+
+def known_fields(value: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse fields that nobody reads: a slip in an optional one's name would go unseen."""
+    unknown = sorted(set(value) - set(known))
+    if unknown:
+        raise RequestError("unknown_field", f"{where} has a field {unknown[0][:40]!r}; expected {', '.join(known)}.")
+
+
+def short(value: Any) -> str:
+    """Return a JSON value as a message can hold it."""
+    return reprlib.repr(value)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a JSON value is a number."""
+    return type(value) in NUMBERS
+
+
+def number_row(name: str, row: Any, served: Served) -> list[float]:
+    """Return a list of as many numbers as the model has features.
+
+    Raises
+    ------
+    RequestError
+        ``bad_shape``, ``wrong_length`` or ``not_numbers``.
+    """
+    if not isinstance(row, list):
+        raise RequestError("bad_shape", f"{name} is not a list of numbers; expected {served.expected}.")
+    if len(row) != served.scorer.n_features:
+        raise RequestError(
+            "wrong_length", f"{name} has {len(row)} numbers; model {served.version} expects {served.expected}."
+        )
+    if not NUMBERS.issuperset(map(type, row)):
+        raise RequestError("not_numbers", f"{name} holds something that is not a number; expected {served.expected}.")
+    return row
+
+
+def float32(name: str, rows: Any) -> NDArray[np.float32]:
+    """Return numbers as an array; those that float32 cannot hold become infinite.
+
+    Raises
+    ------
+    RequestError
+        ``not_finite`` where a number is too large even for that.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(rows, dtype=np.float32)
+    except OverflowError as error:
+        raise RequestError("not_finite", f"{name} holds a number too large for float32.") from error
+
+
+def float32_rows(name: str, text: Any, n_rows: int, served: Served) -> NDArray[np.float32]:
+    """Return base64 of little-endian float32 as an array, shape (n_rows, n_features).
+
+    Raises
+    ------
+    RequestError
+        ``bad_base64`` or ``wrong_length``.
+    """
+    if not isinstance(text, str):
+        raise RequestError("bad_base64", f"{name} is a JSON {type(text).__name__}; expected base64 text.")
+    try:
+        raw = b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError("bad_base64", f"{name} is not base64: {error}.") from error
+    n_bytes = n_rows * served.scorer.n_features * 4
+    if len(raw) != n_bytes:
+        raise RequestError(
+            "wrong_length",
+            f"{name} holds {len(raw)} bytes; {n_rows} epochs of float32 make {n_bytes}. Model {served.version} expects "
+            f"{served.expected}.",
+        )
+    return np.frombuffer(raw, "<f4").reshape(n_rows, -1)

@@ -1,0 +1,88 @@
+"""What a backfill goes through, and what it came to.
+
+In the features bucket, for however many recordings there are::
+
+    backfill/<execution>/recordings.json              every raw recording, listed once; a Distributed Map reads it
+    backfill/<execution>/done/<outcome>/<detail>/<key>  a note of each that was gone through; empty
+    backfill/<execution>/failures.json                those that are not up to date
+"""
+
+import json
+from collections import Counter
+from typing import Any
+
+from p300_pipeline.keys import is_recording
+from p300_pipeline.storage import Store
+
+FOLDER = "backfill/"
+FAILURES = ("unusable", "failed")
+
+
+def list_recordings(store: Store, raw_bucket: str, features_bucket: str, execution: str) -> dict[str, Any]:
+    """Write the keys of all raw recordings to the features bucket, as JSON.
+
+    The map could list the bucket itself, but it would take the files that belong to a recording for recordings, and LocalStack's ends
+    after the first page of a listing, 1,000 objects.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    raw_bucket, features_bucket : str
+        Bucket names.
+    execution : str
+        Name of the backfill's execution.
+
+    Returns
+    -------
+    dict
+        ``bucket`` and ``key`` of the list, ``n_recordings`` in it.
+    """
+    keys = [item.key for item in store.list(raw_bucket, "subject_") if is_recording(item.key)]
+    key = f"{FOLDER}{execution}/recordings.json"
+    _put(store, features_bucket, key, [{"key": one} for one in keys])
+    return {"bucket": features_bucket, "key": key, "n_recordings": len(keys)}
+
+
+def sum_up(store: Store, features_bucket: str, execution: str) -> dict[str, Any]:
+    """Count what became of the listed recordings, and write down which are not up to date.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    features_bucket : str
+        Bucket name.
+    execution : str
+        Name of the backfill's execution.
+
+    Returns
+    -------
+    dict
+        ``n_recordings``, how many came to each of the ``outcomes``, ``reports_drawn``, and the object ``failures`` that holds ``key``,
+        ``outcome`` and ``reason`` of those that are not up to date.
+    """
+    folder = f"{FOLDER}{execution}/"
+    listed = json.loads(store.get(features_bucket, f"{folder}recordings.json")[0])
+    # Of whom there is no note nobody knows that he is up to date.
+    became = {one["key"]: ("failed", "nothing was noted of it") for one in listed}
+    notes = f"{folder}done/"
+    for item in store.list(features_bucket, notes):
+        outcome, detail, key = item.key.removeprefix(notes).split("/", 2)
+        became[key] = outcome, detail
+    failures = [
+        {"key": key, "outcome": outcome, "reason": detail}
+        for key, (outcome, detail) in became.items()
+        if outcome in FAILURES
+    ]
+    _put(store, features_bucket, f"{folder}failures.json", failures)
+    return {
+        "n_recordings": len(became),
+        "outcomes": Counter(outcome for outcome, _ in became.values()),
+        "reports_drawn": sum(detail == "drawn" for _, detail in became.values()),
+        "failures": f"{folder}failures.json",
+    }
+
+
+def _put(store: Store, bucket: str, key: str, content: list[dict[str, str]]) -> None:
+    store.put(bucket, key, json.dumps(content).encode(), content_type="application/json")

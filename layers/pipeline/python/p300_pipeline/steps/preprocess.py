@@ -1,0 +1,152 @@
+"""Raw data to features: filter, epoch, reject, resample; a report beside them."""
+
+import hashlib
+import io
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from p300 import __version__
+from p300.errors import RecordingError
+from p300.features import report, write_features
+from p300.signals import Parameters, extract
+
+from p300_pipeline.documents import parse
+from p300_pipeline.keys import RecordingKey
+from p300_pipeline.steps.ingest import name_taken, named_companions, read
+from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
+from p300_pipeline.storage import NotFoundError, PreconditionError, Store, find
+
+_MAX_RACES = 20
+
+
+def preprocess(
+    store: Store,
+    raw_bucket: str,
+    features_bucket: str,
+    key: str,
+    etag: str,
+    parameters: Parameters,
+    *,
+    may_quarantine: bool = True,
+) -> dict[str, Any]:
+    """Make the features of one raw recording.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    raw_bucket, features_bucket : str
+        Bucket names.
+    key : str
+        Key of the raw recording.
+    etag : str
+        Its ETag at ingestion; features are never made of other bytes. Empty for the recording as it is now.
+    parameters : Parameters
+        Filter, window, baseline, rejection and output rate.
+    may_quarantine : bool
+        Whether a recording without usable epochs leaves the raw data.
+
+    Returns
+    -------
+    dict
+        ``outcome`` is ``features`` (made now), ``unchanged`` (they were there), ``superseded`` (the raw recording was replaced
+        meanwhile; the newer upload has an execution of its own), ``quarantined`` (no epoch of a class survived, or another
+        recording has its name) or, where it may not be, ``unusable``; the last two with ``reason``.
+    """
+    recording_key = RecordingKey.parse(key)
+    raw = find(store, raw_bucket, key)
+    if raw is None or (etag and raw.etag != etag):
+        answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, etag) if etag else None
+        return {**_answer("superseded", recording_key, {}), **(answer or {})}
+    companions = named_companions(raw)
+    made_of = {"raw_key": key, "raw_etag": raw.etag, **({"raw_companions": companions} if companions else {})}
+    provenance = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in made_of.items()}
+    stamp = {name.replace("_", "-"): fact for name, fact in provenance.items()}
+    stamp |= {"parameters": _digest(parameters), "code-version": __version__}
+    held = [find(store, features_bucket, name) for name in (recording_key.features, recording_key.report)]
+    if all(item and stamp.items() <= item.metadata.items() for item in held):
+        facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
+        return _answer("unchanged", recording_key, facts)
+    files = [raw]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / recording_key.file_name
+            store.download(raw_bucket, key, path, if_match=raw.etag)
+            for name, companion_etag in companions.items():
+                files.append(
+                    store.download(
+                        raw_bucket, recording_key.beside(name), path.with_name(name), if_match=companion_etag
+                    )
+                )
+            try:
+                recording = read(path, recording_key, parameters.event_mapping)
+                features = extract(recording, parameters)
+                facts = {**report(features), **made_of}
+                buffer = io.BytesIO()
+                write_features(features, buffer, {**provenance, "code_version": __version__})
+                write = _Writer(store, raw_bucket, features_bucket, recording_key, stamp, companions)
+                write(recording_key.features, buffer.getvalue(), "application/vnd.apache.parquet")
+                # The report comes last: a retry after a death in between finds it missing or stale, and makes both again.
+                write(recording_key.report, json.dumps(facts, indent=1).encode(), "application/json")
+            except RecordingError as error:
+                if not may_quarantine:
+                    reason = {"code": error.code, "message": error.message}
+                    return {**_answer("unusable", recording_key, {}), "reason": reason}
+                # Only these versions: an upload that replaced it meanwhile stays, and so does the one before it.
+                answer = quarantine(store, raw_bucket, raw_bucket, files, error)
+                return {**_answer("quarantined", recording_key, {}), **answer}
+    except (NotFoundError, PreconditionError):
+        answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, raw.etag)
+        return {**_answer("superseded", recording_key, {}), **(answer or {})}
+    return _answer("features", recording_key, facts)
+
+
+@dataclass
+class _Writer:
+    """Writes what was made of a raw recording, as long as it is the raw recording."""
+
+    store: Store
+    raw_bucket: str
+    features_bucket: str
+    key: RecordingKey
+    stamp: dict[str, str]
+    companions: dict[str, str]
+
+    def __call__(self, name: str, body: bytes, content_type: str) -> None:
+        for _ in range(_MAX_RACES):
+            # In this order: what a newer raw recording led to after this look is not written over.
+            held = find(self.store, self.features_bucket, name)
+            raw = self.store.head(self.raw_bucket, str(self.key))
+            if raw.etag != self.stamp["raw-etag"] or named_companions(raw) != self.companions:
+                raise PreconditionError(f"{self.key} was replaced")
+            if held and self.stamp.items() <= held.metadata.items():
+                return
+            other = held.metadata.get("raw-key", str(self.key)) if held else str(self.key)
+            if other != str(self.key) and find(self.store, self.raw_bucket, other):
+                raise name_taken(self.key, other)
+            try:
+                self.store.put(
+                    self.features_bucket,
+                    name,
+                    body,
+                    content_type=content_type,
+                    metadata=self.stamp,
+                    if_absent=held is None,
+                    if_match=held.etag if held else None,
+                )
+            except PreconditionError:
+                continue
+            return
+        raise RuntimeError(f"s3://{self.features_bucket}/{name} kept changing")
+
+
+def _digest(parameters: Parameters) -> str:
+    return hashlib.sha256(json.dumps(parameters.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _answer(outcome: str, key: RecordingKey, facts: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: facts[name] for name in ("n_flashes", "n_kept", "bad_channels") if name in facts}
+    return {"outcome": outcome, "recording": key.recording, "key": str(key), "features_key": key.features, **shown}

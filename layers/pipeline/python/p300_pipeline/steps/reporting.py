@@ -1,0 +1,142 @@
+"""Features to pictures: what a recording's responses look like, as a PNG and a page beside the features; and a model's pictures."""
+
+import io
+import json
+from functools import partial
+from typing import Any
+
+from p300.features import read_features, report
+
+from p300_pipeline.keys import RecordingKey
+from p300_pipeline.registry import Registry
+from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, find
+
+STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-version")
+"""What of the features' metadata says which recording they are of and how they were made."""
+_MAX_RACES = 20
+
+
+def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
+    """Draw the report of one recording's features.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    features_bucket : str
+        Bucket name.
+    key : str
+        Key of the raw recording.
+
+    Returns
+    -------
+    dict
+        ``outcome`` is ``drawn``, ``unchanged`` (there is a report of these features), ``superseded`` (they were replaced meanwhile;
+        what replaced them asks for a report of its own) or ``no_features``; with ``page_key``, and ``auc`` where it was drawn now.
+    """
+    recording_key = RecordingKey.parse(key)
+    answer = {"recording": recording_key.recording, "key": key, "page_key": recording_key.page}
+    try:
+        made_of = store.head(features_bucket, recording_key.features)
+    except NotFoundError:
+        return {"outcome": "no_features", **answer}
+    stamp = {name: made_of.metadata[name] for name in STAMPED if name in made_of.metadata}
+    held = [find(store, features_bucket, name) for name in (recording_key.erp_plot, recording_key.page)]
+    if all(item and stamp.items() <= item.metadata.items() for item in held):
+        return {"outcome": "unchanged", **answer}
+    # Drawing takes seconds to import: not for an answer that needs none of it.
+    from p300.reporting.page import render, single_trial
+    from p300.reporting.picture import draw
+
+    try:
+        body, _ = store.get(features_bucket, recording_key.features, if_match=made_of.etag)
+    except (NotFoundError, PreconditionError):
+        return {"outcome": "superseded", **answer}
+    features = read_features(io.BytesIO(body))
+    companions = json.loads(stamp.get("raw-companions", "{}"))
+    facts = {
+        **report(features),
+        "raw_companions": companions,
+        "raw_key": stamp.get("raw-key", ""),
+        "raw_etag": stamp.get("raw-etag", ""),
+    }
+    auc = single_trial(features, recording_key.recording)
+    picture = draw(features, recording_key.recording)
+    page = render(recording_key.recording, facts, auc, picture).encode()
+    write = partial(_write, store, features_bucket, recording_key, made_of, stamp)
+    try:
+        write(recording_key.erp_plot, picture, "image/png")
+        # The page comes last: whoever finds it finds the picture as well.
+        write(recording_key.page, page, "text/html; charset=utf-8")
+    except (NotFoundError, PreconditionError):
+        return {"outcome": "superseded", **answer}
+    return {"outcome": "drawn", **answer, "auc": auc["roc_auc"]}
+
+
+def draw_pictures(store: Store, models_bucket: str, version: str) -> dict[str, Any]:
+    """Draw the pictures of a model's figures into its folder; the manifest stays as it is.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    models_bucket : str
+        Bucket name.
+    version : str
+        The model, or an alias of it.
+
+    Returns
+    -------
+    dict
+        ``outcome`` is ``drawn``, or ``unchanged`` where the manifest lists the pictures, which a training drew then; ``version``, and
+        the ``names`` of all pictures. The same figures give the same bytes.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no such model.
+    """
+    registry = Registry(store, models_bucket)
+    version = registry.resolve(version)
+    manifest = registry.manifest(version)
+    names = [name for name in manifest["artifacts"] if name.endswith(".png")]
+    if names:
+        return {"outcome": "unchanged", "version": version, "names": sorted(names)}
+    from p300.reporting.model import draw_model
+
+    pictures = draw_model(manifest["kind"], manifest["metrics"])
+    for name, picture in pictures.items():
+        registry.keep_picture(version, name, picture)
+    return {"outcome": "drawn", "version": version, "names": sorted(pictures)}
+
+
+def _write(
+    store: Store,
+    bucket: str,
+    key: RecordingKey,
+    made_of: Item,
+    stamp: dict[str, str],
+    name: str,
+    body: bytes,
+    content_type: str,
+) -> None:
+    """Write as long as the features are those that were drawn."""
+    for _ in range(_MAX_RACES):
+        # In this order: what was drawn of newer features after this look is not written over.
+        held = find(store, bucket, name)
+        if store.head(bucket, key.features).etag != made_of.etag:
+            raise PreconditionError(f"{key.features} was replaced")
+        try:
+            store.put(
+                bucket,
+                name,
+                body,
+                content_type=content_type,
+                metadata=stamp,
+                if_absent=held is None,
+                if_match=held.etag if held else None,
+            )
+        except PreconditionError:
+            continue
+        return
+    raise RuntimeError(f"s3://{bucket}/{name} kept changing")

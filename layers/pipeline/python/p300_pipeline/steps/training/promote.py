@@ -1,0 +1,86 @@
+"""Champion against challenger, on the people that both were tested on without having seen them."""
+
+from typing import Any
+
+import numpy as np
+from p300.errors import ArtifactError
+from p300.evaluation import headline
+
+from p300_pipeline.registry import Registry
+from p300_pipeline.storage import Store
+
+PROMOTION_MARGIN_AUC = 0.01
+
+
+def promote(store: Store, models_bucket: str, version: str, *, execution: str) -> dict[str, Any]:
+    """Make a version the champion unless it is worse than the one that serves.
+
+    Compared on the people that both were tested on without having seen them (leave-one-subject-out), paired: the mean difference of
+    ROC AUC must not be below -`PROMOTION_MARGIN_AUC`. A challenger that was overtaken by a newer champion must be better by more than that.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    models_bucket : str
+        Bucket name.
+    version : str
+        The challenger.
+    execution : str
+        Name of the execution, for the history.
+
+    Returns
+    -------
+    dict
+        ``outcome`` (``promoted`` or ``kept``), ``champion``, and the figures that decided.
+    """
+    registry = Registry(store, models_bucket)
+    challenger = registry.manifest(version)
+    while True:
+        champion = registry.alias("champion")
+        if champion != version:
+            registry.finish_promotion()
+        # A retry compares with the same model as the attempt that died, and gives the same answer.
+        other = registry.replaced_by(version) if champion == version else champion
+        decision = _compare(registry, other, challenger)
+        if not decision.pop("promote"):
+            if champion != version:
+                return {"outcome": "kept", "champion": champion, "challenger": version, **decision}
+            decision = {"why": "It is the champion already."}
+        if registry.promote(version, expected=other, entry={"execution": execution, **decision}):
+            return {"outcome": "promoted", "champion": version, "replaced": other, **decision}
+
+
+def _compare(registry: Registry, champion_version: str | None, challenger: dict[str, Any]) -> dict[str, Any]:
+    if champion_version is None:
+        return {"promote": True, "why": "There was no champion."}
+    ours = _auc_by_subject(challenger)
+    try:
+        theirs = _auc_by_subject(registry.manifest(champion_version))
+    except ArtifactError as error:
+        return {"promote": True, "why": f"The champion cannot serve: {error.message}"}
+    older = challenger["version"] < champion_version
+    common = sorted(theirs.keys() & ours.keys())
+    if not common:
+        why = "No person was left out of both models: nothing to compare, the newer one serves."
+        return {"promote": not older, "why": why}
+    difference = float(np.mean([ours[name] - theirs[name] for name in common]))
+    figures = {
+        "auc_difference": round(difference, 4),
+        "margin": PROMOTION_MARGIN_AUC,
+        "auc_champion": round(float(np.mean([theirs[name] for name in common])), 4),
+        "auc_challenger": round(float(np.mean([ours[name] for name in common])), 4),
+        "compared_on": common,
+    }
+    if older and difference <= PROMOTION_MARGIN_AUC:
+        return {"promote": False, "why": "Older than the champion, and not better on left-out people.", **figures}
+    if difference < -PROMOTION_MARGIN_AUC:
+        return {"promote": False, "why": "Worse on left-out people than the champion.", **figures}
+    return {"promote": True, "why": "Not worse on left-out people than the champion.", **figures}
+
+
+def _auc_by_subject(manifest: dict[str, Any]) -> dict[str, float]:
+    figures = headline(manifest["metrics"])
+    if figures["scheme"] != "leave_one_subject_out":
+        return {}
+    return {name: auc for name, auc in figures["auc_by_fold"].items() if auc is not None}

@@ -1,0 +1,168 @@
+"""Trains a challenger on the recordings that were chosen, and publishes it."""
+
+import io
+import platform
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from p300 import __version__
+from p300.errors import ArtifactError
+from p300.evaluation import headline
+from p300.scoring import read_arrays
+
+from p300_pipeline.registry import Registry
+from p300_pipeline.steps.training.choice import choose, fingerprint_of, subject_of
+from p300_pipeline.steps.training.request import TrainingRequest
+from p300_pipeline.storage import Store
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyriemann")
+"""With the seed, their versions make a training reproducible to the bit on one machine."""
+
+
+def train(
+    store: Store,
+    features_bucket: str,
+    models_bucket: str,
+    request: TrainingRequest,
+    *,
+    execution: str,
+    started: datetime,
+) -> dict[str, Any]:
+    """Train a challenger on the features that are there.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    features_bucket, models_bucket : str
+        Bucket names.
+    request : TrainingRequest
+        What to train, on whom.
+    execution : str
+        Name of the execution.
+    started : datetime
+        When it started; the version is named after it.
+
+    Returns
+    -------
+    dict
+        ``outcome`` is ``trained`` or ``unchanged`` (the same recordings with the same settings led to ``version`` before, and decoding
+        can adapt it), ``version``, and for a new model its figures.
+
+    Raises
+    ------
+    TrainingError
+        If no recording can be trained on, or a named subject has none.
+    """
+    # What takes seconds to import, or is not there where only the step's other parts run.
+    from p300 import evaluation, models
+    from p300.decoding import Response
+
+    registry = Registry(store, models_bucket)
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = choose(store, registry, features_bucket, request, Path(folder))
+        first = chosen.recordings.features(chosen.recordings.names[0])
+        # A kind that is not known is refused before it claims a version.
+        models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
+        fingerprint = fingerprint_of(request, chosen.etags)
+        earlier = registry.version_of_training(fingerprint)
+        if earlier and not _can_adapt(registry, earlier):
+            fingerprint = fingerprint_of(request, chosen.etags, instead_of=earlier)
+        claim = registry.claim(execution, fingerprint, started)
+        if claim.finished:
+            return _already_trained(registry, claim.version, execution)
+        estimator, metrics = evaluation.train(chosen.recordings, request.model, request.seed)
+        response = Response.fit(chosen.recordings, first.sfreq)
+    manifest = {
+        "kind": request.model,
+        "channels": list(first.ch_names),
+        "sfreq": first.sfreq,
+        "n_times": first.n_times,
+        "tmin": first.tmin,
+        "tmax": first.tmax,
+        "preprocessing": first.parameters.to_dict(),
+        "seed": request.seed,
+        "request": {
+            "subjects": list(request.subjects) if isinstance(request.subjects, tuple) else request.subjects,
+            "held_out": list(request.held_out),
+        },
+        "subjects": sorted({subject_of(name) for name in chosen.recordings.names}),
+        "held_out": list(request.held_out),
+        "recordings": [{"recording": name, "features_etag": etag} for name, etag in sorted(chosen.etags.items())],
+        "left_out": chosen.left_out,
+        "n_epochs": metrics["n_epochs"],
+        "metrics": metrics,
+        "execution": execution,
+        "created": started.isoformat(timespec="seconds"),
+        "code_version": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+    artifacts = {
+        "model.npz": (_npz({**estimator.to_arrays(), **response.to_arrays()}), "application/octet-stream"),
+        "model.joblib": (_joblib(estimator), "application/octet-stream"),
+    }
+    published = registry.publish(claim.version, fingerprint, artifacts, manifest)
+    if published.finished:
+        return _already_trained(registry, published.version, execution)
+    return _trained(registry, claim.version)
+
+
+def _can_adapt(registry: Registry, version: str) -> bool:
+    """Say whether a version holds the response that decoding adapts from: models of before there was one do not."""
+    from p300.decoding import Response
+
+    try:
+        arrays = read_arrays(registry.artifact(version, "model.npz", registry.manifest(version)))
+        return Response.from_arrays(arrays) is not None
+    except ArtifactError:  # it cannot be loaded at all
+        return False
+
+
+def _already_trained(registry: Registry, version: str, execution: str) -> dict[str, Any]:
+    """Answer for a version that stands there finished: as new to the execution that made it and died before it could say so."""
+    if registry.manifest(version)["execution"] == execution:
+        return _trained(registry, version)
+    registry.finish_promotion()  # nothing is promoted after this: the last one that died would stay as it is
+    return {
+        "outcome": "unchanged",
+        "version": version,
+        "why": f"The same recordings with the same settings were trained before: {version}. Nothing to do.",
+    }
+
+
+def _trained(registry: Registry, version: str) -> dict[str, Any]:
+    if (registry.alias("challenger") or "") <= version:  # a late retry does not put an older one in its place
+        registry.set_alias("challenger", version)
+    manifest = registry.manifest(version)
+    return {
+        "outcome": "trained",
+        "version": version,
+        "kind": manifest["kind"],
+        "n_recordings": len(manifest["recordings"]),
+        "n_epochs": manifest["n_epochs"],
+        "subjects": manifest["subjects"],
+        "held_out": manifest["held_out"],
+        "left_out": manifest.get("left_out", []),
+        **headline(manifest["metrics"]),
+    }
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _joblib(estimator: Any) -> bytes:
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    return buffer.getvalue()

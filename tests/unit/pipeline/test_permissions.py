@@ -1,0 +1,433 @@
+"""Each role may do what its function or state machine does, and nothing else: every call is recorded, and compared both ways.
+
+The functions' own handlers go through all their branches on buckets in memory; what they ask of AWS is turned into the IAM actions that
+AWS's service authorization reference demands for it. The state machines' calls are read from their definitions.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import unquote
+
+import boto3
+import botocore.client
+import pytest
+from aws_lambda_powertools.utilities import parameters
+from p300.errors import ArtifactError
+from p300_pipeline import storage
+from p300_pipeline.registry import Registry
+from p300_pipeline.storage import Store
+
+from tests.unit.pipeline.test_functions import (
+    ENVIRONMENT,
+    MODELS,
+    RAW,
+    api_event,
+    land,
+    payload,
+    s3_event,
+)
+from tests.unit.pipeline.test_state_machine import BACKFILL, GRAPHS
+from tests.unit.pipeline.test_template_security import RESOURCES, listed, of_type, properties
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish", "ignore:.*not exist.*")
+ACCOUNT, REGION = "123456789012", "us-east-1"
+PARAMETERS = {"BucketPrefix": "p300", "WandbKeyParameter": "/p300/wandb", "S3KeyParameter": "/p300/storage"}
+FUNCTIONS = ("Ingestion", "Preprocessing", "Reporting", "Training", "Tracking", "Inference")
+
+type Use = tuple[str, str]
+"""An action and the ARN of what it is done to."""
+
+
+# ---- what the template allows
+def resolved(value: Any) -> str:
+    """Return what CloudFormation makes of a resource in a statement."""
+    if isinstance(value, str):
+        return value
+    ((function, argument),) = value.items()
+    if function == "Ref":
+        return PARAMETERS.get(argument) or arn(argument)
+    if function == "Fn::GetAtt":
+        return arn(argument[0])
+    if function == "Fn::Sub":
+        pseudo = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::StackName": "p300"}
+        known = {**pseudo, **PARAMETERS}
+        return re.sub(r"\$\{([^}]+)\}", lambda m: known.get(m[1]) or arn(m[1].removesuffix(".Arn")), argument)
+    raise AssertionError(f"{function} is not resolved here")
+
+
+def arn(name: str) -> str:
+    """Return the ARN of a resource of the template."""
+    kind, one = RESOURCES[name]["Type"], RESOURCES[name]["Properties"]
+    if kind == "AWS::S3::Bucket":
+        return f"arn:aws:s3:::{resolved(one['BucketName'])}"
+    service = {"Function": "lambda", "LogGroup": "logs", "Topic": "sns", "Queue": "sqs", "Key": "kms"}[
+        kind.split("::")[-1]
+    ]
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{name}"
+
+
+def allowed(role: str) -> list[Use]:
+    """Return what a role's policies allow, an action and a pattern of resources each."""
+    statements = [one for policy in properties(role)["Policies"] for one in policy["PolicyDocument"]["Statement"]]
+    for one in of_type("AWS::IAM::ManagedPolicy").values():
+        if {"Ref": role} in one["Roles"]:
+            statements += one["PolicyDocument"]["Statement"]
+    statements = [one["Fn::If"][1] if "Fn::If" in one else one for one in statements]
+    assert all(one["Effect"] == "Allow" for one in statements)
+    return [
+        (action, resolved(resource))
+        for one in statements
+        for action in listed(one["Action"])
+        for resource in listed(one["Resource"])
+    ]
+
+
+def compare(role: str, used: set[Use]) -> None:
+    """Each use is allowed, and each permission is used."""
+    permissions = allowed(role)
+    missing = {
+        use
+        for use in used
+        if not any(use[0] == action and fnmatchcase(use[1], pattern) for action, pattern in permissions)
+    }
+    assert not missing, f"{role} may not do what it does"
+    idle = {
+        (action, pattern)
+        for action, pattern in permissions
+        if not any(use[0] == action and fnmatchcase(use[1], pattern) for use in used)
+    }
+    assert not idle, f"{role} may do what it never does"
+
+
+# ---- what the functions do
+def s3_uses(operation: str, call: dict[str, Any], *, missing: bool) -> set[Use]:
+    """Return what an S3 call needs; `missing` tells that it was answered 404, which S3 says only to whoever may list."""
+    bucket = f"arn:aws:s3:::{call['Bucket']}"
+    item = f"{bucket}/{call.get('Key', '')}"
+    if operation in {"HeadObject", "GetObject"}:
+        reading = {("s3:GetObjectVersion" if "VersionId" in call else "s3:GetObject", item)}
+        return reading | ({("s3:ListBucket", bucket)} if missing else set())
+    if operation in {"PutObject", "CreateMultipartUpload", "CompleteMultipartUpload"}:
+        # Whoever compares an ETag by writing must be allowed to read it.
+        return {("s3:PutObject", item)} | ({("s3:GetObject", item)} if "IfMatch" in call else set())
+    if operation in {"CopyObject", "UploadPartCopy"}:
+        source = call["CopySource"]
+        if isinstance(source, dict):
+            name, version = f"{source['Bucket']}/{source['Key']}", source.get("VersionId")
+        else:
+            name, _, version = unquote(source).partition("?versionId=")
+        return {
+            ("s3:PutObject", item),
+            ("s3:GetObjectVersion" if version else "s3:GetObject", f"arn:aws:s3:::{name}"),
+        }
+    if operation == "AbortMultipartUpload":
+        return {("s3:AbortMultipartUpload", item)}
+    if operation == "DeleteObject":
+        return {("s3:DeleteObjectVersion" if "VersionId" in call else "s3:DeleteObject", item)}
+    if operation == "ListObjectsV2":
+        return {("s3:ListBucket", bucket)}
+    if operation == "ListObjectVersions":
+        return {("s3:ListBucketVersions", bucket)}
+    raise AssertionError(f"what S3's {operation} needs is not known here")
+
+
+class Recorder:
+    """Sees every call of every client while a handler runs."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.uses: set[Use] = set()
+        self.inference: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+        self.failing = ""
+
+    def call(self, perform: Callable[[], Any], client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        if not self.on:
+            return perform()
+        service = client.meta.service_model.service_name
+        if service == "s3":
+            return self._s3(perform, client, operation, parameters)
+        if (service, operation) == ("ssm", "GetParameter"):
+            self.uses.add(("ssm:GetParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{parameters['Name']}"))
+            return perform()
+        if (service, operation) == ("lambda", "Invoke"):
+            assert parameters["FunctionName"] == "p300-inference" and self.inference is not None
+            self.uses.add(("lambda:InvokeFunction", arn("InferenceFunction")))
+            answer = self.inference(json.loads(parameters["Payload"]))
+            return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(answer).encode())}
+        raise AssertionError(f"what {service}'s {operation} needs is not known here")
+
+    def _s3(self, perform: Callable[[], Any], client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        missing = False
+        try:
+            if operation == self.failing:
+                raise ConnectionError(operation)
+            return perform()
+        except client.exceptions.ClientError as error:
+            missing = error.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+            raise
+        finally:
+            self.uses |= s3_uses(operation, parameters, missing=missing)
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch, store: Store) -> Recorder:
+    seen, original = Recorder(), botocore.client.BaseClient._make_api_call
+
+    def call(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        return seen.call(lambda: original(client, operation, parameters), client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", call)
+    return seen
+
+
+@pytest.fixture
+def run(recorder: Recorder, load_function: Callable[..., Any], context: Any) -> Iterator[Callable[..., Any]]:
+    """run("ingestion", event): what a fresh function answers, its calls recorded; the storage's key comes from SSM."""
+    ssm = boto3.client("ssm")
+    key = json.dumps({"aws_access_key_id": "testing", "aws_secret_access_key": "testing"})
+    ssm.put_parameter(Name="/p300/storage", Value=key, Type="SecureString")
+    ssm.put_parameter(Name="/p300/wandb", Value="w" * 40, Type="SecureString")
+
+    def call(name: str, event: dict[str, Any], **environment: str) -> Any:
+        settings = ENVIRONMENT | {"P300_S3_KEY_PARAMETER": "/p300/storage"} | environment
+        recorder.on = True
+        try:
+            return load_function(name, **settings).handler(event, context)
+        finally:
+            recorder.on = False
+
+    yield call
+    storage.default_client.cache_clear()
+
+
+def ingest(run: Any, event: dict[str, Any], outcome: str) -> Any:
+    answer = run("ingestion", payload("Ingest the recording", event=event))
+    assert answer["outcome"] == outcome, answer
+    return answer
+
+
+def test_ingestion(
+    recorder: Recorder, run: Any, store: Store, recording_bytes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "subject_01/run.parquet"
+    first = land(store, key, recording_bytes())
+    ingest(run, first, "stored")
+    ingest(run, first, "unchanged")
+    ingest(run, land(store, key, recording_bytes()), "unchanged")
+    ingest(run, land(store, key, recording_bytes(seed=1)), "stored")
+    ingest(run, land(store, "subject_01/run.csv", b"time,eeg_Cz,stim\n"), "quarantined")
+    bad = land(store, "../<b>é.docx", b"x")
+    ingest(run, bad, "quarantined")
+    ingest(run, bad, "quarantined")
+    ingest(run, s3_event("subject_02/never.parquet", "0" * 32, None, 3), "gone")
+    unversioned = land(store, "subject_03/run.parquet", recording_bytes())
+    del unversioned["detail"]["object"]["version-id"]
+    ingest(run, unversioned, "stored")
+    monkeypatch.setattr(storage, "LARGEST_COPY_BYTES", 1)  # as if it were of more than 5 GB
+    ingest(run, land(store, "subject_04/large.txt", b"x" * (6 << 20)), "quarantined")
+    recorder.failing = "UploadPartCopy"
+    with pytest.raises(ConnectionError):
+        ingest(run, land(store, "subject_05/large.txt", b"x" * (6 << 20)), "quarantined")
+    compare("IngestionRole", recorder.uses | platform("Ingestion"))
+
+
+def test_preprocessing(
+    recorder: Recorder, run: Any, store: Store, recording_bytes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def preprocess(key: str, etag: str, outcome: str) -> None:
+        answer = run("preprocessing", payload("Extract the features", key=key, etag=etag))
+        assert answer["outcome"] == outcome, answer
+
+    etag = store.put(RAW, "subject_01/run.parquet", recording_bytes())
+    preprocess("subject_01/run.parquet", etag, "features")
+    preprocess("subject_01/run.parquet", etag, "unchanged")
+    again = store.put(RAW, "subject_01/run.parquet", recording_bytes(seed=1))
+    preprocess("subject_01/run.parquet", again, "features")
+    preprocess("subject_01/run.parquet", etag, "superseded")
+    preprocess("subject_01/run.parquet", "", "unchanged")
+    preprocess("subject_09/none.parquet", "", "superseded")
+    for step in ("list", "sum_up"):
+        run("preprocessing", {"step": step, "execution": "backfill-1"})
+    noise = store.put(RAW, "subject_02/run.parquet", recording_bytes(scale_uv=2000.0))
+    preprocess("subject_02/run.parquet", noise, "quarantined")
+    preprocess("subject_02/run.parquet", noise, "quarantined")
+    same_name = store.put(RAW, "subject_01/run.csv", b"x")
+    preprocess("subject_01/run.csv", same_name, "quarantined")
+    monkeypatch.setattr(storage, "LARGEST_COPY_BYTES", 1)
+    recorder.failing = "UploadPartCopy"
+    noise = store.put(RAW, "subject_03/run.parquet", recording_bytes(scale_uv=2000.0, seed=2))
+    with pytest.raises(ConnectionError):
+        preprocess("subject_03/run.parquet", noise, "quarantined")
+    compare("PreprocessingRole", recorder.uses | platform("Preprocessing"))
+
+
+def test_reporting(recorder: Recorder, run: Any, champion: str, put_features: Any) -> None:
+    recorder.uses.clear()
+
+    def report(key: str, outcome: str) -> None:
+        assert run("reporting", payload("Ask for the report", key=key))["outcome"] == outcome
+
+    for version in (champion, "champion"):
+        assert run("reporting", payload("Draw the model's pictures", version=version))["outcome"] == "drawn"
+    with pytest.raises(ArtifactError):
+        run("reporting", payload("Draw the model's pictures", version="v20200101000000"))
+    put_features("subject_01/run")
+    report("subject_01/run.parquet", "drawn")
+    report("subject_01/run.parquet", "unchanged")
+    put_features("subject_01/run", seed=3)
+    report("subject_09/run.parquet", "no_features")
+    kept = {("sqs:SendMessage", arn("FailedInputsQueue"))}  # by Lambda, where an invocation failed for good
+    assert properties("ReportingFunction")["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+    compare("ReportingRole", recorder.uses | platform("Reporting") | kept)
+
+
+@pytest.fixture
+def champion(run: Any, recorder: Recorder, load_function: Any, context: Any, put_features: Any) -> str:
+    """Trained, evaluated and promoted by the handlers."""
+    for number in (1, 2, 3):
+        put_features(f"subject_{number:02d}/run")
+    recorder.inference = lambda event: load_function("inference", **ENVIRONMENT).handler(event, context)
+    event = payload("Train a challenger", request={"held_out": ["subject_03"]}, started="2026-01-02T03:04:05.678Z")
+    version: str = run("training", event)["version"]
+    for state, outcome in (("Evaluate through inference", None), ("Promote if not worse", "promoted")):
+        assert run("training", payload(state, version=version)).get("outcome") == outcome
+    return version
+
+
+def test_training(
+    recorder: Recorder, run: Any, champion: str, store: Store, put_features: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, due in ((1, False), (1, False), (2, True)):
+        new = payload("Count new recordings", recording=f"subject_{number:02d}/run", etag="e")
+        assert run("training", new | {"execution": f"upload-{number}"})["due"] is due
+    put_features("subject_04/run")
+    request = payload("Train a challenger", request={}, started="2026-01-02T04:04:05Z")
+    assert run("training", request)["outcome"] == "trained"
+    assert run("training", request)["outcome"] == "trained"
+    # Another execution finishes the same training first: the version that lost is taken back.
+    put_features("subject_05/run")
+    publish = Registry.publish
+
+    def lose(registry: Registry, version: str, fingerprint: str, artifacts: Any, manifest: dict[str, Any]) -> Any:
+        recorder.on = False
+        publish(registry, "v20250101000000", fingerprint, artifacts, manifest | {"execution": "another"})
+        recorder.on = True
+        return publish(registry, version, fingerprint, artifacts, manifest)
+
+    monkeypatch.setattr(Registry, "publish", lose)
+    other = run("training", payload("Train a challenger", request={}, started="2026-01-02T05:04:05Z"))
+    assert (other["outcome"], other["version"]) == ("unchanged", "v20250101000000")
+    compare("TrainingRole", recorder.uses | platform("Training"))
+
+
+def test_tracking(recorder: Recorder, run: Any, champion: str, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    recorder.uses.clear()
+    for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_SILENT"):
+        monkeypatch.setenv(name, "")
+    parameters.clear_caches()
+    event = payload("Track in Weights & Biases", version=champion, evaluation={}, promotion={"outcome": "promoted"})
+    for outcome in ("tracked", "unchanged"):
+        answer = run("tracking", event, WANDB_MODE="offline", P300_WANDB_KEY_PARAMETER="/p300/wandb")
+        assert answer["outcome"] == outcome
+    compare("TrackingRole", recorder.uses | platform("Tracking"))
+
+
+def test_inference(recorder: Recorder, run: Any, champion: str, store: Store) -> None:
+    recorder.uses.clear()
+    body = json.dumps({"features": [1e-6]})
+    for event, status in (
+        (api_event("GET", "/health"), 200),
+        (api_event("GET", "/models"), 200),
+        (api_event("POST", "/predict", body), 422),
+        (api_event("POST", "/predict", body, queryStringParameters={"alias": "v20200101000000"}), 404),
+        (api_event("POST", "/decode", "{}"), 422),
+    ):
+        assert run("inference", event)["statusCode"] == status, event["path"]
+    store.delete(MODELS, "aliases/champion")
+    assert run("inference", api_event("GET", "/health"))["statusCode"] in {200, 503}
+    compare("InferenceRole", recorder.uses | platform("Inference"))
+
+
+def platform(function: str) -> set[Use]:
+    """Return what Lambda does with a function's role, and where."""
+    logs = {("logs:CreateLogStream", arn(f"{function}Logs")), ("logs:PutLogEvents", arn(f"{function}Logs"))}
+    return logs | {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
+
+
+# ---- what the state machines do
+LOG_DELIVERY = {
+    "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
+}  # fmt: skip
+RESULT_WRITER = ("PutObject", "ListMultipartUploadParts", "AbortMultipartUpload")
+TRACING = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"}
+
+
+def task_uses(state_machine: str, graphs: list[str]) -> set[Use]:
+    """Return what the tasks of a state machine do, by the names that the template puts into its definition."""
+    substitutions = properties(state_machine)["DefinitionSubstitutions"]
+
+    def target(reference: str) -> str:
+        value = substitutions[reference.strip("${}")]
+        return resolved(value)
+
+    uses: set[Use] = set()
+    for graph in graphs:
+        for state in GRAPHS[graph]["States"].values():
+            resource, parameters = state.get("Resource", ""), state.get("Parameters", {})
+            if resource.endswith(":lambda:invoke"):
+                uses.add(("lambda:InvokeFunction", target(parameters["FunctionName"])))
+            elif resource.endswith(":sns:publish"):
+                uses.add(("sns:Publish", target(parameters["TopicArn"])))
+                uses |= {(action, arn("NotificationsKey")) for action in ("kms:GenerateDataKey", "kms:Decrypt")}
+            elif resource.endswith(":sqs:sendMessage"):
+                uses.add(("sqs:SendMessage", target(parameters["QueueUrl"])))
+            elif resource.endswith(":aws-sdk:s3:putObject"):
+                folder = parameters["Key.$"].removeprefix("States.Format('").partition("{")[0]
+                uses.add(("s3:PutObject", f"{target(parameters['Bucket'])}/{folder}x"))
+            else:
+                assert state["Type"] in {"Choice", "Pass", "Succeed", "Fail", "Map", "Wait"}, resource
+    return uses
+
+
+def by_the_platform(state_machine: str) -> set[Use]:
+    one = properties(state_machine)
+    assert one["Logging"]["Level"] == "ALL" and one["Tracing"] == {"Enabled": True}
+    return {(action, "*") for action in LOG_DELIVERY | TRACING}
+
+
+def test_the_pipeline() -> None:
+    compare("PipelineRole", task_uses("Pipeline", ["pipeline"]) | by_the_platform("Pipeline"))
+
+
+def test_the_backfill() -> None:
+    every = BACKFILL["States"]["Every recording"]
+    assert every["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
+    assert every["ItemReader"]["Resource"].endswith("s3:getObject")
+    ours = f"{REGION}:{ACCOUNT}"
+    uses = {
+        ("s3:GetObject", f"{arn('FeaturesBucket')}/backfill/x"),
+        *(
+            (f"s3:{action}", f"{arn('FeaturesBucket')}/{every['ResultWriter']['Parameters']['Prefix']}/x")
+            for action in RESULT_WRITER
+        ),
+        ("states:StartExecution", f"arn:aws:states:{ours}:stateMachine:p300-backfill"),
+        *(
+            (f"states:{action}", f"arn:aws:states:{ours}:execution:p300-backfill{separator}x")
+            for action in ("DescribeExecution", "StopExecution")
+            for separator in ":/"
+        ),
+    }
+    graphs = ["backfill", "each recording"]
+    compare("BackfillRole", uses | task_uses("Backfill", graphs) | by_the_platform("Backfill"))
+
+
+def test_every_role_is_compared() -> None:
+    roles = {f"{name}Role" for name in (*FUNCTIONS, "Pipeline", "Backfill")}
+    assert roles == set(of_type("AWS::IAM::Role")) - {
+        "ApiLogsRoleOfAccount"
+    }  # it lets API Gateway write logs, for all of an account

@@ -1,0 +1,535 @@
+"""What the prediction API answers: every form of request, every refusal, and which model it is that answers."""
+
+import base64
+import functools
+import io
+import json
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from p300 import models
+from p300.decoding import Response
+from p300.errors import RequestError
+from p300.models import RecordingEpochs
+from p300_pipeline.registry import Registry
+from p300_pipeline.serving import ALIAS_CHECK_S, INTACT_CHECK_S, Service, cache, requests
+from p300_pipeline.serving.predictions import MAX_EPOCHS
+from p300_pipeline.storage import Store
+
+MODELS = "p300-models"
+CHANNELS, N_TIMES = ["Cz", "Pz"], 3
+N_FEATURES = len(CHANNELS) * N_TIMES
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(cache, "time", clock)
+    return clock
+
+
+@functools.cache
+def fitted() -> dict[str, Any]:
+    """Return the arrays of a model fitted on noise: what a model.npz has to hold, whatever that comes to be."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(0, 1e-5, (24, N_FEATURES)).astype(np.float32), np.tile([1, 1, 1, 2], 6)
+    return models.make("lda", n_channels=len(CHANNELS), n_times=N_TIMES).fit(X, y).to_arrays()
+
+
+@functools.cache
+def response() -> dict[str, Any]:
+    """Return the arrays of a response that fits the model."""
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(0, 1e-5, (24, N_FEATURES)), np.tile([1, 1, 1, 2], 6)
+    return Response.fit([RecordingEpochs("a", "a", X, y, len(CHANNELS))], sfreq=100.0).to_arrays()
+
+
+def npz(**changes: Any) -> bytes:
+    """Return a model that says Target where the epoch's sum is above 0."""
+    known = {"aligned": 0, "calibration": [1.0, 0.0], "weights": np.full(N_FEATURES, 1e6), "intercept": 0.0}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.array(value) for name, value in (fitted() | known | changes).items()})
+    return buffer.getvalue()
+
+
+def publish(store: Store, version: str, model: bytes | None = None, **changes: Any) -> str:
+    manifest: dict[str, Any] = {
+        "kind": "lda", "channels": CHANNELS, "n_times": N_TIMES, "sfreq": 100.0, "tmin": -0.1,
+        "subjects": ["subject_01"], "held_out": [], "recordings": [], "n_epochs": 9, "created": "2026", "execution": "a",
+        "metrics": {"leave_one_subject_out": {"mean": {"roc_auc": 0.75}}},
+    } | changes  # fmt: skip
+    artifacts = {"model.npz": (npz() if model is None else model, "application/octet-stream")}
+    Registry(store, MODELS).publish(version, version, artifacts, manifest)
+    return version
+
+
+V1, V2 = "v20260101000001", "v20260101000002"
+
+
+@pytest.fixture
+def service(store: Store, clock: Clock) -> Service:
+    """One model is champion."""
+    Registry(store, MODELS).set_alias("champion", publish(store, V1))
+    return Service(store, MODELS)
+
+
+TARGET_EPOCH, OTHER_EPOCH = [1e-6] * N_FEATURES, [-1e-6] * N_FEATURES
+
+
+def b64(rows: Any) -> str:
+    return base64.b64encode(np.array(rows, "<f4").tobytes()).decode()
+
+
+# ---- answers
+def test_one_epoch_is_answered_at_the_top_level(service: Service) -> None:
+    answer = service.predict(json.dumps({"features": TARGET_EPOCH}))
+    assert answer == {
+        "predicted_label_code": 2,
+        "predicted_class_name": "Target",
+        "probability_target": pytest.approx(1 / (1 + np.exp(-N_FEATURES)), rel=1e-6),
+        "model_version": V1,
+    }
+    other = service.predict(json.dumps({"features": OTHER_EPOCH}))
+    assert (other["predicted_label_code"], other["predicted_class_name"]) == (1, "NonTarget")
+    assert other["probability_target"] == pytest.approx(1 - answer["probability_target"], abs=1e-9)
+
+
+def test_every_form_answers_the_same(service: Service) -> None:
+    rows = np.random.default_rng(0).normal(0, 1e-6, (5, N_FEATURES)).astype(np.float32)
+    batch = service.predict(json.dumps({"epochs": rows.tolist()}))
+    packed = service.predict(json.dumps({"epochs_b64": b64(rows), "n_epochs": 5}).encode())
+    single = [service.predict(json.dumps({"features": row})) for row in rows.tolist()]
+    assert batch == packed
+    assert (batch["n_epochs"], batch["model_version"]) == (5, V1)
+    assert batch["predictions"] == [{k: v for k, v in one.items() if k != "model_version"} for one in single]
+    json.dumps(batch, allow_nan=False)
+
+
+def test_a_batch_of_one_is_a_batch(service: Service) -> None:
+    assert len(service.predict(json.dumps({"epochs": [TARGET_EPOCH]}))["predictions"]) == 1
+
+
+def test_whole_numbers_are_numbers(service: Service) -> None:
+    assert service.predict(json.dumps({"features": [1] * N_FEATURES}))["predicted_label_code"] == 2
+
+
+# ---- refusals
+GOOD_ROW = json.dumps(TARGET_EPOCH)
+REFUSED: dict[str, tuple[Any, str, int]] = {
+    "nothing": (None, "not_json", 400),
+    "empty": (b"", "not_json", 400),
+    "no json": (b"features=1", "not_json", 400),
+    "not utf-8": (b'{"features": "\xff"}', "not_json", 400),
+    "cut off": (b'{"features": [1, 2', "not_json", 400),
+    "NaN is no json": (b'{"features": [NaN]}', "not_json", 400),
+    "deep": (b"[" * 100_000, "not_json", 400),
+    "list": (b"[]", "not_an_object", 400),
+    "number": (b"3", "not_an_object", 400),
+    "null": (b"null", "not_an_object", 400),
+    "no form": (b"{}", "which_epochs", 422),
+    "two forms": (f'{{"features": {GOOD_ROW}, "epochs": [{GOOD_ROW}]}}'.encode(), "which_epochs", 422),
+    "features null": (b'{"features": null}', "bad_shape", 422),
+    "features text": (b'{"features": "abc"}', "bad_shape", 422),
+    "features object": (b'{"features": {"0": 1}}', "bad_shape", 422),
+    "no epochs": (b'{"epochs": []}', "bad_shape", 422),
+    "flat epochs": (f'{{"epochs": {GOOD_ROW}}}'.encode(), "bad_shape", 422),
+    "mixed epochs": (f'{{"epochs": [{GOOD_ROW}, 3]}}'.encode(), "bad_shape", 422),
+    "no features": (b'{"features": []}', "wrong_length", 422),
+    "too short": (b'{"features": [1, 2]}', "wrong_length", 422),
+    "ragged": (f'{{"epochs": [{GOOD_ROW}, [1]]}}'.encode(), "wrong_length", 422),
+    "nested": (f'{{"features": {[[1]] * N_FEATURES}}}'.encode(), "not_numbers", 422),
+    "text among": (b'{"features": [1, 2, 3, 4, 5, "6"]}', "not_numbers", 422),
+    "null among": (b'{"features": [1, 2, 3, 4, 5, null]}', "not_numbers", 422),
+    "true among": (b'{"features": [1, 2, 3, 4, 5, true]}', "not_numbers", 422),
+    "huge": (b'{"features": [1, 2, 3, 4, 5, 1e39]}', "not_finite", 422),
+    "huge whole": (b'{"features": [1, 2, 3, 4, 5, 1%b]}' % (b"0" * 60), "not_finite", 422),
+    "too many": (json.dumps({"epochs": [[0]] * (MAX_EPOCHS + 1)}).encode(), "too_many_epochs", 413),
+    "b64 without count": (json.dumps({"epochs_b64": b64([TARGET_EPOCH])}).encode(), "bad_n_epochs", 422),
+    "b64 count zero": (json.dumps({"epochs_b64": "", "n_epochs": 0}).encode(), "bad_n_epochs", 422),
+    "b64 count true": (json.dumps({"epochs_b64": b64([TARGET_EPOCH]), "n_epochs": True}).encode(), "bad_n_epochs", 422),
+    "b64 count 1.0": (json.dumps({"epochs_b64": b64([TARGET_EPOCH]), "n_epochs": 1.0}).encode(), "bad_n_epochs", 422),
+    "b64 too many": (json.dumps({"epochs_b64": "", "n_epochs": MAX_EPOCHS + 1}).encode(), "too_many_epochs", 413),
+    "b64 list": (b'{"epochs_b64": [1], "n_epochs": 1}', "bad_base64", 422),
+    "b64 broken": (b'{"epochs_b64": "AAA", "n_epochs": 1}', "bad_base64", 422),
+    "b64 url alphabet": (b'{"epochs_b64": "__--", "n_epochs": 1}', "bad_base64", 422),
+    "b64 not ascii": ('{"epochs_b64": "é", "n_epochs": 1}'.encode(), "bad_base64", 422),
+    "b64 length": (json.dumps({"epochs_b64": b64([TARGET_EPOCH]), "n_epochs": 2}).encode(), "wrong_length", 422),
+    "b64 NaN": (json.dumps({"epochs_b64": b64([[np.nan] * N_FEATURES]), "n_epochs": 1}).encode(), "not_finite", 422),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals(service: Service, case: str) -> None:
+    body, code, status = REFUSED[case]
+    with pytest.raises(RequestError) as refused:
+        service.predict(body)
+    assert (refused.value.code, refused.value.status) == (code, status)
+    assert len(refused.value.message) < 1000
+
+
+@pytest.mark.parametrize("case", ["no form", "too short", "ragged", "flat epochs", "b64 length", "nested"])
+def test_refusals_say_what_the_model_expects(service: Service, case: str) -> None:
+    with pytest.raises(
+        RequestError, match=r"6 features an epoch: 2 channels \(Cz Pz\) x 3 samples at 100 Hz from -0.1 s"
+    ):
+        service.predict(REFUSED[case][0])
+
+
+def test_any_body_is_answered_or_refused(service: Service) -> None:
+    values = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=7) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+        max_leaves=12,
+    )
+    rows = st.lists(st.floats(width=32) | st.integers(), min_size=N_FEATURES, max_size=N_FEATURES)
+    forms = st.fixed_dictionaries(
+        {},
+        optional={
+            "features": rows | values,
+            "epochs": st.lists(rows, max_size=3) | values,
+            "epochs_b64": st.binary(max_size=60).map(lambda raw: base64.b64encode(raw).decode()) | values,
+            "n_epochs": st.integers(0, 3) | values,
+        },
+    )
+
+    @given(st.binary(max_size=40) | st.text(max_size=40) | (forms | values).map(json.dumps))
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @example('{"features": "\ud800"}')
+    def check(body: bytes | str) -> None:
+        try:
+            answer = service.predict(body)
+        except RequestError as error:
+            assert 400 <= error.status < 500
+            return
+        assert answer["model_version"] == V1
+        assert all(0 <= one["probability_target"] <= 1 for one in answer.get("predictions", [answer]))
+
+    check()
+
+
+def test_without_orjson_the_answers_are_the_same(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_loads", json.loads)
+    assert service.predict(json.dumps({"features": TARGET_EPOCH}))["predicted_label_code"] == 2
+    for case in ("no json", "cut off", "deep", "list", "huge whole", "not utf-8"):
+        with pytest.raises(RequestError) as refused:
+            service.predict(REFUSED[case][0])
+        assert refused.value.status in {400, 422}
+
+
+# ---- which model
+def answered_by(service: Service, alias: str = "champion") -> str:
+    return service.predict(json.dumps({"features": TARGET_EPOCH}), alias)["model_version"]
+
+
+def test_aliases_and_versions(service: Service, store: Store) -> None:
+    Registry(store, MODELS).set_alias("challenger", publish(store, V2))
+    assert [answered_by(service, alias) for alias in ("champion", "challenger", V2)] == [V1, V2, V2]
+
+
+@pytest.mark.parametrize(
+    ("alias", "code", "status"),
+    [
+        ("best", "unknown_alias", 400),
+        ("", "unknown_alias", 400),
+        ("../x", "unknown_alias", 400),
+        ("v2026010100000", "unknown_alias", 400),
+        ("v20990101000000", "unknown_version", 404),
+        ("challenger", "no_model", 503),
+    ],
+)
+def test_models_that_are_not_there(service: Service, alias: str, code: str, status: int) -> None:
+    with pytest.raises(RequestError) as refused:
+        answered_by(service, alias)
+    assert (refused.value.code, refused.value.status) == (code, status)
+
+
+def test_before_the_first_training(store: Store, clock: Clock) -> None:
+    service = Service(store, MODELS)
+    with pytest.raises(RequestError) as refused:
+        answered_by(service)
+    assert (refused.value.code, refused.value.status) == ("no_model", 503)
+    status, body = service.health()
+    assert (status, body["status"], body["model_version"]) == (503, "no model", None)
+    assert "Train one first" in body["message"]
+    # The first champion serves at once: nobody has to wait for the next look.
+    Registry(store, MODELS).set_alias("champion", publish(store, V1))
+    assert answered_by(service) == V1
+
+
+def test_a_new_champion_serves_without_a_restart(service: Service, store: Store, clock: Clock) -> None:
+    assert answered_by(service) == V1
+    Registry(store, MODELS).set_alias("champion", publish(store, V2))
+    clock.now += ALIAS_CHECK_S * 0.99
+    assert answered_by(service) == V1
+    clock.now += ALIAS_CHECK_S * 0.02
+    assert answered_by(service) == V2
+
+
+def test_a_champion_that_changes_under_two_thousand_requests_fails_none(
+    service: Service, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is answered by one of the two models, with that model's own answer."""
+    monkeypatch.setattr(cache, "ALIAS_CHECK_S", 0.0)  # every request looks
+    publish(store, V2, npz(intercept=50.0))
+    registry, half = Registry(store, MODELS), 1000
+    body = json.dumps({"features": OTHER_EPOCH})
+    started, swapped = threading.Barrier(9), threading.Event()
+
+    def ask(number: int) -> list[tuple[str, int]]:
+        answers = []
+        for count in range(2 * half // 8):
+            if count == 1:
+                started.wait()  # all have been answered by the first one
+            if count == half // 8:
+                swapped.wait()
+            answer = service.predict(body)
+            answers.append((answer["model_version"], answer["predicted_label_code"]))
+        return answers
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = pool.map(ask, range(8))
+        started.wait()
+        registry.set_alias("champion", V2)
+        swapped.set()
+        answers = [answer for some in asking for answer in some]
+    assert len(answers) == 2 * half
+    assert set(answers) == {(V1, 1), (V2, 2)}
+    assert service.cache.model().version == V2
+
+
+def test_storage_is_not_asked_for_every_request(
+    service: Service, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered_by(service)
+    asked: list[str] = []
+    get = store.get
+    monkeypatch.setattr(store, "get", lambda bucket, key, **how: (asked.append(key), get(bucket, key, **how))[1])
+    for _ in range(5):
+        answered_by(service)
+    assert asked == []
+    clock.now += ALIAS_CHECK_S
+    answered_by(service)
+    assert asked == ["aliases/champion"]
+
+
+def broken_models() -> dict[str, Callable[[Store], None]]:
+    """Return ways for the new champion to be one that cannot serve."""
+
+    def planted(store: Store) -> None:
+        publish(store, V2)
+        store.put(MODELS, f"{V2}/model.npz", npz(intercept=5.0))
+
+    return {
+        "gone": lambda _: None,
+        "altered": planted,
+        "newer format": lambda store: publish(store, V2, npz(format_version=99)) and None,
+        "unknown kind": lambda store: publish(store, V2, npz(kind="net")) and None,
+        "not npz": lambda store: publish(store, V2, b"model") and None,
+        "half a response": lambda store: publish(store, V2, npz(response_mean=[[0.0]])) and None,
+        "response of other shape": lambda store: (
+            publish(store, V2, npz(**response() | {"response_n_times": 4})) and None
+        ),
+        "other shape": lambda store: publish(store, V2, channels=["Cz"]) and None,
+        "not a manifest": lambda store: store.put(MODELS, f"{V2}/manifest.json", b"[]") and None,
+    }
+
+
+@pytest.mark.parametrize("how", broken_models())
+def test_a_champion_that_cannot_serve_leaves_the_last_good_one(
+    service: Service, store: Store, clock: Clock, how: str
+) -> None:
+    assert answered_by(service) == V1
+    broken_models()[how](store)
+    Registry(store, MODELS).set_alias("champion", V2)
+    clock.now += ALIAS_CHECK_S
+    assert answered_by(service) == V1
+    status, body = service.health()
+    assert (status, body["status"], body["model_version"]) == (200, "degraded", V1)
+    assert V2 in body["problem"]
+    # It is mended: the next look finds it.
+    for item in list(store.list(MODELS, V2)):
+        store.delete(MODELS, item.key)
+    publish(store, V2)
+    clock.now += ALIAS_CHECK_S
+    assert answered_by(service) == V2
+    assert service.health() == (200, {"status": "ok", "model_version": V2, "expects": service.cache.model().expected})
+
+
+def test_an_alias_that_is_gone_leaves_the_last_good_model(service: Service, store: Store, clock: Clock) -> None:
+    answered_by(service)
+    store.delete(MODELS, "aliases/champion")
+    clock.now += ALIAS_CHECK_S
+    assert answered_by(service) == V1
+    assert service.health()[1]["status"] == "degraded"
+
+
+def promoted(store: Store, version: str) -> None:
+    registry = Registry(store, MODELS)
+    assert registry.promote(version, expected=registry.alias("champion"), entry={})
+
+
+@pytest.mark.parametrize("how", [*broken_models(), "alias to nothing"])
+def test_a_process_that_starts_with_a_broken_champion_serves_the_one_before(
+    store: Store, clock: Clock, how: str
+) -> None:
+    """Memory is empty after a start: without the history, nothing would serve where a warm process goes on."""
+    for version in ("v20250101000000", V1):
+        promoted(store, publish(store, version))
+    if how == "alias to nothing":
+        store.delete(MODELS, "aliases/champion")
+    else:
+        broken_models()[how](store)
+        promoted(store, V2)
+    told: list[tuple[str, str]] = []
+    service = Service(store, MODELS, lambda *fault: told.append(fault))
+    assert answered_by(service) == V1
+    status, body = service.health()
+    assert (status, body["status"], body["model_version"]) == (200, "degraded", V1)
+    assert told == [("champion", body["problem"])]
+
+
+@pytest.mark.parametrize("history", [b"{", b"[1]", b'[{"version": "v20990101000000"}]'])
+def test_without_a_history_that_helps_nothing_serves(store: Store, clock: Clock, history: bytes) -> None:
+    Registry(store, MODELS).set_alias("champion", V2)
+    store.put(MODELS, "aliases/history.json", history)
+    status, body = Service(store, MODELS).health()
+    assert (status, body["model_version"]) == (503, None)
+    assert V2 in body["message"]
+
+
+def test_faults_are_told_at_every_look_and_a_new_stack_has_none(store: Store, clock: Clock) -> None:
+    told: list[str] = []
+    service = Service(store, MODELS, lambda alias, _: told.append(alias))
+    for alias in ("champion", "challenger", V2):
+        with pytest.raises(RequestError):
+            answered_by(service, alias)
+    assert told == []
+    Registry(store, MODELS).set_alias("champion", publish(store, V1))
+    answered_by(service)
+    assert told == []
+    Registry(store, MODELS).set_alias("champion", V2)
+    for _ in range(2):
+        clock.now += ALIAS_CHECK_S
+        answered_by(service)
+        answered_by(service)
+    assert told == ["champion", "champion"]
+
+
+def test_health_sees_that_what_serves_from_memory_was_altered(service: Service, store: Store, clock: Clock) -> None:
+    told: list[str] = []
+    service.cache._on_fault = lambda _, problem: told.append(problem)
+    assert service.health()[1]["status"] == "ok"
+    kept = store.get(MODELS, f"{V1}/model.npz")[0]
+    store.put(MODELS, f"{V1}/model.npz", npz(intercept=5.0))
+    clock.now += INTACT_CHECK_S
+    status, body = service.health()
+    assert (status, body["status"], body["model_version"]) == (200, "degraded", V1)
+    assert "SHA-256" in body["problem"]
+    assert told == [body["problem"]]
+    assert answered_by(service) == V1
+    store.put(MODELS, f"{V1}/model.npz", kept)
+    clock.now += INTACT_CHECK_S
+    assert service.health()[1]["status"] == "ok"
+
+
+FAULTS = {
+    "refused": ClientError({"Error": {"Code": "AccessDenied", "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "GetObject"),  # type: ignore[typeddict-item]
+    "out of reach": EndpointConnectionError(endpoint_url="http://s3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_storage_that_fails_leaves_the_last_good_model(
+    service: Service, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    answered_by(service)
+
+    def fail(**_: Any) -> None:
+        raise FAULTS[fault]
+
+    monkeypatch.setattr(
+        store, "client", type("Broken", (), {"get_object": staticmethod(fail), "exceptions": store.client.exceptions})()
+    )
+    clock.now += ALIAS_CHECK_S
+    assert answered_by(service) == V1
+    assert "p300-models cannot be read" in service.health()[1]["problem"]
+    for alias in ("challenger", V2):
+        with pytest.raises(RequestError) as refused:
+            answered_by(service, alias)
+        assert (refused.value.code, refused.value.status) == ("no_model", 503)
+
+
+class Planted:
+    """Unpickled, it leaves a trace."""
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _trace, ("loaded",)
+
+
+TRACES: list[str] = []
+
+
+def _trace(word: str) -> str:
+    TRACES.append(word)
+    return word
+
+
+def test_a_planted_pickle_is_never_loaded(service: Service, store: Store, clock: Clock) -> None:
+    """Neither a joblib file, nor objects inside an npz whose digest its planter put into the manifest."""
+    answered_by(service)
+    objects = io.BytesIO()
+    np.savez(objects, weights=np.array([Planted()], dtype=object), allow_pickle=True)
+    for number, model in enumerate((pickle.dumps(Planted()), objects.getvalue()), start=2):
+        version = f"v2026010100000{number}"
+        publish(store, version, model)
+        store.put(MODELS, f"{version}/model.joblib", pickle.dumps(Planted()))
+        Registry(store, MODELS).set_alias("champion", version)
+        clock.now += ALIAS_CHECK_S
+        assert answered_by(service) == V1
+        assert service.health()[1]["status"] == "degraded"
+        with pytest.raises(RequestError):
+            answered_by(service, version)
+    assert TRACES == []
+    pickle.loads(pickle.dumps(Planted()))  # noqa: S301
+    assert TRACES == ["loaded"], "it would have shown"
+    TRACES.clear()
+
+
+def test_the_list_of_models(service: Service, store: Store) -> None:
+    publish(store, V2, metrics={"leave_one_subject_out": None})
+    store.put(MODELS, "v20260101000003/manifest.json", b"{}")
+    answer = service.models()
+    assert answer["aliases"] == {"champion": V1, "challenger": None}
+    assert [row["version"] for row in answer["models"]] == ["v20260101000003", V2, V1]
+    assert "problem" in answer["models"][0]
+    assert answer["models"][1]["auc_left_out"] is None
+    assert answer["models"][2] == {
+        "version": V1, "kind": "lda", "aliases": ["champion"], "subjects": 1, "n_epochs": 9, "auc_left_out": 0.75,
+        "created": "2026",
+    }  # fmt: skip
+    json.dumps(answer)
+
+
+def test_many_versions_do_not_push_out_the_champion(service: Service, store: Store) -> None:
+    for number in range(2, 9):
+        assert answered_by(service, publish(store, f"v2026010100000{number}")) == f"v2026010100000{number}"
+    assert len(service.cache._by_version) <= 4
+    assert answered_by(service) == V1
