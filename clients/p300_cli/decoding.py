@@ -13,7 +13,7 @@ from p300.decoding import Share, by_repetitions
 from p300_cli.plots import Curve, draw_accuracy
 from p300_cli.predicting import Answer, Api
 from p300_cli.sessions import Screen, Session
-from p300_cli.terminal import fail, note, out, print_json, progress, table
+from p300_cli.terminal import escape, fail, note, out, print_json, progress, table
 
 MAX_BYTES = 3 << 20
 """Of epochs in a request: base64 makes 4 MiB of them, and a function takes 6."""
@@ -282,9 +282,8 @@ def show(document: Mapping[str, Any], confidence: float, plot: Path, *, as_json:
     stopping = [trial["stopping"] for trial in document["trials"]]
     mean = sum(one["repetitions"] for one in stopping) / len(stopping)
     spelled, early = ("".join(one["symbol"] for one in ones) for ones in (document["trials"], stopping))
-    out.print(
-        f"spelled {spelled}; stopping at {confidence:g}, {early} with {mean:.1f} repetitions a symbol", highlight=False
-    )
+    told = f"spelled {spelled}; stopping at {confidence:g}, {early} with {mean:.1f} repetitions a symbol"
+    out.print(escape(told), highlight=False)
     if by_n:
         show_by_repetitions([("right", [Share(row["right"], row["symbols"]) for row in by_n])])
         note("accuracy against repetitions:")

@@ -9,7 +9,7 @@ from p300_pipeline.registry import ALIASES, Registry
 from p300_pipeline.storage import Store
 
 from p300_cli.target import Target
-from p300_cli.terminal import out, print_json, table
+from p300_cli.terminal import escape, out, print_json, table
 
 
 def registry(target: Target) -> Registry:
@@ -127,6 +127,8 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
     if rows and "auc_by_fold" in rows[0]:
         by_fold = rows[0]["auc_by_fold"]
         out.print(
-            f"newest, {rows[0]['scheme'].replace('_', ' ')}: "
-            + "  ".join(f"{name} {auc:.3f}" for name, auc in by_fold.items() if auc is not None)
+            escape(
+                f"newest, {rows[0]['scheme'].replace('_', ' ')}: "
+                + "  ".join(f"{name} {auc:.3f}" for name, auc in by_fold.items() if auc is not None)
+            )
         )

@@ -1,12 +1,17 @@
-"""How the command speaks: answers on standard output, all else on standard error."""
+"""How the command speaks: answers on standard output, all else on standard error.
+
+Names and reasons come from anybody's file. Whatever is printed goes through `p300.text.printable`: a console cleans all that it renders,
+and `escape`, which texts with markup need anyway, does so before columns are measured.
+"""
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from rich.console import Console
+from p300.text import printable
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,17 +22,27 @@ from rich.progress import (
     TimeElapsedColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
+
+
+class _CleanConsole(Console):
+    """A console that lets nothing through to the terminal but what can be seen, and its own control sequences."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text, keep="\n"))
+
 
 # A log file or a pipe has no width of its own: there a table is as wide as it needs.
 WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-out = Console(width=WIDTH)
-err = Console(stderr=True, soft_wrap=True)
+out = _CleanConsole(width=WIDTH, emoji=False)
+err = _CleanConsole(stderr=True, soft_wrap=True, emoji=False)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """End the command with one message for a person."""
-    err.print(f"[red]error:[/red] {escape(message)}")
+    err.print(f"[red]error:[/red] {escape(message, keep='\n')}")
     raise SystemExit(code)
 
 
@@ -40,11 +55,11 @@ def progress() -> Progress:
     """Return a progress display for long work."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", style="dim", markup=False),
         console=err,
     )
 
@@ -53,7 +68,7 @@ def download_progress() -> Progress:
     """Return a progress display for downloads, in bytes."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -68,20 +83,20 @@ def print_json(document: Any) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """Return an aligned table; numbers to the right."""
-    result = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    result = Table(title=escape(title), title_justify="left", title_style="bold", header_style="dim")
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
-        result.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        result.add_column(escape(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         result.add_row(*[_cell(value) for value in row])
     return result
 
 
-def escape(text: str) -> str:
-    """Return `text` as it is, whatever brackets it holds."""
+def escape(text: str, keep: str = "") -> str:
+    """Return a text that shows as it is on one line, whatever brackets it holds, with what cannot be shown escaped."""
     from rich.markup import escape as rich_escape
 
-    return rich_escape(text)
+    return rich_escape(printable(text, keep=keep))
 
 
 def _is_number(value: Any) -> bool:

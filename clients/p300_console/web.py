@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from p300.text import printable
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -133,10 +135,16 @@ def link(path: str, **query: Any) -> str:
     return f"{path}?{urlencode(said)}" if said else path
 
 
+def _shown(value: Any) -> Any:
+    """Escape what a name may hold to reorder a page or to look like another; HTML is escaped after this."""
+    return printable(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,  # of every name: they come from buckets
+        finalize=_shown,
         undefined=StrictUndefined,
         auto_reload=False,
         trim_blocks=True,

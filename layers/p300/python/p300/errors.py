@@ -1,5 +1,7 @@
 """What can be wrong with somebody's input, each with a code that a program can match and a text a person can act on."""
 
+from p300.text import printable
+
 LONGEST_MESSAGE = 2000
 """Characters: a message is logged, mailed and passed on by Step Functions, and quotes names that come from anybody's file."""
 
@@ -13,20 +15,22 @@ class P300Error(Exception):
         Stable, machine-readable, in snake case: ``no_targets``, ``missing_stim``.
     message : str
         Names the object, what was found, what was expected and what to do. What is longer than `LONGEST_MESSAGE` is left out
-        of its middle, and what no text may hold is escaped.
+        of its middle, and what cannot be shown as it is (see `p300.text.printable`) is escaped.
     """
 
     def __init__(self, code: str, message: str) -> None:
-        message = message.encode(errors="backslashreplace").decode()
-        if len(message) > LONGEST_MESSAGE:
-            half = LONGEST_MESSAGE // 2 - 3
-            message = f"{message[:half]} [...] {message[-half:]}"
+        message = _shortened(printable(_shortened(message)))
         super().__init__(message)
         self.code = code
         self.message = message
 
     def __reduce__(self) -> tuple[type["P300Error"], tuple[str, str]]:
         return type(self), (self.code, self.message)
+
+
+def _shortened(message: str) -> str:
+    half = LONGEST_MESSAGE // 2 - 4
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[:half]} [...] {message[-half:]}"
 
 
 class RecordingError(P300Error):

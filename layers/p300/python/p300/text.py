@@ -1,0 +1,33 @@
+"""Text from somebody else's file, key or request, made safe to show."""
+
+import re
+
+# What Python calls printable and yet shows nothing: fillers, joiners and variation selectors, which hide in names that look alike.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
+def is_clean(text: str) -> bool:
+    """Tell whether every character of a text is one that can be seen, or an ordinary space."""
+    return text.isprintable() and (text.isascii() or not _INVISIBLE.search(text))
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Return a text with every character escaped that controls a terminal, reorders what is read, or cannot be seen.
+
+    The one function that everything goes through before it is shown: on a terminal, on a page, in a message.
+
+    Parameters
+    ----------
+    text : str
+        Anything, half surrogate pairs included.
+    keep : str
+        Characters that may stay all the same: line breaks and tabs, where a text has several lines.
+    """
+    if is_clean(text):
+        return text
+    return "".join(
+        char if char in keep or is_clean(char) else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in text
+    )
