@@ -166,6 +166,27 @@ def recording_bytes() -> Callable[..., bytes]:
     return make_recording
 
 
+@pytest.fixture
+def count_calls() -> Callable[..., int]:
+    """count_calls(function, *arguments): how many calls it makes, of functions in Python and in C; the same on every machine."""
+
+    def count(function: Callable[..., Any], *arguments: Any) -> int:
+        n_calls, before = 0, sys.getprofile()
+
+        def hear(_: Any, event: str, __: Any) -> None:
+            nonlocal n_calls
+            n_calls += event in {"call", "c_call"}
+
+        sys.setprofile(hear)
+        try:
+            function(*arguments)
+        finally:
+            sys.setprofile(before)
+        return n_calls
+
+    return count
+
+
 # ---- what can happen between two calls
 class Died(BaseException):
     """The process was killed: no handler may catch it."""

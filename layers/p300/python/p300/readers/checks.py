@@ -1,6 +1,7 @@
 """What makes a recording usable, whatever file it came from."""
 
 import dataclasses
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
@@ -8,8 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import RecordingError
+from p300.limits import (
+    HIGHEST_RATE_HZ,
+    LARGEST_IN_MEMORY_BYTES,
+    LARGEST_N_SAMPLES,
+    LARGEST_UNFOLDING,
+    LONGEST_H,
+    LONGEST_NAME,
+    MOST_CHANNELS,
+    SMALLEST_LARGE_BYTES,
+)
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
 from p300.signals.flashes import find_flashes
+from p300.text import is_clean, printable
 
 from .columns import few
 
@@ -18,14 +30,6 @@ from .columns import few
 SMALLEST_PLAUSIBLE_STEP_V = 1e-9
 LARGEST_PLAUSIBLE_STEP_V = 1e-2
 SAMPLES_LOOKED_AT = 4096  # per channel
-LONGEST_H = 24
-HIGHEST_RATE_HZ = 20_000  # the matrix that resamples an epoch grows with the square of it
-LONGEST_NAME = 64  # characters of a channel's
-SMALLEST_LARGE_BYTES = 256 * 2**20
-LARGEST_UNFOLDING = 100  # real EEG compresses less than tenfold
-# What holds in a function of 2 GB, whatever the reader and with the features made of it.
-LARGEST_IN_MEMORY_BYTES = 384 * 2**20  # of formats that are read whole: 90 minutes of 16 channels at 512 Hz in float64
-LARGEST_N_SAMPLES = 1 << 25  # 18 hours at 512 Hz; the stimulation is in memory as a whole
 
 
 def check(stream: RecordingStream, name: str) -> RecordingStream:
@@ -34,28 +38,47 @@ def check(stream: RecordingStream, name: str) -> RecordingStream:
     Raises
     ------
     RecordingError
-        ``missing_eeg``, ``missing_sfreq``, ``bad_metadata``, ``duplicate_channels``, ``too_large``, ``no_events``, ``no_targets``,
-        ``no_non_targets``; and ``wrong_unit`` from the returned stream's blocks.
+        ``missing_eeg``, ``missing_sfreq``, ``bad_metadata``, ``too_many_channels``, ``duplicate_channels``, ``too_large``, ``no_events``,
+        ``no_targets``, ``no_non_targets``; and ``wrong_unit`` from the returned stream's blocks.
     """
     if not stream.ch_names or not stream.n_samples:
         raise RecordingError(
             "missing_eeg", f"{name}: {len(stream.ch_names)} EEG channels of {stream.n_samples} samples; expected EEG."
         )
     check_rate(stream.sfreq, name)
+    check_n_channels(len(stream.ch_names), name)
     unreadable = [
-        channel for channel in stream.ch_names if not 0 < len(channel) <= LONGEST_NAME or not channel.isprintable()
+        channel for channel in stream.ch_names if not 0 < len(channel) <= LONGEST_NAME or not is_clean(channel)
     ]
     if unreadable:
         raise RecordingError(
             "bad_metadata",
-            f"{name}: channel name {unreadable[0][:80]!r}; expected 1 to {LONGEST_NAME} characters that can be printed.",
+            f"{name}: channel name {unreadable[0][:80]!r}; expected 1 to {LONGEST_NAME} characters that can be seen.",
         )
-    repeated = [channel for channel, count in Counter(stream.ch_names).items() if count > 1]
+    # One name may be spelled with letters and accents apart, or in one.
+    counts = Counter(unicodedata.normalize("NFC", channel) for channel in stream.ch_names)
+    repeated = [channel for channel, count in counts.items() if count > 1]
     if repeated:
         raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {few(repeated)}. Rename them.")
     check_length(stream.n_samples, stream.sfreq, name)
     _check_stim(stream.stim, name)
-    return dataclasses.replace(stream, blocks=lambda: _with_plausible_unit(stream, name))
+    notes = tuple(printable(note) for note in stream.notes)
+    return dataclasses.replace(stream, notes=notes, blocks=lambda: _with_plausible_unit(stream, name))
+
+
+def check_n_channels(n_channels: int, name: str) -> None:
+    """Refuse more channels than any amplifier has.
+
+    Raises
+    ------
+    RecordingError
+        ``too_many_channels``.
+    """
+    if n_channels > MOST_CHANNELS:
+        raise RecordingError(
+            "too_many_channels",
+            f"{name}: {n_channels:,} channels; expected at most {MOST_CHANNELS:,}. Export the EEG channels and the triggers only.",
+        )
 
 
 def check_rate(sfreq: float, name: str) -> None:

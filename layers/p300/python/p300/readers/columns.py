@@ -2,8 +2,13 @@
 
 import math
 import re
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from p300.errors import RecordingError
+from p300.limits import MOST_COLUMNS
 
 from .brain_invaders import BI2014A
 
@@ -20,9 +25,13 @@ def eeg_columns(columns: list[str], name: str) -> list[str]:
     Raises
     ------
     RecordingError
-        ``missing_eeg``, ``missing_stim``, ``duplicate_channels``.
+        ``missing_eeg``, ``missing_stim``, ``duplicate_channels``, ``too_many_channels``.
     """
-    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    if len(columns) > MOST_COLUMNS:
+        raise RecordingError(
+            "too_many_channels", f"{name}: {len(columns):,} columns; expected at most {MOST_COLUMNS:,}. Export fewer."
+        )
+    repeated = sorted(column for column, count in Counter(columns).items() if count > 1)
     if repeated:
         raise RecordingError("duplicate_channels", f"{name}: columns occur twice: {few(repeated)}. Rename them.")
     eeg = [column for column in columns if column.startswith(EEG_PREFIX)]
@@ -77,6 +86,25 @@ def volts_per_unit(declared: str | None, name: str) -> float:
     if unit not in VOLTS_PER:
         raise RecordingError("bad_metadata", f"{name}: unit {declared!r}; expected one of 'uV', 'mV', 'V'.")
     return VOLTS_PER[unit]
+
+
+def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
+    """Return a flash column as whole numbers; 0 where there is none.
+
+    Raises
+    ------
+    RecordingError
+        ``bad_flash`` where it holds anything else.
+    """
+    numbers = np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    if len(numbers) and not (np.abs(numbers) <= np.iinfo(np.int32).max).all():
+        raise RecordingError(
+            "bad_flash", f"{name}: the {FLASH!r} column holds numbers beyond 32 bits; expected a group's number."
+        )
+    groups: NDArray[np.int32] = numbers.astype(np.int32)
+    if (groups != numbers).any():
+        raise RecordingError("bad_flash", f"{name}: the {FLASH!r} column holds values that are not whole numbers.")
+    return groups
 
 
 def few(columns: list[str]) -> str:

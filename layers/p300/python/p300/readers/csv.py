@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from p300.arrow import to_numpy
 from p300.errors import RecordingError
+from p300.limits import HIGHEST_RATE_HZ
 from p300.recording import RecordingStream
 
 from .brain_invaders import LAYOUTS, EventId, decode_stim, player_of
-from .checks import HIGHEST_RATE_HZ, check_n_samples
-from .columns import FLASH, STIM, channel_names, eeg_columns, sampling_rate, volts_per_unit
+from .checks import check_n_channels, check_n_samples
+from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, volts_per_unit
 
 TIME = "time"
 BLOCK_BYTES = 8 << 20
@@ -44,12 +45,13 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     if head.headless:
         return _headless(path, name, head, scale, event_id)
     eeg = eeg_columns(head.columns, name)
+    check_n_channels(len(eeg), name)
     wanted = [column for column in (TIME, STIM, FLASH) if column in head.columns]
     side = dict(zip(wanted, _whole(path, name, head, wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
     sfreq, rate_notes = sampling_rate(head.declared.get("sfreq", _rate(side.get(TIME))), eeg, name)
     decoded = decode_stim(side[STIM], name, event_id)
-    flash = np.nan_to_num(side[FLASH]).astype(np.int32) if FLASH in side else decoded.flash
+    flash = flash_groups(side[FLASH], name) if FLASH in side else decoded.flash
     return RecordingStream(
         ch_names,
         sfreq,

@@ -4,12 +4,18 @@ import struct
 from pathlib import Path
 
 from p300.errors import RecordingError
+from p300.limits import LARGEST_TAG_BYTES, MOST_TAGS
+
+from .checks import check_n_channels
 
 TAG_BYTES = 16
 FILE_ID, DIRECTORY_POINTER = 100, 101
+CHANNEL, SIGNAL = 203, 300
+NAMES = 3507
+"""Names of channels in one text, which MNE-Python compares one by one with all channels."""
+LARGEST_NAMES_BYTES = 64 << 10
 OTHER_FILES = {116, 117, 118}
 """Kinds of tags that name the next file of a recording in several."""
-MOST_TAGS = 1 << 20
 
 
 def check_fif(path: Path, name: str) -> None:
@@ -18,7 +24,7 @@ def check_fif(path: Path, name: str) -> None:
     Raises
     ------
     RecordingError
-        ``unreadable``; ``bad_companion`` for a recording in several files.
+        ``unreadable``; ``too_many_channels``; ``bad_companion`` for a recording in several files.
     """
     total = path.stat().st_size
     tags: dict[int, tuple[int, int, int]] = {}
@@ -28,6 +34,10 @@ def check_fif(path: Path, name: str) -> None:
             file.seek(at)
             kind, value_type, size, following = struct.unpack(">iIii", file.read(TAG_BYTES))
             end = at + TAG_BYTES + size
+            if size > (LARGEST_NAMES_BYTES if kind == NAMES else LARGEST_TAG_BYTES) and kind != SIGNAL:
+                raise _damaged(
+                    name, f"a tag of kind {kind} with {size:,} bytes at {at:,}, more than such a tag can need"
+                )
             if size < 0 or end > total or len(tags) >= MOST_TAGS or (not at and kind != FILE_ID):
                 raise _damaged(name, f"a tag of kind {kind} with {size:,} bytes at {at:,}")
             if kind in OTHER_FILES:
@@ -43,6 +53,7 @@ def check_fif(path: Path, name: str) -> None:
             if following and following < end:
                 raise _damaged(name, f"the tag at {at:,} points back to {following:,}")
             at = following or end
+        check_n_channels(sum(kind == CHANNEL for kind, _, _ in tags.values()), name)
         if directory > 0:  # MNE then reads the tags that it lists, and no others
             file.seek(directory)
             header = file.read(TAG_BYTES)

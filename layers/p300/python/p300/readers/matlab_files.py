@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from p300.errors import RecordingError
+from p300.limits import LARGEST_IN_MEMORY_BYTES, MOST_VARIABLES
 
-from .checks import LARGEST_IN_MEMORY_BYTES, check_in_memory
+from .checks import check_in_memory
 from .matlab_structure import DamagedError, Order, check_structure
 
 HEADER_BYTES, TAG_BYTES, CHUNK_BYTES = 128, 8, 1 << 20
@@ -59,8 +60,10 @@ def check_matlab(path: Path, name: str) -> None:
 
 
 def _unfolded_sizes(file: BinaryIO, order: Order) -> Iterator[int]:
-    """Yield the unfolded bytes of each variable, in pieces."""
-    while len(tag := file.read(TAG_BYTES)) == TAG_BYTES:
+    """Yield the unfolded bytes of each variable, in pieces; of no more variables than `check_structure` takes."""
+    for _ in range(MOST_VARIABLES + 1):
+        if len(tag := file.read(TAG_BYTES)) < TAG_BYTES:
+            return
         kind, size = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)
         if kind != COMPRESSED:
             yield TAG_BYTES + size

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import RecordingError
+from p300.limits import MOST_ANNOTATIONS, MOST_STIM_CHANNELS
 from p300.recording import CLASS_NAMES, RecordingStream
 
 from .brain_invaders import EXPECTED_CODES, EventId, Stimulation, decode_stim
-from .checks import check_length, check_rate
+from .brainvision import check_companions
+from .checks import check_length, check_n_channels, check_rate
 from .columns import few
 from .companions import companions
+from .edf_structure import check_edf
 from .fif_structure import check_fif
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
         raise RecordingError("missing_eeg", f"{name}: no EEG channel, found channels of type {kinds}.")
     if raw.n_times <= 0:
         raise RecordingError("missing_eeg", f"{name} has no sample. Upload the recording again.")
+    check_n_channels(len(raw.ch_names), name)
     check_rate(float(raw.info["sfreq"]), name)
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
     decoded = _stimulation(raw, stim, event_id, name)
@@ -65,6 +69,8 @@ def _companions_beside(path: Path, name: str) -> list[Path]:
                 f"{name} names {companion.name} as a file that belongs to it, and there is none beside it. Keep the files of a "
                 "recording together, under the names they were exported with.",
             )
+    if found and found[0].suffix.lower() != ".fdt":
+        check_companions(path, found, name)
     return found
 
 
@@ -72,6 +78,8 @@ def _opened(path: Path, name: str, beside: list[Path]) -> "mne.io.BaseRaw":
     extension = PurePosixPath(name).suffix.lower()
     if extension == ".fif":
         check_fif(path, name)
+    elif extension in (".edf", ".bdf"):
+        check_edf(path, name, sample_bytes=3 if extension == ".bdf" else 2)
     with _Explained(name):
         from mne.io import read_raw_bdf, read_raw_brainvision, read_raw_edf, read_raw_eeglab, read_raw_fif
 
@@ -111,6 +119,11 @@ class _Explained:
 def _stimulation(raw: "mne.io.BaseRaw", stim: NDArray[np.integer], event_id: EventId | None, name: str) -> Stimulation:
     """Take the annotations where their names are known, else the first stim channel whose codes are, else annotated codes."""
     named = {_plain(str(key)): code for key, code in (event_id or ANNOTATED).items()}
+    if len(raw.annotations) > MOST_ANNOTATIONS:
+        raise RecordingError(
+            "too_many_annotations",
+            f"{name}: {len(raw.annotations):,} annotations; expected at most {MOST_ANNOTATIONS:,}. Split the recording into runs.",
+        )
     present = sorted(set(raw.annotations.description.tolist()))
     # EEGLAB events "1" and "2", BrainVision markers "Stimulus/S  1" and "Stimulus/S  2"
     numbers = {text: int(match[1]) for text in present if (match := NUMBERED.fullmatch(_plain(text)))}
@@ -123,6 +136,11 @@ def _stimulation(raw: "mne.io.BaseRaw", stim: NDArray[np.integer], event_id: Eve
         notes = (f"annotations {few(ignored)} ignored: no flashes",) if ignored else ()
         return Stimulation(classes.astype(np.int32), None, notes)
     refusals = []
+    if len(stim) > MOST_STIM_CHANNELS:  # each is a pass over the file
+        raise RecordingError(
+            "too_many_channels",
+            f"{name}: {len(stim):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers.",
+        )
     for channel in stim:
         try:
             decoded = decode_stim(_stim_channel(raw, int(channel), name), name, event_id)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from p300.arrow import to_numpy
 from p300.errors import RecordingError
+from p300.limits import LARGEST_FOOTER_BYTES, LARGEST_IN_MEMORY_BYTES, MOST_COLUMNS
 from p300.recording import RecordingStream
 
 from .brain_invaders import EventId, decode_stim
-from .checks import LARGEST_IN_MEMORY_BYTES, check_length, check_unfolding
-from .columns import FLASH, STIM, channel_names, eeg_columns, few, sampling_rate, volts_per_unit
+from .checks import check_length, check_n_channels, check_unfolding
+from .columns import FLASH, STIM, channel_names, eeg_columns, few, flash_groups, sampling_rate, volts_per_unit
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -27,9 +28,16 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     """Open a parquet recording; EEG is in microvolts unless its metadata say otherwise."""
     import pyarrow as pa
 
+    _check_footer(path, name)
     with _opened(path, name) as file:
+        if file.metadata.num_columns > MOST_COLUMNS:  # of nested columns, each part counts
+            raise RecordingError(
+                "too_many_channels",
+                f"{name}: {file.metadata.num_columns:,} columns; expected at most {MOST_COLUMNS:,}. Export fewer.",
+            )
         schema, n_samples = file.schema_arrow, file.metadata.num_rows
         eeg = eeg_columns(schema.names, name)
+        check_n_channels(len(eeg), name)
         stimulation = [STIM, *([FLASH] if FLASH in schema.names else [])]
         kinds = {column: schema.field(column).type for column in (*eeg, *stimulation)}
         text = [c for c, kind in kinds.items() if not (pa.types.is_floating(kind) or pa.types.is_integer(kind))]
@@ -50,7 +58,7 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
                 "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."
             )
     decoded = decode_stim(to_numpy(table[STIM]), name, event_id)
-    flash = np.nan_to_num(to_numpy(table[FLASH])).astype(np.int32) if FLASH in stimulation else decoded.flash
+    flash = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else decoded.flash
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
     synthetic = metadata.get("synthetic", "").lower() == "true"
     return RecordingStream(
@@ -92,6 +100,19 @@ def _opened(path: Path, name: str) -> Iterator["pq.ParquetFile"]:
         raise RecordingError(
             "unreadable", f"{name}: not a readable parquet file, truncated or damaged ({error}). Upload it again."
         ) from error
+
+
+def _check_footer(path: Path, name: str) -> None:
+    """Refuse a file whose description is larger than any recording's: it is read as a whole, into many times its size."""
+    with path.open("rb") as file:
+        file.seek(-min(8, path.stat().st_size), 2)
+        n_bytes = int.from_bytes(file.read(4), "little")
+    if LARGEST_FOOTER_BYTES < n_bytes < path.stat().st_size:
+        raise RecordingError(
+            "too_large",
+            f"{name}: {n_bytes / 1e6:,.0f} MB that describe columns and row groups; expected at most "
+            f"{LARGEST_FOOTER_BYTES / 1e6:,.0f} MB. Write the file with fewer columns, or with larger row groups.",
+        )
 
 
 def _check_size(file: "pq.ParquetFile", n_columns: int, file_bytes: int, name: str) -> None:

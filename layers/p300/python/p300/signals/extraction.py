@@ -12,6 +12,7 @@ from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, Recording, Recording
 
 from . import fir
 from .bad_channels import find_bad_channels, replacement
+from .bounds import check_derived
 from .flashes import find_flashes
 from .gaps import Gaps
 from .parameters import Parameters
@@ -42,8 +43,9 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     Raises
     ------
     RecordingError
-        ``sfreq_too_low`` where the pass band does not fit below half the sampling rate; ``no_epochs_kept`` where no
-        epoch of one class survives; ``unreadable`` where a stream ends early; what the stream's blocks raise.
+        ``sfreq_too_low`` where the pass band does not fit below half the sampling rate; ``too_large``, ``too_many_flashes``
+        and ``too_many_groups`` as `check_derived` does; ``no_epochs_kept`` where no epoch of one class survives;
+        ``unreadable`` where a stream ends early; what the stream's blocks raise.
     """
     parameters = parameters or Parameters()
     stream = recording.stream() if isinstance(recording, Recording) else recording
@@ -54,6 +56,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
             f"than {2 * parameters.h_freq:g} Hz. Lower h_freq or record faster.",
         )
     flashes = find_flashes(stream.stim, stream.flash)
+    check_derived(stream, parameters, flashes=flashes)
     first, last = window_samples(stream.sfreq, parameters.tmin, parameters.tmax)
     inside = (flashes.onset_sample + first >= 0) & (flashes.onset_sample + last < stream.n_samples)
     starts = flashes.onset_sample[inside] + first

@@ -56,8 +56,10 @@ def find_flashes(stim: NDArray[np.integer], flash: NDArray[np.integer] | None = 
 
 
 def _earlier_occurrences(group: NDArray[np.int32]) -> NDArray[np.int32]:
-    counts = np.zeros(len(group), np.int32)
-    for value in np.unique(group):
-        where = np.flatnonzero(group == value)
-        counts[where] = np.arange(len(where))
+    """Count, for each flash, the flashes of its group before it, in one sort however many groups there are."""
+    order = np.argsort(group, kind="stable")
+    ordered = group[order]
+    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(group) else np.empty(0, int)
+    counts = np.empty(len(group), np.int32)
+    counts[order] = np.arange(len(group)) - np.repeat(first, np.diff(np.r_[first, len(group)]))
     return counts

@@ -1,0 +1,132 @@
+"""BrainVision's texts, looked at before MNE-Python does: what it would take for ever over, and which files it would open.
+
+The header is read here just as MNE reads it, so that what was checked is what MNE will see.
+"""
+
+import configparser
+import re
+from pathlib import Path
+
+from p300.errors import RecordingError
+from p300.limits import LARGEST_HEADER_BYTES, LONGEST_LINE, MOST_ANNOTATIONS, MOST_HEADER_LINES
+
+from .checks import check_n_channels
+
+LONGEST_BLANK = 64
+"""Blanks in a row: what parses settings tries each of them as the end of a name."""
+MOST_SKIPPED_LINES = 100
+MOST_TEXT_SAMPLES = 1 << 22
+"""Of a signal written as text: MNE keeps the place of each line, and reads number by number."""
+# Some of Python's codecs take time that grows with the square of the text (punycode), or see another text than everybody does.
+_CODEPAGES = re.compile(r"utf-?8|ansi|(us-)?ascii|latin-?1|iso-?8859-\d{1,2}|(cp|windows-?)\d{3,4}", re.IGNORECASE)
+_CODEPAGE = re.compile(r"Codepage=(.+)")
+_CHUNK_BYTES = 1 << 20
+
+
+def read_header(path: Path, name: str) -> tuple[str, ...]:
+    """Return the names of the files that a header names, the signal first.
+
+    Raises
+    ------
+    RecordingError
+        ``unreadable`` where it is not a BrainVision header, or not one that can be read in reasonable time; ``too_many_channels``.
+    """
+    parser, common = _settings(path, name)
+    check_n_channels(_number(common, "NumberOfChannels", name), name)
+    if parser.has_section("ASCII Infos") and _number(parser["ASCII Infos"], "SkipLines", name) > MOST_SKIPPED_LINES:
+        raise _unreadable(
+            name, f"SkipLines={parser['ASCII Infos']['SkipLines']}; expected at most {MOST_SKIPPED_LINES}"
+        )
+    if not common.get("DataFile"):
+        raise _unreadable(name, "no 'DataFile=' in [Common Infos]")
+    return tuple(filter(None, (common[kind] for kind in ("DataFile", "MarkerFile") if kind in common)))
+
+
+def _settings(path: Path, name: str) -> tuple[configparser.ConfigParser, configparser.SectionProxy]:
+    """Return a header's settings, and the section of them that names files."""
+    if path.stat().st_size > LARGEST_HEADER_BYTES:
+        raise RecordingError("unreadable", f"{name}: a BrainVision header is a short text, and this is not.")
+    settings = _decoded(path.read_bytes().partition(b"\n")[2], name).partition("[Comment]")[0]
+    if settings.count("\n") > MOST_HEADER_LINES:
+        raise _unreadable(name, f"more than {MOST_HEADER_LINES:,} lines")
+    if re.search(rf"[^\S\n]{{{LONGEST_BLANK}}}", settings):
+        raise _unreadable(name, f"{LONGEST_BLANK} blanks or more in a row")
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(settings)
+    except configparser.Error as error:
+        raise _unreadable(name, str(error)) from error
+    for section in ("Common Infos", "Common infos"):
+        if parser.has_section(section):
+            return parser, parser[section]
+    raise _unreadable(name, "no section [Common Infos]")
+
+
+def _number(section: configparser.SectionProxy, option: str, name: str) -> int:
+    try:
+        return section.getint(option, 0)
+    except ValueError as error:
+        raise _unreadable(name, f"{option}={section[option][:40]}; expected a whole number") from error
+
+
+def check_companions(header: Path, beside: list[Path], name: str) -> None:
+    """See that MNE can read markers and signal in reasonable time.
+
+    Raises
+    ------
+    RecordingError
+        ``unreadable``; ``too_large`` for a signal written as text; ``too_many_annotations``.
+    """
+    for file in beside:
+        if file.suffix.lower() == ".vmrk":
+            _check_markers(file, name)
+        elif _settings(header, name)[1].get("DataFormat") != "BINARY":
+            _check_text(file, name)
+
+
+def _check_markers(path: Path, name: str) -> None:
+    n_bytes = path.stat().st_size
+    if n_bytes > MOST_ANNOTATIONS * LONGEST_LINE:
+        raise _unreadable(f"{name}: {path.name}", f"{n_bytes:,} bytes of markers")
+    body = path.read_bytes()
+    n_markers = len(re.findall(rb"^Mk\d", body, re.MULTILINE))
+    if n_markers > MOST_ANNOTATIONS or body.count(b"\n") > 2 * MOST_ANNOTATIONS:
+        raise RecordingError(
+            "too_many_annotations",
+            f"{name}: {path.name} has {n_markers:,} markers in {body.count(b'\n'):,} lines; expected at most {MOST_ANNOTATIONS:,} "
+            "markers. Split the recording into runs.",
+        )
+    _decoded(body, f"{name}: {path.name}")
+
+
+def _check_text(path: Path, name: str) -> None:
+    n_lines = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            n_lines += chunk.count(b"\n")
+    if n_lines > MOST_TEXT_SAMPLES:
+        raise RecordingError(
+            "too_large",
+            f"{name}: {path.name} is a signal written as text, of {n_lines:,} lines; expected at most {MOST_TEXT_SAMPLES:,}. Export it as "
+            "binary data.",
+        )
+
+
+def _decoded(body: bytes, name: str) -> str:
+    """Decode a text as MNE does, if its lines are as short as lines are, and its code page one of the usual."""
+    if longest := next((line for line in body.split(b"\n") if len(line) > LONGEST_LINE), b""):
+        raise _unreadable(name, f"a line of {len(longest):,} bytes; expected at most {LONGEST_LINE:,}")
+    pages = [page.strip() for page in _CODEPAGE.findall(body.decode("ascii", "ignore"))]
+    if odd := [page for page in pages if not _CODEPAGES.fullmatch(page)]:
+        raise _unreadable(name, f"Codepage={odd[0][:40]}; expected UTF-8, ANSI or another usual one")
+    page = pages[0] if pages else "utf-8"
+    try:
+        return body.decode("cp1252" if page == "ANSI" else page)
+    except LookupError as error:
+        raise _unreadable(name, str(error)) from error
+    except UnicodeDecodeError:
+        return body.decode("latin-1")
+
+
+def _unreadable(name: str, what: str) -> RecordingError:
+    return RecordingError("unreadable", f"{name}: not a readable BrainVision text: {what}. Export it again.")

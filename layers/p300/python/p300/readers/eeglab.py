@@ -1,0 +1,77 @@
+"""EEGLAB's structure, looked at before MNE-Python reads it: whether it has a signal beside it, and how much it claims."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p300.errors import RecordingError
+from p300.limits import MOST_ANNOTATIONS
+
+from .checks import check_in_memory, check_n_channels, check_n_samples
+from .matlab_files import check_matlab
+from .matlab_structure import DamagedError
+
+_FIELDS = ("data", "nbchan", "pnts", "chanlocs", "event")
+
+
+def named_file(path: Path, name: str) -> tuple[str, ...]:
+    """Return the name of the file that holds the signal, where that is not the structure itself.
+
+    Raises
+    ------
+    RecordingError
+        ``unreadable``, ``too_large``, ``too_many_channels``, ``too_many_annotations``.
+    """
+    fields = _fields(path, name)
+    signal = fields.get("data")
+    for field, check in (("nbchan", check_n_channels), ("pnts", check_n_samples)):
+        check(_whole_number(fields.get(field, 1), field, name), name)
+    check_n_channels(np.size(fields.get("chanlocs", ())), name)
+    if (n_events := np.size(fields.get("event", ()))) > MOST_ANNOTATIONS:
+        raise RecordingError(
+            "too_many_annotations",
+            f"{name}: {n_events:,} events; expected at most {MOST_ANNOTATIONS:,}. Split the recording into runs.",
+        )
+    if isinstance(signal, str):
+        return (signal,) if signal else ()
+    if isinstance(signal, np.ndarray) and signal.dtype.kind in "iuf":
+        # MNE makes float64 of it, whatever it is.
+        check_in_memory(signal.size * np.dtype(np.float32).itemsize, path.stat().st_size, name)
+        return ()
+    raise RecordingError(
+        "unreadable", f"{name}: no signal in EEG.data, and no name of a file that has it. Save it again."
+    )
+
+
+def _fields(path: Path, name: str) -> dict[str, Any]:
+    """Read the fields that matter, of the structure EEG or, as newer versions write them, each a variable of its own."""
+    check_matlab(path, name)
+    from scipy.io import loadmat, whosmat
+
+    try:
+        variables = [variable for variable, _, _ in whosmat(path)]
+        # Of two variables with one name, SciPy takes the first or the last, whichever way it is asked.
+        if len(set(variables)) < len(variables):
+            raise DamagedError("two variables with one name")  # noqa: TRY301
+        wanted = ["EEG"] if "EEG" in variables else [field for field in _FIELDS if field in variables]
+        found = loadmat(path, variable_names=wanted, squeeze_me=True, struct_as_record=False)
+        if "EEG" not in variables:
+            return {field: found[field] for field in wanted}
+        structure = vars(found["EEG"])
+        if "EEG" in structure:
+            raise DamagedError("a structure EEG in the structure EEG")  # noqa: TRY301
+    except Exception as error:  # scipy raises whatever the bytes lead it into
+        raise RecordingError(
+            "unreadable", f"{name}: not a readable EEGLAB file ({error}). Save it again, and upload it."
+        ) from error
+    return {field: structure[field] for field in _FIELDS if field in structure}
+
+
+def _whole_number(value: Any, field: str, name: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecordingError(
+            "unreadable", f"{name}: {field} is {str(value)[:40]!r}; expected a whole number."
+        ) from error

@@ -1,0 +1,71 @@
+"""How much would be made of a recording, told before it is: a small file can ask for any amount of flashes."""
+
+import numpy as np
+
+from p300.errors import RecordingError
+from p300.limits import LARGEST_FEATURES_BYTES, MOST_EPOCH_VALUES, MOST_FLASH_GROUPS, MOST_FLASHES_PER_S, MOST_VALUES
+from p300.recording import RecordingStream
+
+from .flashes import Flashes, find_flashes
+from .parameters import Parameters
+from .resampling import window_samples
+
+
+def check_derived(
+    stream: RecordingStream, parameters: Parameters, name: str = "The recording", *, flashes: Flashes | None = None
+) -> None:
+    """Refuse a recording of which more would be made than a function can hold, or work through, in its time.
+
+    Parameters
+    ----------
+    stream : RecordingStream
+        The recording.
+    parameters : Parameters
+        The preprocessing that is to follow.
+    name : str
+        What to call it.
+    flashes : Flashes, optional
+        Its flashes, where they have been looked for.
+
+    Raises
+    ------
+    RecordingError
+        ``too_large`` for the signal, and the epochs or their features; ``too_many_flashes``; ``too_many_groups``.
+    """
+    n_channels = len(stream.ch_names)
+    if n_channels * stream.n_samples > MOST_VALUES:
+        raise RecordingError(
+            "too_large",
+            f"{name} has {n_channels:,} channels of {stream.n_samples:,} samples; expected at most {MOST_VALUES:,} values in all. "
+            "Split it into runs.",
+        )
+    flashes = flashes or find_flashes(stream.stim, stream.flash)
+    n_flashes, seconds = len(flashes), stream.n_samples / stream.sfreq
+    if n_flashes > MOST_FLASHES_PER_S * max(seconds, 1):
+        raise RecordingError(
+            "too_many_flashes",
+            f"{name} has {n_flashes:,} flashes in {seconds:,.1f} s; expected at most {MOST_FLASHES_PER_S} a second. Does the stim "
+            "channel hold noise, or something else than triggers? Each flash is one rise from 0.",
+        )
+    groups = 0 if flashes.flash is None else len(np.unique(flashes.flash))
+    if groups > MOST_FLASH_GROUPS:
+        raise RecordingError(
+            "too_many_groups",
+            f"{name} has {groups:,} different flash groups in {n_flashes:,} flashes; expected at most {MOST_FLASH_GROUPS:,}. The flash "
+            "column says which row, column or set of symbols flashed, not which flash it was.",
+        )
+    first, last = window_samples(stream.sfreq, parameters.tmin, parameters.tmax)
+    n_bytes = n_flashes * n_channels * parameters.n_times * np.dtype(np.float32).itemsize
+    if n_bytes > LARGEST_FEATURES_BYTES:
+        raise RecordingError(
+            "too_large",
+            f"{name} has {n_flashes:,} flashes and {n_channels:,} channels: with {parameters.n_times} samples an epoch, features of "
+            f"{n_bytes / 1e6:,.0f} MB; expected at most {LARGEST_FEATURES_BYTES / 1e6:,.0f} MB. Split it into runs, or leave out channels.",
+        )
+    n_values = n_flashes * n_channels * (last - first + 1)
+    if n_values > MOST_EPOCH_VALUES:
+        raise RecordingError(
+            "too_large",
+            f"{name} has {n_flashes:,} flashes and {n_channels:,} channels: with {last - first + 1:,} samples an "
+            f"epoch at {stream.sfreq:g} Hz, {n_values:,} values; expected at most {MOST_EPOCH_VALUES:,}. Resample it, or split it.",
+        )
