@@ -1,15 +1,16 @@
 """Put recordings into the landing zone, with the files that belong to them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from p300.errors import RecordingError
+from p300_pipeline.keys import EXTENSIONS, RecordingKey, is_companion, is_litter
 from p300.readers.companions import companions
-from p300_pipeline.keys import EXTENSIONS, is_companion
 
 from p300_cli.target import Target
-from p300_cli.terminal import fail, progress
+from p300_cli.terminal import fail, note, progress
 
 
 @dataclass(frozen=True)
@@ -26,37 +27,72 @@ def find(paths: Sequence[Path], subject: str | None = None) -> list[Upload]:
     """Return the recordings in files and folders, with their landing keys, each after the files that it consists of beside its own.
 
     A file in a folder ``subject_<n>`` lands under that subject; any other needs `subject`, or ``subject_<n>`` at the start of its name.
+    Of a folder, what programs leave behind and links that lead out of it are left out, and said to be.
     """
     uploads: list[Upload] = []
     for path in paths:
         if not path.exists():
             fail(f"{path} does not exist.")
-        files = (
-            [file for file in sorted(path.rglob("*")) if _extension(file) in EXTENSIONS] if path.is_dir() else [path]
-        )
-        for file in filter(Path.is_file, files):
+        for file in _recordings(path) if path.is_dir() else [path]:
+            if not file.is_file():
+                fail(f"{file} is not a file. Name recordings, or folders of them.")
             own = Upload(file, f"{subject or _subject(file)}/{file.name}")
             if is_companion(own.key):
                 fail(f"{file} is a part of a recording: land the .vhdr or .set that names it, which brings it along.")
-            uploads += [Upload(one, f"{own.key.rpartition('/')[0]}/{one.name}") for one in _companions(file)]
+            try:
+                RecordingKey.parse(own.key)
+            except RecordingError as error:
+                fail(f"{file} would land under a key that is refused: {error.message} Rename the file first.")
+            uploads += [Upload(one, f"{own.key.rpartition('/')[0]}/{one.name}") for one in _companions(file, path)]
             uploads.append(own)
     if not uploads:
         fail(
             f"No recordings in {', '.join(map(str, paths))}: expected files ending in {', '.join('.' + ext for ext in EXTENSIONS)}."
         )
-    keys = [upload.key for upload in uploads]
-    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+    counts = Counter(upload.key.lower() for upload in uploads)
+    if twice := sorted(upload.key for upload in uploads if counts[upload.key.lower()] > 1):
         fail(f"Two of the files would land under {twice[0]}. Land them one by one, with --subject.")
     return uploads
 
 
-def _companions(header: Path) -> list[Path]:
+def _recordings(folder: Path) -> list[Path]:
+    """Return the recordings below a folder, and tell what is left out that a look at the names may take for one."""
+    found: list[Path] = []
+    left_out: dict[str, list[str]] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_dir():
+            continue
+        name = file.relative_to(folder).as_posix()
+        if is_litter(name, 1):
+            left_out.setdefault("left behind by programs", []).append(name)
+        elif _extension(file) not in EXTENSIONS:
+            continue
+        elif _leads_out(file, folder):
+            left_out.setdefault("links that lead out of the folder", []).append(name)
+        elif not file.is_file():
+            left_out.setdefault("not files, or links to nothing", []).append(name)
+        else:
+            found.append(file)
+    for why, names in left_out.items():
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        note(f"not landed, {why}: {', '.join(names[:5])}{more}")
+    return found
+
+
+def _leads_out(file: Path, folder: Path) -> bool:
+    return not file.resolve().is_relative_to(folder.resolve())
+
+
+def _companions(header: Path, named: Path) -> list[Path]:
+    """Return the files that a header names; `named` is what the user named, the header or a folder that it is in."""
     try:
         found = [header.with_name(name) for name in companions(header)]
     except RecordingError as error:
         fail(error.message)
     if missing := [file.name for file in found if not file.is_file()]:
         fail(f"{header} names {' and '.join(missing)}, and there is no such file beside it.")
+    if out := [file.name for file in found if _leads_out(file, named if named.is_dir() else named.absolute().parent)]:
+        fail(f"{header} names {out[0]}, which is a link that leads out of the folder. Put the file itself there.")
     return found
 
 
@@ -67,7 +103,7 @@ def _extension(file: Path) -> str:
 def _subject(file: Path) -> str:
     import re
 
-    folder = file.resolve().parent.name
+    folder = file.absolute().parent.name
     if re.fullmatch(r"subject_\d+", folder):
         return folder
     match = re.match(r"subject_\d+", file.name)

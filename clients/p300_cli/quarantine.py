@@ -1,74 +1,20 @@
 """What is in quarantine, back to the landing zone, or away."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from p300.errors import RecordingError
-from p300_pipeline.keys import QUARANTINE, RecordingKey, is_companion, reason_key
-from p300_pipeline.storage import NotFoundError, Store, find
+from p300_pipeline.keys import RecordingKey, is_companion, record_key
+from p300_pipeline.steps.quarantine_records import Quarantined, find_quarantined, old_record_key
+from p300_pipeline.storage import NotFoundError, Store, UnreadableError, find
 
 from p300_cli.landing import Upload
 from p300_cli.target import Target
 from p300_cli.terminal import fail, note, out, print_json, table
 
-_REASON = reason_key("")
-
-
-@dataclass(frozen=True)
-class Quarantined:
-    """An object in quarantine.
-
-    Attributes
-    ----------
-    key : str
-        Where it is kept in the raw data.
-    landing_key : str
-        Where it was uploaded.
-    code, message : str
-        Why it is no recording; empty where the reason is lost.
-    bytes : int
-        Its size.
-    uploaded : str
-        When, in ISO 8601; empty where that is lost.
-    files : tuple of str
-        Keys of all files of a recording that has several, this one first.
-    """
-
-    key: str
-    landing_key: str
-    code: str
-    message: str
-    bytes: int
-    uploaded: str
-    files: tuple[str, ...] = ()
-
-
-def find_quarantined(store: Store, raw_bucket: str) -> list[Quarantined]:
-    """Return what is in quarantine, in the order of upload."""
-    held = {item.key: item for item in store.list(raw_bucket, QUARANTINE)}
-    found = []
-    for key, item in held.items():
-        if key.endswith(_REASON):
-            continue
-        reason = json.loads(store.get(raw_bucket, reason_key(key))[0]) if reason_key(key) in held else {}
-        uploaded = datetime.fromtimestamp(reason["uploaded"], UTC).isoformat(timespec="seconds") if reason else ""
-        # Without a reason the key alone tells: quarantine/<ETag's first characters>/<landing key>.
-        landing_key = reason.get("landing_key") or key.split("/", 2)[2]
-        found.append(
-            Quarantined(
-                key,
-                landing_key,
-                reason.get("code", ""),
-                reason.get("message", ""),
-                item.size,
-                uploaded,
-                tuple(reason.get("files", ())),
-            )
-        )
-    return sorted(found, key=lambda one: (one.uploaded, one.key))
+__all__ = ["Quarantined", "choose", "drop", "find_quarantined", "release", "show", "store_of"]
 
 
 def choose(found: Sequence[Quarantined], names: Sequence[str], *, everything: bool) -> list[Quarantined]:
@@ -132,7 +78,7 @@ def release(
     item = find(store, raw_bucket, held.key)
     if item is None:
         fail(f"{held.key} is not in quarantine any more.")
-    reason = find(store, raw_bucket, reason_key(held.key))
+    record = find(store, raw_bucket, _record_of(held))
     if not item.version_id:
         fail(
             f"s3://{raw_bucket} keeps no versions: bytes that come straight back to quarantine could not be told from these. "
@@ -144,17 +90,23 @@ def release(
         if find(store, raw_bucket, held.key, item.version_id) is None:
             fail(f"{held.key} is not in quarantine any more.")
         # else it has landed and was ingested before its size could be looked at
+    except UnreadableError as error:
+        fail(str(error))
     # These versions and no other: the same bytes may be back in quarantine by now.  The object last: it is never without a way back.
-    if reason:
-        store.delete(raw_bucket, reason.key, reason.version_id)
+    if record:
+        store.delete(raw_bucket, record.key, record.version_id)
     store.delete(raw_bucket, held.key, item.version_id)
     return Upload(Path(key), key, None, item.etag)
 
 
 def drop(store: Store, raw_bucket: str, held: Quarantined) -> None:
-    """Delete an object from quarantine, and its reason; a bucket that keeps versions keeps these."""
-    store.delete(raw_bucket, reason_key(held.key))
+    """Delete an object from quarantine, and its record; a bucket that keeps versions keeps these."""
+    store.delete(raw_bucket, _record_of(held))
     store.delete(raw_bucket, held.key)
+
+
+def _record_of(held: Quarantined) -> str:
+    return record_key(held.key) or old_record_key(held.key)
 
 
 def show(found: Sequence[Quarantined], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
 
-from p300_pipeline.keys import RecordingKey, is_recording
+from p300_pipeline.keys import RecordingKey, is_litter, is_recording
 from p300_pipeline.storage import Item, Store, find
 
 from p300_cli.target import Target
@@ -244,7 +244,7 @@ def start_unfinished(target: Target, but: set[str]) -> list[str]:
     """
     store, outputs = Store(target.client("s3")), target.outputs
     landing, raw, features = (outputs[f"{name}BucketName"] for name in ("Landing", "Raw", "Features"))
-    events = [_event(landing, item) for item in store.list(landing)]
+    events = [_event(landing, item) for item in store.list(landing) if not is_litter(item.key, item.size)]
     keys = [item.key for item in store.list(raw, "subject_") if is_recording(item.key)]
 
     def without_features(key: str) -> dict[str, Any] | None:

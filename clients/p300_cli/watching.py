@@ -57,7 +57,7 @@ class Execution:
             case "model":
                 made = "features, " if output.get("recording") else ""  # nothing else than a model was asked for
                 return f"{made}model {output['training']['version']} {output['promotion']['outcome']}"
-            case "quarantined" | "incomplete" as stuck:
+            case "quarantined" | "incomplete" | "unreadable" as stuck:
                 return f"{stuck}: {output.get('detail') or output.get('reason', {}).get('message', '')}"
             case "unchanged" if "version" in output:
                 return f"no new model: {output['why']}"

@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from p300.errors import ArtifactError
-from p300_pipeline.keys import QUARANTINE, reason_key, recording_of_features
+from p300_pipeline.keys import QUARANTINE, RECORDS, is_litter, recording_of_features
 from p300_pipeline.registry import ALIASES
+from p300_pipeline.steps.quarantine_records import describe, landed_as, objects
 from p300_pipeline.storage import Item, NotFoundError
 
 from p300_console.stack import Stack
@@ -143,13 +144,18 @@ class Recordings:
         landing, raw, features = self._pool.map(lambda *where: list(self._stack.store.list(*where)), buckets, prefixes)
         users = self._users()
         derived = _by_recording(features)
-        found = [Recording(_bare(item.key), LANDING, item.key, item.size, item.modified, item.etag) for item in landing]
+        found = [
+            Recording(_bare(item.key), LANDING, item.key, item.size, item.modified, item.etag)
+            for item in landing
+            if not is_litter(item.key, item.size)
+        ]
+        quarantined = {item.key: item for item in raw if item.key.startswith(QUARANTINE)}
+        found += [
+            Recording(landed_as(item.key), QUARANTINED, item.key, item.size, item.modified, item.etag)
+            for item in objects(quarantined)
+        ]
         for item in raw:
-            if item.key.startswith(QUARANTINE):
-                if not item.key.endswith(reason_key("")):
-                    found.append(
-                        Recording(landed_as(item.key), QUARANTINED, item.key, item.size, item.modified, item.etag)
-                    )
+            if item.key.startswith((QUARANTINE, RECORDS)):
                 continue
             name = _bare(item.key)
             beside = derived.get(name, _Listing())
@@ -189,7 +195,7 @@ class Recordings:
     def facts(self, recording: Recording) -> dict[str, Any]:
         """Return what report.json says of features, or the reason of a quarantine; empty where there is neither."""
         if recording.stage == QUARANTINED:
-            return self._read(self._stack.output("RawBucketName"), reason_key(recording.key), recording.etag)
+            return self._reason(recording)
         if recording.report_etag:
             bucket = self._stack.output("FeaturesBucketName")
             return self._read(bucket, f"{recording.name}/report.json", recording.report_etag)
@@ -207,6 +213,16 @@ class Recordings:
         if self._stack.store.head(bucket, key).size > MAX_OBJECT_BYTES:
             raise NotFoundError(f"s3://{bucket}/{key} is too large to show")
         return self._stack.store.get(bucket, key)[0]
+
+    def _reason(self, recording: Recording) -> dict[str, Any]:
+        known = (QUARANTINE, recording.key, recording.etag)
+        if known not in self._json:
+            item = Item(recording.key, recording.etag, recording.size, {}, None, recording.modified)
+            found = describe(self._stack.store, self._stack.output("RawBucketName"), item)
+            if not found.code:  # not written yet, or damaged
+                return {}
+            self._json[known] = asdict(found)
+        return self._json[known]
 
     def _read(self, bucket: str, key: str, etag: str) -> dict[str, Any]:
         known = (bucket, key, etag)
@@ -238,11 +254,6 @@ class Recordings:
 def _bare(key: str) -> str:
     stem, dot, _ = key.rpartition(".")
     return stem if dot and "/" not in key[len(stem) :] else key
-
-
-def landed_as(quarantined_key: str) -> str:
-    """Return the key under which an object in quarantine landed."""
-    return quarantined_key.removeprefix(QUARANTINE).partition("/")[2]
 
 
 def _by_recording(items: Iterable[Item]) -> dict[str, _Listing]:

@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         settings.raw_bucket,
         landed,
         wait_for_files_s=settings.wait_for_files_s,
-        event_id=Parameters.from_json(settings.preprocessing).event_mapping,
+        parameters=Parameters.from_json(settings.preprocessing),
     )
     metrics.add_metric(name=f"Recordings{answer['outcome'].title()}", unit=MetricUnit.Count, value=1)
     logger.info("ingested", extra=answer)

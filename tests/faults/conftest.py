@@ -16,11 +16,12 @@ from typing import Any
 import psutil
 import pytest
 from p300.features import read_features
+from p300_pipeline.keys import RECORDS, record_key
+from p300_pipeline.registry import Registry
+from p300_pipeline.storage import Store
 from p300_cli import localstack
 from p300_cli.paths import ENVIRONMENTS
 from p300_cli.target import Target
-from p300_pipeline.registry import Registry
-from p300_pipeline.storage import Store
 
 from tests.integration.conftest import ENDPOINT, Stack, recording, run_p300, wait_for
 
@@ -180,7 +181,7 @@ def check_bytes(stack: Stack, landed: Landed) -> None:
     for bucket in (stack.landing, stack.raw):
         for page in stack.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             for version in page.get("Versions", []):
-                if version["Key"].endswith(".reason.json"):
+                if version["Key"].startswith(RECORDS):
                     continue
                 where = {"Bucket": bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
                 digest = hashlib.sha256(stack.s3.get_object(**where)["Body"].read()).hexdigest()
@@ -195,9 +196,8 @@ def check_bytes(stack: Stack, landed: Landed) -> None:
             assert digest == digests[-1] or len(current.get(digest, [])) <= 1, f"{key}: {current[digest]}"
         COUNTS["uploads looked for: none lost, none there twice"] += len(bodies)
     for key in stack.keys(stack.raw, "quarantine/"):
-        if not key.endswith(".reason.json"):
-            reason = stack.s3.get_object(Bucket=stack.raw, Key=f"{key}.reason.json")["Body"].read()
-            assert json.loads(reason)["message"], key
+        reason = stack.s3.get_object(Bucket=stack.raw, Key=record_key(key))["Body"].read()
+        assert json.loads(reason)["message"], key
 
 
 def check_features(stack: Stack) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from p300.features import read_features
+from p300_pipeline.keys import record_key
 from p300.synth import CHANNELS
 
 from tests.integration.conftest import ENDPOINT, PROJECT, Stack, recording, run_p300, wait_for
@@ -205,7 +206,7 @@ def test_bad_input_is_quarantined_and_stops_nobody(trained: Stack) -> None:
         kept = output["quarantine_key"]
         assert kept.startswith("quarantine/")
         assert trained.s3.get_object(Bucket=trained.raw, Key=kept)["Body"].read() == body
-        reason = json.load(trained.s3.get_object(Bucket=trained.raw, Key=f"{kept}.reason.json")["Body"])
+        reason = json.load(trained.s3.get_object(Bucket=trained.raw, Key=record_key(kept))["Body"])
         assert reason["code"] == code
         assert key in reason["message"]
     assert trained.keys(trained.landing) == []

@@ -194,9 +194,9 @@ def full_disk(n_bytes):
 @contextmanager
 def deadly_reader(rule):
     """What reads the recording ends the process as a library in C can: by a wild pointer, or by more memory than the function has."""
-    from p300_pipeline.steps import ingest
+    from p300_pipeline.steps import reading
 
-    real = ingest.open_recording
+    real = reading.open_recording
 
     def open_recording(*arguments, **named):
         if fire(rule):
@@ -209,11 +209,11 @@ def deadly_reader(rule):
             raise AssertionError(f"a function may have {len(hog)} * 64 MiB")
         return real(*arguments, **named)
 
-    ingest.open_recording = open_recording
+    reading.open_recording = open_recording
     try:
         yield
     finally:
-        ingest.open_recording = real
+        reading.open_recording = real
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What `p300 land` finds: recordings with all their files, in an order in which each is complete when its header comes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,82 @@ def test_a_companion_alone_is_not_landed(folder: Path, capsys: pytest.CaptureFix
     with pytest.raises((typer.Exit, SystemExit)):
         find([folder / "run_01.eeg"])
     assert "land the .vhdr" in " ".join(capsys.readouterr().err.split())
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_what_programs_leave_behind_is_not_landed_and_said_to_be(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = find([folder])
+    for name in (".DS_Store", "._run_02.parquet", "run_03.parquet.part", "Thumbs.db", "~$notes.csv"):
+        (folder / name).write_bytes(b"x")
+    capsys.readouterr()
+    assert find([folder]) == expected
+    told = said(capsys)
+    assert "left behind by programs" in told
+    assert "._run_02.parquet" in told
+
+
+def test_links_are_followed_inside_the_folder_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As data sets under git-annex have them; one that came with somebody's archive may lead to any file of the user's."""
+    secret = folder.parent / "credentials.csv"
+    secret.write_text("secret")
+    inside = folder / "store" / "abc"
+    inside.parent.mkdir()
+    write_parquet(inside)
+    (folder / "run_03.csv").symlink_to(secret)
+    (folder / "run_04.parquet").symlink_to(inside)
+    (folder / "run_05.parquet").symlink_to(folder / "nothing")
+    os.mkfifo(folder / "run_06.csv")
+    names = [Path(upload.key).name for upload in find([folder])]
+    assert names == ["run_01.eeg", "run_01.vmrk", "run_01.vhdr", "run_02.parquet", "run_04.parquet"]
+    told = said(capsys)
+    assert "links that lead out of the folder: run_03.csv" in told
+    assert "links to nothing: run_05.parquet, run_06.csv" in told
+
+
+def test_a_companion_is_no_way_out_of_the_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = folder.parent / "secret"
+    secret.write_text("secret")
+    (folder / "run_01.eeg").unlink()
+    (folder / "run_01.eeg").symlink_to(secret)
+    for named in (folder, folder / "run_01.vhdr"):
+        with pytest.raises((typer.Exit, SystemExit)):
+            find([named])
+        assert "leads out of the folder" in said(capsys)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "a pipe"])
+def test_what_is_not_a_file_is_refused(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if name == "a pipe":
+        name = str(folder / "run.csv")
+        os.mkfifo(name)
+    with pytest.raises((typer.Exit, SystemExit)):
+        find([Path(name)], "subject_1")
+    assert "is not a file" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    "name", ["r\u00e9c.parquet", "run\x1b[2J.parquet", "run\u202e.parquet", "a..b.parquet", "-x.parquet"]
+)
+def test_a_name_that_would_be_refused_is_refused_before_anything_lands(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parquet(folder / name)
+    with pytest.raises((typer.Exit, SystemExit)):
+        find([folder])
+    told = said(capsys)
+    assert "Rename the file first" in told
+    assert not {"\x1b", "\u202e"} & set(told)
+
+
+def test_two_names_that_differ_in_capitals_are_not_landed_together(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parquet(folder / "RUN_02.parquet")
+    with pytest.raises((typer.Exit, SystemExit)):
+        find([folder])
+    assert "Two of the files would land" in said(capsys)

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from starlette.testclient import TestClient
 
-from tests.conftest import FEATURES, RAW
+from tests.conftest import FEATURES, LANDING, RAW
 from tests.support.console import ADDRESS, make_stack, manifest, open_console, start
 
 PAGES = ("/executions", "/recordings", "/models", "/models/train", "/try")
@@ -182,6 +182,26 @@ def test_names_from_buckets_are_text(console: TestClient, store: Any) -> None:
         assert page.status_code != 500, page.text
         seen += "&lt;script&gt;alert" in page.text
     assert seen >= 10
+
+
+def test_names_neither_reorder_a_page_nor_hide_in_it(console: TestClient, store: Any) -> None:
+    name = "subject_01/run\u202egnp\u200b"
+    store.put(LANDING, f"{name}.parquet", b"x")
+    store.put(LANDING, "subject_01/.DS_Store", b"x")
+    store.put(RAW, f"quarantine/abcdefabcdef/{name}.csv", b"x")
+    arn = start(f"{name}.parquet")
+    for path, query in (
+        ("/recordings", {}),
+        ("/recording", {"name": name}),
+        ("/recording", {"name": f"{name}.csv"}),
+        ("/executions", {}),
+        ("/execution", {"arn": arn}),
+    ):
+        page = console.get(path, params=query)
+        assert page.status_code == 200
+        assert not {"\u202e", "\u200b"} & set(page.text), path
+        assert "run\\u202egnp\\u200b" in page.text, path
+        assert ".DS_Store" not in page.text
 
 
 def test_a_report_may_do_nothing(console: TestClient, store: Any) -> None:

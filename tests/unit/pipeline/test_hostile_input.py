@@ -11,7 +11,7 @@ import boto3
 import numpy as np
 import pytest
 from aws_lambda_powertools.utilities import parameters
-from p300_pipeline.keys import EXTENSIONS
+from p300_pipeline.keys import EXTENSIONS, record_key
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
@@ -56,7 +56,7 @@ def test_landed_pickles_go_to_quarantine_unopened(
         event = land(store, f"subject_01/{wrapping}.{extension}", body)
         answer = module.handler(payload("Ingest the recording", event=event), context)
         assert answer["outcome"] == "quarantined", answer
-        reason = json.loads(store.get(RAW, f"{answer['quarantine_key']}.reason.json")[0])
+        reason = json.loads(store.get(RAW, record_key(answer["quarantine_key"]) or "")[0])
         assert reason["message"].startswith(f"subject_01/{wrapping}.{extension}")
     assert not path.exists()
 
@@ -107,8 +107,8 @@ def test_names_lead_nowhere_but_to_quarantine(store: Store, load_function: Load,
     answer = module.handler(payload("Ingest the recording", event=land(store, key, b"0123")), context)
     assert (answer["outcome"], answer["reason"]["code"]) == ("quarantined", "wrong_key")
     kept = [item.key for item in store.list(RAW)]
-    assert sorted(kept) == sorted([answer["quarantine_key"], answer["quarantine_key"] + ".reason.json"])
-    assert all(name.startswith("quarantine/") for name in kept)
+    assert kept == [record_key(answer["quarantine_key"]), answer["quarantine_key"]]
+    assert answer["quarantine_key"].startswith("quarantine/")
     assert store.get(RAW, answer["quarantine_key"])[0] == b"0123"
     json.dumps(answer).encode()
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from p300_pipeline.keys import reason_key
+from p300_pipeline.keys import record_key
 from p300_pipeline.steps import ingest as module
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.storage import NotFoundError, Store
@@ -100,7 +100,7 @@ def test_what_is_no_recording_goes_to_quarantine(store: Store, bad: tuple[str, s
     assert content(store, LANDING) == {}
     kept = content(store, RAW)
     assert kept[answer["quarantine_key"]] == body
-    assert json.loads(kept[reason_key(answer["quarantine_key"])]) == reason
+    assert json.loads(kept[record_key(answer["quarantine_key"]) or ""]) == reason
     assert reason["code"] == code or (code == "unknown_format" and reason["code"] == "unreadable")
     assert key in reason["message"]
     assert (reason["landing_key"], reason["bytes"], reason["etag"]) == (key, len(body), landed.etag)
@@ -125,7 +125,7 @@ def test_a_file_that_its_reader_did_not_expect_is_the_files_fault(
     def trip(*_: Any, **__: Any) -> None:
         raise IndexError("too many indices for array")
 
-    monkeypatch.setattr(module, "open_recording", trip)
+    monkeypatch.setattr("p300_pipeline.steps.reading.open_recording", trip)
     answer = do(store, land(store, "subject_1/x.mat", b"..."))
     assert answer["reason"]["code"] == "unreadable"
     assert "subject_1/x.mat" in answer["reason"]["message"]
@@ -137,7 +137,7 @@ def test_our_own_faults_quarantine_nothing(store: Store, monkeypatch: pytest.Mon
     def trip(*_: Any, **__: Any) -> None:
         raise fault
 
-    monkeypatch.setattr(module, "open_recording", trip)
+    monkeypatch.setattr("p300_pipeline.steps.reading.open_recording", trip)
     landed = land(store, KEY, b"...")
     with pytest.raises(fault):
         do(store, landed)
@@ -349,7 +349,7 @@ def test_one_event_in_two_executions_at_once(
             # The slower of the two may find the object gone before the reason stands there.
             assert "quarantined" in outcomes <= {"quarantined", "gone"}
             kept = next(answer["quarantine_key"] for answer in answers if answer["outcome"] == "quarantined")
-            assert set(content(store, RAW)) == {kept, reason_key(kept)}
+            assert set(content(store, RAW)) == {kept, record_key(kept)}
         else:
             assert "stored" in outcomes <= {"stored", "unchanged"}
             assert content(store, RAW) == {KEY: body}

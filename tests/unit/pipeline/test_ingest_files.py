@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from p300.errors import RecordingError
 from p300.features import read_features
+from p300_pipeline.keys import RecordingKey, record_key
 from p300.recording import RecordingStream
 from p300.signals import Parameters
-from p300_pipeline.keys import RecordingKey
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess
 from p300_pipeline.storage import Store
@@ -145,7 +145,7 @@ def test_a_labs_own_event_names(store: Store, files: Files) -> None:
     landed = land_all(store, files)
     names = Parameters.from_json('{"event_id": {"S  7": 1, "33": 2}}')
     assert names.event_mapping == {"S  7": 1, "33": 2, 33: 2}
-    answer = ingest(store, LANDING, RAW, landed[HEADER], event_id=names.event_mapping)
+    answer = ingest(store, LANDING, RAW, landed[HEADER], parameters=names)
     assert answer["outcome"] == "stored"
     assert make_features(store, names=names)["n_flashes"] == len(ONSETS)
 
@@ -169,11 +169,12 @@ def test_files_that_are_no_recording_go_to_quarantine_together(store: Store, fil
     assert (answer["outcome"], answer["reason"]["code"], answer["key"]) == ("quarantined", "unknown_codes", HEADER)
     assert content(store, LANDING) == {}
     kept = content(store, RAW)
-    quarantined = {json.loads(kept[key])["landing_key"]: key for key in kept if key.endswith(".reason.json")}
+    records = [json.loads(kept[key]) for key in kept if key.startswith("quarantine-records/")]
+    quarantined = {record["landing_key"]: record["quarantine_key"] for record in records}
     assert set(quarantined) == set(files)
-    for key, reason in quarantined.items():
-        assert kept[reason.removesuffix(".reason.json")] == files[key]
-    assert set(answer["reason"]["files"]) == {reason.removesuffix(".reason.json") for reason in quarantined.values()}
+    for key, kept_as in quarantined.items():
+        assert kept[kept_as] == files[key]
+    assert set(answer["reason"]["files"]) == set(quarantined.values())
     assert do(store, landed[HEADER]) == answer
     assert do(store, landed[SIGNAL])["reason"]["code"] == "unknown_codes"
 
@@ -194,7 +195,7 @@ def test_a_companion_belongs_to_one_recording(store: Store, files: Files) -> Non
     answer = [do(store, land(store, key, body)) for key, body in second.items()][-1]
     assert answer["reason"]["code"] == "name_taken"
     assert HEADER in answer["reason"]["message"]
-    assert {key: body for key, body in content(store, RAW).items() if not key.startswith("quarantine/")} == files
+    assert {key: body for key, body in content(store, RAW).items() if not key.startswith("quarantine")} == files
 
 
 # ---- uploads after the first
@@ -210,7 +211,7 @@ def test_an_older_header_does_not_take_the_files_of_the_newer(store: Store, file
     landed = land_all(store, files)
     assert do(store, older)["reason"]["code"] == "superseded"
     assert do(store, landed[SIGNAL])["outcome"] == "stored"
-    assert {key: body for key, body in content(store, RAW).items() if not key.startswith("quarantine/")} == files
+    assert {key: body for key, body in content(store, RAW).items() if not key.startswith("quarantine")} == files
 
 
 def test_an_older_companion_does_not_wait_for_ever(store: Store, files: Files) -> None:
@@ -346,8 +347,6 @@ def test_files_without_usable_epochs_leave_the_raw_data_together(
     after_any_death(prepare, step, state)
     kept, features = state()
     assert features == set()
-    assert all(key.startswith("quarantine/") for key in kept)
-    assert {key for key in kept if not key.endswith(".json")} == {
-        reason.removesuffix(".reason.json") for reason in kept if reason.endswith(".json")
-    }
+    objects = {key for key in kept if key.startswith("quarantine/")}
+    assert kept - objects == {record_key(key) for key in objects}
     assert len(kept) == 2 * len(files)

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from p300.errors import RecordingError
-from p300_pipeline.keys import EXTENSIONS, RecordingKey, quarantine_key, reason_key, recording_of_features
+from p300_pipeline.keys import (
+    EXTENSIONS,
+    RECORDS,
+    RecordingKey,
+    is_landing_key,
+    is_litter,
+    quarantine_key,
+    record_key,
+    recording_of_features,
+)
 
 s3_keys = st.text(min_size=1, max_size=1024).filter(lambda key: len(key.encode()) <= 1024)
 etags = st.from_regex(r"[0-9a-f]{32}(-[0-9]{1,5})?", fullmatch=True)
@@ -76,16 +85,55 @@ def test_keys_of_no_recording(key: str) -> None:
 
 @given(s3_keys, etags)
 @example("é" * 512, "0" * 32)
+@example("a.json", "0" * 32)
 def test_quarantine_has_room_for_every_key(key: str, etag: str) -> None:
     kept = quarantine_key(key, etag)
-    for name in (kept, reason_key(kept)):
-        assert name.startswith("quarantine/")
-        assert len(name.encode()) <= 1024
-    folder = f"quarantine/{etag[:12]}/"
-    assert kept.startswith(folder)
-    assert key.startswith(kept.removeprefix(folder))
+    folder, _, name = kept.removeprefix("quarantine/").partition("/")
+    assert kept.startswith("quarantine/")
+    assert len(kept.encode()) <= 1024
+    assert key.startswith(name)
     if len(key.encode()) <= 950:
-        assert kept == folder + key
+        assert name == key
+    assert record_key(kept) == f"quarantine-records/{folder}.json"
+
+
+@given(s3_keys, s3_keys, etags, etags)
+@example("a" * 1000 + "1", "a" * 1000 + "2", "0" * 32, "0" * 32)
+@example("a", "a", "0" * 32, "0" * 12 + "1" * 20)
+def test_no_two_uploads_share_a_place_or_a_record(one: str, other: str, etag: str, other_etag: str) -> None:
+    places = {quarantine_key(one, etag), quarantine_key(other, other_etag)}
+    assert len(places) == len({record_key(place) for place in places}) == len({(one, etag), (other, other_etag)})
+
+
+@given(s3_keys, etags)
+def test_no_landing_key_leads_to_a_record(key: str, etag: str) -> None:
+    assert not quarantine_key(key, etag).startswith(RECORDS)
+    assert not is_landing_key(RECORDS + key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "subject_01/.DS_Store", "subject_01/._run_01.parquet", "Thumbs.db", "subject_01/THUMBS.DB", "subject_01/desktop.ini",
+        "subject_01/~$notes.docx", "subject_01/run.parquet.part", "run.edf.crdownload", "subject_1/run.tmp", "__MACOSX/subject_1/run.csv",
+        "subject_01/.~lock.notes.ods#", "a~",
+    ],
+)  # fmt: skip
+def test_litter(key: str) -> None:
+    assert is_litter(key, 3)
+    assert not is_landing_key(key)
+
+
+@given(like_recordings)
+def test_no_recording_is_litter(key: str) -> None:
+    assert not (is_landing_key(key) and is_litter(key, 1))
+
+
+def test_a_folder_marker_is_litter_only_without_content() -> None:
+    assert is_litter("subject_01/", 0)
+    assert is_litter("/", 0)
+    assert not is_litter("subject_01/", 5)
+    assert not is_litter("subject_01/run.parquet", 0)
 
 
 def test_other_keys_of_the_features_bucket_are_no_features() -> None:

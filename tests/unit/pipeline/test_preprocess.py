@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from p300.errors import P300Error
 from p300.features import read_features
+from p300_pipeline.keys import record_key
 from p300.signals import Parameters
-from p300_pipeline.keys import reason_key
 from p300_pipeline.steps.backfill import list_recordings, sum_up
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess
@@ -106,7 +106,7 @@ def test_a_recording_without_usable_epochs_goes_to_quarantine(
     answer = do(store, etag)
     assert (answer["outcome"], answer["reason"]["code"]) == ("quarantined", "no_epochs_kept")
     assert answer["recording"] == "subject_11/run_01"
-    assert set(content(store, RAW)) == {answer["quarantine_key"], reason_key(answer["quarantine_key"])}
+    assert set(content(store, RAW)) == {answer["quarantine_key"], record_key(answer["quarantine_key"])}
     assert store.get(RAW, answer["quarantine_key"])[0] == body
     assert content(store, FEATURES) == {}
     assert do(store, etag) == answer, "a retry tells the same reason"

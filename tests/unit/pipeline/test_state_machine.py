@@ -130,6 +130,8 @@ OUTCOMES = {  # task -> the Choice after it, and where each outcome of the step 
         "quarantined": "Tell why it is in quarantine",
         "waiting": "Wait for the other files",
         "incomplete": "Tell what is missing",
+        "unreadable": "Tell what cannot be read",
+        "ignored": "Nothing to do",
         "gone": "Nothing to do",
     },
     "Are there features?": {

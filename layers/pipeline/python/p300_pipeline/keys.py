@@ -1,5 +1,6 @@
-"""Object keys: what a landing key may look like, and where everything derived from it stands."""
+"""Object keys: what a landing key may look like, and where everything derived from it is kept."""
 
+import hashlib
 import re
 from collections.abc import Container
 from dataclasses import dataclass
@@ -10,11 +11,38 @@ EXTENSIONS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr")
 HEADER_OF = {"eeg": "vhdr", "dat": "vhdr", "vmrk": "vhdr", "fdt": "set"}
 """Extension of a companion, a file that is part of a recording -> that of the header that names it, which is the recording's key."""
 QUARANTINE = "quarantine/"
+RECORDS = "quarantine-records/"
+"""Where the quarantine's own records are: no landing key leads there (see `quarantine_key`), so nobody who uploads can write one."""
 # Lengths leave room for what is derived from a key: 1,024 bytes for an object's, 255 for a file's name.
 _LANDING_KEY = re.compile(
     r"(?P<subject>subject_\d{1,18})/(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+)", re.ASCII
 )
 _MAX_KEY_BYTES = 1024
+_ID_LENGTH = 32
+_ID = re.compile(f"[0-9a-f]{{{_ID_LENGTH}}}")
+_LITTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".directory", ".gitkeep", ".keep"}
+_LITTER_BEGINNINGS = ("._", "~$", ".~lock.", ".fuse_hidden", ".nfs0")
+_LITTER_ENDINGS = (
+    ".part",
+    ".partial",
+    ".filepart",
+    ".crdownload",
+    ".download",
+    ".tmp",
+    ".temp",
+    ".swp",
+    "~",
+    "_$folder$",
+)
+_LITTER_FOLDERS = {
+    "__MACOSX",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".fseventsd",
+    ".TemporaryItems",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -101,14 +129,39 @@ def recording_of_features(key: str) -> str | None:
     return key.removesuffix("/features.parquet") if key.endswith("/features.parquet") else None
 
 
+def is_landing_key(key: str) -> bool:
+    """Tell whether an object under this key can become raw data: a recording's own, or that of a companion."""
+    return is_recording(key) or is_companion(key)
+
+
+def is_litter(key: str, size: int) -> bool:
+    """Tell whether an object is something that a program leaves behind, and nobody uploads on purpose.
+
+    Folder markers without content, what operating systems and office programs keep beside files, and uploads that are not complete.
+    """
+    folders, _, name = key.rpartition("/")
+    if not name:
+        return size == 0
+    if any(folder in _LITTER_FOLDERS for folder in folders.split("/")):
+        return True
+    lower = name.lower()
+    return lower in _LITTER or lower.startswith(_LITTER_BEGINNINGS) or lower.endswith(_LITTER_ENDINGS)
+
+
+def quarantine_id(landing_key: str, etag: str) -> str:
+    """Return what names an object in quarantine: by key and content, so that no upload takes the place of another."""
+    return hashlib.sha256(f"{etag}/{landing_key}".encode(errors="surrogatepass")).hexdigest()[:_ID_LENGTH]
+
+
 def quarantine_key(landing_key: str, etag: str) -> str:
-    """Return where an object that is not a recording is kept: by content, so that no bad upload can replace another."""
-    folder = f"{QUARANTINE}{etag[:12]}/"
-    # A landing key may use all 1,024 bytes that S3 allows; what does not fit is told by the reason object beside it.
-    room = _MAX_KEY_BYTES - len(folder) - len(".reason.json")
+    """Return where an object that is not a recording is kept."""
+    folder = f"{QUARANTINE}{quarantine_id(landing_key, etag)}/"
+    # A landing key may use all 1,024 bytes that S3 allows; the record has the whole of it.
+    room = _MAX_KEY_BYTES - len(folder)
     return folder + landing_key.encode()[:room].decode(errors="ignore")
 
 
-def reason_key(quarantined_key: str) -> str:
-    """Return the key of the object that says why `quarantined_key` is in quarantine."""
-    return f"{quarantined_key}.reason.json"
+def record_key(quarantined_key: str) -> str | None:
+    """Return the key of the record that says why `quarantined_key` is in quarantine; None for what an older version put there."""
+    name = quarantined_key.removeprefix(QUARANTINE).partition("/")[0]
+    return f"{RECORDS}{name}.json" if _ID.fullmatch(name) else None

@@ -36,6 +36,22 @@ class UnchangedError(RuntimeError):
     """A conditional read found what the caller already has."""
 
 
+class UnreadableError(RuntimeError):
+    """An object is there, but its bytes are not for us to read as it is stored; trying again does not help.
+
+    Parameters
+    ----------
+    key : str
+        Its key.
+    reason : str
+        What is in the way, and what to do.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} cannot be read: {reason}")
+        self.key = key
+
+
 @dataclass(frozen=True)
 class Item:
     """An object's name and state.
@@ -124,10 +140,16 @@ class Store:
         ------
         NotFoundError
             If there is no such object or version.
+        UnreadableError
+            If it is encrypted with its owner's own key.
         """
         try:
             answer = self.client.head_object(Bucket=bucket, Key=key, **_version(version_id))
         except self.client.exceptions.ClientError as error:
+            if (
+                error.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+            ):  # an answer to HEAD has no body: GET says why
+                self._read(bucket, key, _version(version_id), lambda body: body.close())
             raise _translate(error, bucket, key) from error
         return _item(key, answer)
 
@@ -150,6 +172,8 @@ class Store:
             If its ETag is not `if_match`.
         UnchangedError
             If its ETag is `unless`.
+        UnreadableError
+            If it is archived, or encrypted with a key that is not at hand.
         """
         return self._read(bucket, key, _condition(version_id, if_match, unless), lambda body: bytes(body.read()))
 
@@ -234,7 +258,9 @@ class Store:
         version_id: str | None = None,
         if_match: str | None = None,
     ) -> None:
-        """Copy an object of any size inside S3 and check that the copy has its size.
+        """Copy an object's bytes, however many, inside S3 and check that the copy has their number.
+
+        Nothing else comes along: metadata, tags, type and encoding of the source are whatever its uploader said.
 
         Raises
         ------
@@ -242,10 +268,19 @@ class Store:
             If there is no such object or version.
         PreconditionError
             If its ETag is not `if_match`.
+        UnreadableError
+            If it is archived, or encrypted with a key that is not at hand.
         """
         from boto3.s3.transfer import TransferConfig
 
-        extra = {"ChecksumAlgorithm": "SHA256", **({"CopySourceIfMatch": _quoted(if_match)} if if_match else {})}
+        extra: dict[str, Any] = {
+            "ChecksumAlgorithm": "SHA256",
+            "MetadataDirective": "REPLACE",
+            "Metadata": {},
+            "ContentType": "application/octet-stream",
+            "TaggingDirective": "REPLACE",
+            **({"CopySourceIfMatch": _quoted(if_match)} if if_match else {}),
+        }
         source: Any = {"Bucket": bucket, "Key": key, **_version(version_id)}
         in_parts = TransferConfig(multipart_threshold=LARGEST_COPY_BYTES, multipart_chunksize=COPY_PART_BYTES)
         size = self.head(bucket, key, version_id).size  # before: another execution may take the source away meanwhile
@@ -336,9 +371,31 @@ def _translate(error: Any, bucket: str, key: str) -> Exception:
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     if code in {"NoSuchKey", "NoSuchVersion", "404", "NotFound"} or (status == 404 and code != "NoSuchBucket"):
         return NotFoundError(f"s3://{bucket}/{key} does not exist")
+    if reason := _unreadable(code, error.response["Error"].get("Message", "")):
+        return UnreadableError(key, reason)
     # 409 ConditionalRequestConflict: another conditional write of the same key is under way and will win
     if status == 412 or code in {"PreconditionFailed", "ConditionalRequestConflict"}:
         return PreconditionError(f"s3://{bucket}/{key} changed or exists already")
     if status == 304:
         return UnchangedError(f"s3://{bucket}/{key} has not changed")
     return error  # type: ignore[no-any-return]
+
+
+def _unreadable(code: str, message: str) -> str:
+    """Return why S3 keeps an object's bytes from us, where that is a matter of the object; else nothing."""
+    if code in {"InvalidObjectState", "ObjectNotInActiveTierError"}:
+        return (
+            "it is in an archive (storage class GLACIER or DEEP_ARCHIVE). Restore it and run `p300 retry --unfinished`, or upload it "
+            "again with the storage class STANDARD."
+        )
+    if "Server Side Encryption" in message:
+        return (
+            "it is encrypted with a key of its owner's (SSE-C), which only its owner has. Upload it again without "
+            "--sse-c: the bucket encrypts what it keeps."
+        )
+    if code.startswith("KMS.") or (code == "AccessDenied" and ("kms:" in message or "ciphertext" in message)):
+        return (
+            "it is encrypted with a KMS key that the pipeline may not use. Upload it again without --sse-kms-key-id, or allow "
+            "the pipeline's roles kms:Decrypt on that key."
+        )
+    return ""

@@ -1,20 +1,18 @@
-"""Where an object goes that is no recording: kept by content, with the reason beside it."""
+"""Where an object goes that is not a recording: kept by content, with a record of the reason."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from p300.errors import RecordingError
-
-from p300_pipeline.documents import is_text, parse, require
-from p300_pipeline.keys import quarantine_key, reason_key
-from p300_pipeline.storage import Item, NotFoundError, Store
+from p300_pipeline.keys import quarantine_key
+from p300_pipeline.steps.quarantine_records import Record, read_record, write_record
+from p300_pipeline.storage import Item, Store, find
 
 
 def quarantine(
     store: Store, bucket: str, raw_bucket: str, items: Sequence[Item], error: RecordingError
 ) -> dict[str, Any]:
-    """Move a recording's files to quarantine with the reason beside each.
+    """Move a recording's files to quarantine, each with a record of the reason.
 
     Parameters
     ----------
@@ -34,58 +32,57 @@ def quarantine(
     dict
         ``outcome`` ``quarantined``, ``quarantine_key`` and ``reason`` with ``code`` and ``message``, of the first.
     """
-    targets = {item.key: quarantine_key(item.key, item.etag) for item in items}
-    reasons: list[dict[str, Any]] = [
-        {
-            "code": error.code,
-            "message": error.message,
-            "landing_key": item.key,
-            "etag": item.etag,
-            "version_id": item.version_id,
-            "bytes": item.size,
-            "uploaded": item.modified,
-            "quarantine_key": targets[item.key],
-        }
-        for item in items
+    targets = [quarantine_key(item.key, item.etag) for item in items]
+    records = [
+        Record(
+            error.code,
+            error.message,
+            item.key,
+            item.etag,
+            item.version_id,
+            item.size,
+            item.modified,
+            bucket,
+            target,
+            tuple(targets) if len(items) > 1 and number == 0 else (),
+        )
+        for number, (item, target) in enumerate(zip(items, targets, strict=True))
     ]
-    if len(items) > 1:
-        reasons[0] |= {
-            "files": list(targets.values()),
-            "moved_from": {"bucket": bucket, "versions": {item.key: item.version_id for item in items}},
-        }
-    for item, reason in reversed(
-        list(zip(items, reasons, strict=True))
-    ):  # the first names the others, which are there then
-        target = targets[item.key]
-        store.copy(bucket, item.key, raw_bucket, target, version_id=item.version_id, if_match=item.etag)
-        body = json.dumps(reason, indent=1).encode()
-        store.put(raw_bucket, reason_key(target), body, content_type="application/json")
+    # The first names the others, which are there then.
+    for item, record in reversed(list(zip(items, records, strict=True))):
+        store.copy(bucket, item.key, raw_bucket, record.quarantine_key, version_id=item.version_id, if_match=item.etag)
+        write_record(store, raw_bucket, record)
     for item in items:
         store.delete(bucket, item.key, item.version_id)
-    return _quarantined(reasons[0])
+    return _quarantined(records[0])
 
 
 def earlier_quarantine(store: Store, bucket: str, raw_bucket: str, key: str, etag: str) -> dict[str, Any] | None:
     """Return the answer of the attempt that quarantined these bytes under this key, if there was one, and finish what it left."""
-    try:
-        body, _ = store.get(raw_bucket, reason_key(quarantine_key(key, etag)))
-    except NotFoundError:
+    record = read_record(store, raw_bucket, quarantine_key(key, etag))
+    if record is None:
         return None
-    name = reason_key(quarantine_key(key, etag))
-    reason = parse(body, name, dict)
-    require(reason, dict.fromkeys(("landing_key", "quarantine_key", "code", "message"), is_text), name)
-    moved = reason.get("moved_from", {})
-    if moved.get("bucket") == bucket:
-        for moved_key, version_id in moved["versions"].items():
-            if version_id:  # without one, what is there now may be an upload that came since
-                store.delete(bucket, moved_key, version_id)
-    return _quarantined(reason)
+    others = [read_record(store, raw_bucket, name) for name in record.files if name != record.quarantine_key]
+    folder = record.landing_key.rpartition("/")[0]
+    for one in (record, *others):
+        if one and one.moved_from == bucket and one.landing_key.rpartition("/")[0] == folder:
+            _finish(store, raw_bucket, one)
+    return _quarantined(record)
 
 
-def _quarantined(reason: dict[str, Any]) -> dict[str, Any]:
+def _finish(store: Store, raw_bucket: str, record: Record) -> None:
+    """Take away what was moved and is still there: only this version, only if it is what quarantine keeps a copy of."""
+    if not record.version_id:  # what is there now may be an upload that came since
+        return
+    left = find(store, record.moved_from, record.landing_key, record.version_id)
+    if left and left.etag == record.etag and find(store, raw_bucket, record.quarantine_key):
+        store.delete(record.moved_from, record.landing_key, record.version_id)
+
+
+def _quarantined(record: Record) -> dict[str, Any]:
     return {
         "outcome": "quarantined",
-        "key": reason["landing_key"],
-        "quarantine_key": reason["quarantine_key"],
-        "reason": reason,
+        "key": record.landing_key,
+        "quarantine_key": record.quarantine_key,
+        "reason": record.to_dict(),
     }

@@ -1,0 +1,163 @@
+"""The raw data: what a recording's objects say of themselves, and writing them so that the newer upload wins."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from p300.errors import RecordingError
+from p300_pipeline.keys import EXTENSIONS, RecordingKey, is_companion, is_recording
+from p300_pipeline.storage import Item, PreconditionError, Store, find, sha256_hex
+
+_MAX_RACES = 20
+
+
+@dataclass(frozen=True)
+class RawFacts:
+    """What ingestion wrote into the metadata of an object of the raw data.
+
+    Attributes
+    ----------
+    landing_etag, landing_version : str
+        The upload that it was; empty where that is not known.
+    landing_modified : float
+        POSIX time of the upload, of a recording of several files that of the latest.
+    header : str or None
+        Key of the recording that a companion belongs to.
+    companions : dict of str to str
+        Names of the files that belong to a header -> their ETags.
+    """
+
+    landing_etag: str = ""
+    landing_version: str = ""
+    landing_modified: float = 0.0
+    header: str | None = None
+    companions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, held: Item) -> "RawFacts":
+        """Read an object's metadata; what is not as ingestion writes it counts as not there."""
+        said = held.metadata
+        header = said.get("header")
+        return cls(
+            said.get("landing-etag", ""),
+            said.get("landing-version", ""),
+            _time(said.get("landing-modified", "")),
+            header if header and is_recording(header) else None,
+            _companions(said.get("companions", "")),
+        )
+
+
+def _time(text: str) -> float:
+    try:
+        at = float(text)
+    except ValueError:
+        return 0.0
+    return at if math.isfinite(at) and at >= 0 else 0.0
+
+
+def _companions(text: str) -> dict[str, str]:
+    try:
+        named = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(named, dict) or not all(isinstance(etag, str) for etag in named.values()):
+        return {}
+    return named if all(is_companion(f"subject_1/{name}") for name in named) else {}
+
+
+def named_companions(recording: Item) -> dict[str, str]:
+    """Return the files that a raw recording consists of beside its own object: name -> ETag."""
+    return RawFacts.of(recording).companions
+
+
+def superseded(key: RecordingKey | str) -> RecordingError:
+    """Return what is wrong with an upload that comes after a newer one under its key."""
+    return RecordingError(
+        "superseded",
+        f"{key}: a newer upload under this key was ingested before this older one; the newer one is kept in the raw data.",
+    )
+
+
+def name_taken(key: RecordingKey, other: str) -> RecordingError:
+    """Return what is wrong with a recording whose name another one has under another extension, or in other capitals."""
+    return RecordingError(
+        "name_taken",
+        f"{key}: the raw data holds {other}, whose features would take the same place, here or on a file system that does not tell "
+        "capitals apart. Upload this one under another name, or delete the other first.",
+    )
+
+
+def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
+    """Refuse a new recording that the raw data holds under another extension already, or in other capitals.
+
+    Two that come at the same moment both pass: the write of their features, which only one can win, decides (see `preprocess`).
+    """
+    name = key.recording.lower()
+    held = [item.key.rpartition(".") for item in store.list(bucket, f"{key.subject}/")]
+    others = [stem + dot + ext for stem, dot, ext in held if stem.lower() == name and ext.lower() in EXTENSIONS]
+    if others and str(key) not in others:
+        raise name_taken(key, others[0])
+
+
+def put_raw(
+    store: Store, landing: str, raw: str, item: Item, path: Path, modified: float, extra: Mapping[str, str]
+) -> tuple[str, str]:
+    """Write one file of a recording to the raw data, unless a newer upload is there.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    landing, raw : str
+        Bucket names.
+    item : Item
+        The upload.
+    path : Path
+        Its bytes.
+    modified : float
+        POSIX time of the upload that counts.
+    extra : mapping of str to str
+        More of the object's metadata: ``header`` or ``companions``.
+
+    Returns
+    -------
+    tuple of str
+        ``stored`` or ``unchanged``, and the ETag of what is there now.
+
+    Raises
+    ------
+    RecordingError
+        ``superseded``.
+    PreconditionError
+        If the upload was replaced meanwhile.
+    """
+    metadata = {
+        "sha256": sha256_hex(path),
+        "landing-etag": item.etag,
+        "landing-version": item.version_id or "",
+        "landing-modified": f"{modified:.6f}",
+        **extra,
+    }
+    content = {"sha256", *extra}
+    for _ in range(_MAX_RACES):
+        held = find(store, raw, item.key)
+        held_modified = RawFacts.of(held).landing_modified if held else 0.0
+        same = held is not None and all(held.metadata.get(name) == metadata[name] for name in content)
+        if held and same and held_modified >= modified:
+            return "unchanged", held.etag
+        if held and held_modified > modified:
+            raise superseded(item.key)
+        # Between the look at what is there and the write: a newer upload of the same second takes this one away before it writes.
+        if store.head(landing, item.key, item.version_id).etag != item.etag:
+            raise PreconditionError(f"{item.key} was replaced")
+        # The same bytes uploaded again are written again: a late event of an upload in between must find its successor's time here.
+        try:
+            etag = store.put(
+                raw, item.key, path, metadata=metadata, if_absent=held is None, if_match=held.etag if held else None
+            )
+        except PreconditionError:
+            continue
+        return "unchanged" if same else "stored", etag
+    raise RuntimeError(f"s3://{raw}/{item.key} kept changing")

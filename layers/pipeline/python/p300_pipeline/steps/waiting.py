@@ -1,0 +1,78 @@
+"""Recordings of several files while some of them are missing: which header a companion belongs to, and how long to wait."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from p300.errors import RecordingError
+from p300_pipeline.keys import HEADER_OF, RecordingKey
+from p300.limits import LARGEST_HEADER_BYTES
+from p300.readers.companions import companions
+from p300_pipeline.steps.reading import reading
+from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
+
+LARGEST_NAMING_HEADER_BYTES = {"vhdr": LARGEST_HEADER_BYTES, "set": 64 << 20}
+"""Of a header that is looked into for a companion's name."""
+MOST_OBJECTS_LISTED = 10_000
+MOST_HEADERS_LOOKED_INTO = 50
+MOST_BYTES_LOOKED_INTO = 128 << 20
+"""At each look, of all headers in a companion's folder. A header that is not reached finds its companions itself."""
+
+
+def header_of(store: Store, landing: str, companion: Item) -> Item | None:
+    """Find the header in the landing zone that names a companion; it may have another name than the companion's."""
+    name = companion.key.rpartition("/")[2]
+    for listed in _candidates(store, landing, companion.key):
+        try:
+            header = find(store, landing, listed.key)
+            if header is None:
+                continue
+            key = RecordingKey.parse(header.key)
+            with tempfile.TemporaryDirectory() as temporary, reading(key):
+                path = Path(temporary) / key.file_name
+                store.download(landing, header.key, path, version_id=header.version_id, if_match=header.etag)
+                if name in companions(path, name=str(key)):
+                    return header
+        except (RecordingError, NotFoundError, PreconditionError, UnreadableError):
+            continue  # its own execution says what is wrong with it
+    return None
+
+
+def _candidates(store: Store, landing: str, companion: str) -> Iterator[Item]:
+    """Yield the headers of a folder that may name a companion: the one of its name first, then the latest."""
+    stem, _, extension = companion.rpartition(".")
+    kind = HEADER_OF[extension.lower()]
+    folder = islice(store.list(landing, f"{companion.rpartition('/')[0]}/"), MOST_OBJECTS_LISTED)
+    headers = {
+        item.key: item
+        for item in chain(islice(store.list(landing, f"{stem}."), MOST_OBJECTS_LISTED), folder)
+        if item.key.rpartition(".")[2].lower() == kind and 0 < item.size <= LARGEST_NAMING_HEADER_BYTES[kind]
+    }
+    n_bytes = 0
+    ordered = sorted(headers.values(), key=lambda item: (item.key.rpartition(".")[0] != stem, -item.modified))
+    for item in ordered[:MOST_HEADERS_LOOKED_INTO]:
+        n_bytes += item.size
+        if n_bytes > MOST_BYTES_LOOKED_INTO:
+            return
+        yield item
+
+
+def wait(
+    key: RecordingKey | str, files: Sequence[Item], missing: Sequence[str], wait_for_files_s: float
+) -> dict[str, Any]:
+    """Answer for files that cannot move yet: look again, or say that what is missing has not come in time."""
+    waited = max(0.0, time.time() - max(item.modified for item in files))
+    late = waited > wait_for_files_s
+    return {
+        "outcome": "incomplete" if late else "waiting",
+        "key": str(key),
+        "files": [item.key for item in files],
+        "missing": list(missing),
+        "detail": f"{key} is one of several files that are a recording together, and there is no {' and no '.join(missing)} in the landing "
+        f"zone{f' after {wait_for_files_s:.0f} s' if late else ' yet'}. Upload what is missing, or all files again: until then "
+        "these stay in the landing zone, and what comes last completes the recording.",
+        "look_again_s": int(min(60, max(2, waited / 4))),
+    }
