@@ -56,7 +56,8 @@ MOST_FLASHES_PER_S = 50
 """On average over the recording. The fastest visual P300 paradigms flash some 20 times a second."""
 MOST_FLASH_GROUPS = 1024
 """Different rows, columns or sets of symbols."""
-LARGEST_FEATURES_BYTES = 384 << 20
-"""Flashes x channels x samples of an epoch's features, as float32."""
+LARGEST_FEATURES_BYTES = 256 << 20
+"""Flashes x channels x samples of an epoch's features, as float32: 15,000 flashes of 64 channels, 60,000 of 16. A file of them is written
+from three times as much memory."""
 MOST_EPOCH_VALUES = 1 << 33
 """Flashes x channels x samples of an epoch at the recording's own rate: all of them are cut, measured and resampled."""

@@ -1,7 +1,6 @@
 """Raw data to features: filter, epoch, reject, resample; a report beside them."""
 
 import hashlib
-import io
 import json
 import tempfile
 from dataclasses import dataclass
@@ -85,10 +84,10 @@ def preprocess(
                 recording = read(path, recording_key, parameters.event_mapping)
                 features = extract(recording, parameters)
                 facts = {**report(features), **made_of}
-                buffer = io.BytesIO()
-                write_features(features, buffer, {**provenance, "code_version": __version__})
+                written = Path(folder) / "features"  # not in memory: features may fill half of it
+                write_features(features, written, {**provenance, "code_version": __version__})
                 write = _Writer(store, raw_bucket, features_bucket, recording_key, stamp, companions)
-                write(recording_key.features, buffer.getvalue(), "application/vnd.apache.parquet")
+                write(recording_key.features, written, "application/vnd.apache.parquet")
                 # The report comes last: a retry after a death in between finds it missing or stale, and makes both again.
                 write(recording_key.report, json.dumps(facts, indent=1).encode(), "application/json")
             except RecordingError as error:
@@ -115,7 +114,7 @@ class _Writer:
     stamp: dict[str, str]
     companions: dict[str, str]
 
-    def __call__(self, name: str, body: bytes, content_type: str) -> None:
+    def __call__(self, name: str, body: bytes | Path, content_type: str) -> None:
         for _ in range(_MAX_RACES):
             # In this order: what a newer raw recording led to after this look is not written over.
             held = find(self.store, self.features_bucket, name)
