@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz import corpus, formats
+from tests.fuzz import corpus, formats, uploads
 from tests.fuzz.corpus import NAME, Files
 from tests.fuzz.mutation import NAMES, havoc, json_bytes, json_value
 
@@ -324,4 +324,18 @@ TARGETS: dict[str, Target] = {
         lambda: [{"model.npz": corpus.npz(corpus.model(kind))} for kind in corpus.KINDS],
     ),
     **{name: _document(name) for name in DOCUMENTS},
+    "key": Target(
+        uploads.make_key,
+        uploads.run_key,
+        lambda: [{"key": uploads.KEY.encode(), "body": b"x"}, {"key": b"a/", "body": b""}],
+    ),
+    "metadata": Target(
+        uploads.make_metadata,
+        uploads.run_metadata,
+        lambda: [{"metadata": b"{}", "where": where} for where in (b"raw", b"landing")],
+    ),
+    "record": Target(uploads.make_record, uploads.run_record, lambda: [{"record": b"{}", "old": b"{}"}]),
+    "companions": Target(
+        uploads.make_companions, uploads.run_companions, lambda: [corpus.files("vhdr")[0], corpus.files("edf")[1]]
+    ),
 }

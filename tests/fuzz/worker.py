@@ -92,7 +92,7 @@ class Watch:
             path, _, flags = arguments
             if isinstance(path, str | bytes | os.PathLike):
                 self._opened(os.fsdecode(path), bool(flags & _WRITING))
-        elif (event in _TOUCHING and not self._inside(arguments[0])) or event in _NEVER:
+        elif (event in _TOUCHING and not self._inside(_whole(event, arguments))) or event in _NEVER:
             self.seen.append(f"{event}{arguments!r:.300}")
 
     def _inside(self, path: Any) -> bool:
@@ -103,6 +103,14 @@ class Watch:
         allowed = real.startswith(self.root) if writing else real.startswith(self.readable)
         if not allowed and "\0" not in path:
             self.seen.append(f"opened {path[:200]!r} to {'write' if writing else 'read'}")
+
+
+def _whole(event: str, arguments: tuple[Any, ...]) -> Any:
+    """Return the path that an event is about; what is removed with its folder is named from the open folder on."""
+    path, folder = arguments[0], arguments[-1]
+    if event in {"os.remove", "os.rmdir"} and isinstance(folder, int) and folder >= 0:
+        return Path(f"/proc/self/fd/{folder}").readlink() / os.fsdecode(path)
+    return path
 
 
 def run_case(
