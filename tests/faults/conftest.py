@@ -16,12 +16,12 @@ from typing import Any
 import psutil
 import pytest
 from p300.features import read_features
-from p300_pipeline.keys import RECORDS, record_key
-from p300_pipeline.registry import Registry
-from p300_pipeline.storage import Store
 from p300_cli import localstack
 from p300_cli.paths import ENVIRONMENTS
 from p300_cli.target import Target
+from p300_pipeline.keys import RECORDS, record_key
+from p300_pipeline.registry import Registry
+from p300_pipeline.storage import Store
 
 from tests.integration.conftest import ENDPOINT, Stack, recording, run_p300, wait_for
 

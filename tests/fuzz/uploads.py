@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from p300.keys import QUARANTINE, RECORDS, is_landing_key, is_litter, quarantine_key, record_key
-from p300.storage import Item, NotFoundError, PreconditionError
+from p300_pipeline.keys import QUARANTINE, RECORDS, is_landing_key, is_litter, quarantine_key, record_key
+from p300_pipeline.storage import Item, NotFoundError, PreconditionError
 
 from tests.fuzz import corpus
 from tests.fuzz.corpus import NAME, Files
@@ -32,7 +32,7 @@ LONGEST_TEXT = 200_000
 
 
 class Buckets:
-    """What `p300.storage.Store` does, on dictionaries: one version an object, named by its content."""
+    """What `p300_pipeline.storage.Store` does, on dictionaries: one version an object, named by its content."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], tuple[bytes, dict[str, str]]] = {}
@@ -84,7 +84,7 @@ class Buckets:
 
 def ingested(store: Buckets, key: str) -> dict[str, Any]:
     """Ingest an object twice, as a retry does; return the first answer."""
-    from p300.steps.ingest import Landed, ingest
+    from p300_pipeline.steps.ingest import Landed, ingest
 
     item = store.head(LANDING, key)
     kept = store.objects[LANDING, key][0]
@@ -174,7 +174,7 @@ def make_metadata(rng: random.Random) -> Files:
 
 def run_metadata(files: Files, _: Path, all_the_way: bool) -> str:
     from p300.signals import Parameters
-    from p300.steps.preprocess import preprocess
+    from p300_pipeline.steps.preprocess import preprocess
 
     said = {name: str(value) for name, value in json.loads(files["metadata"]).items()}
     store, body = Buckets(), corpus.files("parquet")[0][f"{NAME}.parquet"]
@@ -213,8 +213,8 @@ def make_record(rng: random.Random) -> Files:
 
 
 def run_record(files: Files, _: Path, __: bool) -> str:
-    from p300.steps.ingest import Landed, ingest
-    from p300.steps.quarantine_records import find_quarantined
+    from p300_pipeline.steps.ingest import Landed, ingest
+    from p300_pipeline.steps.quarantine_records import find_quarantined
 
     store = Buckets()
     store.put(LANDING, "subject_01/precious.eeg", b"no parquet")

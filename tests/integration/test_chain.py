@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from p300.features import read_features
-from p300_pipeline.keys import record_key
 from p300.synth import CHANNELS
+from p300_pipeline.keys import record_key
 
 from tests.integration.conftest import ENDPOINT, PROJECT, Stack, recording, run_p300, wait_for
 

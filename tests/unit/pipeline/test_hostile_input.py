@@ -11,7 +11,8 @@ import boto3
 import numpy as np
 import pytest
 from aws_lambda_powertools.utilities import parameters
-from p300_pipeline.keys import EXTENSIONS, record_key
+from p300.formats import EXTENSIONS
+from p300_pipeline.keys import record_key
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from p300.errors import RecordingError
 from p300.features import read_features
-from p300_pipeline.keys import RecordingKey, record_key
 from p300.recording import RecordingStream
 from p300.signals import Parameters
+from p300_pipeline.keys import RecordingKey, record_key
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess
 from p300_pipeline.storage import Store

@@ -6,8 +6,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
-from p300_pipeline.keys import quarantine_key
 from p300.signals import Parameters
+from p300_pipeline.keys import quarantine_key
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess
 from p300_pipeline.steps.raw_data import RawFacts

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from p300.errors import RecordingError
+from p300.formats import EXTENSIONS
 from p300_pipeline.keys import (
-    EXTENSIONS,
     RECORDS,
     RecordingKey,
     is_landing_key,

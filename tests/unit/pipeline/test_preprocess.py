@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from p300.errors import P300Error
 from p300.features import read_features
-from p300_pipeline.keys import record_key
 from p300.signals import Parameters
+from p300_pipeline.keys import record_key
 from p300_pipeline.steps.backfill import list_recordings, sum_up
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess

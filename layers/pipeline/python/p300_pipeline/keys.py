@@ -6,10 +6,8 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from p300.errors import RecordingError
+from p300.formats import EXTENSIONS, HEADER_OF
 
-EXTENSIONS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr")
-HEADER_OF = {"eeg": "vhdr", "dat": "vhdr", "vmrk": "vhdr", "fdt": "set"}
-"""Extension of a companion, a file that is part of a recording -> that of the header that names it, which is the recording's key."""
 QUARANTINE = "quarantine/"
 RECORDS = "quarantine-records/"
 """Where the quarantine's own records are: no landing key leads there (see `quarantine_key`), so nobody who uploads can write one."""

@@ -3,9 +3,8 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from p300_pipeline.keys import HEADER_OF
-
 from p300.errors import RecordingError
+from p300.formats import HEADER_OF
 
 from .brainvision import read_header
 from .eeglab import named_file

@@ -14,9 +14,11 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from p300.errors import RecordingError
-from p300_pipeline.keys import HEADER_OF, RecordingKey, is_companion, is_landing_key, is_litter
+from p300.formats import HEADER_OF
 from p300.readers.companions import companions
 from p300.signals import Parameters, check_derived
+
+from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
 from p300_pipeline.steps.raw_data import RawFacts, named_companions, put_raw, refuse_second_name, superseded
 from p300_pipeline.steps.reading import read, reading

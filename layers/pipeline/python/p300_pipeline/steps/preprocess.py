@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from p300 import __version__
-from p300_pipeline.documents import parse
 from p300.errors import RecordingError
 from p300.features import report, write_features
-from p300_pipeline.keys import RecordingKey
 from p300.signals import Parameters, extract
+
+from p300_pipeline.documents import parse
+from p300_pipeline.keys import RecordingKey
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
 from p300_pipeline.steps.raw_data import name_taken, named_companions
 from p300_pipeline.steps.reading import read

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from p300.errors import RecordingError
+
 from p300_pipeline.keys import quarantine_key
 from p300_pipeline.steps.quarantine_records import Record, read_record, write_record
 from p300_pipeline.storage import Item, Store, find

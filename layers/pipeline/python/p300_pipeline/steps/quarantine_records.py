@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from p300_pipeline.documents import Check, is_number, is_text, parse, require
 from p300.errors import ArtifactError
+from p300.text import printable
+
+from p300_pipeline.documents import Check, is_number, is_text, parse, require
 from p300_pipeline.keys import QUARANTINE, RECORDS, quarantine_id, quarantine_key, record_key
 from p300_pipeline.storage import Item, NotFoundError, Store, find
-from p300.text import printable
 
 LARGEST_RECORD_BYTES = 64 << 10
 MOST_FILES = 8

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from p300.errors import RecordingError
-from p300_pipeline.keys import EXTENSIONS, RecordingKey, is_companion, is_recording
+from p300.formats import EXTENSIONS
+
+from p300_pipeline.keys import RecordingKey, is_companion, is_recording
 from p300_pipeline.storage import Item, PreconditionError, Store, find, sha256_hex
 
 _MAX_RACES = 20

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
 from p300.errors import RecordingError
-from p300_pipeline.keys import RecordingKey
 from p300.readers import open_recording
 from p300.readers.brain_invaders import EventId
 from p300.recording import RecordingStream
+
+from p300_pipeline.keys import RecordingKey
 
 
 def read(path: Path, key: RecordingKey, event_id: EventId | None = None) -> RecordingStream:

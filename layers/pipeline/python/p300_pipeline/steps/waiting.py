@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from p300.errors import RecordingError
-from p300_pipeline.keys import HEADER_OF, RecordingKey
+from p300.formats import HEADER_OF
 from p300.limits import LARGEST_HEADER_BYTES
 from p300.readers.companions import companions
+
+from p300_pipeline.keys import RecordingKey
 from p300_pipeline.steps.reading import reading
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
 

@@ -24,7 +24,7 @@ from p300.signals.flashes import find_flashes
 from p300.signals.gaps import Gaps
 
 from tests.fuzz import corpus
-from tests.unit.readers_support import eeg_uv, write_brainvision, write_edf, write_parquet
+from tests.support.readers import eeg_uv, write_brainvision, write_edf, write_parquet
 
 EVENTS = corpus.EVENTS
 
