@@ -49,9 +49,10 @@ def open_recording(
     ------
     RecordingError
         ``unknown_format``, ``empty_object``, ``unreadable`` (truncated, damaged, another format), ``too_large``
-        (unfolds beyond reason), ``not_numeric``, ``missing_eeg``, ``missing_stim``, ``missing_sfreq``,
-        ``bad_metadata``, ``duplicate_channels``, ``unknown_codes``, ``no_events``, ``no_targets``,
-        ``no_non_targets``; from the stream's blocks ``wrong_unit`` and ``unreadable``.
+        (unfolds beyond reason), ``too_many_channels``, ``too_many_annotations``, ``not_numeric``, ``missing_eeg``,
+        ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
+        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``; from the stream's blocks ``wrong_unit`` and
+        ``unreadable``. `p300.limits` has what is too large and too many.
     """
     path = Path(path)
     name = name or path.name
