@@ -375,7 +375,7 @@ def retry(
     since = datetime.now(UTC).replace(microsecond=0)
     done = retrying.retry(target, names or [], only_list=only_list, drop=drop)
     retrying.show(done, as_json=as_json)
-    arns = {arn for failure, arn in done if arn and failure.name != "backfill"}
+    arns = {arn for failure, arn in done if arn and failure.way is not retrying.Way.BACKFILL}
     if unfinished:
         lost = retrying.start_unfinished(target, {failure.source for failure, _ in done})
         note(f"{len(lost)} recordings were not finished and had no execution that failed: started")
