@@ -1,85 +1,25 @@
 """Start again what failed: executions that ended badly, inputs in the queue of failed inputs, events that started nothing."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Any
 
-from p300.errors import InputError
 from p300_pipeline import executions
-from p300_pipeline.executions import UNKNOWN_INPUT, Upload, retry_name
+from p300_pipeline.executions import Upload, retry_name
 from p300_pipeline.keys import RecordingKey, is_recording
 from p300_pipeline.storage import Item, Store, find
 
+from p300_cli.failures import Failure, Way, executions_of, of_execution, of_message
 from p300_cli.target import Target
 from p300_cli.terminal import fail, note, out, print_json, progress, table
 
 DAYS = 14  # as long as the queue keeps a failed input
 BAD_ENDS = ("FAILED", "TIMED_OUT", "ABORTED")
 _HIDDEN_S = 60  # nobody else is given a message that is looked at here
-_EVENT_ID = re.compile(r"[\w-]{1,74}", re.ASCII)  # as EventBridge makes them; with "event-" it has to name an execution
 _UNSTARTABLE = {"InvalidExecutionInput", "ValidationException", "InvalidName"}
-
-
-class Way(Enum):
-    """How a failure is started again."""
-
-    EXECUTION = "a retry of the execution"
-    EVENT = "an execution for an event that started none"
-    BACKFILL = "another backfill"
-    NONE = "not at all"
-
-
-@dataclass
-class Failure:
-    """Something that did not come to its end.
-
-    Attributes
-    ----------
-    name : str
-        Of the first execution, whatever retries it has had; ``event-<id>`` for an event that started none; ``backfill``;
-        ``message-<id>`` for a message of the queue that is none of these.
-    source : str
-        Landing key, or what else it was about.
-    error : str
-        Why it failed, the last time.
-    at : datetime
-        When.
-    input : dict
-        The first execution's input; empty where it is not one that can be started.
-    way : Way
-        How it is started again.
-    retries : int
-        How many times it was started again already.
-    left_because : str
-        Why it is not started, or only where it is named; empty where it is.
-    """
-
-    name: str
-    source: str
-    error: str
-    at: datetime
-    input: dict[str, Any]
-    way: Way
-    retries: int = 0
-    left_because: str = ""
-    _receipts: list[str] = field(default_factory=list, repr=False)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "name": self.name,
-            "source": self.source,
-            "error": self.error,
-            "at": self.at.isoformat(),
-            "retries": self.retries,
-            "left_because": self.left_because or None,
-        }
 
 
 class Failures:
@@ -155,7 +95,7 @@ class Failures:
         try:
             started = self._steps.start_execution(stateMachineArn=machine, input=json.dumps(body), **named)
         except self._steps.exceptions.ExecutionAlreadyExists:  # somebody else has just started it
-            return f"{_executions_of(machine)}:{name}"
+            return f"{executions_of(machine)}:{name}"
         return str(started["executionArn"])
 
     def _delete(self, receipts: list[str]) -> None:
@@ -171,15 +111,9 @@ class Failures:
                 for entry in page["executions"]:
                     if entry["startDate"] < oldest:
                         break
-                    described = self._steps.describe_execution(executionArn=entry["executionArn"])
-                    error = " ".join(filter(None, (described.get("error"), executions.reason(described.get("cause")))))
-                    at = entry.get("stopDate") or entry["startDate"]
-                    try:
-                        body = executions.from_json(described.get("input"))
-                    except InputError as problem:
-                        yield _unstartable(entry["name"], error or status.lower(), at, problem.message)
-                    else:
-                        yield _failure(entry["name"], body, error or status.lower(), at, status)
+                    yield of_execution(
+                        entry, self._steps.describe_execution(executionArn=entry["executionArn"]), status
+                    )
 
     def _messages(self) -> Iterator[Failure]:
         sqs = self._target.client("sqs")
@@ -198,33 +132,9 @@ class Failures:
             for message in new:
                 seen.add(message["MessageId"])
                 at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-                failure = self._kept_input(message, at)
+                failure = of_message(message, at, self._machine, self._target.outputs["BackfillStateMachineArn"])
                 failure._receipts.append(message["ReceiptHandle"])
                 yield failure
-
-    def _kept_input(self, message: dict[str, Any], at: datetime) -> Failure:
-        """Return what a message of the queue is about: anybody may have sent it who may send to the queue."""
-        body = executions.document(message["Body"])
-        identity, execution, failure = body.get("id"), body.get("execution"), body.get("failure")
-        if isinstance(execution, str) and isinstance(failure, dict):
-            error = " ".join(
-                filter(None, (_text(failure.get("Error")), executions.reason(_text(failure.get("Cause")))))
-            )
-            machine, _, name = execution.rpartition(":")
-            if machine == _executions_of(self._machine) and name:
-                return _failure(name, body.get("input"), error, at)
-            backfill = _executions_of(self._target.outputs["BackfillStateMachineArn"])
-            if machine == backfill or machine.startswith(f"{backfill}/"):
-                return Failure("backfill", _text(body.get("input")) or "all recordings", error, at, {}, Way.BACKFILL)
-        elif "execution" not in body and isinstance(identity, str) and _EVENT_ID.fullmatch(identity):
-            # EventBridge gave up on it: it is the event itself.
-            return _failure(f"event-{identity}", body, "EventBridge could not start an execution", at, way=Way.EVENT)
-        return _unstartable(
-            f"message-{message['MessageId']}",
-            "This message of the failed-inputs queue is not a failed input.",
-            at,
-            f"Expected the input of a failed execution or an event, found {message['Body'][:60]!r}.",
-        )
 
     def _is_settled(self, failure: Failure) -> bool:
         """Say whether its last retry runs or went well, and count the retries."""
@@ -241,7 +151,7 @@ class Failures:
     def _execution(self, name: str) -> Any:
         """Return an execution of the pipeline by its name, or None where there is none."""
         try:
-            return self._steps.describe_execution(executionArn=f"{_executions_of(self._machine)}:{name}")
+            return self._steps.describe_execution(executionArn=f"{executions_of(self._machine)}:{name}")
         except self._steps.exceptions.ExecutionDoesNotExist:
             return None
 
@@ -353,33 +263,3 @@ def show(done: Sequence[tuple[Failure, str]], *, as_json: bool) -> None:
         for failure, arn in done
     ]
     out.print(table("Failed", ["name", "about", "at", "retries", "error", "now"], rows))
-
-
-def _failure(
-    name: str, body: Any, error: str, at: datetime, status: str = "FAILED", way: Way = Way.EXECUTION
-) -> Failure:
-    try:
-        found = executions.parse(body, None if way is Way.EVENT else name)
-    except InputError as problem:
-        return _unstartable(name, error, at, problem.message)
-    left = ""
-    if status == "ABORTED":
-        left = "somebody stopped it: name it to start it again"
-    elif error.startswith(("TrainingError", "InputError")):
-        left = "the request could not be met: name it to try again"
-    first = {field: value for field, value in body.items() if field != "retry_of"}
-    root = name if way is Way.EVENT else found.retry_of or name
-    return Failure(root, found.source, error, at, first, way, 0, left)
-
-
-def _unstartable(name: str, error: str, at: datetime, problem: str) -> Failure:
-    return Failure(name, UNKNOWN_INPUT, error, at, {}, Way.NONE, 0, f"it cannot be started again. {problem}")
-
-
-def _executions_of(machine: str) -> str:
-    """Return what the ARNs of a state machine's executions begin with."""
-    return machine.replace(":stateMachine:", ":execution:")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
