@@ -104,8 +104,8 @@ REQUEST = {
 INDEX = {
     "format": 1,
     "versions": [
-        {"version": MANIFEST["version"], "kind": "lda", "subjects": 1, "recordings": 1, "n_epochs": 120, "auc_left_out": 0.7,
-         "auc_mean": 0.7, "auc_sd": 0.1, "auc_random_split": 0.8, "scheme": "leave_one_subject_out", "created": "2026-01-01T00:00:00+00:00"},
+        {"version": MANIFEST["version"], "kind": "lda", "subjects": 1, "recordings": 1, "n_epochs": 120, "created": "2026",
+         "auc_left_out": 0.7, "auc_mean": 0.7, "auc_sd": 0.1, "auc_random_split": 0.8, "scheme": "leave_one_subject_out"},
         {"version": "v20250101000000", "problem": "x"},
     ],
 }  # fmt: skip

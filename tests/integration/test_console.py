@@ -3,6 +3,7 @@
 import socket
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from http.client import HTTPMessage
 from urllib.parse import urlsplit
 
@@ -50,6 +51,6 @@ def _refuses_what_is_no_request(base: str, cookie: str) -> None:
         waiting.append(connection)
     assert get(f"{base}/models", cookie)[0] == 200
     for connection in waiting:
-        while connection.recv(4096):  # an answer or none: the console closes the connection by itself
-            pass
-        connection.close()
+        with connection, suppress(ConnectionResetError):
+            while connection.recv(4096):  # an answer or none: the console closes the connection by itself
+                pass
