@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from p300.decoding import Response
@@ -11,11 +12,13 @@ from p300.errors import ArtifactError, RequestError
 from p300.scoring import Scorer, read_arrays
 
 from p300_pipeline.aliases import ALIASES, VERSION, no_such_version, read_alias
+from p300_pipeline.documents import is_number
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import NoBucketError, Store, UnchangedError, storage_errors
 
 ALIAS_CHECK_S = 2.0
 INTACT_CHECK_S = 10.0
+USUAL_REJECTION_UV = 100.0
 _VERSIONS_KEPT = 4
 
 
@@ -48,6 +51,13 @@ class Served:
             f"{len(channels) * n_times} features an epoch: {len(channels)} channels ({' '.join(channels)}) x {n_times} samples at "
             f"{self.manifest['sfreq']:g} Hz from {self.manifest['tmin']:g} s, channel after channel, in volts"
         )
+
+    @cached_property
+    def rejection_limit_uv(self) -> float:
+        """Peak to peak, what kept epochs out of training; the usual limit where the manifest does not say."""
+        preprocessing: Any = self.manifest.get("preprocessing")
+        limit = preprocessing.get("reject_peak_to_peak_uv") if isinstance(preprocessing, dict) else None
+        return float(limit) if limit is not None and is_number(limit) and 0 < limit < 1e6 else USUAL_REJECTION_UV
 
 
 class ModelCache:

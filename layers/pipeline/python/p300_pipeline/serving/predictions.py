@@ -73,7 +73,8 @@ def _form(request: Mapping[str, Any], served: Served) -> str:
             f"The body has {' and '.join(forms) or 'none'} of {', '.join(others)} and {last}; expected exactly one. "
             f"The model expects {served.expected}.",
         )
-    known_fields(request, FORMS[forms[0]], f"The body with {forms[0]}")
+    if len(request) > 1:
+        known_fields(request, FORMS[forms[0]], f"The body with {forms[0]}")
     return forms[0]
 
 

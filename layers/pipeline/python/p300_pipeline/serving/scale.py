@@ -6,18 +6,13 @@ has seen: epochs above the rejection limit are left out of it. So the limits of 
 was trained with.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from p300.errors import RequestError
 
 from .cache import Served
-from .requests import is_number
 
 LARGEST_V = 1.0
-USUAL_LIMIT_UV = 100.0
-"""Of the rejection, peak to peak, where a model does not say."""
 TIMES_ABOVE, TIMES_BELOW = 10.0, 1000.0
 _UV = 1e6
 
@@ -39,11 +34,15 @@ def scale_notes(name: str, X: NDArray[np.floating], served: Served) -> list[str]
     RequestError
         ``not_finite`` where there are NaN or infinite values, ``impossible_scale`` above `LARGEST_V`.
     """
-    peaks = np.abs(X).max(axis=1)
-    largest = float(peaks.max(initial=0.0))  # NaN where there is one
-    limit = _limit_uv(served)
-    if largest <= TIMES_ABOVE * limit / _UV and float(peaks.min(initial=np.inf)) >= limit / TIMES_BELOW / _UV:
+    limit = served.rejection_limit_uv
+    least, most = limit / TIMES_BELOW / _UV, TIMES_ABOVE * limit / _UV
+    sizes = np.abs(X)
+    if len(X) == 1 and least <= sizes.max() <= most:  # a single epoch waits for nothing that it does not need
         return []
+    peaks = sizes.max(axis=1)
+    if all(least <= peak <= most for peak in peaks.tolist()):  # none of them NaN
+        return []
+    largest = float(peaks.max())
     if not np.isfinite(largest):
         raise RequestError(
             "not_finite", f"{name} holds NaN or infinite values, or some too large for float32; expected finite volts."
@@ -76,9 +75,3 @@ def _too_small(name: str, peaks: NDArray[np.floating], limit: float) -> list[str
         f"{n} of {len(peaks)} epochs in {name} stay below {limit / TIMES_BELOW:g} uV, which is less than an amplifier's own noise: "
         "no signal, or not volts. The answer is not to be relied on."
     ]
-
-
-def _limit_uv(served: Served) -> float:
-    preprocessing: Any = served.manifest.get("preprocessing")
-    limit = preprocessing.get("reject_peak_to_peak_uv") if isinstance(preprocessing, dict) else None
-    return float(limit) if is_number(limit) and 0 < limit < LARGEST_V * _UV else USUAL_LIMIT_UV
