@@ -121,6 +121,10 @@ def _measure(target: Target, arns: list[str]) -> dict[str, Any]:
     try:
         assert console.stdout is not None  # noqa: S101
         address = console.stdout.readline().strip()
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        opener.open(address, timeout=60).close()
+        urllib.request.install_opener(opener)
+        address = address.partition("/?")[0]
         process = psutil.Process(console.pid)
         one = "/execution?" + urllib.parse.urlencode({"arn": arns[len(arns) // 2]})
         pages = {

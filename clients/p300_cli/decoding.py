@@ -11,7 +11,7 @@ import numpy as np
 from p300.decoding import Share, by_repetitions
 
 from p300_cli.plots import Curve, draw_accuracy
-from p300_cli.predicting import Answer, Api
+from p300_cli.predicting import Api, tell_notes
 from p300_cli.sessions import Screen, Session
 from p300_cli.terminal import escape, fail, note, out, print_json, progress, table
 
@@ -38,6 +38,7 @@ class Requests:
     api: Api
     version: str
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set, repr=False)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the answer; ends the command where the API refuses, after some patience where it is busy."""
@@ -49,7 +50,8 @@ class Requests:
                 break
             time.sleep(0.2 * 2**attempt)
         if answer.status != 200:
-            fail(f"POST {path} answered {answer.status}: {_message(answer)}")
+            fail(f"POST {path} answered {answer.status}: {answer.refusal}")
+        tell_notes(answer, self._said)
         self.milliseconds.setdefault(path, []).append(elapsed)
         return answer.body
 
@@ -309,8 +311,3 @@ def show_by_repetitions(rows: Sequence[tuple[str, Sequence[Share]]]) -> None:
 
 def _two(value: float | None) -> str | None:
     return None if value is None else f"{value:.2f}"
-
-
-def _message(answer: Answer) -> str:
-    error = answer.body.get("error", answer.body)
-    return str(error.get("message", error) if isinstance(error, dict) else error)

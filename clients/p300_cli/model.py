@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from p300.errors import ArtifactError
-from p300_pipeline.registry import ALIASES, Registry
+from p300_pipeline.registry import Registry
 
 from p300_cli.terminal import escape, fail, note, out, print_json, table
 
@@ -37,7 +37,7 @@ def show_model(registry: Registry, name: str, folder: Path, *, as_json: bool = F
     except ArtifactError as error:
         fail(f"{error.message} `p300 models` lists the versions.")
     version = manifest["version"]
-    aliases = [alias for alias in ALIASES if registry.alias(alias) == version]
+    aliases = [alias for alias, held in registry.aliases()[0].items() if held == version]
     history = [entry for entry in registry.history() if version in {entry["version"], entry.get("replaced")}]
     evaluation = registry.evaluation(version)
     pictures = fetch_pictures(registry, manifest, folder / version)

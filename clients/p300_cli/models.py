@@ -1,15 +1,18 @@
 """Model versions as tables."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
+from botocore.exceptions import ClientError
 from p300.errors import ArtifactError
 from p300.evaluation import headline
-from p300_pipeline.registry import ALIASES, Registry
+from p300_pipeline.model_index import update_index
+from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
 from p300_cli.target import Target
-from p300_cli.terminal import escape, out, print_json, table
+from p300_cli.terminal import err, escape, out, print_json, table
 
 
 def registry(target: Target) -> Registry:
@@ -31,15 +34,18 @@ def promote(target: Target, version: str | None) -> tuple[str, str | None]:
         If there is no such version, it serves already, there is none to go back to, or another promotion came in between.
     """
     models = registry(target)
-    serving = models.alias("champion")
+    serving = models.champion()
     if version is None:
         version = before(models, serving)
     try:
         models.manifest(version)
     except ArtifactError as error:
         raise ArtifactError(error.code, f"{error.message} `p300 models` lists the versions.") from error
-    if version == serving:
-        raise ArtifactError("is_champion", f"{version} is the champion already.")
+    if version == serving == models.held_by("champion"):
+        if models.pointer() == version:
+            raise ArtifactError("is_champion", f"{version} is the champion already.")
+        models.follow_champion()
+        return version, serving
     # A name of its own: every promotion by hand is one entry of the history.
     entry = {"execution": f"by hand {time.time_ns()}", "why": "promoted by hand"}
     if not models.promote(version, expected=serving, entry=entry):
@@ -55,7 +61,10 @@ def before(models: Registry, serving: str | None) -> str:
     ArtifactError
         If the history names none.
     """
-    for entry in reversed(models.history()):
+    history = models.history()
+    if history and serving not in {entry["version"] for entry in history}:  # nobody promoted what the alias holds
+        return str(history[-1]["version"])
+    for entry in reversed(history):
         if entry["version"] == serving and entry.get("replaced") not in {None, serving}:
             return str(entry["replaced"])
     raise ArtifactError(
@@ -66,7 +75,9 @@ def before(models: Registry, serving: str | None) -> str:
 def show_models(target: Target, *, as_json: bool = False) -> None:
     """Print all versions, newest first, with the figures of left-out people."""
     models = registry(target)
-    aliases = {name: models.alias(name) for name in ALIASES}
+    with suppress(ClientError):  # who may only read sees the same
+        update_index(models)
+    aliases, problems = models.aliases()[0], models.problems()
     rows: list[dict[str, Any]] = []
     for version in reversed(models.versions()):
         serves = " ".join(name for name, held in aliases.items() if held == version)
@@ -87,7 +98,7 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
             }
         )
     if as_json:
-        print_json({"models": rows, "aliases": aliases, "history": models.history()})
+        print_json({"models": rows, "aliases": aliases, "history": models.history(), "problems": problems})
         return
     out.print(
         table(
@@ -124,6 +135,8 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
             ],
         )
     )
+    for problem in problems:
+        err.print(f"[yellow]{escape(problem)}[/yellow]")
     if rows and "auc_by_fold" in rows[0]:
         by_fold = rows[0]["auc_by_fold"]
         out.print(

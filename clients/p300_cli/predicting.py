@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from p300.errors import P300Error
 from p300.features import FeatureSet, read_features
 
 from p300_cli.target import Target
-from p300_cli.terminal import fail
+from p300_cli.terminal import fail, note
 
 EPOCHS_A_REQUEST = 256
+MAX_NOTES = 5
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,12 @@ class Answer:
 
     status: int
     body: dict[str, Any]
+
+    @property
+    def refusal(self) -> str:
+        """What an answer that is none says, in words: the API's own error, or API Gateway's or the emulator's in their place."""
+        error = self.body.get("error", self.body)
+        return str(error.get("message", error) if isinstance(error, dict) else error)
 
 
 class Api:
@@ -35,7 +43,13 @@ class Api:
         self._key = target.api_key
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
-        """Send a request; answers of any status are returned, none raised."""
+        """Send a request; answers of any status are returned, none raised.
+
+        Raises
+        ------
+        P300Error
+            ``unreadable_answer`` where a success is not a JSON object: something else answers at this address.
+        """
         request = urllib.request.Request(  # noqa: S310
             self._url + path,
             method=method,
@@ -44,31 +58,47 @@ class Api:
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                return Answer(answer.status, json.load(answer))
+                status, text = answer.status, answer.read()
         except urllib.error.HTTPError as error:
-            text = error.read()
-            try:
-                return Answer(error.code, json.loads(text))
-            except ValueError:
-                return Answer(
-                    error.code, {"error": {"code": "unreadable", "message": text.decode(errors="replace")[:500]}}
-                )
+            status, text = error.code, error.read()
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = None
+        if isinstance(body, dict):
+            return Answer(status, body)
+        shown = text.decode(errors="replace")[:500]
+        if status == 200:
+            raise P300Error(
+                "unreadable_answer", f"{method} {self._url}{path} answered {shown!r}; expected a JSON object."
+            )
+        return Answer(status, {"error": {"code": "unreadable", "message": shown}})
 
     def predict(self, X: NDArray[np.float32], alias: str) -> tuple[NDArray[np.float64], str]:
         """Return the probability of Target of each epoch and the model that gave it; ends the command where the API refuses."""
         probabilities: list[float] = []
         version = ""
+        said: set[str] = set()
         for start in range(0, len(X), EPOCHS_A_REQUEST):
             batch = np.ascontiguousarray(X[start : start + EPOCHS_A_REQUEST], "<f4")
             body = {"epochs_b64": base64.b64encode(batch.tobytes()).decode(), "n_epochs": len(batch)}
             answer = self.ask("POST", f"/predict?alias={alias}", body)
             if answer.status != 200:
-                fail(
-                    f"POST /predict answered {answer.status}: {answer.body.get('error', answer.body).get('message', answer.body)}"
-                )
+                fail(f"POST /predict answered {answer.status}: {answer.refusal}")
+            tell_notes(answer, said)
             probabilities += [prediction["probability_target"] for prediction in answer.body["predictions"]]
             version = answer.body["model_version"]
         return np.array(probabilities), version
+
+
+def tell_notes(answer: Answer, said: set[str]) -> None:
+    """Say what the API notes about a request: the first few notes, once each."""
+    for text in set(answer.body.get("notes", [])) - said:
+        if len(said) < MAX_NOTES:
+            note(text)
+        elif len(said) == MAX_NOTES:
+            note("There are more such notes.")
+        said.add(text)
 
 
 def load_features(target: Target, recording: str) -> FeatureSet:

@@ -1,66 +1,25 @@
 """Start again what failed: executions that ended badly, inputs in the queue of failed inputs, events that started nothing."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote_plus
 
+from p300_pipeline import executions
+from p300_pipeline.executions import Upload, retry_name
 from p300_pipeline.keys import RecordingKey, is_litter, is_recording
 from p300_pipeline.storage import Item, Store, find
 
+from p300_cli.failures import Failure, Way, executions_of, of_execution, of_message
 from p300_cli.target import Target
 from p300_cli.terminal import fail, note, out, print_json, progress, table
 
 DAYS = 14  # as long as the queue keeps a failed input
 BAD_ENDS = ("FAILED", "TIMED_OUT", "ABORTED")
 _HIDDEN_S = 60  # nobody else is given a message that is looked at here
-
-
-@dataclass
-class Failure:
-    """Something that did not come to its end.
-
-    Attributes
-    ----------
-    name : str
-        Of the first execution, whatever retries it has had; ``event-<id>`` for an event that started none; ``backfill``.
-    source : str
-        Landing key, or what else it was about.
-    error : str
-        Why it failed, the last time.
-    at : datetime
-        When.
-    input : dict
-        The first execution's input.
-    retries : int
-        How many times it was started again already.
-    left_because : str
-        Why it is started only where it is named; empty where it is not so.
-    """
-
-    name: str
-    source: str
-    error: str
-    at: datetime
-    input: dict[str, Any]
-    retries: int = 0
-    left_because: str = ""
-    _receipts: list[str] = field(default_factory=list, repr=False)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
-        return {
-            "name": self.name,
-            "source": self.source,
-            "error": self.error,
-            "at": self.at.isoformat(),
-            "retries": self.retries,
-            "left_because": self.left_because or None,
-        }
+_UNSTARTABLE = {"InvalidExecutionInput", "ValidationException", "InvalidName"}
 
 
 class Failures:
@@ -78,15 +37,16 @@ class Failures:
         self._machine = target.outputs["StateMachineArn"]
         self._steps = target.client("stepfunctions")
         self._settled: list[str] = []
-        self._found: dict[str, Failure] = {}
+        self._found: dict[tuple[bool, str], Failure] = {}
         for failure in [*self._failed_executions(), *self._messages()]:
-            held = self._found.setdefault(failure.name, failure)
+            # An execution of the pipeline may be named "backfill", too.
+            held = self._found.setdefault((failure.way is Way.BACKFILL, failure.name), failure)
             held._receipts += [receipt for receipt in failure._receipts if receipt not in held._receipts]
-            if failure.at > held.at:
+            if failure.at > held.at and failure.way is held.way:
                 held.at, held.error, held.left_because = failure.at, failure.error, failure.left_because
-        for name in list(self._found):
-            if self._is_settled(self._found[name]):
-                self._settled += self._found.pop(name)._receipts
+        for key in list(self._found):
+            if self._is_settled(self._found[key]):
+                self._settled += self._found.pop(key)._receipts
 
     @property
     def waiting(self) -> list[Failure]:
@@ -94,19 +54,27 @@ class Failures:
         return sorted(self._found.values(), key=lambda failure: failure.at)
 
     def start(self, failure: Failure) -> str:
-        """Start it again and take it off the queue; return the new execution's ARN.
+        """Start it again and take it off the queue; return the new execution's ARN, or nothing where it cannot be started.
 
         The name tells of which execution it is a retry, and how many there were: of two people who retry at once, one starts it.
         """
-        if failure.name == "backfill":
-            arn = self._steps.start_execution(stateMachineArn=self._target.outputs["BackfillStateMachineArn"])
-        elif failure.name.startswith("event-") and not failure.retries:
-            arn = self._start(failure.name, failure.input)
+        if failure.way is Way.NONE:
+            return ""
+        if failure.way is Way.BACKFILL:
+            arn = self._start(self._target.outputs["BackfillStateMachineArn"], {})
+        elif failure.way is Way.EVENT:
+            arn = self._start(self._machine, failure.input, failure.name)
         else:
             again = {**failure.input, "retry_of": failure.name}
-            arn = self._start(_retry_name(failure.name, failure.retries + 1), again)
+            try:
+                arn = self._start(self._machine, again, retry_name(failure.name, failure.retries + 1))
+            except self._steps.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] not in _UNSTARTABLE:
+                    raise
+                failure.left_because = f"it cannot be started again: {error}"
+                return ""
         self._delete(failure._receipts)
-        return str(arn["executionArn"])
+        return arn
 
     def drop(self, failure: Failure) -> None:
         """Take it off the queue without starting it."""
@@ -118,11 +86,17 @@ class Failures:
         sqs = self._target.client("sqs")
         for failure in self._found.values():
             for receipt in failure._receipts:
-                sqs.change_message_visibility(QueueUrl=self._queue, ReceiptHandle=receipt, VisibilityTimeout=0)
+                with suppress(sqs.exceptions.ClientError):  # it is given back already, after `_HIDDEN_S`
+                    sqs.change_message_visibility(QueueUrl=self._queue, ReceiptHandle=receipt, VisibilityTimeout=0)
 
     # -- inner
-    def _start(self, name: str, body: dict[str, Any]) -> Any:
-        return self._steps.start_execution(stateMachineArn=self._machine, name=name, input=json.dumps(body))
+    def _start(self, machine: str, body: dict[str, Any], name: str | None = None) -> str:
+        named = {"name": name} if name else {}
+        try:
+            started = self._steps.start_execution(stateMachineArn=machine, input=json.dumps(body), **named)
+        except self._steps.exceptions.ExecutionAlreadyExists:  # somebody else has just started it
+            return f"{executions_of(machine)}:{name}"
+        return str(started["executionArn"])
 
     def _delete(self, receipts: list[str]) -> None:
         sqs = self._target.client("sqs")
@@ -137,13 +111,13 @@ class Failures:
                 for entry in page["executions"]:
                     if entry["startDate"] < oldest:
                         break
-                    described = self._steps.describe_execution(executionArn=entry["executionArn"])
-                    body = json.loads(described.get("input") or "{}")
-                    error = " ".join(filter(None, (described.get("error"), _reason(described.get("cause")))))
-                    yield _failure(entry["name"], body, error or status.lower(), entry["stopDate"], status)
+                    yield of_execution(
+                        entry, self._steps.describe_execution(executionArn=entry["executionArn"]), status
+                    )
 
     def _messages(self) -> Iterator[Failure]:
         sqs = self._target.client("sqs")
+        seen: set[str] = set()
         while True:
             answer = sqs.receive_message(
                 QueueUrl=self._queue,
@@ -152,38 +126,34 @@ class Failures:
                 WaitTimeSeconds=1,
                 MessageSystemAttributeNames=["SentTimestamp"],
             )
-            if not answer.get("Messages"):
+            new = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
+            if not new:  # or where reading has taken so long that the first ones are given again
                 return
-            for message in answer["Messages"]:
+            for message in new:
+                seen.add(message["MessageId"])
                 at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-                failure = self._kept_input(json.loads(message["Body"]), at)
+                failure = of_message(message, at, self._machine, self._target.outputs["BackfillStateMachineArn"])
                 failure._receipts.append(message["ReceiptHandle"])
                 yield failure
 
-    def _kept_input(self, body: dict[str, Any], at: datetime) -> Failure:
-        if "execution" not in body:  # EventBridge gave up on it: it is the event itself
-            return _failure(f"event-{body['id']}", body, "EventBridge could not start an execution", at)
-        error = " ".join(filter(None, (body["failure"].get("Error"), _reason(body["failure"].get("Cause")))))
-        pipeline = self._machine.replace(":stateMachine:", ":execution:") + ":"
-        if not body["execution"].startswith(pipeline):
-            return Failure("backfill", str(body["input"]), error, at, {})
-        return _failure(body["execution"].rpartition(":")[2], body["input"], error, at)
-
     def _is_settled(self, failure: Failure) -> bool:
         """Say whether its last retry runs or went well, and count the retries."""
-        if failure.name == "backfill":
+        if failure.way not in {Way.EXECUTION, Way.EVENT}:
             return False
-        names = [failure.name] if failure.name.startswith("event-") else []
         last = None
-        while True:
-            name = names.pop() if names else _retry_name(failure.name, failure.retries + 1)
-            arn = f"{self._machine.replace(':stateMachine:', ':execution:')}:{name}"
-            try:
-                last = self._steps.describe_execution(executionArn=arn)
-            except self._steps.exceptions.ExecutionDoesNotExist:
-                break
+        if failure.way is Way.EVENT and (last := self._execution(failure.name)):
+            failure.way = Way.EXECUTION  # it was started since, and failed
+        while again := self._execution(retry_name(failure.name, failure.retries + 1)):
+            last = again
             failure.retries += 1
         return last is not None and last["status"] not in BAD_ENDS
+
+    def _execution(self, name: str) -> Any:
+        """Return an execution of the pipeline by its name, or None where there is none."""
+        try:
+            return self._steps.describe_execution(executionArn=f"{executions_of(self._machine)}:{name}")
+        except self._steps.exceptions.ExecutionDoesNotExist:
+            return None
 
 
 def retry(target: Target, names: Sequence[str], *, only_list: bool, drop: bool) -> list[tuple[Failure, str]]:
@@ -213,6 +183,10 @@ def retry(target: Target, names: Sequence[str], *, only_list: bool, drop: bool) 
             chosen = [one for one in chosen if wanted & {one.name, one.source}]
             if missing := wanted - {one.name for one in chosen} - {one.source for one in chosen}:
                 fail(f"Nothing that failed is named {', '.join(sorted(missing))}; `p300 retry --list` shows what did.")
+            if not (only_list or drop) and (stuck := [one for one in chosen if one.way is Way.NONE]):
+                fail(
+                    f"{stuck[0].name}: {stuck[0].left_because} Take it off the queue with `p300 retry {stuck[0].name} --drop`."
+                )
         done = []
         with progress() as display:
             task = display.add_task("retry", total=len(chosen), detail="")
@@ -244,7 +218,7 @@ def start_unfinished(target: Target, but: set[str]) -> list[str]:
     """
     store, outputs = Store(target.client("s3")), target.outputs
     landing, raw, features = (outputs[f"{name}BucketName"] for name in ("Landing", "Raw", "Features"))
-    events = [_event(landing, item) for item in store.list(landing) if not is_litter(item.key, item.size)]
+    events = [_event(landing, item, item.etag) for item in store.list(landing) if not is_litter(item.key, item.size)]
     keys = [item.key for item in store.list(raw, "subject_") if is_recording(item.key)]
 
     def without_features(key: str) -> dict[str, Any] | None:
@@ -253,7 +227,7 @@ def start_unfinished(target: Target, but: set[str]) -> list[str]:
         if item is None or (made and made.metadata.get("raw-etag") == item.etag):
             return None
         # Ingestion looks for what it took from the landing zone, and finds that it has it already.
-        return _event(landing, replace(item, etag=item.metadata.get("landing-etag", item.etag), version_id=None))
+        return _event(landing, item, item.metadata.get("landing-etag", item.etag))
 
     with ThreadPoolExecutor(16) as pool:
         events += filter(None, pool.map(without_features, keys))
@@ -265,15 +239,8 @@ def start_unfinished(target: Target, but: set[str]) -> list[str]:
     ]
 
 
-def _event(bucket: str, item: Item) -> dict[str, Any]:
-    """Return the event that told of an object."""
-    version = {"version-id": item.version_id} if item.version_id else {}
-    told = {"key": item.key, "etag": item.etag, "size": item.size, **version}
-    return {
-        "source": "p300.retry",
-        "detail-type": "Object Created",
-        "detail": {"bucket": {"name": bucket}, "object": told},
-    }
+def _event(bucket: str, item: Item, etag: str) -> dict[str, Any]:
+    return executions.upload_event(Upload(item.key, etag, bucket=bucket), item.size)
 
 
 def show(done: Sequence[tuple[Failure, str]], *, as_json: bool) -> None:
@@ -296,28 +263,3 @@ def show(done: Sequence[tuple[Failure, str]], *, as_json: bool) -> None:
         for failure, arn in done
     ]
     out.print(table("Failed", ["name", "about", "at", "retries", "error", "now"], rows))
-
-
-def _failure(name: str, body: dict[str, Any], error: str, at: datetime, status: str = "FAILED") -> Failure:
-    body = dict(body)
-    root = body.pop("retry_of", name)
-    left = ""
-    if status == "ABORTED":
-        left = "somebody stopped it: name it to start it again"
-    elif error.startswith(("TrainingError", "UnknownInput")):
-        left = "the request could not be met: name it to try again"
-    key = body.get("detail", {}).get("object", {}).get("key", "")
-    source = unquote_plus(key) or ("training request" if "train" in body else "unknown input")
-    return Failure(root, source, error, at, body, 0, left)
-
-
-def _retry_name(name: str, number: int) -> str:
-    """Return a retry's name: the first execution's does not fit beside anything else into 80 characters."""
-    return f"retry-{number}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-
-
-def _reason(cause: str | None) -> str:
-    try:
-        return str(json.loads(cause or "")["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause or ""

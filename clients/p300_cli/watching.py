@@ -1,6 +1,5 @@
 """Follow executions of the state machine while they run: each recording, each state."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,6 +8,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
+from p300.errors import InputError
+from p300_pipeline import executions
+from p300_pipeline.executions import UNKNOWN_INPUT
 from rich.live import Live
 from rich.table import Table
 
@@ -18,7 +20,6 @@ from p300_cli.terminal import err, escape, note
 
 POLL_S = 0.4
 MARKS = {"SUCCEEDED": "[green]✔[/green]", "RUNNING": "[cyan]…[/cyan]"}
-TRAINING_REQUEST = "training request"
 ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 
 
@@ -50,21 +51,26 @@ class Execution:
     @property
     def outcome(self) -> str:
         """What came of it, in words."""
-        output = self.output if isinstance(self.output, dict) else {}
+        output = self.output
         match output.get("outcome"):
             case "features":
                 return "features"
             case "model":
                 made = "features, " if output.get("recording") else ""  # nothing else than a model was asked for
-                return f"{made}model {output['training']['version']} {output['promotion']['outcome']}"
+                return f"{made}model {_field(output, 'training', 'version')} {_field(output, 'promotion', 'outcome')}"
             case "quarantined" | "incomplete" | "unreadable" as stuck:
-                return f"{stuck}: {output.get('detail') or output.get('reason', {}).get('message', '')}"
+                return f"{stuck}: {output.get('detail') or _field(output, 'reason', 'message')}"
             case "unchanged" if "version" in output:
-                return f"no new model: {output['why']}"
+                return f"no new model: {output.get('why', '')}"
             case None:
                 return self.error or self.status.lower()
             case other:
                 return str(other)
+
+
+def _field(output: dict[str, Any], part: str, name: str) -> str:
+    found = output.get(part)
+    return str(found.get(name, "")) if isinstance(found, dict) else ""
 
 
 class Watcher:
@@ -115,30 +121,28 @@ class Watcher:
 
 def from_description(described: dict[str, Any]) -> Execution:
     """Return an execution as `describe_execution` tells of it."""
-    s3_object: Any = json.loads(described.get("input") or "{}")
-    for name in ("detail", "object"):  # anybody may start an execution with anything
-        s3_object = s3_object.get(name) if isinstance(s3_object, dict) else None
-    s3_object = s3_object if isinstance(s3_object, dict) else {}
+    source, etag = about(described.get("input"), described.get("name"))
     execution = Execution(
         described["executionArn"],
         described["status"],
         described["startDate"],
         described.get("stopDate"),
-        # LocalStack writes the key as in a URL, AWS as it is.
-        source=unquote_plus(str(s3_object.get("key", ""))) or TRAINING_REQUEST,
-        etag=str(s3_object.get("etag", "")),
+        source=source,
+        etag=etag,
     )
     if execution.ended:
-        execution.output = json.loads(described.get("output") or "{}")
-        execution.error = " ".join(filter(None, (described.get("error"), _reason(described.get("cause")))))
+        execution.output = executions.document(described.get("output"))
+        execution.error = " ".join(filter(None, (described.get("error"), executions.reason(described.get("cause")))))
     return execution
 
 
-def _reason(cause: str | None) -> str:
+def about(text: str | None, name: str | None = None) -> tuple[str, str]:
+    """Return what an execution's input is about, and the ETag of the upload that started it, empty where none did."""
     try:
-        return str(json.loads(cause or "")["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause or ""
+        found = executions.parse_text(text, name)
+    except InputError:
+        return UNKNOWN_INPUT, ""
+    return found.source, found.etag if isinstance(found, executions.Upload) else ""
 
 
 def follow(

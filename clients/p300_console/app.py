@@ -17,12 +17,12 @@ from p300_console.executions import Executions
 from p300_console.pages import executions, models, recordings, trying
 from p300_console.recordings import Recordings
 from p300_console.replay import Replays
-from p300_console.security import Guard, Tokens
+from p300_console.security import FIRST_PAGE, Guard, Tokens
 from p300_console.stack import Stack, outage
 from p300_console.web import HERE, Console, console, page, trouble
 
 ROUTES = [
-    Route("/", lambda _: RedirectResponse("/executions")),
+    Route("/", lambda _: RedirectResponse(FIRST_PAGE)),
     Route("/executions", executions.listing),
     Route("/execution", executions.one),
     Route("/execution/logs", executions.log_lines),
@@ -43,7 +43,10 @@ ROUTES = [
 ]
 
 
-def make_app(stack: Stack, port: int) -> Starlette:
+_TITLES = {400: "This address does not work", 404: "Not here"}
+
+
+def make_app(stack: Stack, port: int, tokens: Tokens) -> Starlette:
     """Return the application.
 
     Parameters
@@ -52,8 +55,10 @@ def make_app(stack: Stack, port: int) -> Starlette:
         What it shows.
     port : int
         The one it will listen on: requests for another host are refused.
+    tokens : Tokens
+        Who may come in.
     """
-    behind = Console(stack, Executions(stack), Recordings(stack), Replays(stack), Tokens(port))
+    behind = Console(stack, Executions(stack), Recordings(stack), Replays(stack), tokens)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -63,7 +68,7 @@ def make_app(stack: Stack, port: int) -> Starlette:
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Guard, port=port)],
+        middleware=[Middleware(Guard, port=port, tokens=tokens)],
         exception_handlers={
             HTTPException: _not_here,
             P300Error: _cannot,
@@ -89,7 +94,7 @@ def _away(request: Request, error: Exception) -> Response | None:
 def _not_here(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = error.detail if isinstance(error, HTTPException) else ""
-    return trouble(request, status, "Not here" if status == 404 else "This does not work", detail)
+    return trouble(request, status, _TITLES.get(status, "This does not work"), detail)
 
 
 def _cannot(request: Request, error: Exception) -> Response:
@@ -98,9 +103,7 @@ def _cannot(request: Request, error: Exception) -> Response:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    if answer := _away(request, error):
-        return answer
-    raise error
+    return _away(request, error) or trouble(request, 502, "The stack refused", str(error))
 
 
 def _broken(request: Request, error: Exception) -> Response:

@@ -11,6 +11,7 @@ from typing import Any
 
 from p300_cli import watching
 from p300_cli.watching import ENDED
+from p300_pipeline.executions import document
 
 from p300_console.stack import Stack
 
@@ -241,10 +242,11 @@ def looked_at(row: Row, described: dict[str, Any]) -> Row:
     """Return a row with what `describe_execution` says of it."""
     execution = watching.from_description(described)
     source = execution.source
-    if row.machine == "backfill" and source == watching.TRAINING_REQUEST:
-        source = "all recordings"
-    if row.machine == "backfill" and "outcomes" in execution.output:
-        outcome = ", ".join(f"{n} {name}" for name, n in execution.output["outcomes"].items()) or "nothing to do"
+    outcomes = execution.output.get("outcomes")
+    if row.machine == "backfill":
+        source = str(document(described.get("input")).get("key") or "all recordings")
+    if row.machine == "backfill" and isinstance(outcomes, dict):
+        outcome = ", ".join(f"{n} {name}" for name, n in outcomes.items()) or "nothing to do"
     else:
         outcome = execution.outcome if execution.ended else ""
     return replace(

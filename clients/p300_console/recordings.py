@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from p300.errors import ArtifactError
+from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts
 from p300_pipeline.keys import QUARANTINE, RECORDS, is_litter, recording_of_features
-from p300_pipeline.registry import ALIASES
 from p300_pipeline.steps.quarantine_records import describe, landed_as, objects
 from p300_pipeline.storage import Item, NotFoundError
 
@@ -198,7 +198,7 @@ class Recordings:
             return self._reason(recording)
         if recording.report_etag:
             bucket = self._stack.output("FeaturesBucketName")
-            return self._read(bucket, f"{recording.name}/report.json", recording.report_etag)
+            return _sound(self._read(bucket, f"{recording.name}/report.json", recording.report_etag))
         return {}
 
     def object(self, name: str, file: str) -> bytes:
@@ -229,7 +229,7 @@ class Recordings:
         if known not in self._json:
             try:
                 found = json.loads(self._stack.store.get(bucket, key)[0])
-            except (NotFoundError, ValueError):  # not there yet, or not what the pipeline writes
+            except (NotFoundError, ValueError, RecursionError):  # not there yet, or not what the pipeline writes
                 return {}
             self._json[known] = found if isinstance(found, dict) else {}
         return self._json[known]
@@ -238,8 +238,7 @@ class Recordings:
         """Return the aliases whose models were trained on each recording."""
         registry = self._stack.registry
         users: dict[str, tuple[str, ...]] = {}
-        for alias in ALIASES:
-            version = registry.alias(alias)
+        for alias, version in registry.aliases()[0].items():  # the page of models tells of a damaged one
             if version is None:
                 continue
             try:
@@ -249,6 +248,37 @@ class Recordings:
             for entry in manifest["recordings"]:
                 users[entry["recording"]] = (*users.get(entry["recording"], ()), alias)
         return users
+
+
+def _sound(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report's figures, or that they are damaged: pages count with them."""
+    wanted = _FIGURES if "n_flashes" in report else ()
+    holds = all(name in report for name in wanted) and all(
+        check(report[name]) for name, check in _CHECKS.items() if name in report
+    )
+    return report if holds else {"damaged": True}
+
+
+def _is_peak(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and is_number(value.get("amplitude_uv"))
+        and is_number(value.get("latency_s"))
+        and is_text(value.get("channel"))
+    )
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(is_count, value.values()))
+
+
+_FIGURES = ("n_kept", "n_target", "n_non_target")
+_CHECKS: dict[str, Check] = {
+    **dict.fromkeys(("n_flashes", "n_outside", *_FIGURES), is_count),
+    "bad_channels": is_texts,
+    "rejected_by_channel": _are_counts,
+    "erp_peak": _is_peak,
+}
 
 
 def _bare(key: str) -> str:

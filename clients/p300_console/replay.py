@@ -149,6 +149,7 @@ def replay(
             "symbol": decoded["symbol"],
             "confidence": decoded["confidence"],
             "model": decoded["model_version"],
+            "notes": decoded.get("notes", []),
         }
         time.sleep(max(0.0, pause_s - (time.monotonic() - began)))
 
@@ -216,7 +217,5 @@ def ask(api: Api, path: str, alias: str, body: dict[str, Any]) -> dict[str, Any]
     """
     answer = api.ask("POST", f"{path}?alias={quote(alias, safe='')}", body)
     if answer.status != 200:
-        error = answer.body.get("error", answer.body)
-        message = error.get("message", error) if isinstance(error, dict) else error
-        raise P300Error("refused", f"POST {path} answered {answer.status}: {message}")
+        raise P300Error("refused", f"POST {path} answered {answer.status}: {answer.refusal}")
     return answer.body

@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = (
@@ -29,75 +30,46 @@ HEADERS = {
 }
 
 
-class Guard:
-    """Middleware: lets through what the console's own pages send, and visits by its own address.
-
-    Parameters
-    ----------
-    app : ASGI application
-    port : int
-        The one it listens on.
-    """
-
-    def __init__(self, app: ASGIApp, port: int) -> None:
-        self._app = app
-        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
-        if port == 80:
-            self._hosts |= {"127.0.0.1", "localhost", "[::1]"}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                answered = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    answered.setdefault(name, value)
-            await send(message)
-
-        if problem := self._problem(scope["method"], headers):
-            status, text = problem
-            await PlainTextResponse(text + "\n", status)(scope, receive, send_with_headers)
-        else:
-            await self._app(scope, receive, send_with_headers)
-
-    def _problem(self, method: str, headers: Headers) -> tuple[int, str] | None:
-        host = headers.get("host", "")
-        if host not in self._hosts:
-            # A name that somebody points at this machine is how a page elsewhere would read what is shown here (DNS rebinding).
-            return 421, f"The console answers to {' and '.join(sorted(self._hosts))} only, not to {host[:100]!r}."
-        if len(headers.getlist("host")) > 1:
-            return 400, "One Host header, please."
-        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-        if method not in {"GET", "HEAD"}:
-            if origin is None and site is None:
-                return 403, "A request that changes something has to say where it comes from (Origin)."
-            if (origin is not None and origin != f"http://{host}") or site not in {None, "same-origin"}:
-                return 403, "Only the console's own pages may ask for this."
-        elif site in {"cross-site", "same-site"} and headers.get("sec-fetch-mode") != "navigate":
-            return 403, "Other pages may link to the console, not read from it."
-        return None
+MAX_FORM_BYTES = 64 << 10
+SIGN_IN = "/"
+"""Where the one-time token goes, and the first page after it."""
+FIRST_PAGE = "/executions"
 
 
 class Tokens:
-    """Tokens that only the console's own pages know: one for each browser, as long as the console runs.
+    """Who may come in, and what only the console's own pages know: for as long as the console runs.
+
+    The address that the console prints holds a token that opens it once, to one browser. From then on a cookie does, and the console
+    has another token for another browser.
 
     Parameters
     ----------
     port : int
         Cookies do not tell ports apart; their names have to.
+    on_entry : callable
+        Told the next one-time token each time that one was used.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, on_entry: Callable[[str], None] = lambda token: None) -> None:
         self._secret = secrets.token_bytes(32)
+        self._sessions: set[str] = set()
+        self._on_entry = on_entry
         self.cookie = f"p300_console_{port}"
+        self.one_time = secrets.token_urlsafe(32)
 
-    def session(self, request: Request) -> str | None:
-        """Return the browser's session, as its cookie tells."""
-        return request.cookies.get(self.cookie)
+    def enter(self, token: str) -> str | None:
+        """Return a new session for the one-time token, which is used up by that; None for any other."""
+        if not hmac.compare_digest(token.encode(), self.one_time.encode()):
+            return None
+        session, self.one_time = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        self._sessions.add(session)
+        self._on_entry(self.one_time)
+        return session
+
+    def session(self, request: HTTPConnection) -> str | None:
+        """Return the browser's session as its cookie tells, if it is one that this console gave out."""
+        found = request.cookies.get(self.cookie)
+        return found if found in self._sessions else None
 
     def token(self, session: str) -> str:
         """Return the token that this session's forms carry."""
@@ -108,6 +80,102 @@ class Tokens:
         return bool(session) and hmac.compare_digest(self.token(session or "").encode(), token.encode())
 
 
-def new_session() -> str:
-    """Return a session that nobody can guess."""
-    return secrets.token_urlsafe(24)
+class Guard:
+    """Middleware: lets through what a browser sends that has come in, from the console's own pages and by its own address.
+
+    Parameters
+    ----------
+    app : ASGI application
+    port : int
+        The one it listens on.
+    tokens : Tokens
+        Who may come in.
+    """
+
+    def __init__(self, app: ASGIApp, port: int, tokens: Tokens) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        if port == 80:
+            self._hosts |= {"127.0.0.1", "localhost", "[::1]"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # there is nothing to talk to by WebSocket
+            await send({"type": "websocket.close", "code": 1008})
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    answered.setdefault(name, value)
+            await send(message)
+
+        answer = self._answer(HTTPConnection(scope), scope["method"]) or self._app
+        await answer(scope, receive, send_with_headers)
+
+    def _answer(self, request: HTTPConnection, method: str) -> Response | None:
+        """Return what the guard itself answers; None for what may go on to the pages."""
+        if problem := self._problem(method, request.headers):
+            status, text = problem
+            return PlainTextResponse(text + "\n", status)
+        if request.url.path == SIGN_IN and "token" in request.query_params:
+            return self._sign_in(request, method)
+        if self._tokens.session(request) is None:
+            return _closed()
+        return None
+
+    def _sign_in(self, request: HTTPConnection, method: str) -> Response:
+        session = self._tokens.enter(request.query_params["token"]) if method == "GET" else None
+        if session is None:
+            return _closed() if self._tokens.session(request) is None else RedirectResponse(FIRST_PAGE, 303)
+        # Not a redirect: after one that another page has led to, the browser would keep the cookie to itself.
+        answer = HTMLResponse(
+            _page("Opening the console", "", head=f'<meta http-equiv="refresh" content="0;url={FIRST_PAGE}">')
+        )
+        answer.set_cookie(self._tokens.cookie, session, httponly=True, samesite="strict", path="/")
+        answer.headers["Referrer-Policy"] = "no-referrer"
+        return answer
+
+    def _problem(self, method: str, headers: Headers) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if host not in self._hosts:
+            # A name that somebody points at this machine is how a page elsewhere would read what is shown here (DNS rebinding).
+            return 421, f"The console answers to {' and '.join(sorted(self._hosts))} only, not to {host[:100]!r}."
+        if len(headers.getlist("host")) > 1:
+            return 400, "One Host header, please."
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if method not in {"GET", "HEAD"}:
+            return self._problem_of_form(host, site, origin, headers.get("content-length", ""))
+        if site in {"cross-site", "same-site"} and headers.get("sec-fetch-mode") != "navigate":
+            return 403, "Other pages may link to the console, not read from it."
+        return None
+
+    def _problem_of_form(self, host: str, site: str | None, origin: str | None, length: str) -> tuple[int, str] | None:
+        if origin is None and site is None:
+            return 403, "A request that changes something has to say where it comes from (Origin)."
+        if (origin is not None and origin != f"http://{host}") or site not in {None, "same-origin"}:
+            return 403, "Only the console's own pages may ask for this."
+        if not (length.isascii() and length.isdecimal() and len(length) < 9 and int(length) <= MAX_FORM_BYTES):
+            return 413, f"A form has at most {MAX_FORM_BYTES} bytes, and says how many (Content-Length)."
+        return None
+
+
+def _closed() -> Response:
+    text = (
+        "<p>Open it with the address that <code>p300 console</code> prints in its terminal. Each address works once, for one browser; "
+        "after that the terminal shows another.</p>"
+        "<p>Did a link bring you here, in a browser that has opened the console already? "
+        f'<a href="{FIRST_PAGE}">Go on to the console</a>.</p>'
+    )
+    return HTMLResponse(_page("This browser has not opened the console", text), 403)
+
+
+def _page(title: str, content: str, head: str = "") -> str:
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{head}<title>{title}</title></head>'
+        f"<body><h1>{title}</h1>{content}</body></html>"
+    )

@@ -1,9 +1,13 @@
 """Run the console on this machine."""
 
 import socket
+import tempfile
 import webbrowser
+from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
+from p300_cli.paths import STATE
 from p300_cli.target import Target
 from p300_cli.terminal import fail, note
 
@@ -17,14 +21,20 @@ def serve(target: Target, port: int, *, browser: bool) -> None:
     import uvicorn
 
     from p300_console.app import make_app
+    from p300_console.connections import Connection
+    from p300_console.security import Tokens
     from p300_console.stack import Stack
 
     listening = _listen(port)
     port = listening.getsockname()[1]
-    address = f"http://{HOST}:{port}"
-    note(f"target: {target}; stop with Ctrl-C")
-    print(address, flush=True)
-    app = make_app(Stack(target), port)
+
+    def address(token: str) -> str:
+        return f"http://{HOST}:{port}/?token={token}"
+
+    tokens = Tokens(port, lambda token: note(f"opened; for another browser: {address(token)}"))
+    note(f"target: {target}; stop with Ctrl-C. The address works once:")
+    print(address(tokens.one_time), flush=True)
+    app = make_app(Stack(target), port, tokens)
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -32,12 +42,34 @@ def serve(target: Target, port: int, *, browser: bool) -> None:
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
+        app,
+        http=Connection,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
     )
     server = Server(config)
-    if browser and not webbrowser.open(address):
-        note(f"there is no browser here: open {address}")
-    server.run(sockets=[listening])
+    with ExitStack() as until_the_end:
+        if browser and not _open(address(tokens.one_time), until_the_end):
+            note("there is no browser here: open the address above in one")
+        server.run(sockets=[listening])
+
+
+def _open(address: str, until_the_end: ExitStack) -> bool:
+    """Open an address in the browser, by a page that only this user can read: every user can read a browser's command line."""
+    try:
+        STATE.mkdir(parents=True, exist_ok=True)
+        folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="console-", dir=STATE)))
+        page = folder / "open.html"
+        page.write_text(
+            f'<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+            f'<meta http-equiv="refresh" content="0;url={address}"><title>P300 console</title><a href="{address}">P300 console</a>'
+        )
+    except OSError:
+        return False
+    return webbrowser.open(page.as_uri())
 
 
 def _listen(port: int) -> socket.socket:

@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from p300_cli.predicting import Api
 from p300_cli.target import STACK, NoStackError, Target
 from p300_pipeline.registry import Registry
-from p300_pipeline.storage import Store
+from p300_pipeline.storage import NoBucketError, Store
 
 # Somebody waits for the page: rather a banner after two seconds than an answer after a minute.
 PATIENCE = {
@@ -17,7 +17,7 @@ PATIENCE = {
     "max_pool_connections": 32,
 }
 # What a service answers that is there while the stack is not: LocalStack after a restart has none of it.
-_GONE = {"StateMachineDoesNotExist", "NoSuchBucket", "ResourceNotFoundException", "503", "ServiceUnavailable"}
+_GONE = {"StateMachineDoesNotExist", "ResourceNotFoundException", "503", "ServiceUnavailable"}
 _REFUSED = {
     "AccessDenied",
     "AccessDeniedException",
@@ -115,7 +115,7 @@ class Stack:
 
 def outage(error: BaseException, stack: Stack) -> str | None:
     """Return what to tell about an error that means that the stack is away; None for any other error."""
-    if isinstance(error, NoStackError):
+    if isinstance(error, NoStackError | NoBucketError):
         return error.message
     if isinstance(error, ClientError):
         return _answered(error, stack)

@@ -11,13 +11,14 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from p300.text import printable
+from p300_pipeline.executions import reason
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from p300_console.executions import Executions
 from p300_console.recordings import Recordings
 from p300_console.replay import Replays
-from p300_console.security import Tokens, new_session
+from p300_console.security import Tokens
 from p300_console.stack import Stack
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 NOTHING = "\N{EN DASH}"
 HERE = Path(__file__).parent
 LIVE_MS = 2000
+MAX_PAGE = 1_000_000
 STATUS_WORDS = {
     "SUCCEEDED": "Succeeded", "RUNNING": "Running", "FAILED": "Failed", "CAUGHT": "Caught error", "TIMED_OUT": "Timed out",
     "ABORTED": "Aborted", "PENDING_REDRIVE": "Pending redrive", "": "Not entered",
@@ -117,16 +119,8 @@ def pretty(text: str) -> str:
     """Write JSON with line breaks; other text as it is."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return text or ""
-
-
-def reason(cause: str) -> str:
-    """Return what a cause says to a person: of a function's error its message, else the cause itself."""
-    try:
-        return str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause or ""
 
 
 def link(path: str, **query: Any) -> str:
@@ -183,20 +177,14 @@ def page(request: Request, template: str, *, status: int = 200, live: bool = Fal
         For the template.
     """
     behind = console(request)
-    session = behind.tokens.session(request)
-    fresh = session is None
-    session = session or new_session()
     html = TEMPLATES.get_template(f"{template}.html.jinja").render(
         path=request.url.path,
         where=str(behind.stack),
         live_ms=LIVE_MS if live else None,
-        token=behind.tokens.token(session),
+        token=behind.tokens.token(behind.tokens.session(request) or ""),
         **{"banner": "", **context},
     )
-    answer = HTMLResponse(html, status)
-    if fresh:
-        answer.set_cookie(behind.tokens.cookie, session, httponly=True, samesite="lax", path="/")
-    return answer
+    return HTMLResponse(html.encode(errors="backslashreplace"), status)  # JSON may hold half a surrogate pair
 
 
 def trouble(request: Request, status: int, title: str, message: str) -> Response:

@@ -14,6 +14,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.errors import RequestError
 from p300_pipeline.serving import ModelStore, Service
+from p300_pipeline.serving.requests import query_of
+from p300_pipeline.serving.service import models_page
 from p300_pipeline.settings import Settings
 
 logger, metrics = Logger(), Metrics()
@@ -32,7 +34,8 @@ service = Service(ModelStore(), settings.models_bucket, tell_fault)
 
 @app.post("/predict")
 def predict() -> Response[str]:
-    answer = service.predict(_body(), _alias())
+    alias = _query("alias").get("alias", "champion")
+    answer = service.predict(_body(), alias)
     metrics.add_metric(name="EpochsPredicted", unit=MetricUnit.Count, value=answer.get("n_epochs", 1))
     metrics.add_metadata(key="model_version", value=answer["model_version"])
     return _json(200, answer)
@@ -40,14 +43,20 @@ def predict() -> Response[str]:
 
 @app.post("/decode")
 def decode() -> Response[str]:
-    answer = service.decode(_body(), _alias())
+    alias = _query("alias").get("alias", "champion")
+    answer = service.decode(_body(), alias)
     metrics.add_metric(name="SymbolsDecoded", unit=MetricUnit.Count, value=1)
     metrics.add_metadata(key="model_version", value=answer["model_version"])
     return _json(200, answer)
 
 
-def _alias() -> str:
-    return app.current_event.query_string_parameters.get("alias", "champion")
+def _query(*known: str) -> dict[str, str]:
+    return query_of(app.current_event.raw_event, known)
+
+
+def _no_body() -> None:
+    if app.current_event.body:
+        raise RequestError("unexpected_body", f"GET {app.current_event.path} takes no body; it came with one.", 400)
 
 
 def _body() -> str | None:
@@ -62,16 +71,21 @@ def _body() -> str | None:
 
 @app.get("/health")
 def health() -> Response[str]:
+    _query()
+    _no_body()
     return _json(*service.health())
 
 
 @app.get("/models")
 def models() -> Response[str]:
-    return _json(200, service.models())
+    _no_body()
+    return _json(200, service.models(**models_page(_query("limit", "before"))))
 
 
 @app.get("/openapi.json")
 def openapi() -> Response[str]:
+    _query()
+    _no_body()
     from p300_pipeline.serving.openapi import document
 
     return _json(200, document())

@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.data_classes import S3EventBridgeNotificationEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.signals import Parameters
+from p300_pipeline import executions
 from p300_pipeline.settings import Settings
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.storage import Store
@@ -19,14 +19,12 @@ settings = Settings.from_environment()
 @metrics.log_metrics
 @tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    s3_object = S3EventBridgeNotificationEvent(event["event"]).detail.object
-    # Powertools decodes the key as in an S3 notification; EventBridge on AWS gives it as it is: `ingest` takes which exists.
-    landed = Landed(s3_object["key"], s3_object.etag or "", s3_object.get("version-id"))
+    upload = executions.parse_upload(event["event"], event["execution"], settings.landing_bucket)
     answer = ingest(
         Store(),
         settings.landing_bucket,
         settings.raw_bucket,
-        landed,
+        Landed(upload.key, upload.etag, upload.version_id),
         wait_for_files_s=settings.wait_for_files_s,
         parameters=Parameters.from_json(settings.preprocessing),
     )

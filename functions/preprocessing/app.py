@@ -6,6 +6,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.signals import Parameters
+from p300_pipeline.executions import check_no_input
 from p300_pipeline.settings import Settings
 from p300_pipeline.steps.backfill import list_recordings, sum_up
 from p300_pipeline.steps.preprocess import preprocess
@@ -20,6 +21,7 @@ settings = Settings.from_environment()
 @tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if event.get("step") == "list":
+        check_no_input(event["input"])
         return list_recordings(Store(), settings.raw_bucket, settings.features_bucket, event["execution"])
     if event.get("step") == "sum_up":
         return sum_up(Store(), settings.features_bucket, event["execution"])

@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from numpy.typing import NDArray
+from p300_pipeline import executions
 from p300_pipeline.settings import Settings
 from p300_pipeline.steps import training
 from p300_pipeline.storage import Store
@@ -42,6 +43,7 @@ def check_due(event: dict[str, Any], store: Store) -> dict[str, Any]:
 
 
 def train(event: dict[str, Any], store: Store) -> dict[str, Any]:
+    executions.parse(event["input"], event["execution"])
     request = training.TrainingRequest.parse(event["request"], settings.model_kind)
     started = datetime.fromisoformat(event["started"])
     answer = training.train(
@@ -73,8 +75,7 @@ def promote(event: dict[str, Any], store: Store) -> dict[str, Any]:
 
 def _execution(event: dict[str, Any]) -> str:
     """Return the name that claims are made under: where `p300 retry` started this, that of the execution which failed."""
-    name: str = event.get("input", {}).get("retry_of", event["execution"])
-    return name
+    return executions.root_of(event["execution"], event.get("input"))
 
 
 STEPS = {"check_due": check_due, "train": train, "evaluate": evaluate, "promote": promote}

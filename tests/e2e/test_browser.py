@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from p300_cli.paths import STATE
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.integration.conftest import Stack, console, recording, run_p300, stack
 
@@ -44,18 +46,40 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def address(browser: Browser, stack: Stack) -> Iterator[str]:
-    """Where the console answers; it runs through the whole story."""
-    with console() as found:
-        yield found
+@dataclass(frozen=True)
+class Opened:
+    """A console, and the cookies of the browser that has opened it."""
+
+    address: str
+    cookies: Any
 
 
 @pytest.fixture(scope="module")
-def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+def opened(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """The console, which runs through the whole story; opened as the command does it, by a page that leads to the address."""
+    page = tmp_path_factory.mktemp("console") / "open.html"
+    with console() as address:
+        page.write_text(f'<meta http-equiv="refresh" content="0;url={address}">')
+        with browser.new_context() as context:
+            tab = context.new_page()
+            tab.goto(page.as_uri())
+            tab.wait_for_url("**/executions")
+            expect(tab.get_by_role("heading", name="Executions")).to_be_visible()
+            yield Opened(address.partition("/?")[0], context.cookies())
+
+
+def entered(browser: Browser, opened: Opened, **how: Any) -> BrowserContext:
+    """Return a browser that has opened the console."""
+    context = browser.new_context(base_url=opened.address, **how)
+    context.add_cookies(opened.cookies)
+    return context
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, opened: Opened) -> Iterator[Callable[..., Page]]:
     """visit("/executions"): a tab at that page; whatever a tab's console complains of fails the test that closes it."""
     complaints: list[str] = []
-    context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
+    context = entered(browser, opened, viewport={"width": 1280, "height": 900})
     context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -71,13 +95,13 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
 
 
 @pytest.fixture(scope="module")
-def look(browser: Browser, address: str) -> Callable[[str, str], None]:
+def look(browser: Browser, opened: Opened) -> Callable[[str, str], None]:
     """look("name", path): a screenshot in every width and colour scheme, axe on each, nothing wider than the screen."""
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     SCREENSHOTS.mkdir(parents=True)
 
     def at(name: str, path: str) -> None:
-        with browser.new_context(base_url=address) as context:
+        with entered(browser, opened) as context:
             page = context.new_page()
             page.goto(path)
             for size, (width, height) in SIZES.items():
@@ -100,6 +124,25 @@ def check(page: Page, what: str) -> None:
     ]
     assert serious == [], what
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, what
+
+
+def test_a_browser_that_has_not_opened_the_console_sees_nothing(browser: Browser, opened: Opened) -> None:
+    with browser.new_context(base_url=opened.address) as context:
+        page = context.new_page()
+        for path in ("/executions", "/models", "/?token=wrong"):
+            page.goto(path)
+            expect(page.get_by_role("heading")).to_have_text("This browser has not opened the console")
+
+
+def test_a_link_from_another_site_leads_into_the_open_console(browser: Browser, opened: Opened, tmp_path: Path) -> None:
+    """The browser keeps a strict cookie to itself where another page has led to the console: that page asks once more."""
+    (tmp_path / "link.html").write_text(f'<a href="{opened.address}/models">models</a>')
+    with entered(browser, opened) as context:
+        page = context.new_page()
+        page.goto((tmp_path / "link.html").as_uri())
+        page.get_by_role("link", name="models").click()
+        page.get_by_role("link", name="Go on to the console").click()
+        expect(page.get_by_role("heading", name="Executions")).to_be_visible()
 
 
 def test_an_empty_stack_says_what_to_do(visit: Callable[..., Page], look: Callable[[str, str], None]) -> None:

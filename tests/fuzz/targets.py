@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz import corpus, formats, uploads
+from tests.fuzz import corpus, execution, formats, uploads
 from tests.fuzz.corpus import NAME, Files
 from tests.fuzz.mutation import NAMES, havoc, json_bytes, json_value
 
@@ -101,12 +101,21 @@ REQUEST = {
     "seed": 3,
     "recording": "subject_01/run",
 }
+INDEX = {
+    "format": 1,
+    "versions": [
+        {"version": MANIFEST["version"], "kind": "lda", "subjects": 1, "recordings": 1, "n_epochs": 120, "created": "2026",
+         "auc_left_out": 0.7, "auc_mean": 0.7, "auc_sd": 0.1, "auc_random_split": 0.8, "scheme": "leave_one_subject_out"},
+        {"version": "v20250101000000", "problem": "x"},
+    ],
+}  # fmt: skip
 DOCUMENTS: dict[str, Any] = {
     "manifest": MANIFEST,
     "history": HISTORY,
     "schedule": SCHEDULE,
     "request": REQUEST,
     "alias": "v20260101000000",
+    "index": INDEX,
 }
 
 
@@ -244,7 +253,33 @@ def _request(files: Files, _: Path, __: bool) -> str:
     return "parsed"
 
 
-_READ = {"manifest": _manifest, "history": _history, "schedule": _schedule, "request": _request, "alias": _alias}
+def _index(files: Files, _: Path, __: bool) -> str:
+    from p300.errors import ArtifactError
+    from p300_pipeline.model_index import read_index, update_index
+    from p300_pipeline.registry import Registry
+    from p300_pipeline.serving import Service
+
+    version = MANIFEST["version"]
+    bucket: Any = _Bucket({"index.json": files["index"], f"{version}/manifest.json": json.dumps(MANIFEST).encode()})
+    json.dumps(Service(bucket, "models").models()).encode()
+    try:
+        read_index(Registry(bucket, "models"))
+        answer = "read"
+    except ArtifactError as error:
+        answer = error.code
+    (row,) = update_index(Registry(bucket, "models"))
+    assert row["version"] == version
+    return answer
+
+
+_READ = {
+    "index": _index,
+    "manifest": _manifest,
+    "history": _history,
+    "schedule": _schedule,
+    "request": _request,
+    "alias": _alias,
+}
 
 
 # ---- features, which training and reporting read from their bucket
@@ -338,4 +373,5 @@ TARGETS: dict[str, Target] = {
     "companions": Target(
         uploads.make_companions, uploads.run_companions, lambda: [corpus.files("vhdr")[0], corpus.files("edf")[1]]
     ),
+    "execution": Target(execution.make, execution.run, execution.well_formed),
 }

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -63,7 +64,7 @@ def run_shell(script: str, folder: Path, **environment: str) -> subprocess.Compl
 
 @contextmanager
 def console() -> Iterator[str]:
-    """Run `p300 console` against the suite's LocalStack; give its address."""
+    """Run `p300 console` against the suite's LocalStack; give the address that opens it."""
     process = subprocess.Popen(
         [str(P300), "console", "--port", "0", "--no-open"],
         env={**os.environ, "AWS_ENDPOINT_URL": ENDPOINT},
@@ -74,6 +75,12 @@ def console() -> Iterator[str]:
     yield process.stdout.readline().strip()
     process.send_signal(signal.SIGINT)
     assert process.wait(30) in {0, 130, -signal.SIGINT}
+
+
+def enter(address: str) -> tuple[str, str]:
+    """Open the console; return its address without the token, which is used up, and the cookie that lets in from now on."""
+    with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310
+        return address.partition("/?")[0], answer.headers["Set-Cookie"].partition(";")[0]
 
 
 def wait_for[Seen](look: Callable[[], Seen | None], what: str, timeout_s: float = 120) -> Seen:

@@ -16,11 +16,12 @@ import pytest
 from p300 import models
 from p300.signals import Parameters
 from p300.synth import CHANNELS
+from p300_cli.deploy import read_template
 from p300_pipeline.registry import Registry
 from p300_pipeline.serving.openapi import document
 from p300_pipeline.storage import Store
 
-from tests.integration.conftest import Stack, wait_for
+from tests.integration.conftest import PROJECT, Stack, wait_for
 
 pytestmark = pytest.mark.localstack
 V1, V2 = "v20250101000001", "v20250101000002"
@@ -78,6 +79,68 @@ def test_it_does_what_it_describes(served: Stack, tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key", "size", "on_aws", "here"),
+    [
+        ("GET", "/health", None, 0, "INVALID_API_KEY", (403, "Forbidden")),
+        ("GET", "/health", "wrong", 0, "INVALID_API_KEY", (403, "Forbidden")),
+        ("GET", "/nothing", "right", 0, "MISSING_AUTHENTICATION_TOKEN", (403, "Missing Authentication Token")),
+        ("GET", "/predict", "right", 0, "MISSING_AUTHENTICATION_TOKEN", (403, "Missing Authentication Token")),
+        ("POST", "/predict", "right", 12_000_000, "REQUEST_TOO_LARGE", (502, "Internal server error")),
+    ],
+)
+def test_where_the_gateways_own_answers_do_not_have_the_documented_form(
+    served: Stack, method: str, path: str, key: str | None, size: int, on_aws: str, here: tuple[int, str]
+) -> None:
+    """LocalStack leaves the template's GatewayResponses out (`next_gen/execute_api/handlers/gateway_exception.py`, "TODO").
+
+    Should a later one apply them, this fails: then docs/api.md may drop its sentence about LocalStack, and the tests their exceptions.
+    """
+    headers = {"Content-Type": "application/json", **({"x-api-key": key} if key else {})}
+    if key == "right":
+        headers["x-api-key"] = served.target.api_key
+    request = urllib.request.Request(  # noqa: S310
+        served.target.api_url + path, b" " * size if size else None, headers, method=method
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=60)  # noqa: S310
+    assert (refused.value.code, json.load(refused.value)) == (here[0], {"message": here[1]})
+    template = read_template(PROJECT / "template.yaml")["Resources"]["Api"]["Properties"]["GatewayResponses"][on_aws]
+    documented = json.loads(template["ResponseTemplates"]["application/json"])
+    assert documented["error"].keys() == {"code", "message"}
+    answer = served.api.ask(method, path) if key == "right" and not size else None
+    if answer is not None:
+        assert answer.refusal == here[1], "the command says it all the same"
+
+
+def test_odd_requests_are_answered_in_the_documented_form(served: Stack) -> None:
+    n_features = len(CHANNELS) * Parameters().n_times
+    eeg, microvolts = [1e-5, -1e-5] * (n_features // 2), [5.0, -5.0] * (n_features // 2)
+    for path, body, status, code in (
+        ("/predict?alais=champion", {"features": eeg}, 400, "unknown_parameter"),
+        ("/predict?alias=champion&alias=challenger", {"features": eeg}, 400, "repeated_parameter"),
+        ("/predict", {"features": eeg, "alias": "champion"}, 422, "unknown_field"),
+        ("/predict", {"features": microvolts}, 422, "impossible_scale"),
+        (
+            "/decode",
+            {"layout": {"type": "brain_invaders"}, "flashes": [{"group": 1, "features": microvolts}]},
+            422,
+            "impossible_scale",
+        ),
+    ):
+        answer = served.api.ask("POST", path, body)
+        assert (answer.status, answer.body["error"]["code"]) == (status, code)
+    for path in ("/health?verbose=1", "/models?limit=0", "/models?page=2", "/openapi.json?format=yaml"):
+        answer = served.api.ask("GET", path)
+        assert answer.status == 400
+        assert answer.body["error"]["message"]
+    assert "notes" not in served.api.ask("POST", "/predict", {"features": eeg}).body
+    assert served.api.ask("POST", "/predict", {"features": [0.0] * n_features}).body["notes"]
+    page = served.api.ask("GET", "/models?limit=1").body
+    assert [row["version"] for row in page["models"]] == [page["next"]]
+    assert served.api.ask("GET", f"/models?before={page['next']}").body["models"]
 
 
 def test_a_champion_that_changes_under_many_requests_fails_none(served: Stack) -> None:

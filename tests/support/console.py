@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from p300_cli.target import Target
 from p300_console.app import make_app
+from p300_console.security import Tokens
 from p300_console.stack import Stack
 from starlette.testclient import TestClient
 
@@ -55,11 +56,19 @@ def make_stack() -> None:
 
 
 @contextmanager
+def closed_console() -> Iterator[tuple[TestClient, Tokens]]:
+    """A browser that has not opened the console of the stack in memory, and who may."""
+    tokens = Tokens(PORT)
+    app = make_app(Stack(Target(None)), PORT, tokens)
+    with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False, follow_redirects=False) as browser:
+        yield browser, tokens
+
+
+@contextmanager
 def open_console() -> Iterator[TestClient]:
-    """A browser at the console of the stack in memory."""
-    with TestClient(
-        make_app(Stack(Target(None)), PORT), base_url=ADDRESS, raise_server_exceptions=False, follow_redirects=False
-    ) as browser:
+    """A browser that has opened it."""
+    with closed_console() as (browser, tokens):
+        assert browser.get("/", params={"token": tokens.one_time}).status_code == 200
         yield browser
 
 

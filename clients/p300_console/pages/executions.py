@@ -15,21 +15,27 @@ from p300_console import graph, history, logs
 from p300_console.executions import Row, new_row
 from p300_console.history import Visit
 from p300_console.logs import LogLine
+from p300_console.query import Query
 from p300_console.stack import Stack
-from p300_console.web import Console, console, page
+from p300_console.web import MAX_PAGE, Console, console, page
 
 MAX_EVENTS = 10_000
 MAX_ITEMS = 1000
 MAX_VISITS = 50  # of one state, each with its input and output
 MAX_KEPT = 64
+MACHINES = ("pipeline", "backfill")
+STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
 
 
 def listing(request: Request) -> Response:
     """Show executions, newest first."""
-    query = request.query_params
-    chosen = {name: query.get(name, "") for name in ("machine", "status", "subject")}
-    number = query.get("page", "1")
-    selection = console(request).executions.select(**chosen, page=int(number) if number.isdecimal() else 1)
+    query = Query(request, "machine", "status", "subject", "page")
+    chosen = {
+        "machine": query.choice("machine", MACHINES),
+        "status": query.choice("status", STATUSES),
+        "subject": query.text("subject"),
+    }
+    selection = console(request).executions.select(**chosen, page=query.number("page", 1, MAX_PAGE, 1))
     return page(request, "executions", live=True, selection=selection, chosen=chosen)
 
 
@@ -73,11 +79,11 @@ class Item:
 
 def one(request: Request) -> Response:
     """Show one execution."""
-    behind = console(request)
-    seen = look(behind, request.query_params.get("arn", ""))
+    behind, query = console(request), Query(request, "arn", "state")
+    seen = look(behind, query.text("arn"))
     states = dict(graph.all_states(seen.definition))
     drawing, taken = graph.draw(seen.definition), history.taken(seen.visits)
-    chosen = request.query_params.get("state", "")
+    chosen = query.text("state")
     of_state = history.statuses(seen.visits)
     if chosen not in states:
         chosen = _first_to_look_at(seen.visits)
@@ -247,14 +253,13 @@ def _function_of(state: dict[str, Any]) -> str:
 # ---- logs
 def log_lines(request: Request) -> Response:
     """Show the log lines of one invocation, or of all of a state's."""
-    behind = console(request)
-    query = request.query_params
-    seen = look(behind, query.get("arn", ""))
-    number, attempt = query.get("visit", ""), query.get("attempt", "")
+    behind, query = console(request), Query(request, "arn", "visit", "attempt", "item")
+    seen = look(behind, query.text("arn"))
+    number, attempt = query.text("visit"), query.text("attempt")
     visit = next((one for one in seen.visits if str(one.number) == number), None)
     if visit is None:
         raise HTTPException(404, "This execution has no such step.")
-    if item := query.get("item", ""):
+    if item := query.text("item"):
         parts = list(_item_lines(behind.stack, seen, visit, item).items())
     else:
         parts = [

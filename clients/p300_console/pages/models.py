@@ -8,7 +8,8 @@ from p300.errors import ArtifactError, P300Error
 from p300.evaluation import headline
 from p300_cli import models as by_hand
 from p300_cli.training import parse_request, start_training
-from p300_pipeline.registry import ALIASES, Registry
+from p300_pipeline.model_index import newest_rows, row_of
+from p300_pipeline.registry import VERSION, Registry
 from p300_pipeline.steps.training import TrainingRequest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,41 +17,53 @@ from starlette.responses import RedirectResponse, Response
 
 from p300_console import charts, replay
 from p300_console.pages.trying import events
+from p300_console.query import Query
 from p300_console.recordings import FEATURES, MODEL
 from p300_console.stack import outage
 from p300_console.web import Console, console, from_iso, link, page, trouble
 
 MAX_VERSIONS = 200
+MAX_REFERENCES = 20
+ASKED = ("subjects", "held_out", "model", "seed")
+MAX_SEED_DIGITS = 18
 REFERENCE = "lda"
 """The kind of model that others are compared with: what the field has used for decades."""
 
 
 def listing(request: Request) -> Response:
-    """Show all versions, newest first, who serves, and every promotion."""
+    """Show the newest versions, who serves, and every promotion."""
+    Query(request, "promoted")
     registry = console(request).stack.registry
-    aliases = {alias: registry.alias(alias) for alias in ALIASES}
-    versions = registry.versions()[::-1]
-    history = registry.history()[::-1]
+    held, problems = registry.aliases()[0], registry.problems()
+    rows, incomplete = newest_rows(registry)
     return page(
         request,
         "models",
         live=True,
-        rows=[_row(registry, version, aliases) for version in versions[:MAX_VERSIONS]],
-        n_versions=len(versions),
-        aliases=aliases,
-        history=history,
-        before=_before(registry, aliases["champion"]),
+        rows=[_with_aliases(row, held) for row in rows[:MAX_VERSIONS]],
+        n_versions=len(rows),
+        aliases=held,
+        problems=[*problems, *([incomplete] if incomplete else [])],
+        history=registry.history()[::-1],
+        before=_before(registry, held["champion"]),
         from_iso=from_iso,
     )
 
 
-def _row(registry: Registry, version: str, aliases: dict[str, str | None]) -> dict[str, Any]:
-    row: dict[str, Any] = {"version": version, "aliases": [name for name, held in aliases.items() if held == version]}
+def _row(registry: Registry, version: str, held: dict[str, str | None]) -> dict[str, Any]:
+    if not VERSION.fullmatch(version):
+        said = f"{version[:60]!r} is not a version; expected one such as v20260102030405."
+        return _with_aliases({"version": version, "problem": said}, held)
     try:
         manifest = registry.manifest(version)
-        return {**row, "problem": "", "manifest": manifest, **headline(manifest["metrics"])}
+        headline(manifest["metrics"])
+        return {**_with_aliases(row_of(manifest), held), "manifest": manifest}
     except ArtifactError as error:
-        return {**row, "problem": error.message}
+        return _with_aliases({"version": version, "problem": error.message}, held)
+
+
+def _with_aliases(row: dict[str, Any], held: dict[str, str | None]) -> dict[str, Any]:
+    return {"problem": "", **row, "aliases": [name for name, version in held.items() if version == row["version"]]}
 
 
 def _before(registry: Registry, champion: str | None) -> str | None:
@@ -63,8 +76,8 @@ def _before(registry: Registry, champion: str | None) -> str | None:
 def one(request: Request) -> Response:
     """Show one version."""
     registry = console(request).stack.registry
-    version = request.query_params.get("version", "")
-    row = _row(registry, version, {alias: registry.alias(alias) for alias in ALIASES})
+    version = Query(request, "version").text("version")
+    row = _row(registry, version, registry.aliases()[0])
     if "manifest" not in row:
         raise HTTPException(404, row["problem"])
     manifest = row["manifest"]
@@ -106,7 +119,8 @@ def _reference(registry: Registry, manifest: dict[str, Any]) -> tuple[dict[str, 
     beside = manifest["metrics"].get("reference_lda")
     if isinstance(beside, dict):
         return beside, "the same folds"
-    for version in registry.versions()[::-1]:
+    alike = [row["version"] for row in newest_rows(registry)[0] if row.get("kind") == REFERENCE]
+    for version in alike[:MAX_REFERENCES]:
         try:
             other = registry.manifest(version)
         except ArtifactError:
@@ -119,17 +133,26 @@ def _reference(registry: Registry, manifest: dict[str, Any]) -> tuple[dict[str, 
 
 def picture(request: Request) -> Response:
     """Return one of a version's pictures."""
-    version, name = request.query_params.get("version", ""), request.query_params.get("name", "")
+    query = Query(request, "version", "name")
+    version, name = _version(query), query.text("name")
     registry = console(request).stack.registry
     if not name.endswith(".png"):
         raise HTTPException(404, "Only pictures are shown.")
     return Response(registry.picture(version, name, registry.manifest(version)), media_type="image/png")
 
 
+def _version(query: Query) -> str:
+    version = query.text("version")
+    if not VERSION.fullmatch(version):
+        raise HTTPException(404, f"There is no version {version[:60]!r}.")
+    return version
+
+
 def symbols(request: Request) -> Response:
     """Send the accuracy of decoded symbols after 1, 2, ... repetitions as events, while the API is asked."""
     behind = console(request)
-    version, layout = request.query_params.get("version", ""), request.query_params.get("layout", "")
+    query = Query(request, "version", "layout")
+    version, layout = _version(query), query.choice("layout", replay.LAYOUTS)
 
     def steps() -> Iterator[tuple[str, dict[str, Any]]]:
         manifest = behind.stack.registry.manifest(version)
@@ -172,11 +195,12 @@ def _recordings_to_decode(behind: Console, manifest: dict[str, Any]) -> tuple[li
 # ---- what the console may change: each has a page that says what will happen, with the token that its button sends
 async def promote(request: Request) -> Response:
     """Make a version the champion."""
-    return await _act(request, request.query_params.get("version", ""))
+    return await _act(request, Query(request, "version").text("version"))
 
 
 async def roll_back(request: Request) -> Response:
     """Make the champion before the present one the champion again."""
+    Query(request)
     return await _act(request, None)
 
 
@@ -193,15 +217,15 @@ async def _act(request: Request, version: str | None) -> Response:
 
 def _confirm_promotion(request: Request, version: str | None) -> Response:
     registry = console(request).stack.registry
-    aliases = {alias: registry.alias(alias) for alias in ALIASES}
+    held, champion = registry.aliases()[0], registry.champion()
     rolling_back = version is None
-    version = by_hand.before(registry, aliases["champion"]) if version is None else version
-    rows = {name: _row(registry, name, aliases) for name in (version, aliases["champion"]) if name}
+    version = by_hand.before(registry, champion) if version is None else version
+    rows = {name: _row(registry, name, held) for name in (version, champion) if name}
     return page(
         request,
         "confirm_promotion",
         version=version,
-        champion=aliases["champion"],
+        champion=held["champion"],
         rows=rows,
         rolling_back=rolling_back,
     )
@@ -227,10 +251,11 @@ async def train(request: Request) -> Response:
 def _ask_what_to_train(request: Request) -> Response:
     from p300.models import KINDS
 
-    asked = {name: request.query_params.get(name, "") for name in ("subjects", "held_out", "model", "seed")}
+    query = Query(request, *ASKED, "review")
+    asked = {name: query.text(name) for name in ASKED}
     problem = ""
     checked: dict[str, Any] | None = None
-    if request.query_params.get("review"):
+    if query.choice("review", ("1",)):
         try:
             checked = _request_of(asked)
         except P300Error as error:
@@ -248,8 +273,10 @@ def _ask_what_to_train(request: Request) -> Response:
 
 def _request_of(asked: dict[str, str]) -> dict[str, Any]:
     seed = asked.get("seed") or "0"
-    if not seed.isdecimal():
-        raise ArtifactError("bad_request", f"seed is {seed!r}; expected a whole number from 0 on.")
+    if not (seed.isascii() and seed.isdecimal() and len(seed) <= MAX_SEED_DIGITS):
+        raise ArtifactError(
+            "bad_request", f"seed is {seed[:60]!r}; expected a whole number of at most {MAX_SEED_DIGITS} digits."
+        )
     request = parse_request(
         asked.get("subjects") or "1.0", asked.get("held_out", ""), asked.get("model", ""), int(seed)
     )

@@ -5,17 +5,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from p300_console.query import Query
 from p300_console.recordings import FEATURES, MODEL, STAGES
 from p300_console.security import REPORT_POLICY
-from p300_console.web import console, from_posix, page
+from p300_console.web import MAX_PAGE, console, from_posix, page
 
 
 def listing(request: Request) -> Response:
     """Show recordings by name."""
-    query = request.query_params
-    chosen = {name: query.get(name, "") for name in ("stage", "subject")}
-    number = query.get("page", "1")
-    selection = console(request).recordings.select(**chosen, page=int(number) if number.isdecimal() else 1)
+    query = Query(request, "stage", "subject", "page")
+    chosen = {"stage": query.choice("stage", STAGES), "subject": query.text("subject")}
+    selection = console(request).recordings.select(**chosen, page=query.number("page", 1, MAX_PAGE, 1))
     return page(
         request, "recordings", live=True, selection=selection, chosen=chosen, stages=STAGES, from_posix=from_posix
     )
@@ -23,8 +23,8 @@ def listing(request: Request) -> Response:
 
 def one(request: Request) -> Response:
     """Show one recording, or one object in quarantine."""
-    behind = console(request)
-    name, key = request.query_params.get("name", ""), request.query_params.get("key", "")
+    behind, query = console(request), Query(request, "name", "key")
+    name, key = query.text("name"), query.text("key")
     found = behind.recordings.named(name, key)
     if not found:
         raise HTTPException(404, f"There is no recording {name[:200]!r}.")
@@ -59,7 +59,7 @@ def report(request: Request) -> Response:
 
 
 def _object(request: Request, file: str) -> bytes:
-    name = request.query_params.get("name", "")
+    name = Query(request, "name").text("name")
     try:
         return console(request).recordings.object(name, file)
     except NotFoundError as error:

@@ -7,24 +7,28 @@ from typing import Any
 from p300.errors import P300Error
 from p300_cli.predicting import recordings
 from p300_cli.sessions import Screen, Session
+from p300_pipeline.registry import ALIASES, VERSION
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from p300_console import replay
+from p300_console.query import Query
 from p300_console.replay import LAYOUTS, N_COLUMNS, WOULD_STOP
 from p300_console.stack import outage
 from p300_console.web import Console, console, page
 
 PACES = {"30": "fast", "120": "as recorded, nearly", "400": "slow"}
+USUAL_PACE = "120"
+CHOICES = ("recording", "layout", "trial", "alias", "pace")
+MAX_TRIAL = 99_999
 
 
 def choose(request: Request) -> Response:
     """Ask for recording, symbol and model; then the grid that `stream` fills."""
-    behind = console(request)
-    query = request.query_params
-    chosen = {name: query.get(name, "") for name in ("recording", "layout", "trial", "alias", "pace")}
-    chosen["pace"] = chosen["pace"] if chosen["pace"] in PACES else "120"
-    chosen["alias"] = chosen["alias"] or "champion"
+    behind, query = console(request), Query(request, *CHOICES)
+    chosen = _chosen(query)
+    number = query.number("trial", 0, MAX_TRIAL, 0)
     behind.stack.output("FeaturesBucketName")
     problem, session, shown = "", None, None
     attended: list[str | None] = []
@@ -36,7 +40,7 @@ def choose(request: Request) -> Response:
             if outage(error, behind.stack):
                 raise
             problem = error.message
-    trial = _number(chosen["trial"], len(attended))
+    trial = min(number, max(0, len(attended) - 1))
     symbols = shown.layout.symbols if shown else ()
     flashes = session.trials[trial].flashes if session else slice(0, 0)
     return page(
@@ -52,7 +56,7 @@ def choose(request: Request) -> Response:
         rows=[symbols[at : at + N_COLUMNS] for at in range(0, len(symbols), N_COLUMNS)],
         n_flashes=flashes.stop - flashes.start,
         would_stop=WOULD_STOP,
-        aliases=["champion", "challenger", *behind.stack.registry.versions()[::-1]],
+        aliases=[*ALIASES, *behind.stack.registry.versions()[::-1]],
     )
 
 
@@ -62,27 +66,34 @@ def _session(behind: Console, name: str, layout: str, alias: str) -> tuple[Sessi
     return behind.replays.session(name, version, layout), replay.screen(layout), layout
 
 
-def _number(text: str, n: int) -> int:
-    return min(int(text), max(0, n - 1)) if text.isdecimal() else 0
+def _chosen(query: Query) -> dict[str, str]:
+    alias = query.text("alias", "champion")
+    if alias not in ALIASES and not VERSION.fullmatch(alias):
+        raise HTTPException(400, f"alias is {alias[:60]!r}; expected {', '.join(ALIASES)} or a version.")
+    return {
+        "recording": query.text("recording"),
+        "layout": query.choice("layout", LAYOUTS),
+        "alias": alias,
+        "pace": query.choice("pace", PACES, USUAL_PACE),
+    }
 
 
 def stream(request: Request) -> Response:
     """Send each flash as an event, until the symbol's last."""
-    behind = console(request)
-    query = request.query_params
-    pace, start = query.get("pace", "120"), query.get("start", "0")
+    behind, query = console(request), Query(request, *CHOICES, "start")
+    chosen = _chosen(query)
+    trial, start = query.number("trial", 0, MAX_TRIAL, 0), query.number("start", 0, MAX_TRIAL, 0)
 
     def steps() -> Iterator[tuple[str, dict[str, Any]]]:
-        alias = query.get("alias", "champion")
-        session, shown, _ = _session(behind, query.get("recording", ""), query.get("layout", ""), alias)
+        session, shown, _ = _session(behind, chosen["recording"], chosen["layout"], chosen["alias"])
         for step in replay.replay(
             behind.stack.api,
             session,
-            _number(query.get("trial", "0"), len(session.trials)),
+            min(trial, len(session.trials) - 1),
             shown,
-            alias,
-            start=int(start) if start.isdecimal() else 0,
-            pause_s=int(pace) / 1000 if pace in PACES else 0.12,
+            chosen["alias"],
+            start=start,
+            pause_s=int(chosen["pace"]) / 1000,
         ):
             yield "flash", step
 

@@ -29,7 +29,8 @@
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (answer.ok && waiting) { location.reload(); return; }
         const told = fresh.getElementById("banner")?.textContent.trim() || "";
-        banner(told || answer.ok ? told : `The console answered with status ${answer.status}. This page tries again by itself.`);
+        const closed = answer.status === 403 ? "The console was started again: open the address that it prints in its terminal." : "";
+        banner(told || answer.ok ? told : closed || `The console answered with status ${answer.status}. This page tries again by itself.`);
         if (answer.ok) {
           for (const part of document.querySelectorAll("[data-part]")) {
             const other = fresh.getElementById(part.id);

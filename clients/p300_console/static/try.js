@@ -36,6 +36,7 @@
     at("flash").textContent = `${step.flash} of ${step.of}`;
     at("probability").textContent = step.probability === null ? "no usable epoch" : step.probability.toFixed(3);
     at("model").textContent = step.model;
+    at("notes").textContent = step.notes.join(" "); at("notes").hidden = !step.notes.length;
     if (step.probability !== null) {
       const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
       dot.setAttribute("cx", x.toFixed(1)); dot.setAttribute("cy", (110 - 100 * step.probability).toFixed(1)); dot.setAttribute("r", step.target ? "4" : "2.5");

@@ -17,6 +17,7 @@ from p300_console import executions, logs, replay
 from p300_console.app import make_app
 from p300_console.history import Visit
 from p300_console.pages import executions as executions_page
+from p300_console.security import Tokens
 from p300_console.stack import Stack
 from p300_pipeline.registry import Registry
 from starlette.testclient import TestClient
@@ -246,14 +247,16 @@ def test_a_version_with_a_broken_manifest_does_not_hide_the_others(console: Test
     assert page.status_code == 200
     assert "0.800" in page.text
     assert "is not JSON" in page.text
-    assert "Train again" in page.text
+    assert "Train again" in console.get("/model", params={"version": "v20260103000000"}).text
 
 
 # ---- when the stack is away
 def test_nobody_answers(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # which the target sets too, for good
-    app = make_app(Stack(Target("http://127.0.0.1:9")), PORT)
+    tokens = Tokens(PORT)
+    app = make_app(Stack(Target("http://127.0.0.1:9")), PORT, tokens)
     with TestClient(app, base_url=f"http://127.0.0.1:{PORT}") as browser:
+        browser.get("/", params={"token": tokens.one_time})
         for path in ("/executions", "/recordings", "/models", "/try"):
             page = browser.get(path)
             assert page.status_code == 503

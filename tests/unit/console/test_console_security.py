@@ -7,10 +7,16 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from p300_console import app
+from p300_console.security import Tokens
+from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from tests.conftest import FEATURES, LANDING, RAW
-from tests.support.console import ADDRESS, make_stack, manifest, open_console, start
+from tests.support.console import ADDRESS, closed_console, make_stack, manifest, open_console, start
 
 PAGES = ("/executions", "/recordings", "/models", "/models/train", "/try")
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
@@ -100,10 +106,9 @@ def test_no_action_without_this_browsers_token(console: TestClient, registry: An
     for wrong in ("", "0" * 64, right[:-1], right[::-1], "é"):
         answer = console.post("/models/promote", data={"token": wrong, "version": "v20260102000000"}, headers=ours)
         assert answer.status_code == 403, wrong
-    session = dict(console.cookies)
+    tokens = console.app.state.console.tokens  # type: ignore[attr-defined]
     console.cookies.clear()  # another browser with the first one's token
-    console.get("/models")
-    assert dict(console.cookies) != session
+    console.get("/", params={"token": tokens.one_time})
     answer = console.post("/models/promote", data={"token": right, "version": "v20260102000000"}, headers=ours)
     assert answer.status_code == 403
     assert registry.alias("champion") == "v20260101000000"
@@ -144,13 +149,6 @@ def test_other_sites_may_link_but_not_read(console: TestClient) -> None:
             assert console.get("/try/stream", headers=headers).status_code == 403
 
 
-def test_the_cookie_is_not_for_scripts(console: TestClient) -> None:
-    cookie = console.get("/models").headers["set-cookie"]
-    assert "HttpOnly" in cookie
-    assert "SameSite=lax" in cookie
-    assert "set-cookie" not in console.get("/models").headers
-
-
 def test_names_from_buckets_are_text(console: TestClient, store: Any) -> None:
     name = f"subject_01/{EVIL}"
     store.put(RAW, f"quarantine/abcdefabcdef/{name}.csv", b"x")
@@ -161,19 +159,19 @@ def test_names_from_buckets_are_text(console: TestClient, store: Any) -> None:
     arn = start(f"{name}.parquet")
     pages = [
         console.get("/recordings"),
-        console.get("/recordings", params={"subject": EVIL, "stage": EVIL}),
+        *(console.get("/recordings", params={name: EVIL}) for name in ("subject", "stage")),
         console.get("/recording", params={"name": name}),
         console.get("/recording", params={"name": f"{name}.csv"}),
         console.get("/recording", params={"name": EVIL}),
         console.get("/executions"),
-        console.get("/executions", params={"subject": EVIL, "status": EVIL, "machine": EVIL, "page": EVIL}),
+        *(console.get("/executions", params={name: EVIL}) for name in ("subject", "status", "machine", "page", EVIL)),
         console.get("/execution", params={"arn": arn}),
         console.get("/execution", params={"arn": EVIL}),
         console.get("/model", params={"version": EVIL}),
         console.get("/models/promote", params={"version": EVIL}),
         console.get("/models/train", params={"review": "1", "subjects": EVIL, "model": EVIL, "seed": EVIL}),
         console.get("/try"),
-        console.get("/try", params={"recording": EVIL, "layout": EVIL, "alias": EVIL, "trial": EVIL, "pace": EVIL}),
+        *(console.get("/try", params={name: EVIL}) for name in ("recording", "layout", "alias", "trial", "pace")),
     ]
     seen = 0
     for page in pages:
@@ -225,3 +223,145 @@ def test_no_object_but_the_two_files_beside_features_is_given_out(console: TestC
         "/static/%2e%2e/app.py",
     ):
         assert console.get(path).status_code == 404, path
+
+
+# ---- who may come in
+ROUTES = [route.path for route in app.ROUTES if isinstance(route, Route)]
+ENTERED = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
+
+
+@pytest.fixture
+def closed(store: Any) -> Iterator[tuple[TestClient, Tokens]]:
+    make_stack()
+    with closed_console() as found:
+        yield found
+
+
+@pytest.mark.parametrize("path", [*ROUTES, "/static/console.css", "/nothing", "//", "/executions/", "/./models"])
+def test_no_route_without_a_session(closed: tuple[TestClient, Tokens], path: str) -> None:
+    browser, tokens = closed
+    one_time = tokens.one_time
+    for cookie in (None, "", "0", tokens.one_time, "x" * 43):
+        browser.cookies.clear()
+        if cookie is not None:
+            browser.cookies.set(tokens.cookie, cookie)
+        for method in ("GET", "HEAD"):
+            answer = browser.request(method, path, params={"token": "wrong"} if path == "/" else None, headers=ENTERED)
+            assert answer.status_code == 403, (method, cookie)
+            assert "set-cookie" not in answer.headers
+        sent = browser.post(path, headers={"Origin": ADDRESS, "Sec-Fetch-Site": "same-origin"})
+        assert sent.status_code == 403
+    assert tokens.one_time == one_time
+    text = browser.get(path, headers=ENTERED).text
+    assert "p300 console" in text
+    assert "s3://" not in text
+
+
+def test_the_token_opens_the_console_once_and_to_one_browser(closed: tuple[TestClient, Tokens]) -> None:
+    browser, tokens = closed
+    used = tokens.one_time
+    assert browser.head("/", params={"token": used}).status_code == 403, "whoever looks ahead does not use it up"
+    answer = browser.get("/", params={"token": used}, headers=ENTERED)
+    assert answer.status_code == 200
+    cookie = answer.headers["set-cookie"]
+    assert used not in cookie
+    assert {part.strip().casefold() for part in cookie.split(";")[1:]} == {"httponly", "samesite=strict", "path=/"}
+    assert 'content="0;url=/executions"' in answer.text
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert browser.get("/models").status_code == 200
+    again = browser.get("/", params={"token": used})
+    assert (again.status_code, again.headers["location"]) == (303, "/executions")
+    browser.cookies.clear()
+    assert browser.get("/", params={"token": used}).status_code == 403
+    assert browser.get("/models").status_code == 403
+
+
+def test_another_browser_comes_in_by_another_token_and_the_first_stays(closed: tuple[TestClient, Tokens]) -> None:
+    browser, tokens = closed
+    told: list[str] = []
+    tokens._on_entry = told.append
+    browser.get("/", params={"token": tokens.one_time})
+    first = browser.cookies.get(tokens.cookie)
+    assert told == [tokens.one_time]
+    browser.cookies.clear()
+    browser.get("/", params={"token": tokens.one_time})
+    second = browser.cookies.get(tokens.cookie)
+    assert len({first, second, *told}) == 4
+    for session in (first, second):
+        browser.cookies.clear()
+        browser.cookies.set(tokens.cookie, session)
+        assert browser.get("/models").status_code == 200
+
+
+def test_a_token_works_at_its_own_address_only(closed: tuple[TestClient, Tokens]) -> None:
+    browser, tokens = closed
+    for path in ("/executions", "/models", "/static/console.css"):
+        assert browser.get(path, params={"token": tokens.one_time}).status_code == 403
+    for headers in ({"Host": "evil.example:4700"}, {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}):
+        assert browser.get("/", params={"token": tokens.one_time}, headers=headers).status_code in {403, 421}
+    assert browser.get("/", params={"token": tokens.one_time}).status_code == 200
+
+
+def test_there_is_no_websocket(console: TestClient) -> None:
+    for path in ("/", "/executions", "/try/stream"):
+        with pytest.raises(WebSocketDisconnect) as closed_, console.websocket_connect(path):
+            pass
+        assert closed_.value.code == 1008
+
+
+def test_a_form_is_small_and_says_so(console: TestClient) -> None:
+    ours = {"Origin": ADDRESS, "Sec-Fetch-Site": "same-origin"}
+    assert console.post("/models/train", content=b"x" * 70_000, headers=ours).status_code == 413
+    assert console.post("/models/train", content=iter([b"x"]), headers=ours).status_code == 413
+    for length in ("9" * 5000, "-1", "x", "٣".encode()):
+        answer = console.post("/models/train", content=b"", headers={**ours, "Content-Length": length})
+        assert answer.status_code == 413
+
+
+# ---- odd queries
+HUGE = "9" * 5000
+ODD_QUERIES = [
+    *((path, "page", value) for path in ("/executions", "/recordings") for value in (HUGE, "0", "-1", "1e3", "x", "٣", "1000001", "²")),
+    ("/executions", "status", "DONE"), ("/executions", "machine", "foreign"), ("/recordings", "stage", "lost"),
+    ("/executions", "subject", "x" * 3000), ("/executions", "sort", "up"), ("/models", "page", "2"), ("/models/rollback", "version", "v1"),
+    ("/models/train", "review", "yes"), ("/models/train", "seeds", "1"),
+    *(("/try", "trial", value) for value in (HUGE, "-1", "x")),
+    ("/try", "layout", "keyboard"), ("/try", "pace", "0"), ("/try", "alias", "best"), ("/try/stream", "start", HUGE),
+    ("/try/stream", "pace", "1e999"), ("/model/symbols", "layout", "x"), ("/execution", "arns", "x"), ("/recording", "names", "x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "name", "value"), ODD_QUERIES)
+def test_an_odd_query_is_refused_with_a_message(console: TestClient, path: str, name: str, value: str) -> None:
+    more = {"version": "v20260101000000"} if path == "/model/symbols" else {}
+    answer = console.get(path, params={name: value, **more})
+    assert answer.status_code == 400, answer.text
+    assert "xpected" in answer.text
+    assert name in answer.text
+    assert len(answer.text) < 4000
+    twice = console.get(path, params=[(name, value), (name, value)])
+    assert twice.status_code == 400
+
+
+def test_a_seed_of_thousands_of_digits_is_refused(console: TestClient) -> None:
+    for seed in ("9" * 1900, "-1", "1.5", "٣", "²"):
+        answer = console.get("/models/train", params={"review": "1", "seed": seed})
+        assert answer.status_code == 422
+        assert "whole number" in answer.text
+
+
+@given(
+    st.sampled_from([path for path in ROUTES if path != "/"]),
+    st.dictionaries(
+        st.sampled_from(["page", "status", "machine", "subject", "stage", "name", "key", "arn", "state", "visit", "attempt", "item",
+                         "version", "recording", "layout", "trial", "alias", "pace", "start", "seed", "model", "review", "x"]),
+        st.text(max_size=40) | st.sampled_from(["1", "champion", "v20260101000000", "../..", "subject_01/run", "\x00", "\r\nX: y", HUGE]),
+        max_size=3,
+    ),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_query_makes_the_console_fail(console: TestClient, path: str, query: dict[str, str]) -> None:
+    answer = console.get(path, params=query)
+    assert answer.status_code != 500, answer.text
+    assert "X" not in answer.headers
+    assert "Traceback" not in answer.text

@@ -251,7 +251,7 @@ def test_preprocessing(
     preprocess("subject_01/run.parquet", "", "unchanged")
     preprocess("subject_09/none.parquet", "", "superseded")
     for step in ("list", "sum_up"):
-        run("preprocessing", {"step": step, "execution": "backfill-1"})
+        run("preprocessing", {"step": step, "execution": "backfill-1", "input": {}})
     noise = store.put(RAW, "subject_02/run.parquet", recording_bytes(scale_uv=2000.0))
     preprocess("subject_02/run.parquet", noise, "quarantined")
     preprocess("subject_02/run.parquet", noise, "quarantined")
@@ -347,6 +347,8 @@ def test_inference(recorder: Recorder, run: Any, champion: str, store: Store) ->
         (api_event("POST", "/decode", "{}"), 422),
     ):
         assert run("inference", event)["statusCode"] == status, event["path"]
+    store.delete(MODELS, "index.json")  # the manifests stand in for it
+    assert run("inference", api_event("GET", "/models"))["statusCode"] == 200
     store.delete(MODELS, "aliases/champion")
     assert run("inference", api_event("GET", "/health"))["statusCode"] in {200, 503}
     compare("InferenceRole", recorder.uses | platform("Inference"))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from p300.errors import ArtifactError
+from p300_pipeline.model_index import INDEX_KEY
 from p300_pipeline.registry import HISTORY_KEY, POINTER_KEY, VERSION, Claim, Registry
 from p300_pipeline.storage import Store
 
@@ -91,7 +92,7 @@ def test_the_manifest_is_written_after_every_artifact(registry: Registry, monkey
     put = registry.store.put
     monkeypatch.setattr(registry.store, "put", lambda b, key, *a, **k: (written.append(key), put(b, key, *a, **k))[1])
     publish(registry, "v1", "f")
-    assert written == ["v1/model.npz", "v1/manifest.json", "trainings/f"]
+    assert written == ["v1/model.npz", "v1/manifest.json", "trainings/f", INDEX_KEY]
 
 
 def test_the_second_of_two_equal_trainings_is_withdrawn(registry: Registry) -> None:

@@ -19,6 +19,7 @@ from p300 import models
 from p300.decoding import Response
 from p300.errors import RequestError
 from p300.models import RecordingEpochs
+from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
 from p300_pipeline.serving import ALIAS_CHECK_S, INTACT_CHECK_S, Service, cache, requests
 from p300_pipeline.serving.predictions import MAX_EPOCHS
@@ -516,6 +517,7 @@ def test_a_planted_pickle_is_never_loaded(service: Service, store: Store, clock:
 def test_the_list_of_models(service: Service, store: Store) -> None:
     publish(store, V2, metrics={"leave_one_subject_out": None})
     store.put(MODELS, "v20260101000003/manifest.json", b"{}")
+    update_index(Registry(store, MODELS))
     answer = service.models()
     assert answer["aliases"] == {"champion": V1, "challenger": None}
     assert [row["version"] for row in answer["models"]] == ["v20260101000003", V2, V1]

@@ -1,11 +1,13 @@
 """Conditional reads and writes: what a decision rests on, and what each refusal of S3 is called here."""
 
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ResponseStreamingError
-from p300_pipeline.storage import NotFoundError, PreconditionError, Store, UnchangedError
+from p300_pipeline.storage import NoBucketError, NotFoundError, PreconditionError, Store, UnchangedError
 
 BUCKET, OTHER = "p300-models", "p300-raw-data"
 
@@ -43,8 +45,17 @@ def test_what_is_not_there_is_not_found(store: Store, tmp_path: Path, read: str)
 
 
 def test_a_bucket_that_is_not_there_is_a_fault_and_no_missing_object(store: Store) -> None:
-    with pytest.raises(ClientError, match="NoSuchBucket"):
-        store.get("no-such-bucket", "a")
+    calls: list[Callable[[], Any]] = [
+        lambda: store.get("no-such-bucket", "a"),
+        lambda: store.put("no-such-bucket", "a", b""),
+        lambda: store.delete("no-such-bucket", "a"),
+        lambda: list(store.list("no-such-bucket")),
+        lambda: store.versions("no-such-bucket", "a"),
+    ]
+    for call in calls:
+        with pytest.raises(NoBucketError, match=r"s3://no-such-bucket does not exist.*deleted bucket") as raised:
+            call()
+        assert isinstance(pickle.loads(pickle.dumps(raised.value)), NoBucketError)  # noqa: S301
 
 
 def test_put_if_absent(store: Store) -> None:

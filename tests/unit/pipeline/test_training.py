@@ -696,7 +696,7 @@ def test_a_promotion_that_died_behind_its_alias_is_finished_by_the_next_executio
 
     first = train(store)["version"]
     with monkeypatch.context() as patch, pytest.raises(Died):
-        patch.setattr(Registry, "_follow_champion", die)
+        patch.setattr(Registry, "follow_champion", die)
         promote(registry, first)
     assert (registry.alias("champion"), registry.history()) == (first, [])
     if next_step == "training of the same":

@@ -37,6 +37,10 @@ class RecordingError(P300Error):
     """A file that is not a usable recording; it belongs in quarantine."""
 
 
+class InputError(P300Error):
+    """An execution's input that the state machine does not take."""
+
+
 class TrainingError(P300Error):
     """A training request that cannot be carried out with the recordings at hand."""
 

@@ -7,6 +7,7 @@ Layout of the models bucket::
     <version>/manifest.json           written last: a version without it does not exist
     <version>/evaluation.json         what came of scoring recordings through inference, later
     <version>/*.png                   its pictures, drawn later still; older versions list theirs in the manifest
+    index.json                        a row for each version, for lists; see `p300_pipeline.model_index`
     trainings/<fingerprint>           version that a set of recordings and settings led to
     aliases/champion, challenger      a version each
     aliases/history.json              every promotion, newest last; written after the alias, by whoever comes next where a promotion died
@@ -15,8 +16,6 @@ Layout of the models bucket::
 
 import hashlib
 import json
-import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,15 +23,16 @@ from typing import Any
 
 from p300.errors import ArtifactError
 
-from p300_pipeline.documents import MEND, Check, is_count, is_number, is_text, is_texts, parse, require
-from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store
+from p300_pipeline.aliases import ALIASES, POINTER_KEY, VERSION
+from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts, parse, require
+from p300_pipeline.model_index import update_index
+from p300_pipeline.promotions import HISTORY_KEY, Promotions
+from p300_pipeline.storage import NotFoundError, PreconditionError
+
+__all__ = ["ALIASES", "HISTORY_KEY", "POINTER_KEY", "VERSION", "Claim", "Registry"]
 
 MANIFEST_FORMAT = 1
-VERSION = re.compile(r"v\d{14}")
-ALIASES = ("champion", "challenger")
-HISTORY_KEY = "aliases/history.json"
 EVALUATION = "evaluation.json"
-POINTER_KEY = "active_model_pointer.txt"
 
 
 def _by_name(holds: Check) -> Check:
@@ -62,7 +62,7 @@ class Claim:
     finished: bool
 
 
-class Registry:
+class Registry(Promotions):
     """The models bucket.
 
     Parameters
@@ -72,10 +72,6 @@ class Registry:
     bucket : str
         Name of the models bucket.
     """
-
-    def __init__(self, store: Store, bucket: str) -> None:
-        self.store = store
-        self.bucket = bucket
 
     # -- reading
     def versions(self) -> list[str]:
@@ -122,7 +118,11 @@ class Registry:
         try:
             body, _ = self.store.get(self.bucket, f"{version}/{name}")
         except NotFoundError as error:
-            raise ArtifactError("missing_artifact", f"Model {version} has lost its {name}.") from error
+            raise ArtifactError(
+                "missing_artifact",
+                f"Model {version} has lost its {name}. Restore s3://{self.bucket}/{version}/{name}, or promote another version: "
+                "`p300 promote VERSION`, or `p300 promote --rollback`.",
+            ) from error
         found = hashlib.sha256(body).hexdigest()
         if found != expected:
             raise ArtifactError(
@@ -160,30 +160,6 @@ class Registry:
             raise ArtifactError("missing_artifact", f"Model {version} has no picture {name}.")
         return self.store.get(self.bucket, f"{version}/{name}")[0]
 
-    def alias(self, name: str) -> str | None:
-        """Return the version an alias holds, or None where it is not set."""
-        found = self._alias(name)
-        return found[0] if found else None
-
-    def resolve(self, name: str) -> str:
-        """Return the version that an alias holds, or `name` itself where it is no alias.
-
-        Raises
-        ------
-        ArtifactError
-            If the alias is not set.
-        """
-        if name not in ALIASES:
-            return name
-        version = self.alias(name)
-        if version is None:
-            raise ArtifactError("no_model", f"No model is {name} yet. Train one first.")
-        return version
-
-    def history(self) -> list[dict[str, Any]]:
-        """Return every promotion, oldest first."""
-        return self._history()[0]
-
     def version_of_training(self, fingerprint: str) -> str | None:
         """Return the version that a training with this fingerprint led to, if there was one and nobody deleted it since."""
         try:
@@ -192,14 +168,6 @@ class Registry:
         except NotFoundError:
             return None
         return version
-
-    def replaced_by(self, version: str) -> str | None:
-        """Return the champion before `version`, as far as the history tells; it may not tell of `version` itself yet."""
-        last = next(reversed(self.history()), None)
-        if last is None:
-            return None
-        replaced: str | None = last["replaced"] if last["version"] == version else last["version"]
-        return replaced
 
     # -- writing
     def claim(self, execution: str, fingerprint: str, started: datetime) -> Claim:
@@ -272,6 +240,7 @@ class Registry:
             elif winner != version:
                 self.discard(version)
                 return Claim(winner, finished=True)
+        update_index(self)
         return Claim(version, finished=False)
 
     def keep_evaluation(self, version: str, evaluation: Mapping[str, Any]) -> None:
@@ -288,130 +257,8 @@ class Registry:
         self.store.delete(self.bucket, f"{version}/manifest.json")
         for item in list(self.store.list(self.bucket, f"{version}/")):
             self.store.delete(self.bucket, item.key)
-
-    def set_alias(self, name: str, version: str) -> str | None:
-        """Point an alias at a version, whatever it held; return what it held."""
-        for _ in range(_MAX_RACES):
-            before = self._alias(name)
-            try:
-                self._put_alias(name, version, before[1].etag if before else None)
-            except PreconditionError:
-                continue
-            return before[0] if before else None
-        raise RuntimeError(f"alias {name} kept changing")
-
-    def promote(self, version: str, *, expected: str | None, entry: dict[str, Any]) -> bool:
-        """Make `version` the champion if `expected` still is; record it in the history.
-
-        Parameters
-        ----------
-        version : str
-            A finished version.
-        expected : str or None
-            The champion that `version` was compared with; None where there was none.
-        entry : dict
-            JSON-able figures for the history.
-
-        Returns
-        -------
-        bool
-            False if the champion changed in the meantime: compare again.
-        """
-        before = self._alias("champion")
-        held = before[0] if before else None
-        if held != version:
-            if held != expected:
-                return False
-            self.finish_promotion()
-            try:
-                self._put_alias("champion", version, before[1].etag if before else None)
-            except PreconditionError:
-                return False
-        # The pointer and the history follow the alias; the alias alone decides what serves.
-        self._follow_champion()
-        self._record({"version": version, "replaced": expected, "at": _time(time.time()), **entry})
-        return True
-
-    def finish_promotion(self) -> None:
-        """Write what a promotion left undone that died behind the alias: the pointer, and an entry of the history without figures."""
-        found, history = self._alias("champion"), self.history()
-        replaced = history[-1]["version"] if history else None
-        if found is None or found[0] == replaced:
-            return
-        version, item = found
-        self._follow_champion()
-        why = "The promotion was cut off before it could tell why."
-        self._record({"version": version, "replaced": replaced, "at": _time(item.modified), "why": why})
-
-    # -- inner
-    def _alias(self, name: str) -> tuple[str, Item] | None:
-        try:
-            body, item = self.store.get(self.bucket, f"aliases/{name}")
-        except NotFoundError:
-            return None
-        return body.decode(errors="replace").strip(), item
-
-    def _put_alias(self, name: str, version: str, etag: str | None) -> None:
-        self.store.put(
-            self.bucket,
-            f"aliases/{name}",
-            version.encode(),
-            content_type="text/plain",
-            if_absent=etag is None,
-            if_match=etag,
-        )
-
-    def _follow_champion(self) -> None:
-        """Write the pointer, until it was the champion after as well as before: the last of two that race sets it right."""
-        for _ in range(_MAX_RACES):
-            champion = self.alias("champion")
-            if champion is None:
-                return
-            self.store.put(self.bucket, POINTER_KEY, champion.encode(), content_type="text/plain")
-            if self.alias("champion") == champion:
-                return
-        raise RuntimeError("alias champion kept changing")
-
-    def _history(self) -> tuple[list[dict[str, Any]], str | None]:
-        try:
-            body, item = self.store.get(self.bucket, HISTORY_KEY)
-        except NotFoundError:
-            return [], None
-        name = f"s3://{self.bucket}/{HISTORY_KEY}"
-        history: list[dict[str, Any]] = parse(body, name, list)
-        for number, entry in enumerate(history, 1):
-            if not _with_text("version")(entry) or not isinstance(entry.get("replaced"), str | None):
-                raise ArtifactError("bad_document", f"Entry {number} of {name} is no promotion. {MEND}")
-        return history, item.etag
-
-    def _record(self, entry: dict[str, Any]) -> None:
-        for _ in range(_MAX_RACES):
-            history, etag = self._history()
-            if self.alias("champion") != entry["version"]:
-                return  # whoever promoted another one since has recorded this one before
-            if history and history[-1]["version"] == entry["version"]:
-                if "execution" in history[-1] or "execution" not in entry:
-                    return  # a retry
-                history.pop()  # what `finish_promotion` made up for this one
-            body = json.dumps([*history, entry], indent=1).encode()
-            try:
-                self.store.put(
-                    self.bucket,
-                    HISTORY_KEY,
-                    body,
-                    content_type="application/json",
-                    if_absent=etag is None,
-                    if_match=etag,
-                )
-            except PreconditionError:
-                continue
-            return
-        raise RuntimeError("the promotion history kept changing")
+        update_index(self)
 
 
 def _is_picture(name: str) -> bool:
     return name.endswith(".png") and "/" not in name
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p300.errors import P300Error
+
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
@@ -26,6 +28,21 @@ _MAX_READS = 5
 
 class NotFoundError(LookupError):
     """There is no such object (or version of it)."""
+
+
+class NoBucketError(P300Error):
+    """There is no such bucket: somebody deleted it, or it is another server that answers."""
+
+    def __init__(self, bucket: str) -> None:
+        super().__init__(
+            "no_bucket",
+            f"The bucket s3://{bucket} does not exist. If it was deleted, docs/operations.md (A deleted bucket) says how to bring it "
+            "back; else look at AWS_ENDPOINT_URL and the region.",
+        )
+        self.bucket = bucket
+
+    def __reduce__(self) -> tuple[type["NoBucketError"], tuple[str]]:  # type: ignore[override]
+        return type(self), (self.bucket,)
 
 
 class PreconditionError(RuntimeError):
@@ -98,10 +115,10 @@ def _sha256(data: bytes | Path) -> bytes:
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
-    """Return what boto3 raises where a call fails; for an ``except`` clause, which asks only when something was raised."""
+    """Return what is raised where a call fails; for an ``except`` clause, which asks only when something was raised."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    return BotoCoreError, ClientError
+    return BotoCoreError, ClientError, NoBucketError
 
 
 @cache
@@ -299,11 +316,11 @@ class Store:
         except self.client.exceptions.ClientError as error:
             # LocalStack's answer for a version that is gone while the key has others; AWS and MinIO call that done.
             if error.response["Error"]["Code"] != "InvalidArgument" or not version_id:
-                raise
+                raise _translate(error, bucket, key) from error
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Item]:
         """Yield the objects whose keys start with `prefix`, in the order of their keys, page by page."""
-        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for page in self._pages("list_objects_v2", bucket, prefix):
             for entry in page.get("Contents", []):
                 yield Item(
                     entry["Key"],
@@ -317,7 +334,7 @@ class Store:
     def versions(self, bucket: str, key: str) -> tuple[Item, ...]:
         """Return the versions of one object that there are, the newest first: two of one second too, which their times do not tell."""
         found = []
-        for page in self.client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
+        for page in self._pages("list_object_versions", bucket, key):
             entries = page.get("Versions", [])
             for entry in entries:
                 if entry["Key"] == key:
@@ -328,6 +345,12 @@ class Store:
             ):  # keys come in order, and `key` is the first that starts with itself
                 break
         return tuple(found)
+
+    def _pages(self, operation: Any, bucket: str, prefix: str) -> Iterator[Any]:
+        try:
+            yield from self.client.get_paginator(operation).paginate(Bucket=bucket, Prefix=prefix)
+        except self.client.exceptions.ClientError as error:
+            raise _translate(error, bucket, prefix) from error
 
 
 def find(store: Store, bucket: str, key: str, version_id: str | None = None) -> Item | None:
@@ -369,7 +392,9 @@ def _item(key: str, answer: Any) -> Item:
 def _translate(error: Any, bucket: str, key: str) -> Exception:
     code = error.response["Error"]["Code"]
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    if code in {"NoSuchKey", "NoSuchVersion", "404", "NotFound"} or (status == 404 and code != "NoSuchBucket"):
+    if code == "NoSuchBucket":
+        return NoBucketError(bucket)
+    if code in {"NoSuchKey", "NoSuchVersion", "404", "NotFound"} or status == 404:
         return NotFoundError(f"s3://{bucket}/{key} does not exist")
     if reason := _unreadable(code, error.response["Error"].get("Message", "")):
         return UnreadableError(key, reason)

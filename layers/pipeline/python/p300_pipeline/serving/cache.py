@@ -4,17 +4,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from p300.decoding import Response
 from p300.errors import ArtifactError, RequestError
 from p300.scoring import Scorer, read_arrays
 
-from p300_pipeline.registry import ALIASES, VERSION, Registry
-from p300_pipeline.storage import NotFoundError, Store, UnchangedError, storage_errors
+from p300_pipeline.aliases import ALIASES, VERSION, no_such_version, read_alias
+from p300_pipeline.documents import is_number
+from p300_pipeline.registry import Registry
+from p300_pipeline.storage import NoBucketError, Store, UnchangedError, storage_errors
 
 ALIAS_CHECK_S = 2.0
 INTACT_CHECK_S = 10.0
+USUAL_REJECTION_UV = 100.0
 _VERSIONS_KEPT = 4
 
 
@@ -47,6 +51,13 @@ class Served:
             f"{len(channels) * n_times} features an epoch: {len(channels)} channels ({' '.join(channels)}) x {n_times} samples at "
             f"{self.manifest['sfreq']:g} Hz from {self.manifest['tmin']:g} s, channel after channel, in volts"
         )
+
+    @cached_property
+    def rejection_limit_uv(self) -> float:
+        """Peak to peak, what kept epochs out of training; the usual limit where the manifest does not say."""
+        preprocessing: Any = self.manifest.get("preprocessing")
+        limit = preprocessing.get("reject_peak_to_peak_uv") if isinstance(preprocessing, dict) else None
+        return float(limit) if limit is not None and is_number(limit) and 0 < limit < 1e6 else USUAL_REJECTION_UV
 
 
 class ModelCache:
@@ -95,7 +106,7 @@ class ModelCache:
             except ArtifactError as error:
                 raise RequestError("unknown_version", f"alias={alias}: {error.message}", 404) from error
             except storage_errors() as error:
-                raise RequestError("no_model", self._unreadable(error), 503) from error
+                raise RequestError("no_model", self.unreadable(error), 503) from error
         if alias not in ALIASES:
             raise RequestError(
                 "unknown_alias", f"alias is {alias[:80]!r}; expected {' or '.join(ALIASES)}, or a version.", 400
@@ -113,16 +124,20 @@ class ModelCache:
         return self._last_good[alias]
 
     def _refresh(self, alias: str) -> None:
+        version = ""
         try:
-            self._last_good[alias] = self._load(self._version(alias))
+            version = self._version(alias)
+            self._last_good[alias] = self._load(version)
         except ArtifactError as error:
-            self.problems[alias] = error.message
+            self.problems[alias] = no_such_version(alias, version) if error.code == "no_manifest" else error.message
             if alias == "champion" and alias not in self._last_good:
                 self._fall_back()
-            if error.code == "no_model" and alias not in self._last_good:
-                return  # nothing was trained yet
+            if error.code == "no_model":
+                if alias not in self._last_good:
+                    return  # nothing was trained yet
+                self.problems[alias] = _lost(alias, self._last_good[alias].version)
         except storage_errors() as error:
-            self.problems[alias] = self._unreadable(error)
+            self.problems[alias] = self.unreadable(error)
         else:
             self.problems.pop(alias, None)
             return
@@ -141,21 +156,23 @@ class ModelCache:
                 continue
             return
 
-    def _unreadable(self, error: Exception) -> str:
+    def unreadable(self, error: Exception) -> str:
+        """Return what to say about an error of the storage."""
+        if isinstance(error, NoBucketError):
+            return error.message
         return f"The models bucket s3://{self.registry.bucket} cannot be read: {error}"
 
     def _version(self, alias: str) -> str:
         held = self._aliases.get(alias)
-        store, bucket = self.registry.store, self.registry.bucket
         try:
-            body, item = store.get(bucket, f"aliases/{alias}", unless=held[1] if held else None)
+            found = read_alias(self.registry.store, self.registry.bucket, alias, unless=held[1] if held else None)
         except UnchangedError:
             assert held is not None  # noqa: S101
             return held[0]
-        except NotFoundError as error:
-            self._aliases.pop(alias, None)
-            raise ArtifactError("no_model", f"No model is {alias} yet. Train one first.") from error
-        self._aliases[alias] = (body.decode(errors="replace").strip(), item.etag)
+        self._aliases.pop(alias, None)
+        if found is None:
+            raise ArtifactError("no_model", f"No model is {alias} yet. Train one first.")
+        self._aliases[alias] = (found.checked, found.item.etag)
         return self._aliases[alias][0]
 
     def _load(self, version: str) -> Served:
@@ -202,9 +219,14 @@ class ModelCache:
         except ArtifactError as error:
             self._damage = f"{error.message} It serves from memory only: restore it, or promote another version."
         except storage_errors() as error:
-            self._damage = self._unreadable(error)
+            self._damage = self.unreadable(error)
         if self._damage:
             self._on_fault("champion", self._damage)
+
+
+def _lost(alias: str, version: str) -> str:
+    remedy = f"`p300 promote {version}` sets it again" if alias == "champion" else "The next training sets it again"
+    return f"The alias {alias} is not set any more; {version}, which it held, goes on serving. {remedy}."
 
 
 def _unloadable() -> tuple[type[Exception], ...]:

@@ -4,6 +4,7 @@ Requests are read by hand (`p300_pipeline.serving.requests`): pydantic would cos
 hold the two together: what is described is answered, and what is answered is described.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from p300 import __version__
@@ -12,9 +13,13 @@ from pydantic.json_schema import models_json_schema
 
 from .predictions import MAX_EPOCHS
 from .raw_epochs import LARGEST_UV, MAX_CHANNELS, MAX_RAW_EPOCHS, MAX_SFREQ
+from .scale import LARGEST_V
+from .service import MAX_MODELS
 from .symbols import MAX_FLASHES, MAX_SYMBOL_LENGTH, MAX_SYMBOLS
 
-Features = Annotated[list[float], Field(min_length=1, description="volts, channel after channel, as GET /health says")]
+Volts = Annotated[float, Field(ge=-LARGEST_V, le=LARGEST_V)]
+Features = Annotated[list[Volts], Field(min_length=1, description="volts, channel after channel, as GET /health says")]
+Notes = Annotated[list[str] | None, Field(description="what is implausible about the features' size")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Symbol = Annotated[str, Field(min_length=1, max_length=MAX_SYMBOL_LENGTH)]
 Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"}, description="little-endian float32")]
@@ -27,19 +32,19 @@ class _Closed(BaseModel):
 
 
 # ---- POST /predict
-class OneEpoch(BaseModel):
+class OneEpoch(_Closed):
     """One epoch, answered at the top level."""
 
     features: Features
 
 
-class Epochs(BaseModel):
+class Epochs(_Closed):
     """A batch of epochs."""
 
     epochs: Annotated[list[Features], Field(min_length=1, max_length=MAX_EPOCHS)]
 
 
-class PackedEpochs(BaseModel):
+class PackedEpochs(_Closed):
     """A batch of epochs, compact."""
 
     epochs_b64: Base64
@@ -73,6 +78,7 @@ class OnePrediction(Prediction):
     """The answer to one epoch."""
 
     model_version: str
+    notes: Notes = None
 
 
 class BatchPrediction(Prediction):
@@ -93,6 +99,7 @@ class Predictions(BaseModel):
         Literal["exact", "approximate", "none"] | None,
         Field(description="of raw epochs: whether the samples around them reached as far as the filter does"),
     ] = None
+    notes: Notes = None
 
 
 # ---- POST /decode
@@ -177,6 +184,7 @@ class Decoded(BaseModel):
     posterior: dict[str, Probability]
     adapted: bool
     trials: list[Believed] | None = None
+    notes: Notes = None
 
 
 # ---- GET
@@ -211,10 +219,14 @@ class Version(BaseModel):
 
 
 class Models(BaseModel):
-    """All versions, newest first, and what the aliases hold."""
+    """Versions, newest first, and what the aliases hold."""
 
     models: list[Version]
     aliases: dict[str, str | None]
+    next: Annotated[str | None, Field(description="before= of the next page; null on the last")]
+    problems: Annotated[
+        list[str] | None, Field(description="what is wrong with the aliases or the list, and what to do")
+    ] = None
 
 
 class Told(BaseModel):
@@ -233,14 +245,16 @@ class Error(BaseModel):
 PREDICT = (OneEpoch, Epochs, PackedEpochs, RawEpochs)
 DECODE = (Session, PackedSession)
 REFUSALS = {
-    400: "not JSON, or an alias that is none",
+    400: "not JSON, an unknown query parameter, or an alias that is none",
     403: "no key",
     404: "no such version",
     413: "too large",
     415: "not application/json",
     422: "not what the model takes",
     429: "too many requests",
-    503: "no model serves",
+    502: "the function failed",
+    503: "no model serves, or the models cannot be read",
+    504: "the function took too long",
 }
 
 
@@ -266,7 +280,7 @@ def document() -> dict[str, Any]:
             },
             "/decode": {"post": _post("Which symbol does a person look at?", DECODE, (Decoded,))},
             "/health": {"get": _get("Which model serves, and what does it expect?", Health, {503: NoModel})},
-            "/models": {"get": _get("Which models are there?", Models, {})},
+            "/models": {"get": _get("Which models are there?", Models, {503: Error}, [_LIMIT, _BEFORE])},
             "/openapi.json": {"get": _get("This description.", None, {})},
         },
         "components": {
@@ -295,14 +309,38 @@ def _post(summary: str, bodies: tuple[type[BaseModel], ...], answers: tuple[type
     }
 
 
-def _get(summary: str, answer: type[BaseModel] | None, others: dict[int, type[BaseModel]]) -> dict[str, Any]:
+VERSION_PATTERN = r"^v[0-9]{14}$"
+_LIMIT = {
+    "name": "limit",
+    "in": "query",
+    "description": "versions in an answer",
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_MODELS, "default": MAX_MODELS},
+}
+_BEFORE = {
+    "name": "before",
+    "in": "query",
+    "description": "only versions older than this one",
+    "schema": {"type": "string", "pattern": VERSION_PATTERN},
+}
+
+
+def _get(
+    summary: str,
+    answer: type[BaseModel] | None,
+    others: dict[int, type[BaseModel]],
+    parameters: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
     anything = {"application/json": {"schema": {"type": "object"}}}
     return {
         "summary": summary,
+        **({"parameters": list(parameters)} if parameters else {}),
         "responses": {
             "200": {"description": "the answer", "content": _json(answer) if answer else anything},
             **{str(status): {"description": REFUSALS[status], "content": _json(one)} for status, one in others.items()},
-            **{str(status): {"description": REFUSALS[status], "content": _json(Error)} for status in (403, 429)},
+            **{
+                str(status): {"description": REFUSALS[status], "content": _json(Error)}
+                for status in (400, 403, 429, 502, 504)
+            },
         },
     }
 

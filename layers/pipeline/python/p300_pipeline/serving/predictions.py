@@ -9,10 +9,17 @@ from p300.errors import RequestError
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
 
 from .cache import Served
-from .requests import float32, float32_rows, number_row
+from .requests import float32, float32_rows, known_fields, number_row
+from .scale import scale_notes
 
 MAX_EPOCHS = 2048
-FORMS = ("features", "epochs", "epochs_b64", "epochs_uv")
+FORMS = {
+    "features": ("features",),
+    "epochs": ("epochs",),
+    "epochs_b64": ("epochs_b64", "n_epochs"),
+    "epochs_uv": ("epochs_uv", "sfreq", "channels", "tmin", "filtered"),
+}
+"""Each form, and the fields that it may have."""
 
 
 def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
@@ -30,7 +37,8 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     -------
     dict
         ``model_version`` and, for one epoch at the top level, for a batch under ``predictions``: ``predicted_label_code``,
-        ``predicted_class_name``, ``probability_target``; of raw epochs also ``rejected``, and ``filter`` for all.
+        ``predicted_class_name``, ``probability_target``; of raw epochs also ``rejected``, and ``filter`` for all. ``notes`` where
+        something about the request is implausible.
 
     Raises
     ------
@@ -42,25 +50,31 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         from .raw_epochs import features_of  # a cold start for features does not wait for it
 
         raw = features_of(request, served)
-        rows = _scored(raw.X, "epochs_uv", served)
-        more = {"filter": raw.filter}
+        rows, notes = _scored(raw.X, form, served)
+        more: dict[str, Any] = {"filter": raw.filter}
         for row, rejected in zip(rows, raw.rejected.tolist(), strict=True):
             row["rejected"] = rejected
     else:
-        rows, more = _scored(_features(form, request, served), form, served), {}
+        rows, notes = _scored(_features(form, request, served), form, served)
+        more = {}
+    if notes:
+        more["notes"] = notes
     if form == "features":
-        return {**rows[0], "model_version": served.version}
+        return {**rows[0], "model_version": served.version, **more}
     return {"predictions": rows, "n_epochs": len(rows), "model_version": served.version, **more}
 
 
 def _form(request: Mapping[str, Any], served: Served) -> str:
     forms = [name for name in FORMS if name in request]
     if len(forms) != 1:
+        *others, last = FORMS
         raise RequestError(
             "which_epochs",
-            f"The body has {' and '.join(forms) or 'none'} of {', '.join(FORMS[:-1])} and {FORMS[-1]}; expected exactly one. "
+            f"The body has {' and '.join(forms) or 'none'} of {', '.join(others)} and {last}; expected exactly one. "
             f"The model expects {served.expected}.",
         )
+    if len(request) > 1:
+        known_fields(request, FORMS[forms[0]], f"The body with {forms[0]}")
     return forms[0]
 
 
@@ -72,12 +86,9 @@ def _features(form: str, request: Mapping[str, Any], served: Served) -> NDArray[
     return float32_rows(form, request[form], _n_epochs(request), served)
 
 
-def _scored(X: NDArray[np.float32], form: str, served: Served) -> list[dict[str, Any]]:
-    if not np.isfinite(X).all():
-        raise RequestError(
-            "not_finite", f"{form} holds NaN or infinite values, or some too large for float32; expected finite volts."
-        )
-    return [_answer(probability) for probability in served.scorer.probability_target(X).tolist()]
+def _scored(X: NDArray[np.float32], form: str, served: Served) -> tuple[list[dict[str, Any]], list[str]]:
+    notes = scale_notes(form, X, served)
+    return [_answer(probability) for probability in served.scorer.probability_target(X).tolist()], notes
 
 
 def _from_lists(rows: Any, served: Served) -> NDArray[np.float32]:

@@ -10,15 +10,14 @@ from p300.signals import EpochFeatures, Parameters, features_of_epochs
 from p300.signals.epochs import MAX_SFREQ
 
 from .cache import Served
-from .requests import NUMBERS, is_number, known_fields, short
+from .requests import NUMBERS, is_number, short
 
 __all__ = ["LARGEST_UV", "MAX_CHANNELS", "MAX_RAW_EPOCHS", "MAX_SFREQ", "features_of"]
 
-FIELDS = ("epochs_uv", "sfreq", "channels", "tmin", "filtered")
 MAX_RAW_EPOCHS = 256
 MAX_CHANNELS = 512
-LARGEST_UV = 1e9
-"""A kilovolt: no amplifier's, and small enough for every sum to stay finite."""
+LARGEST_UV = 1e7
+"""Ten volts, direct current included: more than the supply of any amplifier's input. Beyond are nanovolts or counts."""
 
 
 def features_of(request: Mapping[str, Any], served: Served) -> EpochFeatures:
@@ -42,7 +41,6 @@ def features_of(request: Mapping[str, Any], served: Served) -> EpochFeatures:
     RequestError
         If the epochs cannot become features of this model.
     """
-    known_fields(request, FIELDS, "The body with epochs_uv")
     order = _order(request.get("channels"), served)
     epochs = _epochs(request["epochs_uv"], len(request["channels"]))
     sfreq, tmin, filtered = request.get("sfreq"), request.get("tmin"), request.get("filtered", False)
@@ -125,5 +123,9 @@ def _epochs(value: Any, n_channels: int) -> NDArray[np.float64]:
     except OverflowError:
         epochs = np.full((1, 1, 1), np.inf)
     if not (np.abs(epochs) <= LARGEST_UV).all():
-        raise RequestError("not_finite", f"epochs_uv holds numbers beyond {LARGEST_UV:g}; expected microvolts.")
+        raise RequestError(
+            "impossible_scale",
+            f"epochs_uv holds numbers beyond {LARGEST_UV:g}; expected microvolts, and no amplifier measures more than "
+            f"{LARGEST_UV / 1e6:g} V. Are these nanovolts, or counts of the converter?",
+        )
     return epochs

@@ -3,7 +3,7 @@
 import binascii
 import json
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -52,11 +52,50 @@ def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
     return request
 
 
+def query_of(event: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:
+    """Return the query parameters of an API Gateway event.
+
+    Parameters
+    ----------
+    event : mapping
+        The event.
+    known : collection of str
+        Names that the route takes.
+
+    Raises
+    ------
+    RequestError
+        400 for a parameter that the route does not take, or that is given twice: one of them would go unseen.
+    """
+    single, several = (event.get(name) or {} for name in ("queryStringParameters", "multiValueQueryStringParameters"))
+    if not (single or several):
+        return {}
+    if unknown := sorted({*single, *several} - set(known)):
+        takes = f"this route takes {' and '.join(known)}" if known else "this route takes none"
+        raise RequestError("unknown_parameter", f"The query has {unknown[0][:40]!r}; {takes}.", 400)
+    for name, values in several.items():
+        if len(values) > 1:
+            raise RequestError(
+                "repeated_parameter", f"The query has {name} {len(values)} times; expected it once.", 400
+            )
+    return {
+        name: value or "" for name, value in {**{name: values[0] for name, values in several.items()}, **single}.items()
+    }
+
+
 def known_fields(value: Mapping[str, Any], known: Collection[str], where: str) -> None:
     """Refuse fields that nobody reads: a slip in an optional one's name would go unseen."""
     unknown = sorted(set(value) - set(known))
     if unknown:
-        raise RequestError("unknown_field", f"{where} has a field {unknown[0][:40]!r}; expected {', '.join(known)}.")
+        raise RequestError(
+            "unknown_field", f"{where} has {named(unknown)}; expected no other than {', '.join(known) or 'none'}."
+        )
+
+
+def named(fields: Sequence[str]) -> str:
+    """Return the names of a few fields as a message can hold them."""
+    more = f" and {len(fields) - 3} more" if len(fields) > 3 else ""
+    return f"the field{'s' * (len(fields) > 1)} {', '.join(repr(name[:40]) for name in fields[:3])}{more}"
 
 
 def short(value: Any) -> str:

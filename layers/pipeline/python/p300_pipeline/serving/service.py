@@ -3,15 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from p300.errors import ArtifactError, RequestError
+from p300.errors import RequestError
 
-from p300_pipeline.documents import is_number
-from p300_pipeline.registry import ALIASES
-from p300_pipeline.storage import Store
+from p300_pipeline.aliases import VERSION, no_such_version
+from p300_pipeline.model_index import newest_rows, page
+from p300_pipeline.storage import Store, storage_errors
 
 from .cache import ModelCache
 from .predictions import predict
-from .requests import parse_json
+from .requests import parse_json, short
+
+MAX_MODELS = 100
 
 
 class Service:
@@ -71,34 +73,60 @@ class Service:
         }
         return 200, {**answer, "problem": problem} if problem else answer
 
-    def models(self) -> dict[str, Any]:
-        """Answer ``GET /models``: versions, newest first, and the aliases."""
+    def models(self, limit: int = MAX_MODELS, before: str | None = None) -> dict[str, Any]:
+        """Answer ``GET /models``: versions, newest first, and the aliases.
+
+        Parameters
+        ----------
+        limit : int
+            Versions in an answer.
+        before : str, optional
+            Only versions older than this one: ``next`` of the answer before.
+
+        Raises
+        ------
+        RequestError
+            503 where the models bucket cannot be read.
+        """
         registry = self.cache.registry
-        aliases = {name: registry.alias(name) for name in ALIASES}
-        rows: list[dict[str, Any]] = []
-        for version in reversed(registry.versions()):
-            try:
-                manifest = registry.manifest(version)
-            except ArtifactError as error:
-                rows.append({"version": version, "problem": error.message})
-                continue
-            rows.append(
-                {
-                    "version": version,
-                    "kind": manifest["kind"],
-                    "aliases": [name for name, held in aliases.items() if held == version],
-                    "subjects": len(manifest["subjects"]),
-                    "n_epochs": manifest["n_epochs"],
-                    "auc_left_out": _auc_left_out(manifest["metrics"]),
-                    "created": manifest["created"],
-                }
-            )
-        return {"models": rows, "aliases": aliases}
+        try:
+            held, problems = registry.aliases()
+            rows, incomplete = newest_rows(registry)
+        except storage_errors() as error:
+            raise RequestError("no_models", self.cache.unreadable(error), 503) from error
+        if not incomplete:
+            versions = {row["version"] for row in rows}
+            problems += [
+                no_such_version(name, version) for name, version in held.items() if version and version not in versions
+            ]
+        chosen, following = page(rows, limit, before)
+        answer = {"models": [_listed(row, held) for row in chosen], "aliases": held, "next": following}
+        problems += [incomplete] if incomplete else []
+        return {**answer, "problems": problems} if problems else answer
 
 
-def _auc_left_out(metrics: Mapping[str, Any]) -> float | None:
-    try:
-        auc = metrics["leave_one_subject_out"]["mean"]["roc_auc"]
-    except (LookupError, TypeError):  # a training on one person leaves nobody out
-        return None
-    return auc if is_number(auc) else None
+def _listed(row: Mapping[str, Any], held: Mapping[str, str | None]) -> dict[str, Any]:
+    if "problem" in row:
+        return {"version": row["version"], "problem": row["problem"]}
+    return {
+        "version": row["version"],
+        "kind": row["kind"],
+        "aliases": [name for name, version in held.items() if version == row["version"]],
+        **{name: row[name] for name in ("subjects", "n_epochs", "auc_left_out", "created")},
+    }
+
+
+def models_page(query: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the query of ``GET /models`` asks `Service.models` for.
+
+    Raises
+    ------
+    RequestError
+        400 for a limit that is not a number from 1 to `MAX_MODELS`, or a version that is none.
+    """
+    limit, before = query.get("limit", str(MAX_MODELS)), query.get("before")
+    if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and 1 <= int(limit) <= MAX_MODELS):
+        raise RequestError("bad_limit", f"limit is {short(limit)}; expected a number from 1 to {MAX_MODELS}.", 400)
+    if before is not None and not VERSION.fullmatch(before):
+        raise RequestError("bad_version", f"before is {short(before)}; expected a version, as next of an answer.", 400)
+    return {"limit": int(limit), "before": before}

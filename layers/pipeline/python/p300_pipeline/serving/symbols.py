@@ -14,6 +14,7 @@ from p300.errors import RequestError
 
 from .cache import Served
 from .requests import float32, float32_rows, is_number, known_fields, number_row, short
+from .scale import scale_notes
 
 MAX_FLASHES = 4096
 MAX_SYMBOLS = 1024
@@ -68,8 +69,8 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``model_version``, ``symbol``, ``confidence``, ``stop``, ``n_flashes``, ``posterior``, ``adapted``, and ``trials`` of the
-        earlier symbols where there are any.
+        ``model_version``, ``symbol``, ``confidence``, ``stop``, ``n_flashes``, ``posterior``, ``adapted``, ``trials`` of the earlier
+        symbols where there are any, and ``notes`` where something about the features is implausible.
 
     Raises
     ------
@@ -87,6 +88,7 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         raise RequestError("bad_adapt", f"adapt is {str(wish)[:40]}; expected true or false.")
     lit = layout.lit(flashes.groups)
     adapted = wish and flashes.X is not None and served.response is not None
+    notes = _scale_notes(flashes, served)
     ratio = _adapted(flashes, lit, trials, served) if adapted else _plain(flashes, served)
     now = trials[-1]
     decoded = decoding.decode(lit[now], ratio[now], confidence=confidence, prior=prior)
@@ -102,10 +104,16 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     if len(trials) > 1:
         earlier = [decoding.decode(lit[trial], ratio[trial]) for trial in trials[:-1]]
         answer["trials"] = [{"symbol": layout.symbols[one.best], "confidence": one.confidence} for one in earlier]
-    return answer
+    return {**answer, "notes": notes} if notes else answer
 
 
 # ---- evidence
+def _scale_notes(flashes: Flashes, served: Served) -> list[str]:
+    if flashes.X is None:
+        return []
+    return scale_notes("features", flashes.X[~np.isnan(flashes.X[:, 0])], served)
+
+
 def _adapted(flashes: Flashes, lit: NDArray[np.bool_], trials: Sequence[slice], served: Served) -> Array:
     assert flashes.X is not None and served.response is not None  # noqa: S101 - asked before
     try:

@@ -150,7 +150,7 @@ def _wanted_subjects(present: list[str], request: TrainingRequest) -> set[str]:
 
 def _montage(registry: Registry, request: TrainingRequest, shapes: Mapping[str, Shape]) -> Shape:
     """Return channels and samples an epoch of the champion; with none yet, of the recording that made training due."""
-    champion = registry.alias("champion")
+    champion = registry.champion()
     if champion:
         try:
             manifest = registry.manifest(champion)

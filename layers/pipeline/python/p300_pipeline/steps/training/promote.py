@@ -37,7 +37,7 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
     registry = Registry(store, models_bucket)
     challenger = registry.manifest(version)
     while True:
-        champion = registry.alias("champion")
+        champion = registry.champion()
         if champion != version:
             registry.finish_promotion()
         # A retry compares with the same model as the attempt that died, and gives the same answer.

@@ -16,6 +16,7 @@ from p300.errors import ArtifactError
 from p300.evaluation import headline
 from p300.scoring import read_arrays
 
+from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training.choice import choose, fingerprint_of, subject_of
 from p300_pipeline.steps.training.request import TrainingRequest
@@ -127,6 +128,7 @@ def _can_adapt(registry: Registry, version: str) -> bool:
 
 def _already_trained(registry: Registry, version: str, execution: str) -> dict[str, Any]:
     """Answer for a version that stands there finished: as new to the execution that made it and died before it could say so."""
+    update_index(registry)  # the attempt that published it may have died before it could
     if registry.manifest(version)["execution"] == execution:
         return _trained(registry, version)
     registry.finish_promotion()  # nothing is promoted after this: the last one that died would stay as it is
@@ -138,7 +140,7 @@ def _already_trained(registry: Registry, version: str, execution: str) -> dict[s
 
 
 def _trained(registry: Registry, version: str) -> dict[str, Any]:
-    if (registry.alias("challenger") or "") <= version:  # a late retry does not put an older one in its place
+    if (registry.held_by("challenger") or "") <= version:  # a late retry does not put an older one in its place
         registry.set_alias("challenger", version)
     manifest = registry.manifest(version)
     return {

@@ -1,0 +1,91 @@
+"""The aliases of the models bucket as they are read: a version, or what is wrong with them and the way out."""
+
+import re
+import reprlib
+from dataclasses import dataclass
+
+from p300.errors import ArtifactError
+
+from p300_pipeline.storage import Item, NotFoundError, Store
+
+VERSION = re.compile(r"v\d{14}", re.ASCII)
+ALIASES = ("champion", "challenger")
+POINTER_KEY = "active_model_pointer.txt"
+_LIKE_A_VERSION = re.compile(r"v\d{1,14}", re.ASCII)  # whether it is one its manifest tells
+
+
+@dataclass(frozen=True)
+class Alias:
+    """An alias that is set.
+
+    Attributes
+    ----------
+    version : str or None
+        The version it holds; None where it is damaged.
+    item : Item
+        State of its object.
+    problem : str
+        What is wrong with it; empty where nothing is.
+    """
+
+    version: str | None
+    item: Item
+    problem: str = ""
+
+    @property
+    def checked(self) -> str:
+        """The version.
+
+        Raises
+        ------
+        ArtifactError
+            ``damaged_alias`` where it holds none.
+        """
+        if self.version is None:
+            raise ArtifactError("damaged_alias", self.problem)
+        return self.version
+
+
+def read_alias(store: Store, bucket: str, name: str, *, unless: str | None = None) -> Alias | None:
+    """Return an alias, or None where it is not set.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    bucket : str
+        Models bucket.
+    name : str
+        One of `ALIASES`.
+    unless : str, optional
+        ETag that the caller has read already.
+
+    Raises
+    ------
+    UnchangedError
+        If its ETag is `unless`.
+    """
+    key = f"aliases/{name}"
+    try:
+        body, item = store.get(bucket, key, unless=unless)
+    except NotFoundError:
+        return None
+    text = body[:64].decode(errors="replace").strip()
+    if len(body) <= 64 and _LIKE_A_VERSION.fullmatch(text):
+        return Alias(text, item)
+    found = f"holds {reprlib.repr(text)}" if body else "is empty"
+    advice = "`p300 promote VERSION` sets it again" if name == "champion" else "The next training sets it again"
+    return Alias(
+        None,
+        item,
+        f"The alias {name} is damaged: s3://{bucket}/{key} {found}; expected a version such as v20260102030405. "
+        f"{advice}.",
+    )
+
+
+def no_such_version(alias: str, version: str) -> str:
+    """Return what is wrong with an alias whose version has no manifest."""
+    return (
+        f"The alias {alias} holds {version}, which has no manifest. Restore {version}/manifest.json, or promote another version: "
+        "`p300 promote VERSION`."
+    )

@@ -1,0 +1,157 @@
+"""The index of the models bucket: a row for each finished version, so that a list of thousands of models reads one object.
+
+It is derived from the manifests, and brought up to date by whoever has written one: a conditional write follows a listing of what is
+there, so that of two writers the later one has seen both. Where it is missing or damaged the newest manifests stand in for it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from p300.errors import ArtifactError
+
+from p300_pipeline.documents import is_number, parse
+from p300_pipeline.storage import NotFoundError, PreconditionError
+
+if TYPE_CHECKING:
+    from p300_pipeline.registry import Registry
+
+INDEX_KEY = "index.json"
+FORMAT = 1
+MAX_UNINDEXED = 20
+"""Manifests that are read where there is no index."""
+_MAX_RACES = 50
+
+Row = dict[str, Any]
+
+
+def row_of(manifest: Mapping[str, Any]) -> Row:
+    """Return a version's row: the figures that lists show."""
+    metrics = manifest["metrics"]
+    left_out = metrics.get("leave_one_subject_out")
+    folds = left_out or metrics.get("within_subject_blocks")
+    return {
+        "version": manifest["version"],
+        "kind": manifest["kind"],
+        "subjects": len(manifest["subjects"]),
+        "recordings": len(manifest["recordings"]),
+        "n_epochs": manifest["n_epochs"],
+        "auc_left_out": _auc(left_out, "mean"),  # a training on one person leaves nobody out
+        "scheme": "leave_one_subject_out" if left_out else "within_subject_blocks",
+        "auc_mean": _auc(folds, "mean"),
+        "auc_sd": _auc(folds, "sd"),
+        "auc_random_split": _auc(metrics, "pooled_random_split_optimistic"),
+        "created": manifest["created"],
+    }
+
+
+def read_index(registry: "Registry") -> list[Row]:
+    """Return the rows of the index, newest version first.
+
+    Raises
+    ------
+    ArtifactError
+        ``no_index`` where there is none, ``bad_index`` where it is damaged.
+    """
+    return list(reversed(_read(registry)[0].values()))
+
+
+def update_index(registry: "Registry") -> list[Row]:
+    """Bring the index up to date with the manifests that are there; return its rows, newest version first."""
+    for _ in range(_MAX_RACES):
+        held: dict[str, Row] = {}
+        etag: str | None = None
+        try:
+            held, etag = _read(registry)
+        except ArtifactError as error:
+            etag = _etag(registry) if error.code == "bad_index" else None
+        intact = {version: row for version, row in held.items() if "problem" not in row}
+        rows = {version: intact.get(version) or _row(registry, version) for version in registry.versions()}
+        if etag is not None and list(rows.items()) == list(held.items()):
+            return list(reversed(rows.values()))
+        body = json.dumps({"format": FORMAT, "versions": list(rows.values())}).encode()
+        try:
+            registry.store.put(
+                registry.bucket,
+                INDEX_KEY,
+                body,
+                content_type="application/json",
+                if_absent=etag is None,
+                if_match=etag,
+            )
+        except PreconditionError:
+            continue
+        return list(reversed(rows.values()))
+    raise RuntimeError(f"s3://{registry.bucket}/{INDEX_KEY} kept changing")
+
+
+def newest_rows(registry: "Registry") -> tuple[list[Row], str]:
+    """Return rows, newest version first, and why they are not all, where the index cannot be used; empty where they are."""
+    try:
+        return read_index(registry), ""
+    except ArtifactError as error:
+        newest = registry.versions()[-MAX_UNINDEXED:]
+        rows = [_row(registry, version) for version in reversed(newest)]
+        return rows, f"{error.message} Only the newest {MAX_UNINDEXED} versions are listed until then." if rows else ""
+
+
+def _row(registry: "Registry", version: str) -> Row:
+    try:
+        return row_of(registry.manifest(version))
+    except ArtifactError as error:
+        return {"version": version, "problem": error.message}
+
+
+def _read(registry: "Registry") -> tuple[dict[str, Row], str]:
+    name = f"The index of the models, s3://{registry.bucket}/{INDEX_KEY},"
+    remedy = "`p300 models`, or the next training, writes it again."
+    try:
+        body, item = registry.store.get(registry.bucket, INDEX_KEY)
+    except NotFoundError as error:
+        raise ArtifactError("no_index", f"{name} is missing. {remedy}") from error
+    try:
+        found = parse(body, name, dict)
+    except ArtifactError as error:
+        raise ArtifactError("bad_index", f"{name} is damaged. {remedy}") from error
+    rows = found.get("versions")
+    if found.get("format") != FORMAT or not isinstance(rows, list) or not all(map(_is_row, rows)):
+        raise ArtifactError("bad_index", f"{name} is not one that this code has written. {remedy}")
+    return {row["version"]: row for row in rows}, item.etag
+
+
+def _etag(registry: "Registry") -> str | None:
+    try:
+        return registry.store.get(registry.bucket, INDEX_KEY)[1].etag
+    except NotFoundError:
+        return None
+
+
+_COUNTS, _FIGURES = ("subjects", "recordings", "n_epochs"), ("auc_left_out", "auc_mean", "auc_sd", "auc_random_split")
+_TEXTS = ("version", "kind", "scheme", "created")
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("version"), str):
+        return False
+    if "problem" in row:
+        return isinstance(row["problem"], str)
+    return (
+        all(isinstance(row.get(name), str) for name in _TEXTS)
+        and all(type(row.get(name)) is int for name in _COUNTS)
+        and all(name in row and (row[name] is None or is_number(row[name])) for name in _FIGURES)
+    )
+
+
+def _auc(figures: Any, part: str) -> float | None:
+    try:
+        auc = figures[part]["roc_auc"]
+    except (LookupError, TypeError):
+        return None
+    return auc if is_number(auc) else None
+
+
+def page(rows: Sequence[Row], limit: int, before: str | None) -> tuple[list[Row], str | None]:
+    """Return so many rows of versions older than `before`, and the version to go on from; None where there are no more."""
+    older = [row for row in rows if before is None or row["version"] < before]
+    chosen = older[:limit]
+    return chosen, chosen[-1]["version"] if len(older) > limit else None

@@ -1,0 +1,240 @@
+"""Who serves: the aliases of the models bucket, the pointer that follows the champion, and the history of promotions."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from p300.errors import ArtifactError
+
+from p300_pipeline.aliases import ALIASES, POINTER_KEY, Alias, no_such_version, read_alias
+from p300_pipeline.documents import MEND, parse
+from p300_pipeline.storage import NotFoundError, PreconditionError, Store, find
+
+HISTORY_KEY = "aliases/history.json"
+_MAX_RACES = 50
+
+
+class Promotions:
+    """The aliases of a models bucket.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    bucket : str
+        Name of the models bucket.
+    """
+
+    def __init__(self, store: Store, bucket: str) -> None:
+        self.store = store
+        self.bucket = bucket
+
+    # -- reading
+    def alias(self, name: str) -> str | None:
+        """Return the version an alias holds, or None where it is not set.
+
+        Raises
+        ------
+        ArtifactError
+            ``damaged_alias`` where it holds anything else.
+        """
+        found = self._alias(name)
+        return found.checked if found else None
+
+    def held_by(self, name: str) -> str | None:
+        """Return the version an alias holds, or None where it is not set or damaged."""
+        found = self._alias(name)
+        return found.version if found else None
+
+    def aliases(self) -> tuple[dict[str, str | None], list[str]]:
+        """Return what each alias holds, None where it is not set or damaged, and what is wrong with those that are damaged."""
+        found = {name: self._alias(name) for name in ALIASES}
+        held = {name: alias.version if alias else None for name, alias in found.items()}
+        return held, [alias.problem for alias in found.values() if alias and alias.problem]
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the aliases and the pointer, each with the way out."""
+        held, problems = self.aliases()
+        problems += [
+            no_such_version(name, version)
+            for name, version in held.items()
+            if version and find(self.store, self.bucket, f"{version}/manifest.json") is None
+        ]
+        champion = held["champion"]
+        if self._alias("champion") is None and (last := next(reversed(self.history()), None)):
+            version = last["version"]
+            problems.append(
+                f"The alias champion is not set, though {version} was promoted last. `p300 promote {version}` sets it again."
+            )
+        if champion and (pointed := self.pointer()) != champion:
+            says = "is missing" if pointed is None else f"says {pointed[:40]!r}"
+            problems.append(
+                f"s3://{self.bucket}/{POINTER_KEY} {says}; the champion is {champion}. `p300 promote {champion}` writes it again."
+            )
+        return problems
+
+    def pointer(self) -> str | None:
+        """Return what the pointer says, or None where it is missing."""
+        try:
+            return self.store.get(self.bucket, POINTER_KEY)[0].decode(errors="replace").strip()
+        except NotFoundError:
+            return None
+
+    def champion(self) -> str | None:
+        """Return the version that is to serve: the champion or, where its alias is damaged or lost, the last of the history."""
+        return self._held(self._alias("champion"))
+
+    def resolve(self, name: str) -> str:
+        """Return the version that an alias holds, or `name` itself where it is no alias.
+
+        Raises
+        ------
+        ArtifactError
+            If the alias is not set.
+        """
+        if name not in ALIASES:
+            return name
+        version = self.alias(name)
+        if version is None:
+            raise ArtifactError("no_model", f"No model is {name} yet. Train one first.")
+        return version
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return every promotion, oldest first."""
+        return self._history()[0]
+
+    def replaced_by(self, version: str) -> str | None:
+        """Return the champion before `version`, as far as the history tells; it may not tell of `version` itself yet."""
+        last = next(reversed(self.history()), None)
+        if last is None:
+            return None
+        replaced: str | None = last["replaced"] if last["version"] == version else last["version"]
+        return replaced
+
+    # -- writing
+    def set_alias(self, name: str, version: str) -> str | None:
+        """Point an alias at a version, whatever it held; return what it held."""
+        for _ in range(_MAX_RACES):
+            before = self._alias(name)
+            try:
+                self._put_alias(name, version, before.item.etag if before else None)
+            except PreconditionError:
+                continue
+            return before.version if before else None
+        raise RuntimeError(f"alias {name} kept changing")
+
+    def promote(self, version: str, *, expected: str | None, entry: dict[str, Any]) -> bool:
+        """Make `version` the champion if `expected` still is; record it in the history.
+
+        Parameters
+        ----------
+        version : str
+            A finished version.
+        expected : str or None
+            The champion that `version` was compared with; None where there was none.
+        entry : dict
+            JSON-able figures for the history.
+
+        Returns
+        -------
+        bool
+            False if the champion changed in the meantime: compare again.
+        """
+        before = self._alias("champion")
+        held = self._held(before)
+        if held not in {version, expected}:
+            return False
+        if before is None or before.version != version:
+            self.finish_promotion()
+            try:
+                self._put_alias("champion", version, before.item.etag if before else None)
+            except PreconditionError:
+                return False
+        # The pointer and the history follow the alias; the alias alone decides what serves.
+        self.follow_champion()
+        self._record({"version": version, "replaced": expected, "at": _time(time.time()), **entry})
+        return True
+
+    def finish_promotion(self) -> None:
+        """Write what a promotion left undone that died behind the alias: the pointer, and an entry of the history without figures."""
+        found, history = self._alias("champion"), self.history()
+        replaced = history[-1]["version"] if history else None
+        if found is None or found.version is None or found.version == replaced:
+            return
+        self.follow_champion()
+        why = "The promotion was cut off before it could tell why."
+        self._record({"version": found.version, "replaced": replaced, "at": _time(found.item.modified), "why": why})
+
+    def follow_champion(self) -> None:
+        """Write the pointer, until it was the champion after as well as before: the last of two that race sets it right."""
+        for _ in range(_MAX_RACES):
+            champion = self._alias("champion")
+            if champion is None or champion.version is None:
+                return
+            self.store.put(self.bucket, POINTER_KEY, champion.version.encode(), content_type="text/plain")
+            if (now := self._alias("champion")) and now.version == champion.version:
+                return
+        raise RuntimeError("alias champion kept changing")
+
+    # -- inner
+    def _alias(self, name: str) -> Alias | None:
+        return read_alias(self.store, self.bucket, name)
+
+    def _held(self, champion: Alias | None) -> str | None:
+        """Return the version that an alias champion stands for; one that is damaged or lost for the last of the history."""
+        if champion and champion.version:
+            return champion.version
+        last = next(reversed(self.history()), None)
+        return str(last["version"]) if last else None
+
+    def _put_alias(self, name: str, version: str, etag: str | None) -> None:
+        self.store.put(
+            self.bucket,
+            f"aliases/{name}",
+            version.encode(),
+            content_type="text/plain",
+            if_absent=etag is None,
+            if_match=etag,
+        )
+
+    def _history(self) -> tuple[list[dict[str, Any]], str | None]:
+        try:
+            body, item = self.store.get(self.bucket, HISTORY_KEY)
+        except NotFoundError:
+            return [], None
+        name = f"s3://{self.bucket}/{HISTORY_KEY}"
+        history: list[dict[str, Any]] = parse(body, name, list)
+        for number, entry in enumerate(history, 1):
+            texts = isinstance(entry, dict) and isinstance(entry.get("version"), str)
+            if not texts or not isinstance(entry.get("replaced"), str | None):
+                raise ArtifactError("bad_document", f"Entry {number} of {name} is no promotion. {MEND}")
+        return history, item.etag
+
+    def _record(self, entry: dict[str, Any]) -> None:
+        for _ in range(_MAX_RACES):
+            history, etag = self._history()
+            if self.champion() != entry["version"]:
+                return  # whoever promoted another one since has recorded this one before
+            if history and history[-1]["version"] == entry["version"]:
+                if "execution" in history[-1] or "execution" not in entry:
+                    return  # a retry
+                history.pop()  # what `finish_promotion` made up for this one
+            body = json.dumps([*history, entry], indent=1).encode()
+            try:
+                self.store.put(
+                    self.bucket,
+                    HISTORY_KEY,
+                    body,
+                    content_type="application/json",
+                    if_absent=etag is None,
+                    if_match=etag,
+                )
+            except PreconditionError:
+                continue
+            return
+        raise RuntimeError("the promotion history kept changing")
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
