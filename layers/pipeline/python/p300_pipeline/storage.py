@@ -409,10 +409,7 @@ def _translate(error: Any, bucket: str, key: str) -> Exception:
 def _unreadable(code: str, message: str) -> str:
     """Return why S3 keeps an object's bytes from us, where that is a matter of the object; else nothing."""
     if code in {"InvalidObjectState", "ObjectNotInActiveTierError"}:
-        return (
-            "it is in an archive (storage class GLACIER or DEEP_ARCHIVE). Restore it and run `p300 retry --unfinished`, or upload it "
-            "again with the storage class STANDARD."
-        )
+        return "it is in an archive (GLACIER, DEEP_ARCHIVE). Restore it and run `p300 retry --unfinished`, or upload it as STANDARD."
     if "Server Side Encryption" in message:
         return (
             "it is encrypted with a key of its owner's (SSE-C), which only its owner has. Upload it again without "
