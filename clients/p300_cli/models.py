@@ -38,7 +38,7 @@ def promote(target: Target, version: str | None) -> tuple[str, str | None]:
     if version is None:
         version = before(models, serving)
     try:
-        models.manifest(version)
+        models.artifact(version, "model.npz", models.manifest(version))  # what cannot serve is not promoted
     except ArtifactError as error:
         raise ArtifactError(error.code, f"{error.message} `p300 models` lists the versions.") from error
     if version == serving == models.held_by("champion"):

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class Api:
         for start in range(0, len(X), EPOCHS_A_REQUEST):
             batch = np.ascontiguousarray(X[start : start + EPOCHS_A_REQUEST], "<f4")
             body = {"epochs_b64": base64.b64encode(batch.tobytes()).decode(), "n_epochs": len(batch)}
-            answer = self.ask("POST", f"/predict?alias={alias}", body)
+            answer = self.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
             if answer.status != 200:
                 fail(f"POST /predict answered {answer.status}: {answer.refusal}")
             tell_notes(answer, said)
@@ -128,5 +129,5 @@ def time_single_epoch(api: Api, features: FeatureSet, alias: str = "champion") -
     """Ask for one epoch as a client would; return the answer and the milliseconds it took."""
     body = {"features": features.X[0].astype(float).tolist()}
     began = time.perf_counter()
-    answer = api.ask("POST", f"/predict?alias={alias}", body)
+    answer = api.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
     return answer, 1000 * (time.perf_counter() - began)

@@ -111,9 +111,9 @@ class Failures:
                 for entry in page["executions"]:
                     if entry["startDate"] < oldest:
                         break
-                    yield of_execution(
-                        entry, self._steps.describe_execution(executionArn=entry["executionArn"]), status
-                    )
+                    with suppress(self._steps.exceptions.ExecutionDoesNotExist):  # gone since it was listed
+                        described = self._steps.describe_execution(executionArn=entry["executionArn"])
+                        yield of_execution(entry, described, status)
 
     def _messages(self) -> Iterator[Failure]:
         sqs = self._target.client("sqs")

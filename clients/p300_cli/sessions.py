@@ -16,7 +16,7 @@ from p300.readers import read_recording
 from p300.recording import TARGET
 from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
-from p300_pipeline.keys import RecordingKey
+from p300_pipeline.keys import RecordingKey, is_recording
 from p300_pipeline.serving.symbols import read_layout
 from p300_pipeline.storage import Store
 
@@ -148,7 +148,8 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -
 def raw_keys(target: Target, prefix: str) -> list[RecordingKey]:
     """Return the raw recordings whose key begins so, in the order of their names."""
     store = Store(target.client("s3"))
-    return sorted(RecordingKey.parse(item.key) for item in store.list(target.outputs["RawBucketName"], prefix))
+    keys = (item.key for item in store.list(target.outputs["RawBucketName"], prefix))
+    return sorted(RecordingKey.parse(key) for key in keys if is_recording(key))  # companions lie beside them
 
 
 def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen) -> Session:

@@ -95,21 +95,28 @@ class Watcher:
         for page in self._client.get_paginator("list_executions").paginate(stateMachineArn=self._machine):
             entries = [entry for entry in page["executions"] if entry["startDate"] >= self._since]
             for entry in entries:
-                if entry["executionArn"] not in self.executions:
-                    self.executions[entry["executionArn"]] = self._first_look(entry)
+                if entry["executionArn"] not in self.executions and (found := self._first_look(entry)):
+                    self.executions[found.arn] = found
             if len(entries) < len(page["executions"]):
                 break
         for execution in self.executions.values():
             if not execution.ended:
                 self._look(execution)
 
-    def _first_look(self, entry: dict[str, Any]) -> Execution:
-        execution = from_description(self._client.describe_execution(executionArn=entry["executionArn"]))
+    def _first_look(self, entry: dict[str, Any]) -> Execution | None:
+        try:
+            execution = from_description(self._client.describe_execution(executionArn=entry["executionArn"]))
+        except self._client.exceptions.ExecutionDoesNotExist:  # gone since it was listed
+            return None
         execution.status = "RUNNING"  # until it is looked at
         return execution
 
     def _look(self, execution: Execution) -> None:
-        now = from_description(self._client.describe_execution(executionArn=execution.arn))
+        try:
+            now = from_description(self._client.describe_execution(executionArn=execution.arn))
+        except self._client.exceptions.ExecutionDoesNotExist:
+            execution.status, execution.error = "ABORTED", "it is not there any more"
+            return
         execution.status, execution.stopped = now.status, now.stopped
         execution.output, execution.error = now.output, now.error
         history = self._client.get_execution_history(executionArn=execution.arn, reverseOrder=True, maxResults=20)

@@ -15,7 +15,7 @@ from p300.recording import TARGET
 from p300_cli import sessions
 from p300_cli.predicting import Api
 from p300_cli.sessions import Screen, Session
-from p300_pipeline.keys import RecordingKey
+from p300_pipeline.keys import RecordingKey, is_recording
 from p300_pipeline.serving.symbols import read_layout
 
 from p300_console.stack import Stack
@@ -80,7 +80,11 @@ class Replays:
         """
         manifest = self._stack.registry.manifest(version)
         bucket = self._stack.output("RawBucketName")
-        found = [item for item in self._stack.store.list(bucket, f"{name}.") if item.key.rpartition(".")[0] == name]
+        found = [
+            item
+            for item in self._stack.store.list(bucket, f"{name}.")
+            if item.key.rpartition(".")[0] == name and is_recording(item.key)  # companions lie beside it
+        ]
         if not found:
             raise RequestError("no_recording", f"There is no recording {name[:200]!r} in the raw data.")
         item = found[0]

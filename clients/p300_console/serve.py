@@ -45,6 +45,7 @@ def serve(target: Target, port: int, *, browser: bool) -> None:
         app,
         http=Connection,
         ws="none",
+        proxy_headers=False,  # nothing stands before it: whoever sends such headers made them up
         log_level="warning",
         access_log=False,
         server_header=False,

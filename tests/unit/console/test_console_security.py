@@ -38,7 +38,7 @@ def registry(store: Any) -> Any:
 
     found = Registry(store, MODELS)
     for version in ("v20260101000000", "v20260102000000"):
-        found.publish(version, version, {}, manifest())
+        found.publish(version, version, {"model.npz": (b"model", "application/octet-stream")}, manifest())
     found.promote("v20260101000000", expected=None, entry={"execution": "a", "why": "first"})
     return found
 

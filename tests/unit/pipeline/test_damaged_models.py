@@ -210,6 +210,16 @@ def test_a_pointer_that_is_missing_or_wrong_is_written_again(promoted: Registry,
     assert len(promoted.history()) == 2
 
 
+def test_a_version_that_cannot_serve_is_not_promoted(promoted: Registry, store: Store, command: Any) -> None:
+    for damage in (lambda: store.put(MODELS, f"{V1}/model.npz", b"x"), lambda: store.delete(MODELS, f"{V1}/model.npz")):
+        damage()
+        for arguments in ([V1], ["--rollback"]):
+            done = command("promote", *arguments)
+            assert isinstance(done.exception, ArtifactError)
+            assert "model.npz" in done.exception.message
+    assert promoted.alias("champion") == V2
+
+
 def test_the_command_says_in_one_line_that_the_bucket_is_gone(
     store: Store, s3_client: Any, command: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -238,6 +238,26 @@ def test_an_input_that_grew_too_large_is_left_and_says_why(stack: Stack, command
     assert "too long" in told["large"]["left_because"]
 
 
+def test_an_execution_that_is_gone_since_it_was_listed_stops_nothing(
+    stack: Stack, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gone", "first"):
+        stack.failed(name, EVENT, kept=False)
+    describe = stack.steps.describe_execution
+
+    def described(*, executionArn: str) -> Any:
+        if executionArn.endswith(":gone"):
+            raise stack.steps.exceptions.ExecutionDoesNotExist({"Error": {"Code": "ExecutionDoesNotExist"}}, "")
+        return describe(executionArn=executionArn)
+
+    monkeypatch.setattr(stack.steps, "describe_execution", described)
+    monkeypatch.setattr(stack.steps, "get_execution_history", lambda **_: {"events": []})
+    (told,) = json.loads(command("--json").stdout)
+    assert told["name"] == "first"
+    stack.end(told["started"])
+    assert CliRunner().invoke(app, ["watch"]).exit_code == 0
+
+
 def test_watching_goes_through_odd_executions(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("p300_cli.terminal.out.width", 300)
     names = ended_oddly(stack)

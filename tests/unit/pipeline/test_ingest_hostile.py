@@ -8,6 +8,7 @@ import pytest
 from botocore.stub import Stubber
 from p300.signals import Parameters
 from p300_pipeline.keys import quarantine_key
+from p300_pipeline.steps import waiting
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess
 from p300_pipeline.steps.raw_data import RawFacts
@@ -207,7 +208,10 @@ def test_odd_names_are_refused_in_words_that_can_be_shown(store: Store, key: str
     assert answer["quarantine_key"] == quarantine_key(key, answer["reason"]["etag"])
 
 
-def test_a_lone_companion_looks_into_so_many_headers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lone_companion_looks_into_so_many_headers_and_into_each_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_remembered", {})
     for number in range(MOST_HEADERS_LOOKED_INTO + 20):
         store.put(LANDING, f"subject_01/other{number}.vhdr", b"DataFile=x.eeg")
     looked_into: list[str] = []
@@ -218,9 +222,17 @@ def test_a_lone_companion_looks_into_so_many_headers(store: Store, monkeypatch: 
         return download(self, bucket, key, *more, **how)
 
     monkeypatch.setattr(Store, "download", count)
-    assert do(store, land(store, "subject_01/run.eeg", b"1234"))["outcome"] == "waiting"
+    landed = land(store, "subject_01/run.eeg", b"1234")
+    assert do(store, landed)["outcome"] == "waiting"
     assert len(looked_into) == MOST_HEADERS_LOOKED_INTO
     assert MOST_BYTES_LOOKED_INTO <= 256 << 20
+    for _ in range(3):  # it is looked for again and again
+        assert do(store, landed)["outcome"] == "waiting"
+    assert len(looked_into) == len(set(looked_into)) == MOST_HEADERS_LOOKED_INTO + 20
+    store.put(LANDING, "subject_01/other7.vhdr", b"DataFile=run.eeg")  # other bytes may name it
+    looked_into.clear()
+    do(store, landed)
+    assert looked_into[0] == "subject_01/other7.vhdr"
 
 
 # ---- more than a recording can have

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -22,29 +22,48 @@ MOST_OBJECTS_LISTED = 10_000
 MOST_HEADERS_LOOKED_INTO = 50
 MOST_BYTES_LOOKED_INTO = 128 << 20
 """At each look, of all headers in a companion's folder. A header that is not reached finds its companions itself."""
+_MOST_REMEMBERED = 4096
+_remembered: dict[tuple[str, str, str], frozenset[str]] = {}
+"""What headers name, by bucket, key and ETag: a companion is looked for again and again, and the same bytes name the same files."""
 
 
 def header_of(store: Store, landing: str, companion: Item) -> Item | None:
     """Find the header in the landing zone that names a companion; it may have another name than the companion's."""
     name = companion.key.rpartition("/")[2]
+    n_headers, n_bytes = MOST_HEADERS_LOOKED_INTO, MOST_BYTES_LOOKED_INTO
     for listed in _candidates(store, landing, companion.key):
-        try:
-            header = find(store, landing, listed.key)
-            if header is None:
-                continue
-            key = RecordingKey.parse(header.key)
-            with tempfile.TemporaryDirectory() as temporary, reading(key):
-                path = Path(temporary) / key.file_name
-                store.download(landing, header.key, path, version_id=header.version_id, if_match=header.etag)
-                if name in companions(path, name=str(key)):
-                    return header
-        except (RecordingError, NotFoundError, PreconditionError, UnreadableError):
-            continue  # its own execution says what is wrong with it
+        names = _remembered.get((landing, listed.key, listed.etag))
+        if names is None:
+            n_headers, n_bytes = n_headers - 1, n_bytes - listed.size
+            if n_headers < 0 or n_bytes < 0:
+                return None
+            names = _names_in(store, landing, listed)
+        if name in names and (header := find(store, landing, listed.key)) and header.etag == listed.etag:
+            return header
     return None
 
 
-def _candidates(store: Store, landing: str, companion: str) -> Iterator[Item]:
-    """Yield the headers of a folder that may name a companion: the one of its name first, then the latest."""
+def _names_in(store: Store, landing: str, header: Item) -> frozenset[str]:
+    """Return the files that a header names; none where it cannot be read: its own execution says what is wrong with it."""
+    names: frozenset[str] = frozenset()
+    try:
+        key = RecordingKey.parse(header.key)
+        with tempfile.TemporaryDirectory() as temporary, reading(key):
+            path = Path(temporary) / key.file_name
+            store.download(landing, header.key, path, if_match=header.etag)
+            names = frozenset(companions(path, name=str(key)))
+    except (NotFoundError, PreconditionError, UnreadableError):
+        return names  # not of these bytes
+    except RecordingError:
+        pass
+    while len(_remembered) >= _MOST_REMEMBERED:
+        _remembered.pop(next(iter(_remembered)))
+    _remembered[landing, header.key, header.etag] = names
+    return names
+
+
+def _candidates(store: Store, landing: str, companion: str) -> list[Item]:
+    """Return the headers of a folder that may name a companion: the one of its name first, then the latest."""
     stem, _, extension = companion.rpartition(".")
     kind = HEADER_OF[extension.lower()]
     folder = islice(store.list(landing, f"{companion.rpartition('/')[0]}/"), MOST_OBJECTS_LISTED)
@@ -53,13 +72,7 @@ def _candidates(store: Store, landing: str, companion: str) -> Iterator[Item]:
         for item in chain(islice(store.list(landing, f"{stem}."), MOST_OBJECTS_LISTED), folder)
         if item.key.rpartition(".")[2].lower() == kind and 0 < item.size <= LARGEST_NAMING_HEADER_BYTES[kind]
     }
-    n_bytes = 0
-    ordered = sorted(headers.values(), key=lambda item: (item.key.rpartition(".")[0] != stem, -item.modified))
-    for item in ordered[:MOST_HEADERS_LOOKED_INTO]:
-        n_bytes += item.size
-        if n_bytes > MOST_BYTES_LOOKED_INTO:
-            return
-        yield item
+    return sorted(headers.values(), key=lambda item: (item.key.rpartition(".")[0] != stem, -item.modified))
 
 
 def wait(
