@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from numpy.typing import NDArray
+from p300.signals.parameters import Parameters
 from p300_pipeline.settings import Settings
 from p300_pipeline.steps import training
 from p300_pipeline.storage import Store
@@ -49,8 +50,10 @@ def train(event: dict[str, Any], store: Store) -> dict[str, Any]:
         settings.features_bucket,
         settings.models_bucket,
         request,
+        Parameters.from_json(settings.preprocessing),
         execution=_execution(event),
         started=started,
+        memory_mb=settings.memory_mb,
     )
     if auc := answer.get("auc_mean"):
         metrics.add_metric(name="LeftOutAuc", unit=MetricUnit.NoUnit, value=auc)
@@ -64,6 +67,7 @@ def evaluate(event: dict[str, Any], store: Store) -> dict[str, Any]:
         settings.models_bucket,
         event["version"],
         partial(ask_inference, _lambda_client()),
+        memory_mb=settings.memory_mb,
     )
 
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from p300_pipeline.storage import Store
 
-LANDING, RAW, FEATURES, MODELS = "p300-landing-zone", "p300-raw-data", "p300-processed-features", "p300-models"
+from tests.conftest import FEATURES, LANDING, MADE_WITH, MODELS, RAW
+
 STATES = yaml.safe_load((Path(__file__).parents[3] / "statemachine/pipeline.asl.yaml").read_text())["States"]
 EXECUTION = "2f0c9a8e-0000-4000-8000-c0ffee000000"
 ENVIRONMENT = {
@@ -22,6 +23,7 @@ ENVIRONMENT = {
     "P300_FEATURES_BUCKET": FEATURES,
     "P300_MODELS_BUCKET": MODELS,
     "P300_INFERENCE_FUNCTION": "p300-inference",
+    "P300_PREPROCESSING": json.dumps(MADE_WITH),
     "P300_RETRAIN_EVERY": "2",
     "WANDB_MODE": "disabled",
 }

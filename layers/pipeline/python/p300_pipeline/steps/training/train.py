@@ -15,14 +15,19 @@ from p300 import __version__
 from p300.errors import ArtifactError
 from p300.evaluation import headline
 from p300.scoring import read_arrays
+from p300.signals.parameters import Parameters
 
+from p300_pipeline.feature_store import subject_of
 from p300_pipeline.registry import Registry
-from p300_pipeline.steps.training.choice import choose, fingerprint_of, subject_of
+from p300_pipeline.steps.training.choice import choose, fingerprint_of
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import Store
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyriemann")
 """With the seed, their versions make a training reproducible to the bit on one machine."""
+
+SHOWN_LEFT_OUT = 20
+"""Of the recordings left out, in the answer, which Step Functions takes up to 256 KiB of; the manifest has all."""
 
 
 def train(
@@ -30,9 +35,11 @@ def train(
     features_bucket: str,
     models_bucket: str,
     request: TrainingRequest,
+    parameters: Parameters,
     *,
     execution: str,
     started: datetime,
+    memory_mb: int,
 ) -> dict[str, Any]:
     """Train a challenger on the features that are there.
 
@@ -44,16 +51,21 @@ def train(
         Bucket names.
     request : TrainingRequest
         What to train, on whom.
+    parameters : Parameters
+        The stack's preprocessing; features made with any other are left out by name.
     execution : str
         Name of the execution.
     started : datetime
         When it started; the version is named after it.
+    memory_mb : int
+        Memory of this process: recordings that take too much of it are left out by name.
 
     Returns
     -------
     dict
         ``outcome`` is ``trained`` or ``unchanged`` (the same recordings with the same settings led to ``version`` before, and decoding
-        can adapt it), ``version``, and for a new model its figures.
+        can adapt it), ``version``, for a new model its figures, and of the recordings ``left_out`` (the first of ``n_left_out``) and the
+        subjects that are ``one_person``.
 
     Raises
     ------
@@ -66,7 +78,7 @@ def train(
 
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
-        chosen = choose(store, registry, features_bucket, request, Path(folder))
+        chosen = choose(store, registry, features_bucket, request, parameters, folder=Path(folder), memory_mb=memory_mb)
         first = chosen.recordings.features(chosen.recordings.names[0])
         # A kind that is not known is refused before it claims a version.
         models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
@@ -75,8 +87,13 @@ def train(
         if earlier and not _can_adapt(registry, earlier):
             fingerprint = fingerprint_of(request, chosen.etags, instead_of=earlier)
         claim = registry.claim(execution, fingerprint, started)
+        told = {
+            "left_out": chosen.left_out[:SHOWN_LEFT_OUT],
+            "n_left_out": len(chosen.left_out),
+            "one_person": chosen.one_person,
+        }
         if claim.finished:
-            return _already_trained(registry, claim.version, execution)
+            return _already_trained(registry, claim.version, execution) | told
         estimator, metrics = evaluation.train(chosen.recordings, request.model, request.seed)
         response = Response.fit(chosen.recordings, first.sfreq)
     manifest = {
@@ -94,8 +111,9 @@ def train(
         },
         "subjects": sorted({subject_of(name) for name in chosen.recordings.names}),
         "held_out": list(request.held_out),
-        "recordings": [{"recording": name, "features_etag": etag} for name, etag in sorted(chosen.etags.items())],
+        "recordings": [{"recording": name, **facts} for name, facts in sorted(chosen.facts.items())],
         "left_out": chosen.left_out,
+        "one_person": chosen.one_person,
         "n_epochs": metrics["n_epochs"],
         "metrics": metrics,
         "execution": execution,
@@ -110,8 +128,8 @@ def train(
     }
     published = registry.publish(claim.version, fingerprint, artifacts, manifest)
     if published.finished:
-        return _already_trained(registry, published.version, execution)
-    return _trained(registry, claim.version)
+        return _already_trained(registry, published.version, execution) | told
+    return _trained(registry, claim.version) | told
 
 
 def _can_adapt(registry: Registry, version: str) -> bool:
@@ -149,7 +167,6 @@ def _trained(registry: Registry, version: str) -> dict[str, Any]:
         "n_epochs": manifest["n_epochs"],
         "subjects": manifest["subjects"],
         "held_out": manifest["held_out"],
-        "left_out": manifest.get("left_out", []),
         **headline(manifest["metrics"]),
     }
 
