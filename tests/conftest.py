@@ -236,6 +236,16 @@ def after_any_death(store: Any) -> Callable[..., None]:
     return check
 
 
+@pytest.fixture
+def dying(store: Any) -> Callable[..., Any]:
+    """dying(n): the store of a process that is killed before its write n / 2, counted from 0, or after it where n is odd."""
+
+    def die(number: int) -> Any:
+        return _Watched(store, _dying(number // 2, done=bool(number % 2)))
+
+    return die
+
+
 def _dying(number: int, *, done: bool) -> Callable[[str, Callable[[], Any]], Any]:
     counter = itertools.count()
 

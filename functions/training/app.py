@@ -38,6 +38,7 @@ def check_due(event: dict[str, Any], store: Store) -> dict[str, Any]:
         recording=event["recording"],
         etag=event["etag"],
         execution=_execution(event),
+        started=datetime.fromisoformat(event["started"]).timestamp(),
         retrain_every=settings.retrain_every,
     )
 

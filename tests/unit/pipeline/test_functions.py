@@ -191,7 +191,8 @@ def trained(store: Store, load_function: Load, context: Any, put_features: Any, 
 
 
 def new_recording(number: int) -> dict[str, Any]:
-    return payload("Count new recordings", recording=f"subject_{number:02d}/run", etag="e")
+    recording = f"subject_{number:02d}/run"
+    return payload("Count new recordings", recording=recording, etag="e", started="2026-01-02T03:04:05.678Z")
 
 
 def test_training_steps(
@@ -208,7 +209,9 @@ def test_training_steps(
     assert emitted(lines)["LeftOutAuc"] == [pytest.approx(line["auc_mean"])]
     trained.handler(new_recording(1) | {"execution": "before"}, context)
     due = selected("Count new recordings", trained.handler(new_recording(2), context))
-    assert due == {"due": True, "new_recordings": 2, "retrain_every": 2}
+    assert due == {"due": False, "new_recordings": 2, "retrain_every": 2, "look_again_s": 60, "gathered_by": None}
+    due = selected("Count new recordings", trained.handler(new_recording(2), context))
+    assert due == {"due": True, "new_recordings": 2, "retrain_every": 2, "look_again_s": 0, "gathered_by": None}
     client = InferenceClient(load_function("inference", **ENVIRONMENT).handler, context)
     monkeypatch.setattr(trained, "_lambda_client", lambda: client)
     monkeypatch.setattr(trained, "EPOCHS_A_REQUEST", 25)
@@ -254,7 +257,8 @@ def test_a_retry_goes_on_with_what_the_execution_that_failed_had_claimed(
 ) -> None:
     again = {"execution": "retry-1-c0ffee", "input": {"retry_of": EXECUTION}}
     trained.handler(new_recording(1) | {"execution": "before"}, context)
-    first = trained.handler(new_recording(2), context)
+    assert trained.handler(new_recording(2), context)["look_again_s"]
+    first = trained.handler(new_recording(2) | again, context)
     assert first["due"]
     assert trained.handler(new_recording(2) | again, context) == first
     assert not trained.handler(new_recording(2) | {"execution": "another"}, context)["due"]
@@ -263,7 +267,7 @@ def test_a_retry_goes_on_with_what_the_execution_that_failed_had_claimed(
     event = payload("Train a challenger", request=request, started=when, **again)
     assert trained.handler(event, context)["outcome"] == "trained"
     event = payload("Train a challenger", request=request, started=when, execution="another")
-    assert trained.handler(event, context)["outcome"] == "unchanged"
+    assert "did not come to its end" in trained.handler(event, context)["why"]
 
 
 def test_the_largest_request_for_evaluation_fits_into_a_lambda_payload(

@@ -1,5 +1,6 @@
 """Champion against challenger."""
 
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -148,7 +149,8 @@ def test_a_promotion_that_died_behind_its_alias_is_finished_by_the_next_executio
         promote(registry, first)
     assert (registry.alias("champion"), registry.history()) == (first, [])
     if next_step == "training of the same":
-        assert train(store, execution="another")["outcome"] == "unchanged"
+        assert train(store, execution="another")["outcome"] == "trained"
+        assert promote(registry, first, "another")["outcome"] == "promoted"
     else:
         worse = dict.fromkeys(registry.manifest(first)["subjects"], 0.0)
         assert promote(registry, publish(registry, "v20270101000000", worse), "another")["outcome"] == "kept"
@@ -231,3 +233,10 @@ def test_a_champion_whose_figures_are_none_is_named_and_replaced(registry: Regis
     promote(registry, publish(registry, "v1", {"a": 0.8}, left_out_recordings=broken))
     answer = promote(registry, publish_recordings(registry, "v2", {"a/1": 0.7}), "b")
     assert (answer["outcome"], "no numbers" in answer["why"]) == ("promoted", True)
+
+
+def test_what_was_decided_is_kept_beside_the_model(registry: Registry) -> None:
+    promote(registry, publish(registry, "v1", {"a": 0.8}))
+    answer = promote(registry, publish(registry, "v2", {"a": 0.5}), "b")
+    kept = [json.loads(registry.store.get(MODELS, f"{version}/promotion.json")[0]) for version in ("v1", "v2")]
+    assert (kept[0]["outcome"], kept[1]) == ("promoted", answer)

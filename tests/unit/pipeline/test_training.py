@@ -19,8 +19,8 @@ from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training import TrainingRequest
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, MODELS
-from tests.unit.pipeline.training_support import any_order, later, train
+from tests.conftest import FEATURES, MODELS, Died
+from tests.unit.pipeline.training_support import STARTED, any_order, evaluate, finish, later, promote, train
 
 # ---- requests
 json_values = st.recursive(
@@ -133,7 +133,7 @@ def test_a_model_carries_what_decoding_adapts_from(
 
 
 def test_training_on_the_same_recordings_is_a_no_op_that_says_so(store: Store, people: list[str]) -> None:
-    first = train(store)
+    first = finish(store, train(store))
     state = {item.key: item.etag for item in store.list(MODELS)}
     again = train(store, "b", later(60))
     assert (again["outcome"], again["version"]) == ("unchanged", first["version"])
@@ -153,6 +153,7 @@ def test_a_model_of_before_there_was_a_response_is_trained_again_once(
     again = train(store, "b", later(60))
     assert (again["outcome"], again["version"] > first) == ("trained", True)
     assert train(store, "b", later(60)) == again  # a retry
+    finish(store, again)
     arrays = read_arrays(registry.artifact(again["version"], "model.npz", registry.manifest(again["version"])))
     assert Response.from_arrays(arrays) is not None
     third = train(store, "c", later(120))
@@ -199,6 +200,53 @@ def test_a_death_while_training_is_mended_by_the_retry(
     )
 
 
+def test_what_a_stopped_training_left_undone_is_done_by_the_next_request(
+    store: Store, registry: Registry, people: list[str]
+) -> None:
+    """Stopped before it was evaluated, compared or drawn: 'unchanged' would leave a model that never serves."""
+    first = train(store)
+    steps = [
+        lambda: None,
+        lambda: evaluate(store, first["version"]),
+        lambda: promote(registry, first["version"]),
+    ]
+    for number, step in enumerate(steps):
+        step()
+        again = train(store, f"asked-{number}", later(60 * (number + 1)))
+        assert (again["outcome"], again["version"]) == ("trained", first["version"])
+        assert f"{first['version']} was trained before, and its execution did not come to its end" in again["why"]
+    registry.keep_picture(first["version"], "subjects.png", b"")
+    assert train(store, "asked-last", later(600))["outcome"] == "unchanged"
+
+
+def test_a_training_stopped_before_its_challenger_was_named_is_finished(
+    store: Store, registry: Registry, people: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(Registry, "set_alias", die)
+        train(store)
+    assert registry.alias("challenger") is None
+    again = train(store, "asked", later(60))
+    assert (again["outcome"], registry.alias("challenger")) == ("trained", again["version"])
+
+
+def test_a_training_stopped_before_it_published_is_repeated(
+    store: Store, registry: Registry, people: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(Registry, "publish", die)
+        train(store)
+    again = train(store, "asked", STARTED)  # in the same second
+    assert (again["outcome"], registry.versions()) == ("trained", [again["version"]])
+    assert registry.manifest(again["version"])["execution"] == "asked"
+
+
 def test_a_late_retry_does_not_replace_a_newer_challenger(store: Store, registry: Registry, people: list[str]) -> None:
     train(store)
     newer = train(store, "b", later(60), seed=1)
@@ -215,7 +263,8 @@ def test_two_trainings_of_the_same_set_at_once_leave_one_version(
         for item in list(store.list(MODELS)):
             store.delete(MODELS, item.key)
         answers = interleave([lambda at: train(at, "a"), lambda at: train(at, "b")], turns)
-        assert sorted(answer["outcome"] for answer in answers) == ["trained", "unchanged"]
+        # Neither knows whether the other lives to evaluate and promote it: both do.
+        assert [answer["outcome"] for answer in answers] == ["trained"] * 2
         assert registry.versions() == [answers[0]["version"]] == [answers[1]["version"]]
         assert registry.alias("challenger") == answers[0]["version"]
 

@@ -19,7 +19,7 @@ from p300_pipeline.steps.training.limits import EPOCH_BYTES, EPOCHS_SHARE, KEPT_
 from p300_pipeline.storage import Store
 
 from tests.conftest import FEATURES, MODELS
-from tests.unit.pipeline.training_support import later, train
+from tests.unit.pipeline.training_support import finish, later, train
 
 
 # ---- on whom
@@ -42,7 +42,7 @@ def test_people_who_are_not_there_are_named(store: Store, people: list[str], hel
 
 
 def test_a_fraction_of_the_people_is_drawn_with_the_seed(store: Store, people: list[str]) -> None:
-    chosen = train(store, subjects=0.5, seed=3)["subjects"]
+    chosen = finish(store, train(store, subjects=0.5, seed=3))["subjects"]
     assert len(chosen) == 2
     assert train(store, "b", later(60), subjects=0.5, seed=3)["outcome"] == "unchanged"
     draws = {
@@ -75,7 +75,8 @@ def test_the_first_montage_is_that_of_the_recording_that_made_training_due(
 def test_the_montage_is_that_of_the_champion(
     store: Store, registry: Registry, people: list[str], put_features: Callable[..., Any]
 ) -> None:
-    registry.promote(train(store)["version"], expected=None, entry={})
+    first = train(store)
+    registry.promote(first["version"], expected=None, entry={})
     for number in (4, 5, 6, 7):
         put_features(f"subject_{number:02d}/run", channels=OTHERS)
     put_features("subject_08/run", channels=("Cz", "Fz", "Pz"))
@@ -84,6 +85,7 @@ def test_the_montage_is_that_of_the_champion(
     assert [entry["recording"] for entry in answer["left_out"]] == [f"subject_0{number}/run" for number in range(4, 9)]
     assert answer["left_out"][4]["reason"] == "channels Cz Fz Pz; this stack learns Fz Cz Pz"
     # New recordings of the wrong montage alone change nothing.
+    finish(store, first)
     assert train(store, "c", later(120))["outcome"] == "unchanged"
 
 

@@ -46,6 +46,15 @@ def promote(registry: Registry, version: str, execution: str = "a") -> dict[str,
     return training.promote(registry.store, MODELS, version, execution=execution)
 
 
+def finish(store: Store, answer: dict[str, Any]) -> dict[str, Any]:
+    """Go through what comes after a training; return the training's answer."""
+    registry, version = Registry(store, MODELS), answer["version"]
+    evaluate(store, version)
+    promote(registry, version)
+    registry.keep_picture(version, "subjects.png", b"")
+    return answer
+
+
 def later(seconds: int) -> datetime:
     return STARTED + timedelta(seconds=seconds)
 

@@ -6,6 +6,7 @@ Layout of the models bucket::
     <version>/model.npz, model.joblib artifacts
     <version>/manifest.json           written last: a version without it does not exist
     <version>/evaluation.json         what came of scoring recordings through inference, later
+    <version>/promotion.json          whether it was promoted when it was new, and why, after that
     <version>/*.png                   its pictures, drawn later still; older versions list theirs in the manifest
     trainings/<fingerprint>           version that a set of recordings and settings led to
     aliases/champion, challenger      a version each
@@ -31,7 +32,7 @@ MANIFEST_FORMAT = 1
 VERSION = re.compile(r"v\d{14}")
 ALIASES = ("champion", "challenger")
 HISTORY_KEY = "aliases/history.json"
-EVALUATION = "evaluation.json"
+EVALUATION, PROMOTION = "evaluation.json", "promotion.json"
 POINTER_KEY = "active_model_pointer.txt"
 
 
@@ -139,6 +140,12 @@ class Registry:
             return None
         found: dict[str, Any] = parse(body, f"The evaluation of model {version}", dict)
         return found
+
+    def is_finished(self, version: str) -> bool:
+        """Say whether a version was evaluated, considered for promotion and drawn: where an execution was stopped, it was not."""
+        folder = f"{version}/"
+        names = {item.key.removeprefix(folder) for item in self.store.list(self.bucket, folder)}
+        return {EVALUATION, PROMOTION} <= names and any(map(_is_picture, names))
 
     def pictures(self, version: str, manifest: Mapping[str, Any]) -> list[str]:
         """Return the names of a version's pictures: those that stand in its folder, and those that its manifest lists."""
@@ -278,6 +285,11 @@ class Registry:
         """Write what came of scoring recordings through inference; a repetition replaces it."""
         body = json.dumps(evaluation, indent=1).encode()
         self.store.put(self.bucket, f"{version}/{EVALUATION}", body, content_type="application/json")
+
+    def keep_decision(self, version: str, decision: Mapping[str, Any]) -> None:
+        """Write whether a version was promoted, and why; a repetition replaces it."""
+        body = json.dumps(decision, indent=1).encode()
+        self.store.put(self.bucket, f"{version}/{PROMOTION}", body, content_type="application/json")
 
     def keep_picture(self, version: str, name: str, picture: bytes) -> None:
         """Write a picture beside a model; a repetition replaces it."""

@@ -47,10 +47,14 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
         decision = _compare(registry, other, challenger)
         if not decision.pop("promote"):
             if champion != version:
-                return {"outcome": "kept", "champion": champion, "challenger": version, **decision}
+                answer = {"outcome": "kept", "champion": champion, "challenger": version, **decision}
+                break
             decision = {"why": "It is the champion already."}
         if registry.promote(version, expected=other, entry={"execution": execution, **decision}):
-            return {"outcome": "promoted", "champion": version, "replaced": other, **decision}
+            answer = {"outcome": "promoted", "champion": version, "replaced": other, **decision}
+            break
+    registry.keep_decision(version, answer)
+    return answer
 
 
 def _compare(registry: Registry, champion_version: str | None, challenger: dict[str, Any]) -> dict[str, Any]:

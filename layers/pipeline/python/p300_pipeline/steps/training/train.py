@@ -20,6 +20,7 @@ from p300.signals.parameters import Parameters
 from p300_pipeline.feature_store import subject_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training.choice import choose, fingerprint_of
+from p300_pipeline.steps.training.due import settle
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import Store
 
@@ -63,15 +64,30 @@ def train(
     Returns
     -------
     dict
-        ``outcome`` is ``trained`` or ``unchanged`` (the same recordings with the same settings led to ``version`` before, and decoding
-        can adapt it), ``version``, for a new model its figures, and of the recordings ``left_out`` (the first of ``n_left_out``) and the
-        subjects that are ``one_person``.
+        ``outcome`` is ``trained`` (now, or before by an execution that did not come to its end) or ``unchanged`` (the same recordings
+        with the same settings led to ``version`` before, and decoding can adapt it), ``version``, for a new model its figures;
+        ``left_out`` (the first of ``n_left_out`` recordings) and ``one_person`` (subjects that are).
 
     Raises
     ------
     TrainingError
         If no recording can be trained on, or a named subject has none.
     """
+    answer = _train(store, features_bucket, models_bucket, request, parameters, execution, started, memory_mb)
+    settle(store, models_bucket, execution)
+    return answer
+
+
+def _train(
+    store: Store,
+    features_bucket: str,
+    models_bucket: str,
+    request: TrainingRequest,
+    parameters: Parameters,
+    execution: str,
+    started: datetime,
+    memory_mb: int,
+) -> dict[str, Any]:
     # What takes seconds to import, or is not there where only the step's other parts run.
     from p300 import evaluation, models
     from p300.decoding import Response
@@ -144,9 +160,12 @@ def _can_adapt(registry: Registry, version: str) -> bool:
 
 
 def _already_trained(registry: Registry, version: str, execution: str) -> dict[str, Any]:
-    """Answer for a version that stands there finished: as new to the execution that made it and died before it could say so."""
+    """Answer for a version that is there: as new where what made it died or was stopped before all was done with it."""
     if registry.manifest(version)["execution"] == execution:
         return _trained(registry, version)
+    if not registry.is_finished(version):
+        why = f"{version} was trained before, and its execution did not come to its end: evaluated, compared and drawn now."
+        return {**_trained(registry, version), "why": why}
     registry.finish_promotion()  # nothing is promoted after this: the last one that died would stay as it is
     return {
         "outcome": "unchanged",
