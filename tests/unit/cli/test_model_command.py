@@ -85,7 +85,7 @@ def test_what_was_left_out_is_named_with_its_reason(
     show_model(registry, version, tmp_path)
     shown = " ".join(capsys.readouterr().out.split())
     assert "left out: subject_07/copy: holds the same epochs as subject_01/run, which is trained on" in shown
-    assert "left out: subject_08/08: epochs of one class only" in shown
+    assert "left out: subject_08/08: 0 Target and 60 NonTarget epochs" in shown
     assert "subject_08/09" not in shown
     assert "left out: 3 more; `p300 models show VERSION --json` names all" in shown
     assert (

@@ -1,6 +1,7 @@
 """Figures against scikit-learn's, and what each part of a report says."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -207,6 +208,15 @@ def test_folds_of_people_who_are_read_one_after_another_are_about_equal(sizes):
 
 def test_folds_are_smaller_where_a_fifth_is_too_much_to_be_held():
     assert len(set(_neighbours({str(number): data.HELD_BYTES // 10 for number in range(100)}).values())) == 50
+
+
+def test_what_cannot_be_fitted_is_refused_by_one_message():
+    flat = [replace(recording(s), X=np.zeros((180, 40), np.float32)) for s in (1, 2, 3)]
+    with pytest.raises(
+        TrainingError, match="ensemble cannot be fitted on these 3 recordings with 540 epochs"
+    ) as refused:
+        train(flat, "ensemble")
+    assert refused.value.code == "cannot_fit"
 
 
 def test_no_recordings_are_refused():

@@ -176,13 +176,23 @@ def test_recordings_that_cannot_be_learned_from_are_left_out_by_name(
     answer = train(store)
     assert answer["subjects"] == ["subject_01", "subject_02", "subject_03"]
     found = reasons(answer)
-    assert found.pop("subject_04/run") == "epochs of one class only"
+    assert found.pop("subject_04/run") == "0 Target and 60 NonTarget epochs; at least 5 of each are trained on"
     for number, why in ((5, "infinity"), (6, "not a readable"), (7, "1e+33 V"), (8, "damaged or changed")):
         reason = found.pop(f"subject_{number:02d}/run")
         assert f"s3://{FEATURES}/subject_{number:02d}/run/features.parquet" in reason
         assert why in reason
         assert "p300 backfill" in reason
     assert not found
+
+
+@pytest.mark.parametrize(("n_epochs", "n_targets"), [(1, 0), (2, 0), (6, 1), (24, 4)])
+def test_a_recording_of_hardly_any_epochs_counts_for_nobody(
+    store: Store, people: list[str], put_features: Callable[..., Any], n_epochs: int, n_targets: int
+) -> None:
+    put_features("subject_04/short", n_epochs=n_epochs)
+    answer = train(store)
+    assert list(answer["auc_by_fold"]) == ["subject_01", "subject_02", "subject_03"]
+    assert f"{n_targets} Target and {n_epochs - n_targets} NonTarget" in reasons(answer)["subject_04/short"]
 
 
 def test_features_that_are_deleted_while_a_training_begins_are_left_out(store: Store, people: list[str]) -> None:

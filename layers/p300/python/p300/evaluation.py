@@ -80,6 +80,8 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
 def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator", Report]:
     """Fit on all recordings, calibrate on left-out people, and evaluate; parameters and errors as in `evaluate`.
 
+    Another error is ``cannot_fit``, where recordings are too few or too much alike for this kind of model.
+
     Returns
     -------
     model : Estimator
@@ -88,9 +90,16 @@ def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator"
         As `evaluate` returns.
     """
     model, subjects, counts = _prepare(recordings, kind, seed)
-    report, left_out = _evaluate(model, recordings, subjects, counts)
-    model._fit(recordings)
-    return model.calibrate(left_out), report
+    try:
+        report, left_out = _evaluate(model, recordings, subjects, counts)
+        model._fit(recordings)
+        return model.calibrate(left_out), report
+    except (np.linalg.LinAlgError, ArtifactError) as error:  # the model that was fitted cannot score
+        raise TrainingError(
+            "cannot_fit",
+            f"{kind} cannot be fitted on these {counts['n_recordings']} recordings with {counts['n_epochs']} epochs: {error}. They are too "
+            "few or too much alike; land more, or train lda.",
+        ) from error
 
 
 def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 0) -> Report:

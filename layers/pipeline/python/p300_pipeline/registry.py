@@ -53,6 +53,8 @@ _MANIFEST: dict[str, Check] = {
 }  # fmt: skip
 """What the code reads of a manifest, and what it must be to be read."""
 _MAX_RACES = 50
+_MAX_IN_A_SECOND = 1000
+_WRONG_CLOCK = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -213,12 +215,16 @@ class Registry:
         """Reserve a version name for one training.
 
         Named after the execution's start, so that a retry of the same execution gets the same name, and the next free
-        second where another training started in the same one.
+        second where another training started in the same one. Where a clock was wrong and an alias holds a version from the future,
+        after that: versions are compared by their names, and none could take its place.
         """
         if version := self.version_of_training(fingerprint):
             return Claim(version, finished=True)
         claim = json.dumps({"execution": execution, "fingerprint": fingerprint}).encode()
-        for second in range(_MAX_RACES):
+        soon = datetime.now(UTC) + _WRONG_CLOCK
+        held = [time for time in map(_started, map(self.alias, ALIASES)) if time and time > soon]
+        started = max([started, *(time + timedelta(seconds=1) for time in held)])
+        for second in range(_MAX_IN_A_SECOND):
             version = (started.astimezone(UTC) + timedelta(seconds=second)).strftime("v%Y%m%d%H%M%S")
             try:
                 self.store.put(
@@ -228,7 +234,7 @@ class Registry:
                 if self.store.get(self.bucket, f"{version}/request.json")[0] != claim:
                     continue
             return Claim(version, finished=False)
-        raise RuntimeError(f"{_MAX_RACES} versions from {started:%Y-%m-%d %H:%M:%S} on are taken")
+        raise RuntimeError(f"{_MAX_IN_A_SECOND} versions from {started:%Y-%m-%d %H:%M:%S} on are taken")
 
     def publish(
         self, version: str, fingerprint: str, artifacts: Mapping[str, tuple[bytes, str]], manifest: dict[str, Any]
@@ -423,6 +429,14 @@ class Registry:
 
 def _is_picture(name: str) -> bool:
     return name.endswith(".png") and "/" not in name
+
+
+def _started(version: str | None) -> datetime | None:
+    """Return the time that a version is named after, or None where it is named after none."""
+    try:
+        return datetime.strptime(version or "", "v%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _time(seconds: float) -> str:

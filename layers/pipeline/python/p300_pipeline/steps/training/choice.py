@@ -14,6 +14,7 @@ from p300.errors import ArtifactError, TrainingError
 from p300.features import FeatureSet, read_features, stored_shape
 from p300.likeness import sketch
 from p300.models import RecordingEpochs, n_fits
+from p300.recording import TARGET
 from p300.signals.parameters import Parameters
 
 from p300_pipeline.feature_store import find_features, subject_of
@@ -25,6 +26,8 @@ from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import NotFoundError, Store
 
 Channels = tuple[str, ...]
+FEWEST_OF_A_CLASS = 5
+"""Fewer make no figure of a person left out: an AUC of two epochs is 0 or 1, and counts as much as anybody's."""
 
 
 class Downloaded:
@@ -121,8 +124,12 @@ class _Candidates:
                 continue
             self.channels[name] = features.ch_names
             self.facts[name]["raw"] = raw_identity(features.provenance)
-            if len(np.unique(features.label)) < 2:
-                self.unfit[name] = "epochs of one class only"
+            n_targets = int(np.sum(features.label == TARGET))
+            n_non_targets = len(features.label) - n_targets
+            if min(n_targets, n_non_targets) < FEWEST_OF_A_CLASS:
+                self.unfit[name] = (
+                    f"{n_targets} Target and {n_non_targets} NonTarget epochs; at least {FEWEST_OF_A_CLASS} of each are trained on"
+                )
             elif reason := other_recipe(recipe_of(features), parameters.to_dict()):
                 self.unfit[name] = reason
 
