@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -81,6 +82,10 @@ def empty_buckets(store: Any) -> Callable[[], None]:
 
 
 # ---- small inputs
+MADE_WITH: dict[str, Any] = {"tmin": 0.0, "tmax": 0.1, "baseline": None}
+"""Preprocessing of the features that `make_features` makes."""
+
+
 def make_features(
     *,
     channels: Sequence[str] = ("Fz", "Cz", "Pz"),
@@ -89,12 +94,13 @@ def make_features(
     effect_uv: float = 8.0,
     n_times: int = 10,
     labels: Sequence[int] = (1, 2),
+    **parameters: Any,
 ) -> Any:
     """Noise of 5 uV with a bump after targets, as a FeatureSet of one recording."""
     from p300.features import FeatureSet, Rejection
     from p300.signals import Parameters
 
-    parameters = Parameters(tmin=0.0, tmax=n_times / 100, baseline=None)
+    made_with = Parameters.from_dict(MADE_WITH | {"tmax": n_times / 100} | parameters)
     rng = np.random.default_rng(seed)
     X = rng.normal(0, 5e-6, (n_epochs, len(channels), n_times))
     label = np.where(np.arange(n_epochs) % 6 == 5, labels[-1], labels[0]).astype(np.int8)
@@ -107,23 +113,26 @@ def make_features(
         repetition=None,
         ch_names=tuple(channels),
         sfreq=100.0,
-        tmin=parameters.tmin,
-        tmax=parameters.tmax,
-        parameters=parameters,
+        tmin=made_with.tmin,
+        tmax=made_with.tmax,
+        parameters=made_with,
         rejection=Rejection(n_epochs, 0, n_epochs, dict.fromkeys(channels, 0)),
     )
 
 
 @pytest.fixture
 def put_features(store: Any) -> Callable[..., Any]:
-    """put_features("subject_01/run", seed=1, ...): write a small feature set to the features bucket and return it."""
+    """put_features("subject_01/run", seed=1, ...): write a small feature set to the features bucket and return it.
+
+    `raw` is the ETag of the recording it was made of; `features` are to be written in place of new ones.
+    """
     from p300.features import write_features
 
-    def put(recording: str, **how: Any) -> Any:
-        how.setdefault("seed", int.from_bytes(recording.encode()) % 2**32)
-        features = make_features(**how)
+    def put(recording: str, *, raw: str = "", features: Any = None, **how: Any) -> Any:
+        how.setdefault("seed", crc32(recording.encode()))
+        features = features or make_features(**how)
         buffer = io.BytesIO()
-        write_features(features, buffer, {})
+        write_features(features, buffer, {"raw_etag": raw} if raw else {})
         store.put(FEATURES, f"{recording}/features.parquet", buffer.getvalue())
         return features
 
@@ -246,6 +255,16 @@ def after_any_death(store: Any) -> Callable[..., None]:
                 assert found[0] == expected[0], where
 
     return check
+
+
+@pytest.fixture
+def dying(store: Any) -> Callable[..., Any]:
+    """dying(n): the store of a process that is killed before its write n / 2, counted from 0, or after it where n is odd."""
+
+    def die(number: int) -> Any:
+        return _Watched(store, _dying(number // 2, done=bool(number % 2)))
+
+    return die
 
 
 def _dying(number: int, *, done: bool) -> Callable[[str, Callable[[], Any]], Any]:

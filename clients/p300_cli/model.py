@@ -11,6 +11,7 @@ from p300_pipeline.registry import Registry
 from p300_cli.terminal import escape, fail, note, out, print_json, table
 
 FIGURES = ("roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier")
+SHOWN_LEFT_OUT = 10
 TITLES = ("AUC", "avg. precision", "balanced acc.", "accuracy", "kappa", "Brier")
 
 
@@ -86,7 +87,32 @@ def _print_facts(manifest: Mapping[str, Any], aliases: Sequence[str]) -> None:
         f"{len(manifest['channels'])} channels ({' '.join(manifest['channels'])}), {window}",
     ):
         out.print(escape(line), highlight=False)
+    for line in used(manifest.get("left_out") or [], manifest.get("one_person") or []):
+        out.print(f"[yellow]{escape(line)}[/yellow]", highlight=False)
     out.print()
+
+
+def used(
+    left_out: Sequence[Mapping[str, Any]], one_person: Sequence[Sequence[str]], n_left_out: int | None = None
+) -> Iterator[str]:
+    """Yield what a person must know of the recordings a training used: those left out and why, and subjects that are one person.
+
+    Parameters
+    ----------
+    left_out : sequence of mapping
+        ``recording`` and ``reason`` of each, or of the first of `n_left_out`.
+    one_person : sequence of sequence of str
+        Subjects with recordings in common.
+    n_left_out : int, optional
+        How many were left out; by default as many as are named.
+    """
+    total = len(left_out) if n_left_out is None else n_left_out
+    for entry in left_out[:SHOWN_LEFT_OUT]:
+        yield f"left out: {entry.get('recording')}: {entry.get('reason')}"
+    if total > SHOWN_LEFT_OUT:
+        yield f"left out: {total - SHOWN_LEFT_OUT} more; `p300 models show VERSION --json` names all"
+    for subjects in one_person:
+        yield f"one person: {', '.join(subjects)} have recordings in common, and are left out of training together"
 
 
 def _summary(metrics: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> Iterator[list[Any]]:

@@ -1,7 +1,6 @@
 """Ask the prediction API."""
 
 import base64
-import io
 import json
 import time
 import urllib.error
@@ -12,8 +11,10 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from p300.errors import P300Error
-from p300.features import FeatureSet, read_features
+from p300.errors import ArtifactError, P300Error
+from p300.features import FeatureSet
+from p300_pipeline import feature_store
+from p300_pipeline.storage import Store
 
 from p300_cli.target import Target
 from p300_cli.terminal import fail, note
@@ -103,15 +104,13 @@ def tell_notes(answer: Answer, said: set[str]) -> None:
 
 
 def load_features(target: Target, recording: str) -> FeatureSet:
-    """Return a recording's features from the features bucket; ends the command where there are none."""
-    s3, bucket = target.client("s3"), target.outputs["FeaturesBucketName"]
+    """Return a recording's features from the features bucket; ends the command where there are none, or they are damaged."""
+    bucket = target.outputs["FeaturesBucketName"]
     try:
-        body = s3.get_object(Bucket=bucket, Key=f"{recording}/features.parquet")["Body"].read()
-    except s3.exceptions.NoSuchKey:
-        fail(
-            f"There are no features of {recording}. Expected <subject>/<recording>; `aws s3 ls --recursive s3://{bucket}` lists them."
-        )
-    return read_features(io.BytesIO(body))
+        return feature_store.load_features(Store(target.client("s3")), bucket, recording)
+    except ArtifactError as error:
+        hint = f" `aws s3 ls --recursive s3://{bucket}` lists what there is." if error.code == "no_features" else ""
+        fail(error.message + hint)
 
 
 def recordings(target: Target, subject: str | None = None) -> list[str]:

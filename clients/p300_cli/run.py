@@ -14,7 +14,7 @@ from p300_cli.models import registry, show_models
 from p300_cli.paths import STATE
 from p300_cli.target import Target
 from p300_cli.terminal import escape, fail, note, out, table
-from p300_cli.training import request_training
+from p300_cli.training import request_training, tell_what_was_used
 
 SYNTHETIC_SUBJECTS = 5
 SYNTHETIC_SEED = 7
@@ -58,7 +58,7 @@ def run(target: Target, folders: Sequence[Path]) -> None:
 
 
 def show_executions(executions: Sequence[watching.Execution]) -> None:
-    """Print what each execution came to."""
+    """Print what each execution came to, and which recordings a training left out."""
     rows = []
     for execution in executions:
         output = execution.output
@@ -76,6 +76,8 @@ def show_executions(executions: Sequence[watching.Execution]) -> None:
             ]
         )
     out.print(table("Executions", ["recording", "status", "seconds", "flashes", "kept", "outcome"], rows))
+    for execution in executions:
+        tell_what_was_used(execution.output)
 
 
 def _show_pictures(target: Target) -> None:

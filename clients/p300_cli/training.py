@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from p300_cli import watching
+from p300_cli.model import used
 from p300_cli.target import Target
-from p300_cli.terminal import fail
+from p300_cli.terminal import fail, note
 
 
 def start_training(target: Target, request: dict[str, Any]) -> str:
@@ -28,6 +29,15 @@ def request_training(target: Target, request: dict[str, Any]) -> watching.Execut
         if execution.arn == arn:
             return execution
     fail(f"The execution {arn} is not listed.")
+
+
+def tell_what_was_used(output: Any) -> None:
+    """Say which recordings a training left out and why, and which subjects it takes for one person, from an execution's output."""
+    training = output.get("training", output) if isinstance(output, dict) else None
+    if not isinstance(training, dict):
+        return
+    for line in used(training.get("left_out") or [], training.get("one_person") or [], training.get("n_left_out")):
+        note(line)
 
 
 def parse_request(subjects: str, held_out: str, model: str, seed: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from numpy.typing import NDArray
+from p300.signals.parameters import Parameters
 from p300_pipeline import executions
 from p300_pipeline.settings import Settings
 from p300_pipeline.steps import training
@@ -38,6 +39,7 @@ def check_due(event: dict[str, Any], store: Store) -> dict[str, Any]:
         recording=event["recording"],
         etag=event["etag"],
         execution=_execution(event),
+        started=datetime.fromisoformat(event["started"]).timestamp(),
         retrain_every=settings.retrain_every,
     )
 
@@ -51,8 +53,10 @@ def train(event: dict[str, Any], store: Store) -> dict[str, Any]:
         settings.features_bucket,
         settings.models_bucket,
         request,
+        Parameters.from_json(settings.preprocessing),
         execution=_execution(event),
         started=started,
+        memory_mb=settings.memory_mb,
     )
     if auc := answer.get("auc_mean"):
         metrics.add_metric(name="LeftOutAuc", unit=MetricUnit.NoUnit, value=auc)
@@ -66,6 +70,7 @@ def evaluate(event: dict[str, Any], store: Store) -> dict[str, Any]:
         settings.models_bucket,
         event["version"],
         partial(ask_inference, _lambda_client()),
+        memory_mb=settings.memory_mb,
     )
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from p300.evaluation import headline
+from p300.signals import Parameters
 from p300_cli.model import show_model
+from p300_cli.training import tell_what_was_used
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps import training
 from p300_pipeline.steps.reporting import draw_pictures
 from p300_pipeline.storage import Store
 
-FEATURES, MODELS = "p300-processed-features", "p300-models"
+from tests.conftest import FEATURES, MADE_WITH, MODELS
 
 
 @pytest.fixture
@@ -31,7 +33,10 @@ def trained(store: Store, registry: Registry, put_features: Callable[..., Any]) 
             put_features(f"subject_{number:02d}/run")
         request = training.TrainingRequest("ridge")
         started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-        version = training.train(store, FEATURES, MODELS, request, execution="a", started=started)["version"]
+        made_with = Parameters.from_dict(MADE_WITH)
+        version = training.train(
+            store, FEATURES, MODELS, request, made_with, execution="a", started=started, memory_mb=3008
+        )["version"]
         training.promote(store, MODELS, version, execution="a")
         draw_pictures(store, MODELS, version)
         return str(version)
@@ -64,6 +69,43 @@ def test_what_a_person_sees(
     ):
         assert text in shown
     assert [line for line in shown.splitlines() if "subject_02" in line and line.count(".") >= 6]
+
+
+def test_what_was_left_out_is_named_with_its_reason(
+    registry: Registry,
+    trained: Callable[[int], str],
+    put_features: Callable[..., Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put_features("subject_07/copy", features=put_features("subject_01/run"))
+    for number in range(12):
+        put_features(f"subject_08/{number:02d}", labels=(1, 1))
+    version = trained(3)
+    show_model(registry, version, tmp_path)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "left out: subject_07/copy: holds the same epochs as subject_01/run, which is trained on" in shown
+    assert "left out: subject_08/08: 0 Target and 60 NonTarget epochs" in shown
+    assert "subject_08/09" not in shown
+    assert "left out: 3 more; `p300 models show VERSION --json` names all" in shown
+    assert (
+        "one person: subject_01, subject_07 have recordings in common, and are left out of training together" in shown
+    )
+
+
+@pytest.mark.parametrize("output", [{}, [], "x", None, {"training": None}, {"outcome": "features"}])
+def test_executions_without_a_training_tell_of_none(output: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    tell_what_was_used(output)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_execution_that_trained_tells_what_it_left_out(inside: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    details = {"left_out": [{"recording": "a/b", "reason": "why"}], "n_left_out": 31, "one_person": [["a", "c"]]}
+    tell_what_was_used({"training": details} if inside else details)
+    told = capsys.readouterr().err
+    for text in ("left out: a/b: why", "left out: 21 more", "one person: a, c have"):
+        assert text in told
 
 
 def test_one_person_is_said_to_be_one(

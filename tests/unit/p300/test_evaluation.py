@@ -1,6 +1,7 @@
 """Figures against scikit-learn's, and what each part of a report says."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300 import models
 from p300.errors import TrainingError
-from p300.evaluation import evaluate, train
+from p300.evaluation import N_BLOCKS, _neighbours, evaluate, train
 from p300.learning_curve import learning_curve
-from p300.metrics import N_CURVE_POINTS, calibration_curve, classification_metrics, curves
-from p300.models import RecordingEpochs
+from p300.metrics import N_CURVE_POINTS, calibration_curve, classification_metrics, curves, roc_auc
+from p300.models import RecordingEpochs, data
 from p300.models.base import cross_validate
 from sklearn import metrics
 
@@ -172,6 +173,50 @@ def test_the_learning_curve_is_of_people_left_out_and_grows_on_the_same_order(mo
     assert [len(trained) for trained in fits] == [1, 2, 4, 8] * 5
     assert all(set(small) < set(large) for small, large in pairwise(fits) if len(small) < len(large))
     assert np.mean(list(curve[8][0].values())) > np.mean(list(curve[1][0].values()))
+
+
+def test_people_who_have_too_much_to_be_held_are_read_again(monkeypatch):
+    people = [recording(s, run, n=60) for s in range(1, 6) for run in (1, 2)]
+    subjects = sorted({r.subject for r in people})
+    lda = models.make("lda", n_channels=2, n_times=20)
+    held = learning_curve([lda], people, subjects)
+    monkeypatch.setattr(data, "HELD_BYTES", 1)
+    assert learning_curve([lda], people, subjects) == held
+    assert data.Held(people, subjects)._held is None
+
+
+def test_each_left_out_recording_has_a_figure_of_its_own():
+    people = [recording(s, run, n=60 + 12 * s) for s in (1, 2, 3) for run in (1, 2)]
+    report = evaluate([people[0], *people[2:], people[1]], "ensemble")  # one person's need not come together
+    assert set(report["left_out_recordings"]) == {r.recording for r in people}
+    model = models.make("ensemble", n_channels=2, n_times=20)
+    for _, rest, left_out in model.leave_out(people, lambda r: r.subject):
+        for one in left_out:
+            score = rest.decision_function(one.X, np.full(len(one.y), "one"))
+            assert report["left_out_recordings"][one.recording] == pytest.approx(roc_auc(one.y, score), abs=0.01)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=2, max_size=30))
+def test_folds_of_people_who_are_read_one_after_another_are_about_equal(sizes):
+    folds = list(_neighbours({str(number): size for number, size in enumerate(sizes)}).values())
+    assert folds == sorted(folds, key=int)
+    assert 2 <= len(set(folds)) <= 2 * N_BLOCKS
+    for fold in set(folds):
+        held = [size for size, own in zip(sizes, folds, strict=True) if own == fold]
+        assert len(held) == 1 or sum(held) * min(len(sizes), N_BLOCKS) <= sum(sizes)
+
+
+def test_folds_are_smaller_where_a_fifth_is_too_much_to_be_held():
+    assert len(set(_neighbours({str(number): data.HELD_BYTES // 10 for number in range(100)}).values())) == 50
+
+
+def test_what_cannot_be_fitted_is_refused_by_one_message():
+    flat = [replace(recording(s), X=np.zeros((180, 40), np.float32)) for s in (1, 2, 3)]
+    with pytest.raises(
+        TrainingError, match="ensemble cannot be fitted on these 3 recordings with 540 epochs"
+    ) as refused:
+        train(flat, "ensemble")
+    assert refused.value.code == "cannot_fit"
 
 
 def test_no_recordings_are_refused():

@@ -14,7 +14,8 @@ import yaml
 from p300_pipeline.executions import retry_name
 from p300_pipeline.storage import Store
 
-LANDING, RAW, FEATURES, MODELS = "p300-landing-zone", "p300-raw-data", "p300-processed-features", "p300-models"
+from tests.conftest import FEATURES, LANDING, MADE_WITH, MODELS, RAW
+
 STATES = yaml.safe_load((Path(__file__).parents[3] / "statemachine/pipeline.asl.yaml").read_text())["States"]
 EXECUTION = "2f0c9a8e-0000-4000-8000-c0ffee000000"
 ENVIRONMENT = {
@@ -23,6 +24,7 @@ ENVIRONMENT = {
     "P300_FEATURES_BUCKET": FEATURES,
     "P300_MODELS_BUCKET": MODELS,
     "P300_INFERENCE_FUNCTION": "p300-inference",
+    "P300_PREPROCESSING": json.dumps(MADE_WITH),
     "P300_RETRAIN_EVERY": "2",
     "WANDB_MODE": "disabled",
 }
@@ -190,7 +192,8 @@ def trained(store: Store, load_function: Load, context: Any, put_features: Any, 
 
 
 def new_recording(number: int) -> dict[str, Any]:
-    return payload("Count new recordings", recording=f"subject_{number:02d}/run", etag="e")
+    recording = f"subject_{number:02d}/run"
+    return payload("Count new recordings", recording=recording, etag="e", started="2026-01-02T03:04:05.678Z")
 
 
 def test_training_steps(
@@ -207,7 +210,9 @@ def test_training_steps(
     assert emitted(lines)["LeftOutAuc"] == [pytest.approx(line["auc_mean"])]
     trained.handler(new_recording(1) | {"execution": "before"}, context)
     due = selected("Count new recordings", trained.handler(new_recording(2), context))
-    assert due == {"due": True, "new_recordings": 2, "retrain_every": 2}
+    assert due == {"due": False, "new_recordings": 2, "retrain_every": 2, "look_again_s": 60, "gathered_by": None}
+    due = selected("Count new recordings", trained.handler(new_recording(2), context))
+    assert due == {"due": True, "new_recordings": 2, "retrain_every": 2, "look_again_s": 0, "gathered_by": None}
     client = InferenceClient(load_function("inference", **ENVIRONMENT).handler, context)
     monkeypatch.setattr(trained, "_lambda_client", lambda: client)
     monkeypatch.setattr(trained, "EPOCHS_A_REQUEST", 25)
@@ -253,7 +258,8 @@ def test_a_retry_goes_on_with_what_the_execution_that_failed_had_claimed(
 ) -> None:
     again = {"execution": retry_name(EXECUTION, 1), "input": {"train": {}, "retry_of": EXECUTION}}
     trained.handler(new_recording(1) | {"execution": "before"}, context)
-    first = trained.handler(new_recording(2), context)
+    assert trained.handler(new_recording(2), context)["look_again_s"]
+    first = trained.handler(new_recording(2) | again, context)
     assert first["due"]
     assert trained.handler(new_recording(2) | again, context) == first
     assert not trained.handler(new_recording(2) | {"execution": "another"}, context)["due"]
@@ -262,7 +268,7 @@ def test_a_retry_goes_on_with_what_the_execution_that_failed_had_claimed(
     event = payload("Train a challenger", request=request, started=when, **again)
     assert trained.handler(event, context)["outcome"] == "trained"
     event = payload("Train a challenger", request=request, started=when, execution="another")
-    assert trained.handler(event, context)["outcome"] == "unchanged"
+    assert "did not come to its end" in trained.handler(event, context)["why"]
 
 
 def test_the_largest_request_for_evaluation_fits_into_a_lambda_payload(

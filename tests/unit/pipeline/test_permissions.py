@@ -301,8 +301,10 @@ def champion(run: Any, recorder: Recorder, load_function: Any, context: Any, put
 def test_training(
     recorder: Recorder, run: Any, champion: str, store: Store, put_features: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number, due in ((1, False), (1, False), (2, True)):
-        new = payload("Count new recordings", recording=f"subject_{number:02d}/run", etag="e")
+    for number, due in ((1, False), (1, False), (2, False), (2, True)):  # once it gathers, then it claims
+        new = payload(
+            "Count new recordings", recording=f"subject_{number:02d}/run", etag="e", started="2026-01-02T03:04:05Z"
+        )
         assert run("training", new | {"execution": f"upload-{number}"})["due"] is due
     put_features("subject_04/run")
     request = payload("Train a challenger", request={}, started="2026-01-02T04:04:05Z")
@@ -320,7 +322,7 @@ def test_training(
 
     monkeypatch.setattr(Registry, "publish", lose)
     other = run("training", payload("Train a challenger", request={}, started="2026-01-02T05:04:05Z"))
-    assert (other["outcome"], other["version"]) == ("unchanged", "v20250101000000")
+    assert (other["outcome"], other["version"]) == ("trained", "v20250101000000")
     compare("TrainingRole", recorder.uses | platform("Training"))
 
 

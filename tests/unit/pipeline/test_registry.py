@@ -57,6 +57,24 @@ def test_claims_in_the_same_second_get_different_versions(registry: Registry) ->
     assert registry.claim("b", "b", STARTED).version == "v20260102030406"
 
 
+def test_many_claims_in_the_same_second_get_different_versions(registry: Registry) -> None:
+    assert len({registry.claim(str(number), str(number), STARTED).version for number in range(70)}) == 70
+
+
+@pytest.mark.parametrize("alias", ["champion", "challenger"])
+def test_a_version_from_the_future_is_followed_by_later_ones(registry: Registry, alias: str) -> None:
+    """A clock was wrong: no version named after the right time could ever take its place."""
+    registry.set_alias(alias, "v20990101000000")
+    claims = [registry.claim(execution, execution, STARTED).version for execution in "aba"]
+    assert claims == ["v20990101000001", "v20990101000002", "v20990101000001"]
+
+
+@pytest.mark.parametrize("held", ["v20250101000000", "v99999999999999", "", "nonsense"])
+def test_other_versions_do_not_change_a_name(registry: Registry, held: str) -> None:
+    registry.set_alias("champion", held)
+    assert registry.claim("a", "f", STARTED).version == "v20260102030405"
+
+
 def test_claims_at_the_same_time_get_different_versions(
     registry: Registry, interleave: Callable[..., list[Any]], empty_buckets: Callable[[], None]
 ) -> None:

@@ -163,6 +163,12 @@ def test_substitutions_are_those_of_the_template(resource: str, name: str) -> No
 def test_what_waits_looks_again_when_the_function_said() -> None:
     wait = STATES["Wait for the other files"]
     assert (wait["SecondsPath"], wait["Next"]) == ("$.ingestion.details.look_again_s", "Ingest the recording")
+    wait = STATES["Wait for more recordings"]
+    assert (wait["SecondsPath"], wait["Next"]) == ("$.training_due.look_again_s", "Count new recordings")
+    due, gathering = STATES["Is training due?"]["Choices"]
+    assert (due["BooleanEquals"], due["Next"]) == (True, "Training is due")
+    assert (gathering["Variable"], gathering["NumericGreaterThan"]) == (wait["SecondsPath"], 0)
+    assert gathering["Next"] == "Wait for more recordings"
 
 
 # ---- the report

@@ -11,9 +11,9 @@ from p300_pipeline.documents import is_number
 from p300 import models
 from p300.errors import ArtifactError, TrainingError
 from p300.learning_curve import learning_curve, points
-from p300.metrics import Report, Scored, classification_metrics, curves
+from p300.metrics import Report, Scored, classification_metrics, curves, roc_auc
 from p300.models import RecordingEpochs, Recordings
-from p300.models.data import Derived, blocks, require_rereadable
+from p300.models.data import HELD_BYTES, Derived, blocks, require_rereadable
 from p300.recording import TARGET
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
             on its own: how much more people would help. Empty with one subject.
         ``roc_curve``, ``precision_recall_curve``, ``calibration_curve``
             Of the pooled probabilities of ``leave_one_subject_out`` (or of the blocks).
+        ``left_out_recordings``
+            ROC AUC of each recording of ``leave_one_subject_out``, None where it holds one class; models are compared on these.
         ``train_first_test_rest``
             Per subject with several recordings: trained on the first, tested on the others. None without such, or
             where no first one has enough epochs of both classes.
@@ -78,6 +80,8 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
 def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator", Report]:
     """Fit on all recordings, calibrate on left-out people, and evaluate; parameters and errors as in `evaluate`.
 
+    Another error is ``cannot_fit``, where recordings are too few or too much alike for this kind of model.
+
     Returns
     -------
     model : Estimator
@@ -86,9 +90,16 @@ def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator"
         As `evaluate` returns.
     """
     model, subjects, counts = _prepare(recordings, kind, seed)
-    report, left_out = _evaluate(model, recordings, subjects, counts)
-    model._fit(recordings)
-    return model.calibrate(left_out), report
+    try:
+        report, left_out = _evaluate(model, recordings, subjects, counts)
+        model._fit(recordings)
+        return model.calibrate(left_out), report
+    except (np.linalg.LinAlgError, ArtifactError) as error:  # the model that was fitted cannot score
+        raise TrainingError(
+            "cannot_fit",
+            f"{kind} cannot be fitted on these {counts['n_recordings']} recordings with {counts['n_epochs']} epochs: {error}. They are too "
+            "few or too much alike; land more, or train lda.",
+        ) from error
 
 
 def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 0) -> Report:
@@ -165,6 +176,22 @@ def headline(metrics: Mapping[str, Any]) -> Report:
     return figures
 
 
+def left_out_recordings(metrics: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return the AUC of each recording whose person was left out; None where an evaluation was made before there were such figures.
+
+    Raises
+    ------
+    ArtifactError
+        ``bad_manifest`` where they are no numbers.
+    """
+    found = metrics.get("left_out_recordings")
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not all(auc is None or is_number(auc) for auc in found.values()):
+        raise ArtifactError("bad_manifest", "Metrics of recordings that are no numbers. Train again.")
+    return {name: float(auc) for name, auc in found.items() if auc is not None}
+
+
 def _evaluate(
     model: "Estimator", recordings: Recordings, subjects: list[str], counts: Report
 ) -> tuple[Report, "CrossValidation"]:
@@ -192,6 +219,7 @@ def _evaluate(
         "note": note if alone else "",
         "leave_one_subject_out": None if alone else _by_fold(within, "subjects"),
         "leave_one_subject_out_single_epochs": None if alone else _by_fold(single, "subjects"),
+        "left_out_recordings": {} if alone else _by_recording(left_out, recordings),
         "within_subject_blocks": _by_fold(single, "blocks") if alone else None,
         "reference_lda": _by_fold(scored[-1], "blocks" if alone else "subjects"),
         "learning_curve": [] if alone else points(learning_curve(compared, recordings, subjects), scored),
@@ -240,6 +268,17 @@ def _by_fold(scored: Scored, name: str) -> Report:
     }
 
 
+def _by_recording(left_out: "CrossValidation", recordings: Recordings) -> dict[str, float | None]:
+    """Return the AUC of each recording; a fold's predictions are in the order in which its recordings are read."""
+    start: dict[str, int] = {}
+    aucs = {}
+    for recording in recordings:
+        begin = start.get(recording.subject, 0)
+        end = start[recording.subject] = begin + len(recording.y)
+        aucs[recording.recording] = roc_auc(recording.y, left_out.folds[recording.subject].within_recording[begin:end])
+    return aucs
+
+
 def _pooled(scored: Scored) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
     return np.concatenate([y for y, _ in scored.values()]), np.concatenate([p for _, p in scored.values()])
 
@@ -275,17 +314,35 @@ def _train_first_test_rest(model: "Estimator", recordings: Recordings) -> Report
 
 
 def _label_shuffled(model: "Estimator", recordings: Recordings) -> Report:
-    """Leave out a fifth of the people in turn, all labels permuted within their recordings."""
+    """Leave out about a fifth of the people in turn, all labels permuted within their recordings."""
     from p300.models.base import cross_validate
 
     def shuffle(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:
         yield replace(recording, y=_rng(model.seed, recording).permutation(recording.y))
 
-    subjects = list(dict.fromkeys(recording.subject for recording in recordings))
-    fold = {subject: str(k % N_BLOCKS) for k, subject in enumerate(subjects)}
+    sizes: dict[str, int] = {}
+    for recording in recordings:
+        sizes[recording.subject] = sizes.get(recording.subject, 0) + recording.X.nbytes
+    fold = _neighbours(sizes)
     shuffled = cross_validate(model, Derived(recordings, shuffle), lambda recording: fold[recording.subject])
     y, probability = _pooled({name: (p.y, p.alone) for name, p in shuffled.folds.items()})
     return classification_metrics(y, probability)
+
+
+def _neighbours(sizes: Mapping[str, int]) -> dict[str, str]:
+    """Put people who are read one after another into one fold, about `N_BLOCKS` folds of equal size: memory holds one of them.
+
+    Where people have so much that a fifth of it is too much, folds are smaller.
+    """
+    total = sum(sizes.values())
+    n_folds = min(len(sizes), max(N_BLOCKS, 4 * total // HELD_BYTES))
+    fold, held, folds = 0, 0, {}
+    for subject, size in sizes.items():
+        if held and (held + size) * n_folds > total:
+            fold, held = fold + 1, 0
+        held += size
+        folds[subject] = str(fold)
+    return folds
 
 
 def _random_split(model: "Estimator", recordings: Recordings) -> Report | None:

@@ -1,7 +1,9 @@
 """Single-flash features: their type, their parquet file, and the figures of a recording's report."""
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from p300.signals.parameters import Parameters
 
 VOLTS_TO_UV = 1e6
+DIGEST = "content_sha256"
+"""Schema metadata: SHA-256 of all columns and all other metadata."""
+LARGEST_V = 1.0
+"""No amplifier passes more through the pass band; where epochs were rejected by their size, far less is too much."""
+SMALLEST_V = 1e-8
+"""Features that never reach a hundredth of a microvolt are those of no electrode."""
+REMAKE = "Delete the object and run `p300 backfill`, which makes it again from the raw recording."
 
 
 @dataclass(frozen=True)
@@ -131,15 +140,18 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
     } | provenance
     X = np.ascontiguousarray(feature_set.X, np.float32)
     values = pa.list_(pa.field("element", pa.float32(), nullable=False), X.shape[1])  # without nulls, half the work
+    numbers: dict[str, tuple[NDArray[Any] | None, pa.DataType]] = {
+        "label": (feature_set.label, pa.int8()),
+        "onset_sample": (feature_set.onset_sample, pa.int64()),
+        "flash": (feature_set.flash, pa.int32()),
+        "repetition": (feature_set.repetition, pa.int32()),
+    }
     columns: dict[str, pa.Array] = {
         "features": pa.FixedSizeListArray.from_arrays(from_numpy(X.reshape(-1), pa.float32()), type=values),
-        "label": from_numpy(feature_set.label, pa.int8()),
-        "onset_sample": from_numpy(feature_set.onset_sample, pa.int64()),
+        **{name: from_numpy(column, kind) for name, (column, kind) in numbers.items() if column is not None},
     }
-    if feature_set.flash is not None:
-        columns["flash"] = from_numpy(feature_set.flash, pa.int32())
-    if feature_set.repetition is not None:
-        columns["repetition"] = from_numpy(feature_set.repetition, pa.int32())
+    arrays = {name: to_numpy(column) for name, column in columns.items() if name != "features"}
+    metadata[DIGEST] = _digest({"features": X, **arrays}, metadata)
     fields = [pa.field(name, column.type, nullable=False) for name, column in columns.items()]
     table = pa.Table.from_arrays(list(columns.values()), schema=pa.schema(fields, metadata))
     # Filtered EEG does not compress, and statistics over 1,120 interleaved features tell nobody anything.
@@ -148,13 +160,20 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
     )
 
 
-def read_features(source: str | Path | BinaryIO) -> FeatureSet:
+def read_features(source: str | Path | BinaryIO, *, name: str = "", verify: bool = True) -> FeatureSet:
     """Read what :func:`write_features` wrote; ``X`` is a view of the file's buffer, not a copy.
+
+    Every reader of features comes through here, so that none works on numbers that were damaged.
 
     Parameters
     ----------
     source : str, Path or binary file object
         The parquet file.
+    name : str, optional
+        What messages call it: the object's address. By default the file's own name.
+    verify : bool
+        Whether to compare the content with its digest and look at the magnitudes. Only a file that this process has verified before
+        may go without.
 
     Returns
     -------
@@ -163,20 +182,88 @@ def read_features(source: str | Path | BinaryIO) -> FeatureSet:
     Raises
     ------
     ArtifactError
-        ``not_features`` where the file is not parquet, or lacks the columns or metadata of a feature file.
+        ``not_features`` where the file is not parquet, or lacks the columns or metadata of a feature file; ``damaged_features`` where its
+        content is not what was written; ``implausible_features`` where its numbers are no EEG in volts. The message names the file.
     """
+    name = name or (str(source) if isinstance(source, str | Path) else getattr(source, "name", "The object"))
     try:
-        return _parsed(source)
+        return _parsed(source, name, verify=verify)
     except ArtifactError:
         raise
     except Exception as error:  # pyarrow and json raise whatever the bytes lead them into
+        raise _not_features(name, error) from error
+
+
+def stored_shape(path: Path, *, name: str = "") -> tuple[int, int]:
+    """Return number and length of the epochs of a feature file, from its footer alone.
+
+    Parameters
+    ----------
+    path : Path
+        The parquet file.
+    name : str, optional
+        What messages call it.
+
+    Raises
+    ------
+    ArtifactError
+        ``not_features`` as in `read_features`.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.metadata.num_rows, file.schema_arrow.field("features").type.list_size
+    except Exception as error:
+        raise _not_features(name or str(path), error) from error
+
+
+def _not_features(name: str, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        "not_features", f"{name} is not a readable feature file: {type(error).__name__}: {error}. {REMAKE}"
+    )
+
+
+def _check_undamaged(feature_set: FeatureSet, metadata: dict[str, str], name: str) -> None:
+    """Compare the content with its digest; files of before there was one state none."""
+    stated = metadata.pop(DIGEST, None)
+    read = ((column, getattr(feature_set, column)) for column in ("label", "onset_sample", "flash", "repetition"))
+    columns = {"features": feature_set.X, **{column: values for column, values in read if values is not None}}
+    if stated and stated != (found := _digest(columns, metadata)):
         raise ArtifactError(
-            "not_features",
-            f"{_name(source)} is not a readable feature file: {type(error).__name__}: {error}. Preprocess the recording again.",
-        ) from error
+            "damaged_features",
+            f"{name} was damaged or changed after it was written: its content has SHA-256 {found[:12]}..., expected {stated[:12]}... "
+            f"{REMAKE}",
+        )
 
 
-def _parsed(source: str | Path | BinaryIO) -> FeatureSet:
+def _check_plausible(feature_set: FeatureSet, name: str) -> None:
+    if not feature_set.X.size:
+        return
+    lowest, highest = float(feature_set.X.min()), float(feature_set.X.max())  # NaN where there is one
+    if not np.isfinite([lowest, highest]).all():
+        raise ArtifactError("implausible_features", f"{name} holds NaN or infinity; expected volts. {REMAKE}")
+    limit_uv = feature_set.parameters.reject_peak_to_peak_uv
+    # Ten times: without a baseline an epoch may lie that far from zero, and resampling overshoots.
+    limit = LARGEST_V if limit_uv is None else min(10 * limit_uv / VOLTS_TO_UV, LARGEST_V)
+    largest = max(-lowest, highest)
+    if not SMALLEST_V <= largest <= limit:
+        raise ArtifactError(
+            "implausible_features",
+            f"{name} holds values up to {largest:.3g} V; expected the largest between {SMALLEST_V:g} V and {limit:g} V. Check the "
+            f"recording's unit and its electrodes, and land it again. Where the recording is right: {REMAKE[0].lower()}{REMAKE[1:]}",
+        )
+
+
+def _digest(columns: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name, column in sorted(columns.items()):
+        digest.update(f"{name} {column.dtype.str} {column.shape}".encode())
+        digest.update(np.ascontiguousarray(column))
+    return digest.hexdigest()
+
+
+def _parsed(source: str | Path | BinaryIO, name: str, *, verify: bool) -> FeatureSet:
     import pyarrow.parquet as pq
 
     from p300.signals.parameters import Parameters  # signals imports this module
@@ -188,8 +275,7 @@ def _parsed(source: str | Path | BinaryIO) -> FeatureSet:
     missing |= {"channels", "parameters", "rejection"} - set(metadata)
     if missing:
         raise ArtifactError(
-            "not_features",
-            f"{_name(source)} lacks {sorted(missing)}: expected a feature file of this project. Preprocess again.",
+            "not_features", f"{name} lacks {sorted(missing)}: expected a feature file of this project. {REMAKE}"
         )
     features = table["features"].combine_chunks()
     rejection = json.loads(metadata["rejection"])
@@ -209,6 +295,9 @@ def _parsed(source: str | Path | BinaryIO) -> FeatureSet:
         provenance={key: metadata[key] for key in json.loads(metadata["provenance"])},
     )
     _check_consistent(feature_set)
+    if verify:
+        _check_undamaged(feature_set, metadata, name)
+        _check_plausible(feature_set, name)
     return feature_set
 
 
@@ -220,6 +309,9 @@ def _check_consistent(feature_set: FeatureSet) -> None:
         raise ValueError(
             f"{feature_set.X.shape[1]} features of {len(feature_set.ch_names)} channels, {feature_set.X.dtype}"
         )
+    made = feature_set.parameters
+    if (feature_set.n_times, feature_set.sfreq) != (made.n_times, made.sfreq):
+        raise ValueError(f"{feature_set.n_times} samples an epoch at {feature_set.sfreq:g} Hz, made with {made}")
     columns = (feature_set.label, feature_set.onset_sample, feature_set.flash, feature_set.repetition)
     if any(column is not None and column.shape != (len(feature_set.X),) for column in columns):
         raise ValueError("columns of different lengths")
@@ -227,10 +319,6 @@ def _check_consistent(feature_set: FeatureSet) -> None:
         raise ValueError("labels, onsets, flashes or repetitions that are no whole numbers")
     if not np.isin(feature_set.label, (NON_TARGET, TARGET)).all():
         raise ValueError(f"labels other than {NON_TARGET} and {TARGET}")
-
-
-def _name(source: str | Path | BinaryIO) -> str:
-    return str(source) if isinstance(source, str | Path) else getattr(source, "name", "The object")
 
 
 def report(feature_set: FeatureSet) -> dict[str, Any]:

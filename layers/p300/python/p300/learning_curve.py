@@ -7,6 +7,7 @@ import numpy as np
 
 from p300.errors import TrainingError
 from p300.metrics import Scored, roc_auc
+from p300.models.data import Held
 
 if TYPE_CHECKING:
     from p300.models import RecordingEpochs, Recordings
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 N_FOLDS = 5
 MAX_SUBJECTS = 32
-"""Up to so many people are trained on, and held in memory."""
+"""Up to so many people are trained on."""
 
 Sizes = dict[int, list[dict[str, float]]]
 """Number of people trained on -> for each estimator, ROC AUC by person tested on."""
@@ -31,7 +32,7 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
     estimators : sequence of Estimator
         Their kinds, parameters and seed are used; they are not changed.
     recordings : iterable of RecordingEpochs
-        Read twice for each fold.
+        Read twice for each fold, and more often where they are too large to be held.
     subjects : sequence of str
         The people in them.
 
@@ -50,12 +51,11 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
         return {}
     for fold in folds:
         rest = rng.permutation([name for name in order if name not in fold]).tolist()
-        seen = [recording for recording in recordings if recording.subject in rest[: sizes[-1]]]
+        seen = Held(recordings, rest[: sizes[-1]])
         fitted = []
         for size in sizes:
-            part = [recording for recording in seen if recording.subject in rest[:size]]
             for estimator, aucs in zip(estimators, found[size], strict=True):
-                if model := _fitted(estimator, part):
+                if model := _fitted(estimator, seen.of(rest[:size])):
                     fitted.append((model, aucs))
         del seen
         for subject, own in _by_subject(recordings, fold):
@@ -98,7 +98,7 @@ def points(sizes: Sizes, last: Sequence[Scored]) -> list[dict[str, float]]:
     ]
 
 
-def _fitted(estimator: "Estimator", recordings: list["RecordingEpochs"]) -> "Estimator | None":
+def _fitted(estimator: "Estimator", recordings: "Recordings") -> "Estimator | None":
     try:
         model = estimator.unfitted()
         model._fit(recordings)

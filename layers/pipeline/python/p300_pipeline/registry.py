@@ -6,6 +6,7 @@ Layout of the models bucket::
     <version>/model.npz, model.joblib artifacts
     <version>/manifest.json           written last: a version without it does not exist
     <version>/evaluation.json         what came of scoring recordings through inference, later
+    <version>/promotion.json          whether it was promoted when it was new, and why, after that
     <version>/*.png                   its pictures, drawn later still; older versions list theirs in the manifest
     index.json                        a row for each version, for lists; see `p300_pipeline.model_index`
     trainings/<fingerprint>           version that a set of recordings and settings led to
@@ -32,7 +33,7 @@ from p300_pipeline.storage import NotFoundError, PreconditionError
 __all__ = ["ALIASES", "HISTORY_KEY", "POINTER_KEY", "VERSION", "Claim", "Registry"]
 
 MANIFEST_FORMAT = 1
-EVALUATION = "evaluation.json"
+EVALUATION, PROMOTION = "evaluation.json", "promotion.json"
 
 
 def _by_name(holds: Check) -> Check:
@@ -52,6 +53,8 @@ _MANIFEST: dict[str, Check] = {
 }  # fmt: skip
 """What the code reads of a manifest, and what it must be to be read."""
 _MAX_RACES = 50
+_MAX_IN_A_SECOND = 1000
+_WRONG_CLOCK = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,12 @@ class Registry(Promotions):
         found: dict[str, Any] = parse(body, f"The evaluation of model {version}", dict)
         return found
 
+    def is_finished(self, version: str) -> bool:
+        """Say whether a version was evaluated, considered for promotion and drawn: where an execution was stopped, it was not."""
+        folder = f"{version}/"
+        names = {item.key.removeprefix(folder) for item in self.store.list(self.bucket, folder)}
+        return {EVALUATION, PROMOTION} <= names and any(map(_is_picture, names))
+
     def pictures(self, version: str, manifest: Mapping[str, Any]) -> list[str]:
         """Return the names of a version's pictures: those that stand in its folder, and those that its manifest lists."""
         folder = f"{version}/"
@@ -174,12 +183,16 @@ class Registry(Promotions):
         """Reserve a version name for one training.
 
         Named after the execution's start, so that a retry of the same execution gets the same name, and the next free
-        second where another training started in the same one.
+        second where another training started in the same one. Where a clock was wrong and an alias holds a version from the future,
+        after that: versions are compared by their names, and none could take its place.
         """
         if version := self.version_of_training(fingerprint):
             return Claim(version, finished=True)
         claim = json.dumps({"execution": execution, "fingerprint": fingerprint}).encode()
-        for second in range(_MAX_RACES):
+        soon = datetime.now(UTC) + _WRONG_CLOCK
+        held = [time for time in map(_started, map(self.alias, ALIASES)) if time and time > soon]
+        started = max([started, *(time + timedelta(seconds=1) for time in held)])
+        for second in range(_MAX_IN_A_SECOND):
             version = (started.astimezone(UTC) + timedelta(seconds=second)).strftime("v%Y%m%d%H%M%S")
             try:
                 self.store.put(
@@ -189,7 +202,7 @@ class Registry(Promotions):
                 if self.store.get(self.bucket, f"{version}/request.json")[0] != claim:
                     continue
             return Claim(version, finished=False)
-        raise RuntimeError(f"{_MAX_RACES} versions from {started:%Y-%m-%d %H:%M:%S} on are taken")
+        raise RuntimeError(f"{_MAX_IN_A_SECOND} versions from {started:%Y-%m-%d %H:%M:%S} on are taken")
 
     def publish(
         self, version: str, fingerprint: str, artifacts: Mapping[str, tuple[bytes, str]], manifest: dict[str, Any]
@@ -248,6 +261,11 @@ class Registry(Promotions):
         body = json.dumps(evaluation, indent=1).encode()
         self.store.put(self.bucket, f"{version}/{EVALUATION}", body, content_type="application/json")
 
+    def keep_decision(self, version: str, decision: Mapping[str, Any]) -> None:
+        """Write whether a version was promoted, and why; a repetition replaces it."""
+        body = json.dumps(decision, indent=1).encode()
+        self.store.put(self.bucket, f"{version}/{PROMOTION}", body, content_type="application/json")
+
     def keep_picture(self, version: str, name: str, picture: bytes) -> None:
         """Write a picture beside a model; a repetition replaces it."""
         self.store.put(self.bucket, f"{version}/{name}", picture, content_type="image/png")
@@ -262,3 +280,15 @@ class Registry(Promotions):
 
 def _is_picture(name: str) -> bool:
     return name.endswith(".png") and "/" not in name
+
+
+def _started(version: str | None) -> datetime | None:
+    """Return the time that a version is named after, or None where it is named after none."""
+    try:
+        return datetime.strptime(version or "", "v%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

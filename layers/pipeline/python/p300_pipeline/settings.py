@@ -25,6 +25,8 @@ class Settings:
         New recordings that make a training due.
     wandb_mode, wandb_project, wandb_key_parameter : str
         Weights & Biases: mode, project, and the SSM parameter (SecureString) that holds the API key.
+    memory_mb : int
+        The function's memory, as Lambda says it.
     cors_origin : str
         Web origin that may call the API from a browser; empty for none.
     """
@@ -41,6 +43,7 @@ class Settings:
     wandb_mode: str
     wandb_project: str
     wandb_key_parameter: str
+    memory_mb: int
     cors_origin: str
 
     @classmethod
@@ -59,5 +62,6 @@ class Settings:
             wandb_mode=environ.get("WANDB_MODE", "offline"),
             wandb_project=environ.get("WANDB_PROJECT", "p300-bci-mlops"),
             wandb_key_parameter=environ.get("P300_WANDB_KEY_PARAMETER", ""),
+            memory_mb=int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "3008")),
             cors_origin=environ.get("P300_CORS_ORIGIN", ""),
         )

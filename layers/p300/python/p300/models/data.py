@@ -1,6 +1,6 @@
 """What estimators are fitted on: labelled epochs, one recording at a time, read as often as a fit needs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from p300.errors import TrainingError
 from p300.recording import NON_TARGET, TARGET
+
+HELD_BYTES = 800_000_000
+"""Epochs of so many bytes are held where a fit reads them often; more are read, and prepared, again each time."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,41 @@ class Derived:
             for derived in self._make(recording):
                 if len(derived.y):
                     yield derived
+
+
+class Held:
+    """Recordings of some people, held in memory as far as `HELD_BYTES` goes; more of them are read again each time.
+
+    Parameters
+    ----------
+    source : iterable of RecordingEpochs
+        May be iterated several times.
+    subjects : collection of str
+        Whose.
+    """
+
+    def __init__(self, source: Recordings, subjects: Collection[str]) -> None:
+        self._source = source
+        self._subjects = subjects
+        self._held: list[RecordingEpochs] | None = None
+        n_bytes = 0
+        held = []
+        for recording in self._read():
+            n_bytes += recording.X.nbytes
+            if n_bytes > HELD_BYTES:
+                return
+            held.append(recording)
+        self._held = held
+
+    def __iter__(self) -> Iterator[RecordingEpochs]:
+        return iter(self._held) if self._held is not None else self._read()
+
+    def of(self, subjects: Collection[str]) -> "Derived":
+        """Return the recordings of fewer people."""
+        return Derived(self, lambda recording: [recording] if recording.subject in subjects else [])
+
+    def _read(self) -> Iterator[RecordingEpochs]:
+        return (recording for recording in self._source if recording.subject in self._subjects)
 
 
 def require_rereadable(recordings: Recordings) -> None:

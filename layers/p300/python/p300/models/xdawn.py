@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from p300.errors import TrainingError
 from p300.models.alignment import spatial_covariance, whitener
 from p300.models.base import Array, Estimator, FoldOf
-from p300.models.data import Derived, RecordingEpochs, Recordings
+from p300.models.data import HELD_BYTES, Derived, RecordingEpochs, Recordings
 from p300.models.tangent import TangentSpace
 from p300.recording import TARGET
 
 N_FILTERS = 4
 """As usual for P300 with XDAWN in pyRiemann and MOABB."""
 REGULARISATION_C = 0.1
-HELD_BYTES = 800_000_000
-"""Aligned epochs of so many bytes are held while folds are fitted; more are read, and aligned, again each time."""
 MAX_FITTED_EPOCHS = 8_000_000
 """In all fits of a cross-validation together: a whole training of so many was seen to take 360 s of a core, of Lambda's 900 s."""
 

@@ -52,7 +52,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
         body, _ = store.get(features_bucket, recording_key.features, if_match=made_of.etag)
     except (NotFoundError, PreconditionError):
         return {"outcome": "superseded", **answer}
-    features = read_features(io.BytesIO(body))
+    features = read_features(io.BytesIO(body), name=f"s3://{features_bucket}/{recording_key.features}")
     companions = json.loads(stamp.get("raw-companions", "{}"))
     facts = {
         **report(features),

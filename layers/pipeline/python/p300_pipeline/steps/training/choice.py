@@ -1,58 +1,149 @@
-"""Which recordings a training uses: whose, of one montage, with epochs of both classes."""
+"""Which recordings a training uses: whose, made alike, of one montage, with epochs of both classes, each content once."""
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from p300 import __version__
 from p300.errors import ArtifactError, TrainingError
-from p300.features import FeatureSet, read_features
-from p300.models import RecordingEpochs
+from p300.features import FeatureSet, read_features, stored_shape
+from p300.likeness import sketch
+from p300.models import RecordingEpochs, n_fits
+from p300.recording import TARGET
+from p300.signals.parameters import Parameters
 
-from p300_pipeline.keys import recording_of_features
+from p300_pipeline.feature_store import find_features, subject_of
 from p300_pipeline.registry import Registry
+from p300_pipeline.steps.training.fit import other_channels, other_recipe, recipe_of
+from p300_pipeline.steps.training.limits import Limits, Shape, too_long
+from p300_pipeline.steps.training.people import People
 from p300_pipeline.steps.training.request import TrainingRequest
-from p300_pipeline.storage import Item, Store
+from p300_pipeline.storage import NotFoundError, Store
 
-Shape = tuple[tuple[str, ...], int]
-"""Channels, and samples an epoch."""
+Channels = tuple[str, ...]
+FEWEST_OF_A_CLASS = 5
+"""Fewer make no figure of a person left out: an AUC of two epochs is 0 or 1, and counts as much as anybody's."""
 
 
 class Downloaded:
-    """Recordings whose features lie in a folder, read one at a time, as often as a fit needs: memory holds one of them."""
+    """Recordings whose features lie in a folder, read one at a time, as often as a fit needs: memory holds one of them.
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self._folder = folder
-        self.names = names
+    Parameters
+    ----------
+    paths : mapping of str to Path
+        Files by recording; each was read and found right before.
+    person_of : callable
+        Names the person whose a recording is.
+    """
+
+    def __init__(self, paths: Mapping[str, Path], person_of: Callable[[str], str]) -> None:
+        self._paths = paths
+        self._person_of = person_of
+
+    @property
+    def names(self) -> list[str]:
+        """The recordings."""
+        return list(self._paths)
 
     def __iter__(self) -> Iterator[RecordingEpochs]:
-        for name in self.names:
+        for name in self._paths:
             features = self.features(name)
-            yield RecordingEpochs(name, subject_of(name), features.X, features.label, len(features.ch_names))
+            yield RecordingEpochs(name, self._person_of(name), features.X, features.label, len(features.ch_names))
 
     def features(self, name: str) -> FeatureSet:
         """Return one recording's features."""
-        return read_features(self.path(name))
-
-    def path(self, name: str) -> Path:
-        """Return where a recording's features lie, or are to lie."""
-        return self._folder / f"{name.replace('/', '__')}.parquet"
+        return read_features(self._paths[name], verify=False)
 
 
 @dataclass
 class TrainingSet:
-    """The recordings a training uses, those it leaves out, and why."""
+    """The recordings a training uses, those it leaves out and why, and the subjects that it takes for one person."""
 
     recordings: Downloaded
-    etags: dict[str, str]
+    facts: dict[str, dict[str, Any]]
     left_out: list[dict[str, str]]
+    one_person: list[list[str]]
+
+    @property
+    def etags(self) -> dict[str, str]:
+        """ETag of each recording's features."""
+        return {name: facts["features_etag"] for name, facts in self.facts.items()}
 
 
-def choose(store: Store, registry: Registry, bucket: str, request: TrainingRequest, folder: Path) -> TrainingSet:
+@dataclass
+class _Candidates:
+    """What was downloaded, and what turned out to be unfit on the way."""
+
+    bucket: str
+    limits: Limits
+    paths: dict[str, Path] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    channels: dict[str, Channels] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fit(self) -> dict[str, Path]:
+        """Files by recording, of those that are fit so far."""
+        return {name: path for name, path in self.paths.items() if name not in self.unfit}
+
+    def fit_shapes(self, names: Iterable[str]) -> dict[str, Shape]:
+        """Return the shapes of these recordings, as far as they are fit so far."""
+        return {name: self.shapes[name] for name in names if name in self.paths and name not in self.unfit}
+
+    def download(self, store: Store, sizes: Mapping[str, int], folder: Path) -> None:
+        """Download features, those that are too large excepted."""
+        self.unfit |= self.limits.too_large_to_download(sizes)
+        for number, name in enumerate(name for name in sizes if name not in self.unfit):
+            path = folder / f"{number}.parquet"  # a recording's name may be anything
+            try:
+                item = store.download(self.bucket, f"{name}/features.parquet", path)
+            except NotFoundError:
+                self.unfit[name] = "its features were deleted while the training began"
+                continue
+            self.paths[name] = path
+            self.facts[name] = {"features_etag": item.etag}
+
+    def look(self, parameters: Parameters) -> None:
+        """Read each once, and find out what it is."""
+        for name, path in self.fit.items():
+            address = f"s3://{self.bucket}/{name}/features.parquet"
+            try:
+                self.shapes[name] = stored_shape(path, name=address)
+                if reason := self.limits.too_large_to_read(self.shapes[name]):
+                    self.unfit[name] = reason
+                    continue
+                features = read_features(path, name=address)
+            except ArtifactError as error:
+                self.unfit[name] = error.message
+                continue
+            self.channels[name] = features.ch_names
+            self.facts[name]["raw"] = raw_identity(features.provenance)
+            n_targets = int(np.sum(features.label == TARGET))
+            n_non_targets = len(features.label) - n_targets
+            if min(n_targets, n_non_targets) < FEWEST_OF_A_CLASS:
+                self.unfit[name] = (
+                    f"{n_targets} Target and {n_non_targets} NonTarget epochs; at least {FEWEST_OF_A_CLASS} of each are trained on"
+                )
+            elif reason := other_recipe(recipe_of(features), parameters.to_dict()):
+                self.unfit[name] = reason
+
+
+def choose(
+    store: Store,
+    registry: Registry,
+    bucket: str,
+    request: TrainingRequest,
+    parameters: Parameters,
+    *,
+    folder: Path,
+    memory_mb: int,
+) -> TrainingSet:
     """Download the features that a request asks for, and leave out what cannot be trained on.
 
     Parameters
@@ -65,46 +156,48 @@ def choose(store: Store, registry: Registry, bucket: str, request: TrainingReque
         The features bucket.
     request : TrainingRequest
         Whose recordings.
+    parameters : Parameters
+        The stack's preprocessing; features made with any other are left out.
     folder : Path
         Where the features are kept while they are trained on.
+    memory_mb : int
+        Memory of this process.
 
     Raises
     ------
     TrainingError
         If nothing is left, or a named subject has no features.
     """
-    present = feature_objects(store, bucket)
+    present = find_features(store, bucket)
     wanted = _wanted_subjects(sorted({subject_of(name) for name in present}), request)
     names = [name for name in sorted(present) if subject_of(name) in wanted]
     if not names:
         raise TrainingError(
             "no_recordings", f"There are no features in s3://{bucket} to train on. Land recordings first."
         )
-    downloaded = Downloaded(folder, names)
-    etags = {name: store.download(bucket, present[name].key, downloaded.path(name)).etag for name in names}
-    left_out: list[dict[str, str]] = []
-    shapes: dict[str, Shape] = {}
-    for name in names:
-        try:
-            features = downloaded.features(name)
-        except ArtifactError:
-            left_out.append({"recording": name, "reason": "its features cannot be read: preprocess it again"})
-            continue
-        if len(np.unique(features.label)) < 2:
-            left_out.append({"recording": name, "reason": "epochs of one class only"})
-        elif not np.isfinite(features.X).all():
-            left_out.append({"recording": name, "reason": "features hold NaN or infinity"})
-        else:
-            shapes[name] = (features.ch_names, features.n_times)
-    if shapes:
-        channels, n_times = _montage(registry, request, shapes)
-        misfits = {name: _misfit_of(shape, channels, n_times) for name, shape in shapes.items()}
-        left_out += [{"recording": name, "reason": reason} for name, reason in misfits.items() if reason]
-    unfit = {entry["recording"] for entry in left_out}
-    fit = [name for name in names if name not in unfit]
+    held_out = [name for name in sorted(present) if subject_of(name) in request.held_out]
+    found = _Candidates(bucket, Limits.of(folder, memory_mb))
+    found.download(store, {name: present[name].size for name in [*names, *held_out]}, folder)
+    found.look(parameters)
+    if channels := {name: found.channels[name] for name in names if name in found.fit}:
+        montage = _montage(registry, request, channels)
+        for name in found.fit:
+            if reason := other_channels(found.channels[name], montage):
+                found.unfit[name] = reason
+    found.unfit |= found.limits.too_many_epochs(found.fit_shapes(found.fit))
+    sketches = {name: sketch(read_features(path, verify=False).epochs) for name, path in found.fit.items()}
+    people = People(sketches, request.held_out)
+    found.unfit |= people.unfit(name for name in names if name in found.fit)
+    found.unfit |= found.limits.too_many_of_a_person(found.fit_shapes(names), people.person_of)
+    n_people = len({people.person_of(name) for name in found.fit_shapes(names)})
+    found.unfit |= too_long(found.fit_shapes(names), n_fits(request.model, n_people))
+    left_out = [{"recording": name, "reason": found.unfit[name]} for name in names if name in found.unfit]
+    # One person's recordings are read one after another: memory holds those of one.
+    fit = {name: found.paths[name] for name in sorted(found.fit_shapes(names), key=people.person_of)}
     if not fit:
         raise TrainingError("no_recordings", f"None of the {len(names)} recordings can be trained on: {left_out}.")
-    return TrainingSet(Downloaded(folder, fit), {name: etags[name] for name in fit}, left_out)
+    facts = {name: found.facts[name] for name in fit}
+    return TrainingSet(Downloaded(fit, people.person_of), facts, left_out, people.merged())
 
 
 def fingerprint_of(request: TrainingRequest, etags: Mapping[str, str], *, instead_of: str | None = None) -> str:
@@ -120,18 +213,12 @@ def fingerprint_of(request: TrainingRequest, etags: Mapping[str, str], *, instea
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def misfit(features: FeatureSet, channels: Sequence[str], n_times: int) -> str | None:
-    """Say why features are none for a model of these channels and samples, if they are."""
-    return _misfit_of((features.ch_names, features.n_times), channels, n_times)
-
-
-def _misfit_of(shape: Shape, channels: Sequence[str], n_times: int) -> str | None:
-    """Say why a recording of this shape is none for a model of these channels and samples, if it is."""
-    if shape[0] != tuple(channels):
-        return f"channels {' '.join(shape[0])}; this stack learns {' '.join(channels)}"
-    if shape[1] != n_times:
-        return f"{shape[1]} samples an epoch; this stack learns {n_times}"
-    return None
+def raw_identity(provenance: Mapping[str, str]) -> str | None:
+    """Return what tells the content that features were made of from any other; None where they do not say what they were made of."""
+    if "raw_etag" not in provenance:
+        return None
+    made_of = [provenance["raw_etag"], provenance.get("raw_companions")]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
 def _wanted_subjects(present: list[str], request: TrainingRequest) -> set[str]:
@@ -148,35 +235,14 @@ def _wanted_subjects(present: list[str], request: TrainingRequest) -> set[str]:
     return set(np.random.default_rng(request.seed).permutation(eligible)[:n_wanted].tolist())
 
 
-def _montage(registry: Registry, request: TrainingRequest, shapes: Mapping[str, Shape]) -> Shape:
-    """Return channels and samples an epoch of the champion; with none yet, of the recording that made training due."""
+def _montage(registry: Registry, request: TrainingRequest, channels: Mapping[str, Channels]) -> Sequence[str]:
+    """Return the channels of the champion; with none yet, of the recording that made training due."""
     champion = registry.champion()
     if champion:
         try:
-            manifest = registry.manifest(champion)
+            return tuple(registry.manifest(champion)["channels"])
         except ArtifactError:  # it cannot serve either: the next model takes its place
             pass
-        else:
-            return tuple(manifest["channels"]), int(manifest["n_times"])
-    if request.recording is not None and request.recording in shapes:
-        return shapes[request.recording]
-    return Counter(shapes.values()).most_common(1)[0][0]
-
-
-def feature_objects(store: Store, bucket: str) -> dict[str, Item]:
-    """Return the feature files in the bucket by recording, ``<subject>/<name>``."""
-    found = {}
-    for item in store.list(bucket, "subject_"):
-        if name := recording_of_features(item.key):
-            found[name] = item
-    return found
-
-
-def subject_of(recording: str) -> str:
-    """Return whose a recording is."""
-    return recording.partition("/")[0]
-
-
-def by_time(entry: tuple[str, Item]) -> tuple[float, str]:
-    """Return what puts recordings into the order in which their features were made."""
-    return entry[1].modified, entry[0]
+    if request.recording is not None and request.recording in channels:
+        return channels[request.recording]
+    return Counter(channels.values()).most_common(1)[0][0]

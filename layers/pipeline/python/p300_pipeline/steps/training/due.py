@@ -1,21 +1,102 @@
-"""Is training due? Every few new recordings, one execution is told so.
+"""Is training due? Every few new recordings, one execution is told so, when no more of them come.
 
 In the models bucket, so that each execution looks at what is new and never at all that there is::
 
     trainings/new/<recording>@<etag>     a recording that no training was due for yet
-    trainings/counted/<recording>        ETag of the upload that was counted last
-    trainings/schedule.json              who claimed a training, and the recordings that were taken last
+    trainings/counted/<recording>        ETag of the upload that was claimed last
+    trainings/schedule.json              who gathers recordings for a training, and who claimed which
+
+Of recordings that come together, the one that makes training due gathers the others: its execution waits and looks again until no
+further one has come meanwhile, and then claims all of them with one conditional write. A claim is settled when its training has ended.
+One that never is, because its execution died or was stopped, is void after a while: its recordings are new again.
 """
 
+import hashlib
 import json
+import time
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from p300_pipeline.documents import is_count, is_text, parse, require
+from p300_pipeline.documents import is_count, is_number, is_text, is_texts, parse, require
+from p300_pipeline.feature_store import features_key
 from p300_pipeline.storage import NotFoundError, PreconditionError, Store, find
 
 NEW, COUNTED, SCHEDULE_KEY = "trainings/new/", "trainings/counted/", "trainings/schedule.json"
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 2, 60
+LONGEST_GATHERING_S, MOST_GATHERED = 900, 1000
+"""After so many seconds, or with so many recordings, a training begins even if more come: each of them looks at all that wait."""
+LOST_AFTER_S = 120
+"""Beyond its pause, a gathering execution that has not looked for so long is taken for dead, and the next one gathers."""
+CLAIM_LASTS_S = 7200
+"""A training and its retries take less."""
 _KEPT_CLAIMS, _KEPT_TAKEN = 100, 10_000
 _MAX_RACES = 100
+
+
+@dataclass
+class _Schedule:
+    """What `SCHEDULE_KEY` holds.
+
+    Attributes
+    ----------
+    gathering : dict
+        ``execution``, ``seen`` (what it found the last time), ``since`` and ``looked`` (POSIX time), ``pause_s``; empty where none gathers.
+    claims : dict
+        By execution: ``n`` recordings, their names until the claim is settled, and ``at``, its POSIX time.
+    taken : list of str
+        Recordings that were claimed, the last first.
+    """
+
+    gathering: dict[str, Any] = field(default_factory=dict)
+    claims: dict[str, dict[str, Any]] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+
+    def gatherer(self, asking: str, now: float) -> str | None:
+        """Return the execution that gathers, if one does and is alive as far as the one that asks can tell."""
+        execution: str | None = self.gathering.get("execution")
+        if execution in (None, asking):
+            return execution
+        is_lost = abs(now - self.gathering["looked"]) > self.gathering["pause_s"] + LOST_AFTER_S
+        return None if is_lost else execution
+
+    def give_back(self, now: float) -> list[str]:
+        """Take recordings out of claims that are void; return them."""
+        void = [claim for claim in self.claims.values() if abs(now - claim["at"]) > CLAIM_LASTS_S]
+        names = [name for claim in void for name in claim["recordings"]]
+        for claim in void:
+            claim["recordings"] = []
+        self.taken = [name for name in self.taken if name not in set(names)]
+        return names
+
+    def decide(self, execution: str, new: list[str], retrain_every: int, pause_s: int, now: float) -> None:
+        """Gather, claim or leave the new recordings, whichever is this execution's turn."""
+        gatherer = self.gatherer(execution, now)
+        claim = self.claims.get(execution)
+        if gatherer not in (None, execution):
+            return
+        if claim:
+            # Those who left theirs to this execution while it claimed; its training uses them as well.
+            if claim["recordings"]:
+                self._claim(execution, [*claim["recordings"], *new], new, claim["at"])
+        elif len(new) < retrain_every:
+            self.gathering = {}  # where it gathered, some were taken away meanwhile
+        elif gatherer and self._is_complete(new, now):
+            self.gathering = {}
+            self._claim(execution, new, new, now)
+        else:
+            begun = self.gathering if gatherer else {"execution": execution, "since": now, "pause_s": pause_s}
+            self.gathering = {**begun, "seen": _seen(new), "looked": now}
+
+    def _claim(self, execution: str, names: list[str], new: list[str], at: float) -> None:
+        others = [entry for entry in self.claims.items() if entry[0] != execution]
+        claim = {"n": len(names), "recordings": names, "at": at}
+        self.claims = {execution: claim, **dict(others[: _KEPT_CLAIMS - 1])}
+        self.taken = (new + self.taken)[: max(_KEPT_TAKEN, len(new))]
+
+    def _is_complete(self, new: list[str], now: float) -> bool:
+        """Say whether recordings have stopped coming, or have come for long enough."""
+        too_long = now - self.gathering["since"] >= LONGEST_GATHERING_S or len(new) >= MOST_GATHERED
+        return too_long or self.gathering["seen"] == _seen(new)
 
 
 def check_due(
@@ -26,13 +107,14 @@ def check_due(
     recording: str,
     etag: str,
     execution: str,
+    started: float,
     retrain_every: int,
+    now: float | None = None,
 ) -> dict[str, Any]:
     """Count a new recording, say whether enough have come since the last training, and claim them for this execution.
 
-    The claim is one conditional write of the schedule: of many executions that see the same new recordings, one trains. Each claim
-    takes exactly `retrain_every` of them, so that N recordings lead to N // `retrain_every` trainings in whatever order and however
-    close together they come (of trainings on the same recordings, all but the first say so and do nothing).
+    Of many executions that see the same new recordings, one trains, on all of them: the others end. It is asked again after
+    ``look_again_s`` until recordings have stopped coming for as long as one takes from its upload to here.
 
     Parameters
     ----------
@@ -46,53 +128,78 @@ def check_due(
         ETag of what was uploaded: the same upload is counted once.
     execution : str
         Name of the execution that asks; asking again gives the same answer.
+    started : float
+        When it started, POSIX time.
     retrain_every : int
         New recordings that make a training due.
+    now : float, optional
+        POSIX time; a wrong one shortens or lengthens pauses, and claims nothing twice.
 
     Returns
     -------
     dict
-        ``due`` (bool), ``new_recordings``, ``retrain_every``.
+        ``due`` (bool), ``new_recordings``, ``retrain_every``, ``look_again_s`` (0 where this is the last answer), ``gathered_by`` (the
+        execution that trains on this recording instead, or None).
     """
+    now = time.time() if now is None else now
     if not _is_counted(store, models_bucket, recording, etag):
         store.put(models_bucket, f"{NEW}{recording}@{etag}", b"", content_type="text/plain")
+    pause_s = round(min(max(now - started, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
     for _ in range(_MAX_RACES):
-        try:
-            body, item = store.get(models_bucket, SCHEDULE_KEY)
-            schedule, schedule_etag = _schedule(body, f"s3://{models_bucket}/{SCHEDULE_KEY}"), item.etag
-        except NotFoundError:
-            schedule, schedule_etag = {"claims": {}, "taken": []}, None
-        taken = set(schedule["taken"])
-        waiting = sorted(store.list(models_bucket, NEW), key=lambda item: (item.modified, item.key))
-        names = [item.key.removeprefix(NEW) for item in waiting]
-        # Those of a claim whose execution died, or which a late event of the same upload put here once more.
-        _count(store, models_bucket, [name for name in names if name in taken])
-        if execution in schedule["claims"]:
-            return {"due": True, "new_recordings": schedule["claims"][execution], "retrain_every": retrain_every}
-        new = [name for name in names if name not in taken]
-        if len(new) >= retrain_every:
-            new = [name for name in new if _has_features(store, features_bucket, models_bucket, name)]
-        if len(new) < retrain_every:
-            return {"due": False, "new_recordings": len(new), "retrain_every": retrain_every}
-        chosen = new[:retrain_every]
-        schedule = {
-            "claims": {execution: retrain_every, **dict(list(schedule["claims"].items())[: _KEPT_CLAIMS - 1])},
-            "taken": (chosen + schedule["taken"])[: max(_KEPT_TAKEN, retrain_every)],
+        schedule, schedule_etag = _read(store, models_bucket)
+        before, was_claimed = _document(schedule), execution in schedule.claims
+        new = _new(store, models_bucket, schedule, now)
+        if len(new) >= retrain_every and schedule.gatherer(execution, now) in (None, execution):
+            new = _with_features(store, features_bucket, models_bucket, new, retrain_every)
+        schedule.decide(execution, new, retrain_every, pause_s, now)
+        if _document(schedule) != before:
+            try:
+                _write(store, models_bucket, schedule, schedule_etag)
+            except PreconditionError:
+                continue
+            claim = schedule.claims.get(execution)
+            if claim:
+                _count(store, models_bucket, claim["recordings"])
+            if claim and not was_claimed:
+                continue  # to look for those who left their recordings to this execution until now
+        claim, gatherer = schedule.claims.get(execution), schedule.gatherer(execution, now)
+        return {
+            "due": claim is not None,
+            "new_recordings": claim["n"] if claim else len(new),
+            "retrain_every": retrain_every,
+            "look_again_s": schedule.gathering["pause_s"] if gatherer == execution else 0,
+            "gathered_by": gatherer if gatherer != execution and not claim else None,
         }
+    raise RuntimeError(f"s3://{models_bucket}/{SCHEDULE_KEY} kept changing")
+
+
+def settle(store: Store, models_bucket: str, execution: str) -> None:
+    """Settle the claim of an execution whose training has ended; does nothing where it has none.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    models_bucket : str
+        Bucket name.
+    execution : str
+        Name of the execution.
+    """
+    for _ in range(_MAX_RACES):
+        schedule, etag = _read(store, models_bucket)
+        if not schedule.claims.get(execution, {}).get("recordings"):
+            return
+        schedule.claims[execution]["recordings"] = []
         try:
-            store.put(
-                models_bucket,
-                SCHEDULE_KEY,
-                json.dumps(schedule).encode(),
-                content_type="application/json",
-                if_absent=schedule_etag is None,
-                if_match=schedule_etag,
-            )
+            _write(store, models_bucket, schedule, etag)
         except PreconditionError:
             continue
-        _count(store, models_bucket, chosen)
-        return {"due": True, "new_recordings": retrain_every, "retrain_every": retrain_every}
+        return
     raise RuntimeError(f"s3://{models_bucket}/{SCHEDULE_KEY} kept changing")
+
+
+def _seen(names: list[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
 
 
 def _is_counted(store: Store, bucket: str, recording: str, etag: str) -> bool:
@@ -109,23 +216,83 @@ def _count(store: Store, bucket: str, names: list[str]) -> None:
         store.delete(bucket, NEW + name)
 
 
-def _has_features(store: Store, features_bucket: str, models_bucket: str, name: str) -> bool:
-    """Say whether a recording that waits to be counted can be trained on; forget it where somebody took its features away."""
-    if find(store, features_bucket, f"{name.rpartition('@')[0]}/features.parquet"):
+def _new(store: Store, bucket: str, schedule: _Schedule, now: float) -> list[str]:
+    """Return the recordings that nobody has claimed, those of void claims among them."""
+    for name in schedule.give_back(now):
+        store.put(bucket, NEW + name, b"", content_type="text/plain")
+    names = [item.key.removeprefix(NEW) for item in store.list(bucket, NEW)]
+    taken = set(schedule.taken)
+    # What is left of a claim that was cut off, or what a late event of the same upload put here once more.
+    _count(store, bucket, [name for name in names if name in taken])
+    return [name for name in names if name not in taken]
+
+
+def _with_features(store: Store, features_bucket: str, models_bucket: str, names: list[str], enough: int) -> list[str]:
+    """Return the recordings that can be trained on, looking until enough are found; forget those whose features somebody took away."""
+    found = 0
+    gone = set()
+    for name in names:
+        if found >= enough:
+            break
+        if find(store, features_bucket, features_key(name.rpartition("@")[0])):
+            found += 1
+        else:
+            gone.add(name)
+            store.delete(models_bucket, NEW + name)
+    return [name for name in names if name not in gone]
+
+
+def _read(store: Store, bucket: str) -> tuple[_Schedule, str | None]:
+    try:
+        body, item = store.get(bucket, SCHEDULE_KEY)
+    except NotFoundError:
+        return _Schedule(), None
+    name = f"s3://{bucket}/{SCHEDULE_KEY}"
+    document: dict[str, Any] = {"gathering": {}, **parse(body, name, dict)}
+    require(document, {"gathering": _is_gathering, "claims": _are_claims, "taken": is_texts}, name)
+    # Claims of before there was a settlement are counts.
+    claims = {
+        execution: {"n": claim, "recordings": [], "at": 0} if is_count(claim) else claim
+        for execution, claim in document["claims"].items()
+    }
+    return _Schedule(document["gathering"], claims, document["taken"]), item.etag
+
+
+def _document(schedule: _Schedule) -> bytes:
+    return json.dumps(asdict(schedule)).encode()
+
+
+def _write(store: Store, bucket: str, schedule: _Schedule, etag: str | None) -> None:
+    store.put(
+        bucket,
+        SCHEDULE_KEY,
+        _document(schedule),
+        content_type="application/json",
+        if_absent=etag is None,
+        if_match=etag,
+    )
+
+
+def _is_gathering(value: Any) -> bool:
+    if value == {}:
         return True
-    store.delete(models_bucket, NEW + name)
-    return False
+    return (
+        isinstance(value, dict)
+        and all(is_text(value.get(name)) for name in ("execution", "seen"))
+        and all(is_number(value.get(name)) for name in ("since", "looked"))
+        and is_count(value.get("pause_s"))
+        and value["pause_s"] <= LONGEST_PAUSE_S
+    )
 
 
-def _schedule(body: bytes, name: str) -> dict[str, Any]:
-    schedule: dict[str, Any] = parse(body, name, dict)
-    require(schedule, {"claims": _are_counts, "taken": _are_names}, name)
-    return schedule
+def _are_claims(value: Any) -> bool:
+    return isinstance(value, dict) and all(is_count(claim) or _is_claim(claim) for claim in value.values())
 
 
-def _are_counts(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(is_count, value.values()))
-
-
-def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and all(map(is_text, value))
+def _is_claim(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and is_count(value.get("n"))
+        and is_texts(value.get("recordings"))
+        and is_number(value.get("at"))
+    )

@@ -1,17 +1,22 @@
 """Scores recordings with a new model through inference, the code that serves."""
 
-import io
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from p300.features import read_features
+from p300.errors import ArtifactError
+from p300.features import FeatureSet
 from p300.metrics import classification_metrics, curves
 
+from p300_pipeline.feature_store import find_features, load_features, subject_of
 from p300_pipeline.registry import Registry
-from p300_pipeline.steps.training.choice import by_time, feature_objects, misfit, subject_of
-from p300_pipeline.storage import Store
+from p300_pipeline.steps.training.choice import raw_identity
+from p300_pipeline.steps.training.fit import misfit, recipe_of
+from p300_pipeline.steps.training.limits import Limits
+from p300_pipeline.storage import Item, Store
 
 EVALUATION_RECORDINGS = 5
 
@@ -19,7 +24,9 @@ Predict = Callable[[str, NDArray[np.float32]], NDArray[np.float64]]
 """(version, X of shape (n_epochs, n_features)) -> probability of Target, shape (n_epochs,)."""
 
 
-def evaluate(store: Store, features_bucket: str, models_bucket: str, version: str, predict: Predict) -> dict[str, Any]:
+def evaluate(
+    store: Store, features_bucket: str, models_bucket: str, version: str, predict: Predict, *, memory_mb: int
+) -> dict[str, Any]:
     """Score recordings through the serving code and compare with their labels.
 
     Held-out subjects' recordings where there are any that the model can score; else the newest ones it was trained on, said to be
@@ -35,6 +42,8 @@ def evaluate(store: Store, features_bucket: str, models_bucket: str, version: st
         The model.
     predict : callable
         Asks the serving function; see `Predict`.
+    memory_mb : int
+        Memory of this process: recordings that take too much of it are skipped.
 
     Returns
     -------
@@ -44,22 +53,17 @@ def evaluate(store: Store, features_bucket: str, models_bucket: str, version: st
     """
     registry = Registry(store, models_bucket)
     manifest = registry.manifest(version)
-    present = feature_objects(store, features_bucket)
-    held_out = {name for name in present if subject_of(name) in set(manifest["held_out"])}
+    present = find_features(store, features_bucket)
+    held_out = sorted(name for name in present if subject_of(name) in set(manifest["held_out"]))
     trained_on = {entry["recording"] for entry in manifest["recordings"]} & set(present)
-    newest = sorted(trained_on, key=lambda name: by_time((name, present[name])), reverse=True)[:EVALUATION_RECORDINGS]
-    rows: list[dict[str, Any]] = []
+    newest = sorted(trained_on, key=lambda name: (present[name].modified, name), reverse=True)[:EVALUATION_RECORDINGS]
     skipped: list[dict[str, str]] = []
+    rows: list[dict[str, Any]] = []
     labels, probabilities = [], []
     seen = False
-    for names in (sorted(held_out), sorted(newest)):
-        for name in names:
-            features = read_features(
-                io.BytesIO(store.get(features_bucket, present[name].key, if_match=present[name].etag)[0])
-            )
-            if reason := misfit(features, manifest["channels"], manifest["n_times"]):
-                skipped.append({"recording": name, "reason": reason})
-                continue
+    for names in (held_out, sorted(newest)):
+        candidates = {name: present[name] for name in names}
+        for name, features in _usable(store, features_bucket, candidates, manifest, memory_mb, skipped, seen=seen):
             probability = predict(version, features.X)
             rows.append({"recording": name, **classification_metrics(features.label, probability)})
             labels.append(features.label)
@@ -78,6 +82,48 @@ def evaluate(store: Store, features_bucket: str, models_bucket: str, version: st
         "recordings": [{"recording": row["recording"], **_figures(row)} for row in rows],
         "pooled": _figures(overall) if overall else None,
     }
+
+
+def _usable(
+    store: Store,
+    bucket: str,
+    candidates: Mapping[str, Item],
+    manifest: Mapping[str, Any],
+    memory_mb: int,
+    skipped: list[dict[str, str]],
+    *,
+    seen: bool,
+) -> Iterator[tuple[str, FeatureSet]]:
+    """Load recordings one at a time; those that the model cannot be judged by go to `skipped`, with the reason."""
+    too_large = Limits.of(Path(tempfile.gettempdir()), memory_mb).too_large_to_download(
+        {name: item.size for name, item in candidates.items()}
+    )
+    trained_on = {entry.get("raw"): entry["recording"] for entry in manifest["recordings"] if entry.get("raw")}
+    for name, item in candidates.items():
+        reason = too_large.get(name)
+        if not reason:
+            try:
+                features = load_features(store, bucket, name, etag=item.etag)
+            except ArtifactError as error:
+                reason = error.message
+            else:
+                reason = _unusable(features, manifest)
+                same = trained_on.get(raw_identity(features.provenance))
+                if not reason and same and not seen:
+                    reason = f"it is the same upload as {same}, which the model was trained on"
+                if not reason:
+                    yield name, features
+                    continue
+        skipped.append({"recording": name, "reason": reason})
+
+
+def _unusable(features: FeatureSet, manifest: Mapping[str, Any]) -> str | None:
+    # Models of before features were kept apart by their preprocessing take what has their shape.
+    return misfit(features, manifest.get("preprocessing") or recipe_of(features), manifest["channels"]) or (
+        None
+        if features.n_times == manifest["n_times"]
+        else f"{features.n_times} samples an epoch; the model takes {manifest['n_times']}"
+    )
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""Champion against challenger, on the people that both were tested on without having seen them."""
+"""Champion against challenger, on the recordings that both were tested on without having seen the person."""
 
 from typing import Any
 
 import numpy as np
 from p300.errors import ArtifactError
-from p300.evaluation import headline
+from p300.evaluation import headline, left_out_recordings
 
+from p300_pipeline.feature_store import subject_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
@@ -15,8 +16,9 @@ PROMOTION_MARGIN_AUC = 0.01
 def promote(store: Store, models_bucket: str, version: str, *, execution: str) -> dict[str, Any]:
     """Make a version the champion unless it is worse than the one that serves.
 
-    Compared on the people that both were tested on without having seen them (leave-one-subject-out), paired: the mean difference of
-    ROC AUC must not be below -`PROMOTION_MARGIN_AUC`. A challenger that was overtaken by a newer champion must be better by more than that.
+    Compared on the recordings that both were tested on without having seen the person (leave-one-subject-out), paired: the mean over
+    subjects of the difference of ROC AUC must not be below -`PROMOTION_MARGIN_AUC`. A challenger that was overtaken by a newer champion
+    must be better by more than that.
 
     Parameters
     ----------
@@ -45,25 +47,34 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
         decision = _compare(registry, other, challenger)
         if not decision.pop("promote"):
             if champion != version:
-                return {"outcome": "kept", "champion": champion, "challenger": version, **decision}
+                answer = {"outcome": "kept", "champion": champion, "challenger": version, **decision}
+                break
             decision = {"why": "It is the champion already."}
         if registry.promote(version, expected=other, entry={"execution": execution, **decision}):
-            return {"outcome": "promoted", "champion": version, "replaced": other, **decision}
+            answer = {"outcome": "promoted", "champion": version, "replaced": other, **decision}
+            break
+    registry.keep_decision(version, answer)
+    return answer
 
 
 def _compare(registry: Registry, champion_version: str | None, challenger: dict[str, Any]) -> dict[str, Any]:
     if champion_version is None:
         return {"promote": True, "why": "There was no champion."}
-    ours = _auc_by_subject(challenger)
     try:
-        theirs = _auc_by_subject(registry.manifest(champion_version))
+        champion = registry.manifest(champion_version)
+        ours, theirs = _comparable(challenger, champion)
     except ArtifactError as error:
         return {"promote": True, "why": f"The champion cannot serve: {error.message}"}
     older = challenger["version"] < champion_version
     common = sorted(theirs.keys() & ours.keys())
     if not common:
-        why = "No person was left out of both models: nothing to compare, the newer one serves."
-        return {"promote": not older, "why": why}
+        fewer = len(challenger["subjects"]) < len(champion["subjects"])
+        why = "No recording was left out of both models: nothing to compare, " + (
+            "and this one was trained on fewer subjects. `p300 promote VERSION` makes it the champion."
+            if fewer
+            else "the newer one serves."
+        )
+        return {"promote": not older and not fewer, "why": why}
     difference = float(np.mean([ours[name] - theirs[name] for name in common]))
     figures = {
         "auc_difference": round(difference, 4),
@@ -77,6 +88,36 @@ def _compare(registry: Registry, champion_version: str | None, challenger: dict[
     if difference < -PROMOTION_MARGIN_AUC:
         return {"promote": False, "why": "Worse on left-out people than the champion.", **figures}
     return {"promote": True, "why": "Not worse on left-out people than the champion.", **figures}
+
+
+def _comparable(*manifests: dict[str, Any]) -> list[dict[str, float]]:
+    """Return each model's AUC by subject: the mean over the recordings that all were tested on, of the same content under the same name.
+
+    Models of before there were figures for each recording are compared on the subjects that all were tested on.
+    """
+    found = [_auc_by_recording(manifest) for manifest in manifests]
+    if any(recordings is None for recordings in found):
+        return [_auc_by_subject(manifest) for manifest in manifests]
+    common = set.intersection(*(set(recordings or ()) for recordings in found))
+    return [
+        _mean_by_subject({key: auc for key, auc in (recordings or {}).items() if key in common}) for recordings in found
+    ]
+
+
+def _mean_by_subject(aucs: dict[tuple[str, str | None], float]) -> dict[str, float]:
+    by_subject: dict[str, list[float]] = {}
+    for (recording, _), auc in aucs.items():
+        by_subject.setdefault(subject_of(recording), []).append(auc)
+    return {subject: float(np.mean(found)) for subject, found in by_subject.items()}
+
+
+def _auc_by_recording(manifest: dict[str, Any]) -> dict[tuple[str, str | None], float] | None:
+    """Return the AUC of each left-out recording, by its name and content; None where the model has no such figures."""
+    aucs = left_out_recordings(manifest["metrics"])
+    if aucs is None:
+        return None
+    content = {entry["recording"]: entry.get("raw") for entry in manifest["recordings"]}
+    return {(name, content.get(name)): auc for name, auc in aucs.items()}
 
 
 def _auc_by_subject(manifest: dict[str, Any]) -> dict[str, float]:

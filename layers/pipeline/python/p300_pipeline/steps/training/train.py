@@ -15,15 +15,21 @@ from p300 import __version__
 from p300.errors import ArtifactError
 from p300.evaluation import headline
 from p300.scoring import read_arrays
+from p300.signals.parameters import Parameters
 
+from p300_pipeline.feature_store import subject_of
 from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
-from p300_pipeline.steps.training.choice import choose, fingerprint_of, subject_of
+from p300_pipeline.steps.training.choice import choose, fingerprint_of
+from p300_pipeline.steps.training.due import settle
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import Store
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyriemann")
 """With the seed, their versions make a training reproducible to the bit on one machine."""
+
+SHOWN_LEFT_OUT = 20
+"""Of the recordings left out, in the answer, which Step Functions takes up to 256 KiB of; the manifest has all."""
 
 
 def train(
@@ -31,9 +37,11 @@ def train(
     features_bucket: str,
     models_bucket: str,
     request: TrainingRequest,
+    parameters: Parameters,
     *,
     execution: str,
     started: datetime,
+    memory_mb: int,
 ) -> dict[str, Any]:
     """Train a challenger on the features that are there.
 
@@ -45,29 +53,49 @@ def train(
         Bucket names.
     request : TrainingRequest
         What to train, on whom.
+    parameters : Parameters
+        The stack's preprocessing; features made with any other are left out by name.
     execution : str
         Name of the execution.
     started : datetime
         When it started; the version is named after it.
+    memory_mb : int
+        Memory of this process: recordings that take too much of it are left out by name.
 
     Returns
     -------
     dict
-        ``outcome`` is ``trained`` or ``unchanged`` (the same recordings with the same settings led to ``version`` before, and decoding
-        can adapt it), ``version``, and for a new model its figures.
+        ``outcome`` is ``trained`` (now, or before by an execution that did not come to its end) or ``unchanged`` (the same recordings
+        with the same settings led to ``version`` before, and decoding can adapt it), ``version``, for a new model its figures;
+        ``left_out`` (the first of ``n_left_out`` recordings) and ``one_person`` (subjects that are).
 
     Raises
     ------
     TrainingError
         If no recording can be trained on, or a named subject has none.
     """
+    answer = _train(store, features_bucket, models_bucket, request, parameters, execution, started, memory_mb)
+    settle(store, models_bucket, execution)
+    return answer
+
+
+def _train(
+    store: Store,
+    features_bucket: str,
+    models_bucket: str,
+    request: TrainingRequest,
+    parameters: Parameters,
+    execution: str,
+    started: datetime,
+    memory_mb: int,
+) -> dict[str, Any]:
     # What takes seconds to import, or is not there where only the step's other parts run.
     from p300 import evaluation, models
     from p300.decoding import Response
 
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
-        chosen = choose(store, registry, features_bucket, request, Path(folder))
+        chosen = choose(store, registry, features_bucket, request, parameters, folder=Path(folder), memory_mb=memory_mb)
         first = chosen.recordings.features(chosen.recordings.names[0])
         # A kind that is not known is refused before it claims a version.
         models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
@@ -76,8 +104,13 @@ def train(
         if earlier and not _can_adapt(registry, earlier):
             fingerprint = fingerprint_of(request, chosen.etags, instead_of=earlier)
         claim = registry.claim(execution, fingerprint, started)
+        told = {
+            "left_out": chosen.left_out[:SHOWN_LEFT_OUT],
+            "n_left_out": len(chosen.left_out),
+            "one_person": chosen.one_person,
+        }
         if claim.finished:
-            return _already_trained(registry, claim.version, execution)
+            return _already_trained(registry, claim.version, execution) | told
         estimator, metrics = evaluation.train(chosen.recordings, request.model, request.seed)
         response = Response.fit(chosen.recordings, first.sfreq)
     manifest = {
@@ -95,8 +128,9 @@ def train(
         },
         "subjects": sorted({subject_of(name) for name in chosen.recordings.names}),
         "held_out": list(request.held_out),
-        "recordings": [{"recording": name, "features_etag": etag} for name, etag in sorted(chosen.etags.items())],
+        "recordings": [{"recording": name, **facts} for name, facts in sorted(chosen.facts.items())],
         "left_out": chosen.left_out,
+        "one_person": chosen.one_person,
         "n_epochs": metrics["n_epochs"],
         "metrics": metrics,
         "execution": execution,
@@ -111,8 +145,8 @@ def train(
     }
     published = registry.publish(claim.version, fingerprint, artifacts, manifest)
     if published.finished:
-        return _already_trained(registry, published.version, execution)
-    return _trained(registry, claim.version)
+        return _already_trained(registry, published.version, execution) | told
+    return _trained(registry, claim.version) | told
 
 
 def _can_adapt(registry: Registry, version: str) -> bool:
@@ -127,10 +161,13 @@ def _can_adapt(registry: Registry, version: str) -> bool:
 
 
 def _already_trained(registry: Registry, version: str, execution: str) -> dict[str, Any]:
-    """Answer for a version that stands there finished: as new to the execution that made it and died before it could say so."""
+    """Answer for a version that is there: as new where what made it died or was stopped before all was done with it."""
     update_index(registry)  # the attempt that published it may have died before it could
     if registry.manifest(version)["execution"] == execution:
         return _trained(registry, version)
+    if not registry.is_finished(version):
+        why = f"{version} was trained before, and its execution did not come to its end: evaluated, compared and drawn now."
+        return {**_trained(registry, version), "why": why}
     registry.finish_promotion()  # nothing is promoted after this: the last one that died would stay as it is
     return {
         "outcome": "unchanged",
@@ -151,7 +188,6 @@ def _trained(registry: Registry, version: str) -> dict[str, Any]:
         "n_epochs": manifest["n_epochs"],
         "subjects": manifest["subjects"],
         "held_out": manifest["held_out"],
-        "left_out": manifest.get("left_out", []),
         **headline(manifest["metrics"]),
     }
 
