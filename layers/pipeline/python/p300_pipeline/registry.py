@@ -288,7 +288,3 @@ def _started(version: str | None) -> datetime | None:
         return datetime.strptime(version or "", "v%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
