@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from p300_cli import deploy
+from p300_cli import stack
 
 
 def test_a_change_that_localstack_cannot_finish_is_not_begun(capsys: pytest.CaptureFixture[str]) -> None:
@@ -12,7 +12,7 @@ def test_a_change_that_localstack_cannot_finish_is_not_begun(capsys: pytest.Capt
     client = SimpleNamespace(delete_change_set=lambda **call: deleted.append(call))
     target: Any = SimpleNamespace(client=lambda name: client)
     with pytest.raises(SystemExit):
-        deploy._refuse_what_breaks(target, _change_set("AWS::ApiGateway::Stage", "True"))
+        stack._refuse_what_breaks(target, _change_set("AWS::ApiGateway::Stage", "True"))
     assert deleted == [{"StackName": "p300", "ChangeSetName": "arn"}]
     assert "Nothing was changed" in capsys.readouterr().err
 
@@ -21,7 +21,7 @@ def test_a_change_that_localstack_cannot_finish_is_not_begun(capsys: pytest.Capt
     ("kind", "replacement"), [("AWS::ApiGateway::Stage", "False"), ("AWS::Lambda::LayerVersion", "True")]
 )
 def test_every_other_change_is(kind: str, replacement: str) -> None:
-    deploy._refuse_what_breaks(None, _change_set(kind, replacement))  # type: ignore[arg-type]
+    stack._refuse_what_breaks(None, _change_set(kind, replacement))  # type: ignore[arg-type]
 
 
 def _change_set(kind: str, replacement: str) -> dict[str, Any]:
