@@ -13,8 +13,8 @@ export P300_RECORDINGS := $(value RECORDINGS)
 
 # An environment made where the checkout was before, or by a Python that is gone, is made again.
 $(shell here=$$(pwd -P); for stamp in .envs/*.stamp; do \
-	folder=$${stamp%.stamp}; [ $$folder != .envs/dev ] || folder=.venv; \
-	{ read -r place <"$$stamp" && [ "$$place" = "$$here" ] && [ -x $$folder/bin/python ]; } 2>/dev/null || rm -f "$$stamp"; done)
+	folder=$${stamp%.stamp}; [ "$$folder" != .envs/dev ] || folder=.venv; \
+	{ read -r place <"$$stamp" && [ "$$place" = "$$here" ] && [ -x "$$folder/bin/python" ]; } 2>/dev/null || rm -f "$$stamp"; done)
 
 .PHONY: help setup run test bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance fuzz
 help: ## this list

@@ -30,6 +30,7 @@ def run_command(command: Callable[[], object]) -> None:
     """Run a command line's main function; every way it can end becomes an exit code, with a message where it failed."""
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character shows another, and nothing ends
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         command()

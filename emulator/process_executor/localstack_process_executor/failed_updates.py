@@ -1,7 +1,7 @@
 """Keeps what a stack is made of when an update of it fails.
 
-LocalStack then takes the resources that the update got to for all there are. Deleting the stack leaves the others behind,
-and their names are taken when it is created again.
+LocalStack then takes the resources that the update got to for all there are: deleting the stack leaves the others
+behind, and their names are taken when it is created again.
 """
 
 import functools
