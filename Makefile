@@ -26,8 +26,9 @@ run: setup ## the main job on this machine: RECORDINGS=<one folder or file>, or 
 layers: setup ## all layers in one folder, for `docker compose up --wait`
 	@.venv/bin/p300 layers .local/opt
 
-stop: ## stop what this checkout started, on every port; buckets and objects are gone with it
-	@[ ! -x .venv/bin/p300 ] || .venv/bin/p300 down --all
+# Where something may have been started, the command to stop it has to work, also after the checkout was moved.
+stop: $(and $(wildcard .venv),$(or $(P300_STATE_DIR),$(wildcard .local/localstack)),.envs/dev.stamp) ## stop what this checkout started, on every port; buckets and objects are gone with it
+	@[ ! -e .envs/dev.stamp ] || .venv/bin/p300 down --all
 
 test: setup .envs/sam.stamp .envs/s3.stamp ## every test that needs no Docker and no browser
 	@$(MAKE) --no-print-directory lint
