@@ -22,8 +22,8 @@ from p300_cli.terminal import fail
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+LONGEST_TEXT = 500
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def run_command(command: Callable[[], object]) -> None:
@@ -66,29 +66,41 @@ def explain(error: BaseException) -> str | None:
 def _explain_os(error: OSError) -> str:
     path = Path(str(error.filename or ""))
     message = f"{path}: {error.strerror or error}" if error.filename else str(error.strerror or error)
-    if error.errno in _FULL or (error.errno in _REFUSED and STATE in (path, *path.parents)):
-        message += f". Free some space or set P300_STATE_DIR: what a local run writes goes to {STATE}."
+    if error.errno in _FULL or STATE in (path, *path.parents):
+        message += f". What a local run writes goes to {STATE}; P300_STATE_DIR names another folder."
     return message
 
 
 def _explain_aws(error: BaseException) -> str | None:
+    from xml.etree.ElementTree import ParseError
+
     from botocore import exceptions as aws
     from botocore.parsers import ResponseParserError
 
+    message, advice = short(error), ""
     match error:
         case aws.ProfileNotFound():
-            return f"AWS_PROFILE names a profile that does not exist: {error}. Unset it, or add the profile to ~/.aws/config."
+            advice = "Unset AWS_PROFILE, or add the profile to ~/.aws/config."
         case aws.ConfigParseError() | aws.ConfigNotFound():
-            return f"The AWS configuration cannot be read: {error}. Correct the file, or name another with AWS_CONFIG_FILE."
+            advice = "Correct that file, or name another with AWS_CONFIG_FILE."
         case aws.NoCredentialsError() | aws.PartialCredentialsError() | aws.CredentialRetrievalError():
-            return f"There are no AWS credentials to use: {error}. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            advice = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         case aws.ClientError():
             answer = error.response.get("Error", {})
-            code, message = answer.get("Code", "error"), answer.get("Message", "")
-            return f"{error.operation_name} was refused with {code}: {message or 'no reason given'}"
-        case aws.BotoCoreError() | ResponseParserError():
-            return " ".join(str(error).split())
-    return None
+            message = f"{error.operation_name} was refused with {answer.get('Code')}: {short(answer.get('Message'))}"
+        case ResponseParserError() | ParseError():
+            message, advice = "The answer is not one of AWS's or LocalStack's", "Check AWS_ENDPOINT_URL."
+        case aws.BotoCoreError():
+            pass
+        case _:
+            return None
+    return f"{message.rstrip('.')}. {advice}".strip()
+
+
+def short(error: object) -> str:
+    """Return an error's text as one line of bearable length: some quote the whole request or answer."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} [...]"
 
 
 def unreachable() -> tuple[type[Exception], ...]:
@@ -102,7 +114,7 @@ def unreachable() -> tuple[type[Exception], ...]:
 
 def _unexpected(error: BaseException) -> str:
     text = "".join(traceback.format_exception(error))
-    summary = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    summary = short(f"{type(error).__name__}: {error}")
     path = STATE / "errors" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.txt"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

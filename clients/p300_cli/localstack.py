@@ -109,6 +109,13 @@ def health(target: Target) -> dict[str, object] | None:
         return None
 
 
+def expect(target: Target) -> None:
+    """End the command unless a LocalStack answers, this checkout's or another."""
+    if not health(target):
+        other = f"it is {servers.occupant(target.port)} that does" if servers.taken(target.port) else "nothing does"
+        fail(f"No LocalStack answers at {target.endpoint}; {other}. Start one with `p300 up`, or set AWS_ENDPOINT_URL.")
+
+
 def stack_lock(target: Target) -> AbstractContextManager[None]:
     """Return what keeps two commands from starting, deploying or running the same stack at once."""
     return alone(_folder(target.port) / "lock", f"the stack at {target.endpoint}")

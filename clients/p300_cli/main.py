@@ -84,7 +84,7 @@ def deploy(
     """Build what changed and put it on LocalStack (AWS: `sam build && sam deploy --config-env aws`)."""
     from p300.signals import Parameters
 
-    from p300_cli.localstack import stack_lock
+    from p300_cli import localstack
     from p300_cli.target import local
 
     pairs = [text.partition("=") for text in parameter or []]
@@ -95,7 +95,8 @@ def deploy(
         Parameters.from_json(parameters.get("Preprocessing", ""))
     except P300Error as error:
         fail(error.message, 2)
-    with stack_lock(target := local()):
+    with localstack.stack_lock(target := local()):
+        localstack.expect(target)
         _deploy(target, parameters)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from p300.errors import P300Error
 
-from p300_cli.errors import unreachable
+from p300_cli.errors import short, unreachable
 from p300_cli.terminal import fail, note
 
 STACK = os.environ.get("P300_STACK", "p300")
@@ -114,6 +114,7 @@ class Target:
             ``no_stack`` or ``no_answer``; it is looked for again the next time.
         """
         from botocore.exceptions import ClientError
+        from botocore.parsers import ResponseParserError
 
         command = "p300 deploy" if self.is_local else "sam deploy --config-env aws"
         try:
@@ -127,7 +128,8 @@ class Target:
             ) from error
         except unreachable() as error:
             advice = "Start it with `p300 up`, or set AWS_ENDPOINT_URL." if self.is_local else "Is there a network?"
-            raise NoStackError("no_answer", f"{self} does not answer ({error}). {advice}") from error
+            what = "something else does" if isinstance(error, ResponseParserError) else short(error)
+            raise NoStackError("no_answer", f"{self} does not answer ({what}). {advice}") from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         if not outputs:
             raise NoStackError(
