@@ -17,9 +17,10 @@ from types import ModuleType
 from typing import Any
 
 import yaml
+from p300.errors import P300Error
 
 from p300_cli import stack
-from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE
+from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, home_is_writable
 from p300_cli.target import STACK, Target
 from p300_cli.terminal import fail, note, progress
 
@@ -198,6 +199,8 @@ def layer_builder() -> ModuleType:
         own_uv = ENVIRONMENTS / "uv" / "bin" / "uv"
         if not shutil.which("uv") and own_uv.exists():
             os.environ.setdefault("UV", str(own_uv))
+        if not home_is_writable():
+            os.environ.setdefault("UV_CACHE_DIR", str(ENVIRONMENTS / "cache"))
         spec = importlib.util.spec_from_file_location(name, PROJECT / "layers" / "build.py")
         if spec is None or spec.loader is None:
             raise ImportError("layers/build.py")
@@ -216,7 +219,7 @@ def merge_layers(folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(partial, ignore_errors=True)
     for layer in LAYERS.values():
-        built = builder.build_layer(layer, cache=STATE / "layers")
+        built = _build(builder, layer)
         shutil.copytree(built.path, partial, dirs_exist_ok=True)
         note(f"{layer}: {built.size_bytes / 1e6:.1f} MB")
     # The folder stays the same one: a running LocalStack has it mounted.
@@ -226,13 +229,20 @@ def merge_layers(folder: Path) -> None:
     partial.rmdir()
 
 
+def _build(builder: ModuleType, layer: str) -> Any:
+    try:
+        return builder.build_layer(layer, cache=STATE / "layers")
+    except builder.LayerBuildError as error:
+        raise P300Error("layer_not_built", str(error)) from error
+
+
 def _layer_zip(builder: ModuleType, layer: str) -> Path:
     if layer == "empty":
         folder = STATE / "packages" / "empty"
         folder.mkdir(exist_ok=True)
         (folder / "README").write_text("The packages of this layer are mounted.")
         return _zipped(builder, folder, "empty.zip")
-    built = builder.build_layer(layer, cache=STATE / "layers")
+    built = _build(builder, layer)
     return _zipped(builder, built.path, f"{layer}-{built.inputs_sha256[:16]}.zip")
 
 
