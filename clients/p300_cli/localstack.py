@@ -120,7 +120,7 @@ def health(target: Target) -> dict[str, object] | None:
 
 def expect(target: Target) -> None:
     """End the command unless a LocalStack answers, this checkout's or another."""
-    if not health(target):
+    if health(target) is None:
         other = f"it is {servers.occupant(target.port)} that does" if servers.taken(target.port) else "nothing does"
         fail(f"No LocalStack answers at {target.endpoint}; {other}. Start one with `p300 up`, or set AWS_ENDPOINT_URL.")
 
@@ -139,7 +139,7 @@ def _wait_until_ready(target: Target, process: psutil.Process) -> None:
             # Two LocalStacks can be started for one port: the second goes on, without it, and says that it is ready.
             if not servers.listens(process, target.port):
                 _refuse_port(target)
-            if health(target):
+            if health(target) is not None:
                 return
         if time.monotonic() > deadline:
             fail(
