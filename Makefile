@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # What the caller's shell says to another Python is not for this one.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV RECORDINGS
 
 # uv: the one on the PATH, else the checkout's own, which requirements/install.py gets.
 UV := $(shell command -v uv 2>/dev/null || echo .envs/uv/bin/uv)
@@ -21,7 +21,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: setup ## the main job on this machine: RECORDINGS=<one folder or file>, or synthetic recordings without
-	@.venv/bin/p300 run $${P300_RECORDINGS:+"$$P300_RECORDINGS"}
+	@.venv/bin/p300 run $${P300_RECORDINGS:+-- "$$P300_RECORDINGS"}
 
 layers: setup ## all layers in one folder, for `docker compose up --wait`
 	@.venv/bin/p300 layers .local/opt
