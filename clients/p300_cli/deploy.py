@@ -188,8 +188,12 @@ def _point_at_uploads(target: Target, template: dict[str, Any], bucket: str, *, 
             template["Resources"][place[0]]["Properties"][place[1]] = uri
             display.update(task, advance=1, detail=place[0])
 
-        for future in [pool.submit(run, place, job) for place, job in jobs.items()]:
-            future.result()
+        try:
+            for future in [pool.submit(run, place, job) for place, job in jobs.items()]:
+                future.result()
+        except BaseException:  # Ctrl-C, too: what has not begun is not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def layer_builder() -> ModuleType:
