@@ -132,9 +132,10 @@ def stack_lock(target: Target) -> AbstractContextManager[None]:
 
 def _wait_until_ready(target: Target, process: psutil.Process) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
+    end_of_log = f"The end of {_log(target.port)}:\n"
     while True:
         if not _runs(process):
-            fail(f"LocalStack ended while it was starting. The end of {_log(target.port)}:\n{_tail(_log(target.port))}")
+            fail(f"LocalStack ended while it was starting. {end_of_log}{_tail(_log(target.port))}")
         if servers.taken(target.port):
             # Two LocalStacks can be started for one port: the second goes on, without it, and says that it is ready.
             if not servers.listens(process, target.port):
@@ -142,9 +143,8 @@ def _wait_until_ready(target: Target, process: psutil.Process) -> None:
             if health(target) is not None:
                 return
         if time.monotonic() > deadline:
-            fail(
-                f"LocalStack was not ready after {START_TIMEOUT_S} s. The end of {_log(target.port)}:\n{_tail(_log(target.port))}"
-            )
+            waited = f"LocalStack was not ready after {START_TIMEOUT_S} s; `p300 down` ends it."
+            fail(f"{waited} {end_of_log}{_tail(_log(target.port))}")
         time.sleep(POLL_S)
 
 

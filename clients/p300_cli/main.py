@@ -495,7 +495,9 @@ def quarantine_drop(
 
 @app.command()
 def console(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; the next free one where it is taken.")] = 4700,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; the next free one where it is taken.")
+    ] = 4700,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
 ) -> None:
     """Show executions, recordings and models in the browser, with your own credentials, on this machine only."""
