@@ -1,31 +1,40 @@
-# make run, make test: everything they need is set up on the way.  Environments stand in .venv and .envs, state in .local.
+# make run, make test: everything they need is set up on the way. Environments are in .venv and .envs, state is in .local.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# What the caller's shell says to another Python is not for this one.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV RECORDINGS
 
-# uv: the one on the PATH, else one of our own.
+# uv: the one on the PATH, else the checkout's own, which requirements/install.py gets.
 UV := $(shell command -v uv 2>/dev/null || echo .envs/uv/bin/uv)
 PYTHON_VERSION := $(shell cat .python-version)
-INSTALL = $(UV) pip install --quiet --require-hashes --python
-export PATH := $(CURDIR)/$(dir $(UV)):$(PATH)
+export PATH := $(CURDIR)/.envs/uv/bin:$(PATH)
+# One folder or file of recordings, whatever characters are in its name.
+export P300_RECORDINGS := $(value RECORDINGS)
+
+# An environment made where the checkout was before, or by a Python that is gone, is made again.
+$(shell here=$$(pwd -P); for stamp in .envs/*.stamp; do \
+	folder=$${stamp%.stamp}; [ "$$folder" != .envs/dev ] || folder=.venv; \
+	{ read -r place <"$$stamp" && [ "$$place" = "$$here" ] && [ -x "$$folder/bin/python" ]; } 2>/dev/null || rm -f "$$stamp"; done)
 
 .PHONY: help setup run test bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance fuzz
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: setup ## the main job on this machine: RECORDINGS=<folder>, or synthetic recordings without
-	@.venv/bin/p300 run $(RECORDINGS)
+run: setup ## the main job on this machine: RECORDINGS=<one folder or file>, or synthetic recordings without
+	@.venv/bin/p300 run $${P300_RECORDINGS:+-- "$$P300_RECORDINGS"}
 
 layers: setup ## all layers in one folder, for `docker compose up --wait`
 	@.venv/bin/p300 layers .local/opt
 
-stop: ## stop what `make run` started
-	@[ ! -x .venv/bin/p300 ] || .venv/bin/p300 down
+# Where something may have been started, the command to stop it has to work, also after the checkout was moved.
+stop: $(and $(wildcard .venv),$(or $(P300_STATE_DIR),$(wildcard .local/localstack)),.envs/dev.stamp) ## stop what this checkout started, on every port; buckets and objects are gone with it
+	@[ ! -e .envs/dev.stamp ] || .venv/bin/p300 down --all
 
 test: setup .envs/sam.stamp .envs/s3.stamp ## every test that needs no Docker and no browser
 	@$(MAKE) --no-print-directory lint
 	@.venv/bin/python -m pytest tests/unit -n 2
 	@.venv/bin/python -m pytest tests/integration tests/conformance
-	@LAMBDA_PROCESS_PYTHON=$(CURDIR)/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest emulator/process_executor/tests
+	@LAMBDA_PROCESS_PYTHON="$(CURDIR)"/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest emulator/process_executor/tests
 
 test-faults: setup .envs/s3.stamp ## kill functions and LocalStack, make storage fail, flood; P300_FAULTS_RUN=short leaves out the long parts
 	@.venv/bin/python -m pytest tests/faults
@@ -55,49 +64,27 @@ lint: setup .envs/sam.stamp ## formatter, linter, types, template
 
 setup: .envs/dev.stamp .envs/localstack.stamp .envs/runtime.stamp
 
-.envs/uv/bin/uv:
-	@echo "uv is missing: installing it into .envs/uv"
-	@python3 -m venv .envs/uv && .envs/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+# What AWS's own runtime brings, and nothing else, is in .envs/runtime: functions must find the rest in their layers.
+INSTALL = @python3 requirements/install.py $@
+.envs/dev.stamp: requirements/dev.txt requirements/build.txt pyproject.toml .python-version
+	$(INSTALL) .venv $< .
 
-# A Python that is on the machine first; where there is none of this version, uv downloads one.
-.envs/python.stamp: .python-version | $(filter .envs/%,$(UV))
-	@mkdir -p .envs && ($(UV) python find --quiet $(PYTHON_VERSION) >/dev/null 2>&1 || $(UV) python install $(PYTHON_VERSION)) && touch $@
+.envs/localstack.stamp: requirements/localstack.txt requirements/build.txt emulator/process_executor/pyproject.toml .python-version
+	$(INSTALL) .envs/localstack $< emulator/process_executor
 
-.envs/dev.stamp: requirements/dev.txt pyproject.toml .envs/python.stamp
-	@echo "setting up .venv"
-	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .venv
-	@$(INSTALL) .venv -r requirements/dev.txt
-	@$(UV) pip install --quiet --python .venv --no-deps --editable .
-	@touch $@
-
-.envs/localstack.stamp: requirements/localstack.txt emulator/process_executor/pyproject.toml .envs/python.stamp
-	@echo "setting up .envs/localstack"
-	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/localstack
-	@$(INSTALL) .envs/localstack -r requirements/localstack.txt
-	@$(UV) pip install --quiet --python .envs/localstack --no-deps --editable emulator/process_executor
-	@touch $@
-
-# What AWS's own runtime brings, and nothing else: functions must find the rest in their layers.
-.envs/runtime.stamp: requirements/runtime.txt .envs/python.stamp
-	@echo "setting up .envs/runtime"
-	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/runtime
-	@$(INSTALL) .envs/runtime -r requirements/runtime.txt
-	@touch $@
-
-.envs/sam.stamp: requirements/sam.txt .envs/python.stamp
-	@echo "setting up .envs/sam"
-	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/sam
-	@$(INSTALL) .envs/sam -r requirements/sam.txt
-	@touch $@
+.envs/runtime.stamp .envs/sam.stamp .envs/audit.stamp .envs/s3.stamp: .envs/%.stamp: requirements/%.txt requirements/build.txt .python-version
+	$(INSTALL) .envs/$* $<
 
 # Locks keep what they hold; `make lock UPGRADE=--upgrade` moves them.
-COMPILE = $(UV) pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version $(PYTHON_VERSION) $(UPGRADE)
-lock: | $(filter .envs/%,$(UV)) ## write the requirement locks anew
+COMPILE = "$(UV)" pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version $(PYTHON_VERSION) $(UPGRADE)
+lock: setup ## write the requirement locks anew
 	@$(COMPILE) --universal requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) --universal requirements/runtime.in -o requirements/runtime.txt
 	@$(COMPILE) --universal requirements/sam.in -o requirements/sam.txt
 	@$(COMPILE) --universal requirements/audit.in -o requirements/audit.txt
 	@$(COMPILE) --universal requirements/s3.in -o requirements/s3.txt
+	@$(COMPILE) --universal requirements/build.in -o requirements/build.txt
+	@$(COMPILE) --universal requirements/uv.in -o requirements/uv.txt
 	@$(COMPILE) requirements/localstack.in -o requirements/localstack.txt
 	@for layer in signal reporting learning tracking serving; do \
 		$(COMPILE) --python-platform x86_64-manylinux_2_28 -c requirements/dev.txt \
@@ -105,12 +92,6 @@ lock: | $(filter .envs/%,$(UV)) ## write the requirement locks anew
 
 clean: stop ## remove environments, built layers and state
 	@rm -rf .venv .envs .local
-
-.envs/audit.stamp .envs/s3.stamp: .envs/%.stamp: requirements/%.txt .envs/python.stamp
-	@echo "setting up .envs/$*"
-	@$(UV) venv --quiet --allow-existing --python $(PYTHON_VERSION) .envs/$*
-	@$(INSTALL) .envs/$* -r requirements/$*.txt
-	@touch $@
 
 conformance: setup .envs/s3.stamp ## the project's S3 calls against moto, LocalStack, ministack and P300_S3_ENDPOINT
 	@.venv/bin/python -m pytest tests/conformance

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sys
-import time
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +17,13 @@ from types import ModuleType
 from typing import Any
 
 import yaml
+from p300.errors import P300Error
 
-from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE
-from p300_cli.target import REGION, STACK, Target
+from p300_cli import stack
+from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, home_is_writable
+from p300_cli.target import STACK, Target
 from p300_cli.terminal import fail, note, progress
 
-POLL_S = 0.25
-DEPLOY_TIMEOUT_S = 300
-READY = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-TAG = "p300-deployment"
 LAYERS = {
     "P300Layer": "p300",
     "PipelineLayer": "pipeline",
@@ -52,13 +49,37 @@ def deploy(target: Target, parameters: dict[str, str] | None = None, *, mounted_
     aliases = _keep_versions(template)
     body = json.dumps(template)
     fingerprint = hashlib.sha256(json.dumps([body, sorted(parameters.items())]).encode()).hexdigest()
-    if (stack := _stack(target)) and stack["StackStatus"] in READY and _tags(stack).get(TAG) == fingerprint:
-        return "unchanged"
+    existing = stack.settled(target)
+    mark = _Mark(target, bucket)
+    if existing and mark.read() == {"deployed": fingerprint, "stack": existing["StackId"]}:
+        return "updated" if _publish(target, aliases) else "unchanged"
+    mark.remove()
     key = f"template/{fingerprint}.json"
     target.client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode())
-    _apply(target, f"{target.endpoint}/{bucket}/{key}", parameters, {TAG: fingerprint})
+    stack.apply(target, f"{target.endpoint}/{bucket}/{key}", parameters)
     _publish(target, aliases)
-    return "updated" if stack else "created"
+    if deployed := stack.find(target):
+        mark.write({"deployed": fingerprint, "stack": deployed["StackId"]})
+    return "updated" if existing else "created"
+
+
+class _Mark:
+    """What was deployed to the end: gone before the stack is touched, written when its functions are published as well."""
+
+    def __init__(self, target: Target, bucket: str) -> None:
+        self._s3, self._place = target.client("s3"), {"Bucket": bucket, "Key": "deployed.json"}
+
+    def read(self) -> Any:
+        try:
+            return json.load(self._s3.get_object(**self._place)["Body"])
+        except self._s3.exceptions.NoSuchKey:
+            return None
+
+    def write(self, document: Mapping[str, str]) -> None:
+        self._s3.put_object(**self._place, Body=json.dumps(document).encode())
+
+    def remove(self) -> None:
+        self._s3.delete_object(**self._place)
 
 
 def _keep_versions(template: dict[str, Any]) -> dict[str, str]:
@@ -77,17 +98,24 @@ def _keep_versions(template: dict[str, Any]) -> dict[str, str]:
     return aliases
 
 
-def _publish(target: Target, aliases: dict[str, str]) -> None:
-    """Publish the functions as they are now, unless they are so already, and point their aliases there."""
+def _publish(target: Target, aliases: Mapping[str, str]) -> bool:
+    """Publish the functions as they are now and point their aliases there; return whether one did not point there already."""
     client, cloudformation = target.client("lambda"), target.client("cloudformation")
+    moved = False
     for name, alias in aliases.items():
         described = cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId=name)
         function = described["StackResourceDetail"]["PhysicalResourceId"]
-        version = client.publish_version(FunctionName=function)["Version"]
+        version = client.publish_version(FunctionName=function)[
+            "Version"
+        ]  # the last one, where nothing has changed since
+        if client.get_alias(FunctionName=function, Name=alias)["FunctionVersion"] == version:
+            continue
         client.get_waiter("published_version_active").wait(
             FunctionName=function, Qualifier=version, WaiterConfig={"Delay": 1}
         )
         client.update_alias(FunctionName=function, Name=alias, FunctionVersion=version)
+        moved = True
+    return moved
 
 
 def read_template(path: Path) -> dict[str, Any]:
@@ -117,12 +145,22 @@ def read_template(path: Path) -> dict[str, Any]:
 
 
 def ensure_bucket(target: Target, bucket: str) -> None:
-    """Make the bucket that the deployment's files go through."""
+    """Make the bucket that the deployment's files go through; ends the command if it belongs to a stack in another region.
+
+    Bucket names are unique over all regions, so that LocalStack, as an account, holds the stack once.
+    """
     s3 = target.client("s3")
     try:
-        s3.head_bucket(Bucket=bucket)
-    except s3.exceptions.ClientError:
-        s3.create_bucket(Bucket=bucket)
+        region = s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] or "us-east-1"
+    except s3.exceptions.NoSuchBucket:
+        there = {} if target.region == "us-east-1" else {"LocationConstraint": target.region}
+        s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": there} if there else {}))
+    else:
+        if region != target.region:
+            fail(
+                f"{target} holds the stack in region {region}, and AWS_REGION is {target.region}. "
+                f"Set AWS_REGION={region}, or stop it first: `p300 down`."
+            )
 
 
 def _point_at_uploads(target: Target, template: dict[str, Any], bucket: str, *, empty_layers: bool) -> None:
@@ -150,8 +188,12 @@ def _point_at_uploads(target: Target, template: dict[str, Any], bucket: str, *, 
             template["Resources"][place[0]]["Properties"][place[1]] = uri
             display.update(task, advance=1, detail=place[0])
 
-        for future in [pool.submit(run, place, job) for place, job in jobs.items()]:
-            future.result()
+        try:
+            for future in [pool.submit(run, place, job) for place, job in jobs.items()]:
+                future.result()
+        except BaseException:  # Ctrl-C, too: what has not begun is not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def layer_builder() -> ModuleType:
@@ -161,6 +203,8 @@ def layer_builder() -> ModuleType:
         own_uv = ENVIRONMENTS / "uv" / "bin" / "uv"
         if not shutil.which("uv") and own_uv.exists():
             os.environ.setdefault("UV", str(own_uv))
+        if not home_is_writable():
+            os.environ.setdefault("UV_CACHE_DIR", str(ENVIRONMENTS / "cache"))
         spec = importlib.util.spec_from_file_location(name, PROJECT / "layers" / "build.py")
         if spec is None or spec.loader is None:
             raise ImportError("layers/build.py")
@@ -179,7 +223,7 @@ def merge_layers(folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}-new")
     shutil.rmtree(partial, ignore_errors=True)
     for layer in LAYERS.values():
-        built = builder.build_layer(layer, cache=STATE / "layers")
+        built = _build(builder, layer)
         shutil.copytree(built.path, partial, dirs_exist_ok=True)
         note(f"{layer}: {built.size_bytes / 1e6:.1f} MB")
     # The folder stays the same one: a running LocalStack has it mounted.
@@ -189,13 +233,20 @@ def merge_layers(folder: Path) -> None:
     partial.rmdir()
 
 
+def _build(builder: ModuleType, layer: str) -> Any:
+    try:
+        return builder.build_layer(layer, cache=STATE / "layers")
+    except builder.LayerBuildError as error:
+        raise P300Error("layer_not_built", str(error)) from error
+
+
 def _layer_zip(builder: ModuleType, layer: str) -> Path:
     if layer == "empty":
         folder = STATE / "packages" / "empty"
         folder.mkdir(exist_ok=True)
         (folder / "README").write_text("The packages of this layer are mounted.")
         return _zipped(builder, folder, "empty.zip")
-    built = builder.build_layer(layer, cache=STATE / "layers")
+    built = _build(builder, layer)
     return _zipped(builder, built.path, f"{layer}-{built.inputs_sha256[:16]}.zip")
 
 
@@ -235,83 +286,6 @@ def _upload_once(target: Target, bucket: str, key: str, path: Path) -> None:
         s3.put_object(Bucket=bucket, Key=key, Body=body)
 
 
-def _apply(target: Target, template_url: str, parameters: dict[str, str], tags: dict[str, str]) -> None:
-    cloudformation = target.client("cloudformation")
-    name = f"deploy-{time.time_ns()}"
-    cloudformation.create_change_set(
-        StackName=STACK,
-        ChangeSetName=name,
-        ChangeSetType="UPDATE" if _stack(target) else "CREATE",
-        TemplateURL=template_url,
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-    )
-    deadline = time.monotonic() + DEPLOY_TIMEOUT_S
-    while True:
-        change_set = cloudformation.describe_change_set(StackName=STACK, ChangeSetName=name)
-        if change_set["Status"] == "CREATE_COMPLETE":
-            break
-        if change_set["Status"] == "FAILED":
-            fail(f"CloudFormation refuses the template: {change_set.get('StatusReason', 'no reason given')}")
-        _wait(deadline, "change set")
-    _refuse_what_breaks(target, change_set)
-    cloudformation.execute_change_set(StackName=STACK, ChangeSetName=name)
-    _follow(target, deadline)
-
-
-def _refuse_what_breaks(target: Target, change_set: Mapping[str, Any]) -> None:
-    """Stop before a change that LocalStack begins and cannot finish: its rollback takes the API's stage away and the stack with it."""
-    for change in change_set["Changes"]:
-        resource = change["ResourceChange"]
-        if resource["ResourceType"] == "AWS::ApiGateway::Stage" and resource.get("Replacement") == "True":
-            target.client("cloudformation").delete_change_set(StackName=STACK, ChangeSetName=change_set["ChangeSetId"])
-            fail(
-                "The API's routes changed, and LocalStack cannot change the routes of an API that is deployed. Nothing was changed. "
-                "Save what you need from its buckets, then start anew: p300 down, p300 up."
-            )
-
-
-def _follow(target: Target, deadline: float) -> None:
-    cloudformation = target.client("cloudformation")
-    with progress() as display:
-        task = display.add_task("stack", total=None, detail="")
-        while True:
-            status = (_stack(target) or {}).get("StackStatus", "")
-            resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
-            done = sum(resource["ResourceStatus"].endswith("_COMPLETE") for resource in resources)
-            display.update(task, completed=done, total=max(len(resources), 1), detail=status)
-            if not status.endswith("_IN_PROGRESS"):
-                break
-            _wait(deadline, "stack")
-    if status not in READY:
-        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
-        failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
-        reasons = "\n".join(
-            f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed
-        )
-        fail(f"The stack ended as {status}:\n{reasons}")
-
-
-def _stack(target: Target) -> dict[str, Any] | None:
-    cloudformation = target.client("cloudformation")
-    try:
-        stack: dict[str, Any] = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
-    except cloudformation.exceptions.ClientError:
-        return None
-    return None if stack["StackStatus"] in {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"} else stack
-
-
-def _tags(stack: dict[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
-
-
-def _wait(deadline: float, what: str) -> None:
-    if time.monotonic() > deadline:
-        fail(f"The {what} was not ready after {DEPLOY_TIMEOUT_S} s.")
-    time.sleep(POLL_S)
-
-
 def describe(target: Target, outcome: str, seconds: float) -> None:
     """Say what a deployment did."""
-    note(f"stack {STACK} {outcome} on {target} (region {REGION}) in {seconds:.1f} s")
+    note(f"stack {STACK} {outcome} on {target} (region {target.region}) in {seconds:.1f} s")

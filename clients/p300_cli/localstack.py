@@ -1,77 +1,112 @@
 """Start and stop LocalStack on this machine, without Docker."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
-from p300_cli.paths import ENVIRONMENTS, STATE
+from p300_cli import servers
+from p300_cli.locking import alone
+from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE
 from p300_cli.target import Target
 from p300_cli.terminal import err, fail, note
 
 START_TIMEOUT_S = 90
-STOP_TIMEOUT_S = 15
+STOP_TIMEOUT_S = 3
+POLL_S = 0.05
+_PASSED_ON = {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TZ", "USER"}
+"""Of the user's environment: LocalStack takes its settings from variables with names like SERVICES and DEBUG, which may mean anything."""
 
 
 def up(target: Target) -> bool:
-    """Start LocalStack unless it runs already; return whether it was started now."""
-    if health(target):
+    """Start LocalStack unless this checkout's runs already; return whether it was started now.
+
+    Anything else on the port is named and left alone: neither used nor stopped.
+    """
+    if running := servers.own_server(target.port):
+        _wait_until_ready(target, running)
         note(f"LocalStack runs already at {target.endpoint}")
         return False
-    if _port_taken(target.port):
-        fail(
-            f"Port {target.port} is taken by something that is not LocalStack. Stop it, or set AWS_ENDPOINT_URL to another local port."
-        )
+    if servers.taken(target.port):
+        _refuse_port(target)
     python = ENVIRONMENTS / "localstack" / "bin" / "python"
     if not python.exists():
         fail(f"{python} is missing: run `make setup` first.")
-    folder = _folder(target)
-    (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    log = folder / "localstack.log"
-    with err.status("starting LocalStack"), log.open("wb") as stream:
-        process = subprocess.Popen(
-            [str(python), "-m", "localstack.runtime.main"],
+    folder = _folder(target.port)
+    _clear(folder)
+    (folder / "tmp").mkdir(parents=True)
+    with err.status("starting LocalStack"), _log(target.port).open("wb") as stream:
+        process = psutil.Popen(
+            [str(python), "-m", servers.MODULE],
+            cwd=PROJECT,
             env=_environment(target, folder),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        _pid_file(target).write_text(
-            json.dumps({"pid": process.pid, "created": psutil.Process(process.pid).create_time()})
-        )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not health(target):
-            if process.poll() is not None:
-                fail(f"LocalStack ended with exit code {process.returncode}. The end of {log}:\n{_tail(log)}")
-            if time.monotonic() > deadline:
-                process.terminate()
-                fail(f"LocalStack was not ready after {START_TIMEOUT_S} s. The end of {log}:\n{_tail(log)}")
-            time.sleep(0.1)
-    note(f"LocalStack is ready at {target.endpoint} (log: {log})")
+        try:
+            _wait_until_ready(target, process)
+        except BaseException:  # interrupted, too
+            _kill(process)
+            raise
+    note(f"LocalStack is ready at {target.endpoint} (log: {_log(target.port)})")
     return True
 
 
 def down(target: Target) -> bool:
-    """Stop the LocalStack that `up` started, with all that runs under it; return whether there was one."""
-    process = _started(target)
-    _pid_file(target).unlink(missing_ok=True)
-    if process is None:
-        return False
-    family = [process, *process.children(recursive=True)]
-    with err.status("stopping LocalStack"):
-        os.kill(process.pid, signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
-        for survivor in alive:
-            survivor.kill()
-        psutil.wait_procs(alive, timeout=5)
-    return True
+    """Stop this checkout's LocalStack on the target's port; return whether there was one."""
+    return _stop(target.port)
+
+
+def down_all() -> int:
+    """Stop all of this checkout's LocalStacks; return how many there were."""
+    return sum(map(_stop, servers.own_servers()))
+
+
+def _stop(port: int) -> bool:
+    process = servers.own_server(port)
+    if process:
+        with err.status("stopping LocalStack"):
+            _kill(process)
+    _clear(_folder(port))
+    return process is not None
+
+
+def _kill(process: psutil.Process) -> None:
+    """End LocalStack and all that runs under it.
+
+    Asked to end it would take seconds, with nothing to save. Functions end at once; the process executor's helper, which takes no signal to
+    end, first ends what functions have left running.
+    """
+    try:
+        children = process.children(recursive=True)
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
+    _signal(children, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while left := [one for one in (process, *children) if _runs(one)]:
+        if time.monotonic() > deadline:
+            _signal(left, signal.SIGKILL)
+        time.sleep(POLL_S)
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.send_signal(number)
 
 
 def health(target: Target) -> dict[str, object] | None:
@@ -83,13 +118,52 @@ def health(target: Target) -> dict[str, object] | None:
         return None
 
 
+def expect(target: Target) -> None:
+    """End the command unless a LocalStack answers, this checkout's or another."""
+    if health(target) is None:
+        other = f"it is {servers.occupant(target.port)} that does" if servers.taken(target.port) else "nothing does"
+        fail(f"No LocalStack answers at {target.endpoint}; {other}. Start one with `p300 up`, or set AWS_ENDPOINT_URL.")
+
+
+def stack_lock(target: Target) -> AbstractContextManager[None]:
+    """Return what keeps two commands from starting, deploying or running the same stack at once."""
+    return alone(_folder(target.port) / "lock", f"the stack at {target.endpoint}")
+
+
+def _wait_until_ready(target: Target, process: psutil.Process) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    end_of_log = f"The end of {_log(target.port)}:\n"
+    while True:
+        if not _runs(process):
+            fail(f"LocalStack ended while it was starting. {end_of_log}{_tail(_log(target.port))}")
+        if servers.taken(target.port):
+            # Two LocalStacks can be started for one port: the second goes on, without it, and says that it is ready.
+            if not servers.listens(process, target.port):
+                _refuse_port(target)
+            if health(target) is not None:
+                return
+        if time.monotonic() > deadline:
+            waited = f"LocalStack was not ready after {START_TIMEOUT_S} s; `p300 down` ends it."
+            fail(f"{waited} {end_of_log}{_tail(_log(target.port))}")
+        time.sleep(POLL_S)
+
+
+def _refuse_port(target: Target) -> NoReturn:
+    fail(
+        f"Port {target.port} is taken by {servers.occupant(target.port)}, which this checkout did not start. "
+        f"Stop that, or use another port: AWS_ENDPOINT_URL=http://localhost:{servers.free_port(target.port)} make run"
+    )
+
+
 def _environment(target: Target, folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAMBDA_", "PYTHON"))}
+    kept = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
     return {
         **kept,
+        servers.PORT_VARIABLE: str(target.port),
         "OVERRIDE_IN_DOCKER": "0",
         "FILESYSTEM_ROOT": str(folder / "state"),
         "TMPDIR": str(folder / "tmp"),
+        "XDG_CACHE_HOME": str(folder / "state" / "cache"),
         "GATEWAY_LISTEN": f"127.0.0.1:{target.port}",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_PROCESS_PYTHON": str(ENVIRONMENTS / "runtime" / "bin" / "python"),
@@ -102,29 +176,25 @@ def _environment(target: Target, folder: Path) -> dict[str, str]:
     }
 
 
-def _folder(target: Target) -> Path:
-    return STATE / "localstack" / str(target.port)
+def _folder(port: int) -> Path:
+    return STATE / "localstack" / str(port)
 
 
-def _pid_file(target: Target) -> Path:
-    return _folder(target) / "localstack.pid"
+def _log(port: int) -> Path:
+    return _folder(port) / "localstack.log"
 
 
-def _started(target: Target) -> psutil.Process | None:
+def _clear(folder: Path) -> None:
+    """Remove what is of no use once LocalStack has ended: objects and functions' code; what makes the next start faster stays."""
+    shutil.rmtree(folder / "tmp", ignore_errors=True)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended. One that has may still wait for its parent to notice, but not for threads: they hold its port."""
     try:
-        held = json.loads(_pid_file(target).read_text())
-        process = psutil.Process(held["pid"])
-    except (OSError, ValueError, psutil.NoSuchProcess):
-        return None
-    return process if process.create_time() == held["created"] else None
-
-
-def _port_taken(port: int) -> bool:
-    import socket
-
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _tail(path: Path, lines: int = 20) -> str:

@@ -1,16 +1,18 @@
 """The ``p300`` command: every subcommand, its options, and nothing else."""
 
 import os
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from p300.errors import P300Error
 
 from p300_cli.terminal import fail, note, out, print_json
+
+if TYPE_CHECKING:
+    from p300_cli.target import Target
 
 app = typer.Typer(
     help="P300 recordings through a serverless pipeline, on LocalStack or AWS.",
@@ -25,12 +27,9 @@ Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of the
 
 def main() -> None:
     """Run the command."""
-    try:
-        app()
-    except P300Error as error:
-        fail(error.message)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    from p300_cli.errors import run_command
+
+    run_command(app)
 
 
 @app.command()
@@ -40,10 +39,12 @@ def run(
     ] = None,
 ) -> None:
     """Start LocalStack, deploy, land recordings, follow them, predict (what `make run` does)."""
+    from p300_cli.localstack import stack_lock
     from p300_cli.run import run as run_all
     from p300_cli.target import local
 
-    run_all(local(), recordings or [])
+    with stack_lock(target := local()):
+        run_all(target, recordings or [])
 
 
 @app.command()
@@ -52,18 +53,26 @@ def up() -> None:
     from p300_cli import localstack
     from p300_cli.target import local
 
-    localstack.up(local())
-    deploy()
+    with localstack.stack_lock(target := local()):
+        localstack.up(target)
+        _deploy(target, {})
 
 
 @app.command()
-def down() -> None:
-    """Stop the LocalStack that `p300 up` started; its buckets are gone with it."""
-    from p300_cli import localstack
+def down(
+    everything: Annotated[bool, typer.Option("--all", help="On every port that this checkout uses.")] = False,
+) -> None:
+    """Stop the LocalStack that `p300 up` or `p300 run` started; its buckets are gone with it."""
+    from p300_cli import localstack, servers
     from p300_cli.target import local
 
-    stopped = localstack.down(local())
-    note("stopped" if stopped else "nothing was running that this command started")
+    if everything:
+        note(f"stopped {localstack.down_all()}")
+    elif localstack.down(target := local()):
+        note("stopped")
+    else:
+        other = f"; {target.endpoint} belongs to {servers.occupant(target.port)}" if servers.taken(target.port) else ""
+        note(f"nothing was running that this checkout started{other}")
 
 
 @app.command()
@@ -73,11 +82,9 @@ def deploy(
     ] = None,
 ) -> None:
     """Build what changed and put it on LocalStack (AWS: `sam build && sam deploy --config-env aws`)."""
-    from p300.errors import P300Error
     from p300.signals import Parameters
 
-    from p300_cli.deploy import deploy as deploy_stack
-    from p300_cli.deploy import describe
+    from p300_cli import localstack
     from p300_cli.target import local
 
     pairs = [text.partition("=") for text in parameter or []]
@@ -88,7 +95,15 @@ def deploy(
         Parameters.from_json(parameters.get("Preprocessing", ""))
     except P300Error as error:
         fail(error.message, 2)
-    target = local()
+    with localstack.stack_lock(target := local()):
+        localstack.expect(target)
+        _deploy(target, parameters)
+
+
+def _deploy(target: "Target", parameters: dict[str, str]) -> None:
+    from p300_cli.deploy import deploy as deploy_stack
+    from p300_cli.deploy import describe
+
     began = time.monotonic()
     describe(target, deploy_stack(target, parameters), time.monotonic() - began)
 
@@ -480,7 +495,9 @@ def quarantine_drop(
 
 @app.command()
 def console(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; the next free one where it is taken.")] = 4700,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; the next free one where it is taken.")
+    ] = 4700,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
 ) -> None:
     """Show executions, recordings and models in the browser, with your own credentials, on this machine only."""
@@ -524,8 +541,6 @@ def fetch(
     ] = "https://zenodo.org",
 ) -> None:
     """Download public Brain Invaders recordings and lay them out for `p300 land`."""
-    from p300.errors import P300Error
-
     from p300_cli import fetching
 
     folder = folder or Path(data_set)

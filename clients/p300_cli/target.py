@@ -5,6 +5,7 @@ else it is LocalStack on this machine.
 """
 
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -12,12 +13,14 @@ from urllib.parse import urlsplit
 
 from p300.errors import P300Error
 
+from p300_cli.errors import short, unreachable
 from p300_cli.terminal import fail, note
 
 STACK = os.environ.get("P300_STACK", "p300")
-REGION = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 LOCAL_ENDPOINT = "http://localhost:4566"
-_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "localhost.localstack.cloud", "localstack", "host.docker.internal"}
+_DEFAULT_REGION = "us-east-1"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOCAL_HOSTS = {*_LOOPBACK, "localhost.localstack.cloud", "localstack", "host.docker.internal"}
 
 
 class NoStackError(P300Error):
@@ -40,6 +43,11 @@ class Target:
     client_options: dict[str, Any] = field(default_factory=dict, repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        host = urlsplit(self.endpoint or "").hostname
+        if host in _LOCAL_HOSTS:
+            os.environ |= no_proxy(host, f"[{host}]")
+
     @property
     def is_local(self) -> bool:
         """Whether this is LocalStack."""
@@ -48,10 +56,32 @@ class Target:
     @property
     def port(self) -> int:
         """Port of LocalStack."""
-        return urlsplit(self.endpoint or LOCAL_ENDPOINT).port or 4566
+        parts = urlsplit(self.endpoint or LOCAL_ENDPOINT)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+    @cached_property
+    def region(self) -> str:
+        """The region: from the environment, on AWS also from the profile.
+
+        Raises
+        ------
+        P300Error
+            ``bad_region``: no region is named like this.
+        """
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if not region and self.endpoint is None:
+            import boto3
+
+            region = boto3.Session().region_name
+        region = region or _DEFAULT_REGION
+        if not re.fullmatch(r"[a-z]+(-[a-z]+)+-[0-9]+", region):
+            raise P300Error(
+                "bad_region", f"AWS_REGION is {region!r}, which names no region: expected one such as us-east-1."
+            )
+        return region
 
     def __str__(self) -> str:
-        return f"LocalStack at {self.endpoint}" if self.endpoint else f"AWS, region {REGION}"
+        return f"LocalStack at {self.endpoint}" if self.endpoint else f"AWS, region {self.region}"
 
     def client(self, service: str) -> Any:
         """Return a boto3 client; from localstack-client's session for a local endpoint, from plain boto3 for AWS."""
@@ -67,12 +97,12 @@ class Target:
         config = Config(s3={"addressing_style": "path"}, **options)
         storage_elsewhere = service == "s3" and os.environ.get("AWS_ENDPOINT_URL_S3")
         if self.endpoint is None or storage_elsewhere:  # boto3 reads AWS_ENDPOINT_URL_S3 and its keys by itself
-            return boto3.client(service, region_name=REGION, config=config)  # type: ignore[call-overload]
+            return boto3.client(service, region_name=self.region, config=config)  # type: ignore[call-overload]
         from localstack_client.session import Session
 
         # The session takes its address from AWS_ENDPOINT_URL, as `choose` does.
         os.environ["AWS_ENDPOINT_URL"] = self.endpoint
-        return Session(region_name=REGION).client(service, config=config)
+        return Session(region_name=self.region).client(service, config=config)
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -83,21 +113,29 @@ class Target:
         NoStackError
             ``no_stack`` or ``no_answer``; it is looked for again the next time.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
+        from botocore.parsers import ResponseParserError
 
+        command = "p300 deploy" if self.is_local else "sam deploy --config-env aws"
         try:
             stack = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         except ClientError as error:
             if "does not exist" not in str(error):
                 raise
-            command = "p300 deploy" if self.is_local else "sam deploy --config-env aws"
+            where = f"{self}, region {self.region}" if self.is_local else str(self)
             raise NoStackError(
-                "no_stack", f"There is no stack {STACK!r} on {self}. Deploy it with `{command}`."
+                "no_stack", f"There is no stack {STACK!r} on {where}. Deploy it with `{command}`."
             ) from error
-        except BotoCoreError as error:
-            advice = "Start it with `p300 up`, or set AWS_ENDPOINT_URL."
-            raise NoStackError("no_answer", f"{self} does not answer ({error}). {advice}") from error
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        except unreachable() as error:
+            advice = "Start it with `p300 up`, or set AWS_ENDPOINT_URL." if self.is_local else "Is there a network?"
+            what = "something else does" if isinstance(error, ResponseParserError) else short(error)
+            raise NoStackError("no_answer", f"{self} does not answer ({what}). {advice}") from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        if not outputs:
+            raise NoStackError(
+                "incomplete", f"The stack {STACK!r} on {self} is {stack['StackStatus']}. Finish it with `{command}`."
+            )
+        return outputs
 
     @cached_property
     def api_url(self) -> str:
@@ -125,7 +163,8 @@ class Target:
                 "AWS_ENDPOINT_URL": self.endpoint,
                 "AWS_ACCESS_KEY_ID": "test",
                 "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_DEFAULT_REGION": REGION,
+                "AWS_DEFAULT_REGION": self.region,
+                **no_proxy(),
             }
         return result | {
             "P300_API_URL": self.api_url,
@@ -138,6 +177,14 @@ class Target:
         }
 
 
+def no_proxy(*hosts: str) -> dict[str, str]:
+    """Return the variables that keep boto3, urllib, curl and others from asking a proxy for this machine."""
+    names = [name for name in ("no_proxy", "NO_PROXY") if os.environ.get(name)] or ["NO_PROXY"]
+    given = [entry.strip() for name in names for entry in os.environ.get(name, "").split(",")]
+    value = "*" if "*" in given else ",".join(dict.fromkeys(filter(None, [*given, *_LOOPBACK, *hosts])))
+    return dict.fromkeys(names, value)
+
+
 @cache
 def current() -> Target:
     """Return the target that the environment names, and say which it is."""
@@ -147,13 +194,33 @@ def current() -> Target:
 
 
 def choose() -> Target:
-    """Return the target that the environment names."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    """Return the target that the environment names.
+
+    Raises
+    ------
+    P300Error
+        ``bad_endpoint``: AWS_ENDPOINT_URL is no address.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "").strip().rstrip("/")
     if endpoint:
+        _check(endpoint)
         return Target(endpoint)
     if os.environ.get("AWS_PROFILE") or os.environ.get("AWS_ACCESS_KEY_ID"):
         return Target(None)
     return Target(LOCAL_ENDPOINT)
+
+
+def _check(endpoint: str) -> None:
+    try:
+        parts = urlsplit(endpoint)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and not parts.path
+    except ValueError:  # a port out of range, an unfinished IPv6 address
+        sound = False
+    if not sound:
+        raise P300Error(
+            "bad_endpoint",
+            f"AWS_ENDPOINT_URL is {endpoint!r}: expected http://<host>:<port>, such as {LOCAL_ENDPOINT}.",
+        )
 
 
 def local() -> Target:
@@ -164,6 +231,7 @@ def local() -> Target:
             "This runs on LocalStack only, but the environment names AWS (AWS_PROFILE or AWS_ACCESS_KEY_ID). "
             "Unset them, or set AWS_ENDPOINT_URL."
         )
-    if urlsplit(target.endpoint).hostname not in _LOCAL_HOSTS:
-        fail(f"{target.endpoint} is not on this machine.")
+    parts = urlsplit(target.endpoint)
+    if parts.hostname not in _LOCAL_HOSTS or parts.scheme != "http":
+        fail(f"AWS_ENDPOINT_URL is {target.endpoint}: expected http:// and this machine, such as {LOCAL_ENDPOINT}.")
     return target

@@ -74,7 +74,7 @@ def _open(address: str, until_the_end: ExitStack) -> bool:
 
 
 def _listen(port: int) -> socket.socket:
-    for number in range(port, port + _PORTS_TRIED) if port else [0]:
+    for number in range(port, min(port + _PORTS_TRIED, 65_536)) if port else [0]:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -51,6 +51,10 @@ def docker() -> None:
 def compose(docker: None) -> Iterator[None]:
     """The stack of `docker compose up --wait`, with its own command as README gives it."""
     os.environ["AWS_ENDPOINT_URL"] = ENDPOINT
+    # A machine without a registry may have an image of its own by that name: no digest names it.
+    tag = "localstack/localstack:4.14.0"
+    if subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode == 0:
+        os.environ.setdefault("LOCALSTACK_IMAGE", tag)
     run("docker", "compose", "--profile", "minio", "down", "--volumes")
     run("make", "layers")
     try:

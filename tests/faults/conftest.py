@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from p300.features import read_features
-from p300_cli import localstack
+from p300_cli import localstack, servers
 from p300_cli.paths import ENVIRONMENTS
 from p300_cli.target import Target
 from p300_pipeline.keys import RECORDS, record_key
@@ -114,13 +114,13 @@ def stack(faults: Faults) -> Iterator[Stack]:
     deploy()
     stack = Stack()
     yield stack
-    if localstack._started(stack.target):  # a test may have failed between killing it and starting it again
+    if servers.own_server(stack.target.port):  # a test may have failed between killing it and starting it again
         kill(stack)
 
 
 def kill(stack: Stack) -> None:
     """End LocalStack as a power cut does, and wait until its functions are gone with it."""
-    process = localstack._started(stack.target)
+    process = servers.own_server(stack.target.port)
     assert process is not None
     family = [process, *process.children(recursive=True)]
     os.kill(process.pid, signal.SIGKILL)

@@ -26,10 +26,10 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
 @hooks.on_infra_start(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
 def install_hooks() -> None:
     """Change what LocalStack does beyond the executor: each module says what, and why."""
-    from . import concurrency, parsing, payload_limits, sam_references, threads
+    from . import concurrency, failed_updates, parsing, payload_limits, sam_references, storage_folder, threads
     from .settings import settings
 
-    for module in (parsing, payload_limits, sam_references, threads):
+    for module in (failed_updates, parsing, payload_limits, sam_references, storage_folder, threads):
         module.install()
     if limit := settings().max_environments:
         concurrency.install(limit)

@@ -14,6 +14,7 @@ from .reaper import Reaper, kill_tree
 from .runtime_api import RuntimeApi
 
 _KILL_TIMEOUT_S = 10
+_EXIT_POLL_S = 0.002
 
 
 class Ending(enum.Enum):
@@ -76,9 +77,8 @@ class RuntimeProcess:
     @property
     def returncode(self) -> int | None:
         """Exit status, negative for a signal; None while the process lives."""
-        # poll() also answers None while another thread is just reaping the process: ask the system what is true.
-        if self._process.poll() is None and self._ended():
-            self._process.wait()
+        if self._process.returncode is None and self._ended():
+            self._reap()
         return self._process.returncode
 
     def wait_until(self, done: Callable[[RuntimeApi], bool], deadline: float) -> Ending | None:
@@ -106,8 +106,7 @@ class RuntimeProcess:
 
     def kill(self) -> None:
         """Kill the process with all its descendants and wait for its end; its log can still be taken."""
-        kill_tree(self.memory.process)
-        self._process.wait(_KILL_TIMEOUT_S)
+        self._reap()
 
     def close(self) -> None:
         """Kill the process and release everything; may be called twice, and while another thread waits."""
@@ -122,6 +121,11 @@ class RuntimeProcess:
     def _exited(self) -> bool:
         return self.returncode is not None
 
+    def _reap(self) -> None:
+        # The process group first: once the process is reaped, its number may be that of another process's group.
+        kill_tree(self.memory.process)
+        self._process.wait(_KILL_TIMEOUT_S)
+
     def _ended(self) -> bool:
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -129,10 +133,11 @@ class RuntimeProcess:
             return True
 
     def _note_exit(self) -> None:
-        # The log has ended and the process is about to: reap it and wake who waits for the function.
-        try:
-            self._process.wait(_KILL_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            return  # it closed its stdout and stderr and lives on
+        # The log has ended and the process is about to: wake who waits for the function.
+        deadline = time.monotonic() + _KILL_TIMEOUT_S
+        while self.returncode is None:
+            if time.monotonic() > deadline:
+                return  # it closed its stdout and stderr and lives on
+            time.sleep(_EXIT_POLL_S)
         with self.api.changed:
             self.api.changed.notify_all()

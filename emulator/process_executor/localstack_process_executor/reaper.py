@@ -47,13 +47,16 @@ class Reaper:
 
 
 def kill_tree(process: psutil.Process) -> None:
-    """Kill a process, all its descendants and, if it leads a process group, that group."""
+    """Kill a process, all its descendants and, if it leads a process group, that group; nothing once it is reaped."""
     with contextlib.suppress(psutil.Error):
-        for each in (*process.children(recursive=True), process):
+        family = (*process.children(recursive=True), process)
+        if process.is_running():  # and not merely its number, which may be another process's by now
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for zombies
+                if os.getpgid(process.pid) == process.pid:
+                    os.killpg(process.pid, signal.SIGKILL)
+        for each in family:
             with contextlib.suppress(psutil.Error):
                 each.kill()
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _marked(owner: str) -> list[psutil.Process]:

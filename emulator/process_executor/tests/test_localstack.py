@@ -409,6 +409,50 @@ def test_references_that_lead_nowhere_are_still_refused(localstack: LocalStack) 
         )
 
 
+def test_a_stack_whose_update_failed_can_be_deleted_and_made_again(localstack: LocalStack) -> None:
+    cloudformation = localstack.client("cloudformation")
+    names = {"Kept": "/kept", "Named": {"Fn::Sub": "${Kept}/after"}}
+    kept = {key: {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": name}} for key, name in names.items()}
+    code = {"S3Bucket": "missing", "S3Key": "missing"}
+    function = {"Handler": "app.handler", "Runtime": "python3.13", "Role": ROLE, "Code": code}
+    invalid = {"Invalid": {"Type": "AWS::Lambda::Function", "Properties": function}}
+
+    def stack_status() -> str:
+        return str(cloudformation.describe_stacks(StackName="failing")["Stacks"][0]["StackStatus"])
+
+    def change(resources: dict[str, Any], kind: str, status: str) -> None:
+        change = {"StackName": "failing", "ChangeSetName": f"change-{len(changes)}"}
+        changes.append(change)
+        cloudformation.create_change_set(
+            **change, ChangeSetType=kind, TemplateBody=json.dumps({"Resources": resources})
+        )
+        cloudformation.get_waiter("change_set_create_complete").wait(**change, WaiterConfig=FAST)
+        cloudformation.execute_change_set(**change)
+        while (found := stack_status()).endswith("_IN_PROGRESS"):
+            pass
+        assert found == status
+
+    changes: list[dict[str, str]] = []
+    change(kept, "CREATE", "CREATE_COMPLETE")
+    change(invalid | kept, "UPDATE", "ROLLBACK_COMPLETE")
+    cloudformation.delete_stack(StackName="failing")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="failing", WaiterConfig=FAST)
+    assert not localstack.client("logs").describe_log_groups(logGroupNamePrefix="/kept")["logGroups"]
+    change(kept, "CREATE", "CREATE_COMPLETE")
+    cloudformation.delete_stack(StackName="failing")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads which files are open from /proc")
+def test_objects_are_kept_in_localstacks_own_folder(localstack: LocalStack) -> None:
+    s3 = localstack.client("s3")
+    s3.create_bucket(Bucket="kept")
+    s3.put_object(Bucket="kept", Key="large", Body=bytes(2**20))
+    links = Path(f"/proc/{localstack.process.pid}/fd").iterdir()
+    files = {str(link.readlink()) for link in links if "kept" in os.fspath(link.readlink())}
+    assert files
+    assert all(file.startswith(str(localstack.tmp)) for file in files)
+
+
 BUSY = """
 import os, socket, subprocess, sys
 def handler(event, context):

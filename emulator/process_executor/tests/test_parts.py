@@ -14,7 +14,7 @@ from localstack.services.stepfunctions.asl.parse.asl_parser import ASLParserExce
 from localstack.services.stepfunctions.asl.utils import json_path
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
 
-from localstack_process_executor import parsing, report, settings, threads
+from localstack_process_executor import parsing, report, settings, storage_folder, threads
 from localstack_process_executor.environment import function_environment
 from localstack_process_executor.faults import out_of_memory, timed_out
 from localstack_process_executor.log_pipe import LogPipe
@@ -222,3 +222,11 @@ def test_ended_threads_are_forgotten_others_are_kept(monkeypatch: pytest.MonkeyP
     may_end.set()
     running.join()
     assert kept == [running, "no thread", to_be_started]
+
+
+def test_another_localstack_that_names_its_objects_folder_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from localstack.services.s3 import provider
+
+    monkeypatch.delattr(provider, "DEFAULT_S3_TMP_DIR")
+    with pytest.raises(RuntimeError, match="DEFAULT_S3_TMP_DIR"):
+        storage_folder.install()

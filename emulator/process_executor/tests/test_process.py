@@ -5,17 +5,22 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from localstack_process_executor.process import RuntimeProcess
+from localstack_process_executor.process import Ending, RuntimeProcess
 from localstack_process_executor.reaper import Reaper
+
+
+def start(argv: list[str], folder: Path, reaper: Reaper) -> RuntimeProcess:
+    return RuntimeProcess(
+        argv, dict(os.environ), folder, memory_limit_bytes=2**40, max_response_bytes=100, reaper=reaper
+    )
 
 
 def test_a_report_just_before_the_end_is_heard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reaper: Reaper) -> None:
     argv = [sys.executable, "-c", "import time; time.sleep(600)"]
-    process = RuntimeProcess(
-        argv, dict(os.environ), tmp_path, memory_limit_bytes=2**40, max_response_bytes=100, reaper=reaper
-    )
+    process = start(argv, tmp_path, reaper)
 
     def meanwhile() -> bool:
         """Report and end after the wait has found neither, and before it looks whether the process lives."""
@@ -29,3 +34,28 @@ def test_a_report_just_before_the_end_is_heard(monkeypatch: pytest.MonkeyPatch, 
         assert process.wait_until(lambda api: api.init_error is not None, time.monotonic() + 60) is None
     finally:
         process.close()
+
+
+def test_a_process_group_ends_before_its_number_is_free(tmp_path: Path, reaper: Reaper) -> None:
+    leave = (
+        "import subprocess, sys; print(subprocess.Popen(['sleep', '600'], env={}, stdout=2).pid, file=open('pid', 'w'))"
+    )
+    process = start([sys.executable, "-c", leave], tmp_path, reaper)
+    assert process.wait_until(lambda _: False, time.monotonic() + 60) is Ending.EXITED
+    assert process.returncode == 0
+    left = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+    process.close()
+
+
+def test_a_number_that_may_be_reused_is_not_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reaper: Reaper
+) -> None:
+    process = start([sys.executable, "-c", ""], tmp_path, reaper)
+    process.wait_until(lambda _: False, time.monotonic() + 60)
+    assert process.returncode == 0
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, _: killed.append(group))
+    process.kill()
+    process.close()
+    assert not killed

@@ -1,0 +1,28 @@
+"""Keeps what a stack is made of when an update of it fails.
+
+LocalStack then takes the resources that the update got to for all there are: deleting the stack leaves the others
+behind, and their names are taken when it is created again.
+"""
+
+import functools
+
+from localstack.services.cloudformation.engine.v2.change_set_model_executor import (
+    ChangeSetModelExecutor,
+    ChangeSetModelExecutorResult,
+)
+
+
+def install() -> None:
+    """Add the resources from before to the outcome of a failed change."""
+    execute = ChangeSetModelExecutor.execute
+
+    @functools.wraps(execute)
+    def execute_and_keep(executor: ChangeSetModelExecutor) -> ChangeSetModelExecutorResult:
+        before = dict(executor._change_set.stack.resolved_resources)
+        result = execute(executor)
+        if result.failure_message:
+            made = {name: one for name, one in result.resources.items() if one.get("PhysicalResourceId")}
+            result.resources = before | made
+        return result
+
+    ChangeSetModelExecutor.execute = execute_and_keep  # type: ignore[method-assign]
