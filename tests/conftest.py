@@ -1,4 +1,4 @@
-"""What several test modules need: buckets in memory, small recordings and features, deaths and interleavings, functions by path."""
+"""Fixtures of several test modules: buckets in memory, small recordings and features, deaths and interleavings, functions by path."""
 
 import importlib.util
 import io
@@ -8,16 +8,23 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from zlib import crc32
 
-import numpy as np
 import pytest
 from greenlet import getcurrent, greenlet
+
+pytest.register_assert_rewrite("tests.support")  # before it is imported: what its assertions compare is shown too
+from tests.support.buckets import FEATURES, LANDING, MODELS, RAW, VERSIONED
+from tests.support.features import make_features
+from tests.support.functions import Context, Stdout
+from tests.support.interruptions import WRITES, Died, Watched, die_at
+from tests.support.paths import PROJECT
+from tests.support.pickles import plant
+from tests.support.recordings import make_recording
 
 # pytest-xdist gives its workers the width of its own terminal: what a command prints would depend on how the tests were started.
 os.environ.pop("COLUMNS", None)
@@ -32,17 +39,6 @@ os.environ |= {
     "POWERTOOLS_TRACE_DISABLED": "true",
     "POWERTOOLS_METRICS_NAMESPACE": "P300",
 }
-
-REPOSITORY = Path(__file__).parents[1]
-LANDING, RAW, FEATURES, MODELS = "p300-landing-zone", "p300-raw-data", "p300-processed-features", "p300-models"
-VERSIONED = {LANDING, RAW, MODELS}
-WRITES = {"put", "copy", "delete"}
-OPERATIONS = WRITES | {"head", "get", "download", "list"}
-
-
-@pytest.fixture
-def repository() -> Path:
-    return REPOSITORY
 
 
 @pytest.fixture(scope="session")
@@ -81,45 +77,6 @@ def empty_buckets(store: Any) -> Callable[[], None]:
     return empty
 
 
-# ---- small inputs
-MADE_WITH: dict[str, Any] = {"tmin": 0.0, "tmax": 0.1, "baseline": None}
-"""Preprocessing of the features that `make_features` makes."""
-
-
-def make_features(
-    *,
-    channels: Sequence[str] = ("Fz", "Cz", "Pz"),
-    seed: int = 0,
-    n_epochs: int = 60,
-    effect_uv: float = 8.0,
-    n_times: int = 10,
-    labels: Sequence[int] = (1, 2),
-    **parameters: Any,
-) -> Any:
-    """Noise of 5 uV with a bump after targets, as a FeatureSet of one recording."""
-    from p300.features import FeatureSet, Rejection
-    from p300.signals import Parameters
-
-    made_with = Parameters.from_dict(MADE_WITH | {"tmax": n_times / 100} | parameters)
-    rng = np.random.default_rng(seed)
-    X = rng.normal(0, 5e-6, (n_epochs, len(channels), n_times))
-    label = np.where(np.arange(n_epochs) % 6 == 5, labels[-1], labels[0]).astype(np.int8)
-    X[label == 2, :, 3:7] += effect_uv * 1e-6
-    return FeatureSet(
-        X=X.reshape(n_epochs, -1).astype(np.float32),
-        label=label,
-        onset_sample=np.arange(n_epochs, dtype=np.int64) * 20,
-        flash=None,
-        repetition=None,
-        ch_names=tuple(channels),
-        sfreq=100.0,
-        tmin=made_with.tmin,
-        tmax=made_with.tmax,
-        parameters=made_with,
-        rejection=Rejection(n_epochs, 0, n_epochs, dict.fromkeys(channels, 0)),
-    )
-
-
 @pytest.fixture
 def put_features(store: Any) -> Callable[..., Any]:
     """put_features("subject_01/run", seed=1, ...): write a small feature set to the features bucket and return it.
@@ -137,36 +94,6 @@ def put_features(store: Any) -> Callable[..., Any]:
         return features
 
     return put
-
-
-def make_recording(
-    *,
-    sfreq: float = 128.0,
-    channels: Sequence[str] = ("Fz", "Cz", "Pz"),
-    stim: bool = True,
-    codes: Sequence[int] = (1, 2),
-    scale_uv: float = 10.0,
-    seed: int = 0,
-    n_flashes: int = 24,
-) -> bytes:
-    """A parquet recording of noise with a flash every half second, the last of each six a target."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rng = np.random.default_rng(seed)
-    step = round(sfreq / 2)
-    n_samples = step * (n_flashes + 4)
-    columns: dict[str, Any] = {
-        f"eeg_{name}": rng.normal(0, scale_uv, n_samples).astype(np.float32) for name in channels
-    }
-    if stim:
-        column = np.zeros(n_samples, np.int32)
-        for flash in range(n_flashes):
-            column[step * (flash + 2)] = codes[-1] if flash % 6 == 5 else codes[0]
-        columns["stim"] = column
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns).replace_schema_metadata({"sfreq": f"{sfreq:g}"}), buffer)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -197,30 +124,6 @@ def count_calls() -> Callable[..., int]:
 
 
 # ---- what can happen between two calls
-class Died(BaseException):
-    """The process was killed: no handler may catch it."""
-
-
-class _Watched:
-    """A store that calls `around(operation, call)` in place of each operation."""
-
-    def __init__(self, store: Any, around: Callable[[str, Callable[[], Any]], Any]) -> None:
-        self._store, self._around = store, around
-        self.client = store.client
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-        if name not in OPERATIONS:
-            return method
-
-        def call(*positional: Any, **named: Any) -> Any:
-            def perform() -> Any:
-                answer = method(*positional, **named)
-                return list(answer) if name == "list" else answer
-
-            return self._around(name, perform)
-
-        return call
 
 
 @pytest.fixture
@@ -241,13 +144,13 @@ def after_any_death(store: Any) -> Callable[..., None]:
             return call()
 
         prepare()
-        expected = step(_Watched(store, count)), state()
+        expected = step(Watched(store, count)), state()
         n_writes = next(counter)
         assert n_writes, "a step that writes nothing cannot show anything here"
         for number, done in itertools.product(range(n_writes), (False, True)):
             prepare()
             with pytest.raises(Died):
-                step(_Watched(store, _dying(number, done=done)))
+                step(Watched(store, die_at(number, done=done)))
             found = step(store), state()
             where = f"died {'after' if done else 'before'} write {number + 1} of {n_writes}"
             assert found[1] == expected[1], where
@@ -262,20 +165,7 @@ def dying(store: Any) -> Callable[..., Any]:
     """dying(n): the store of a process that is killed before its write n / 2, counted from 0, or after it where n is odd."""
 
     def die(number: int) -> Any:
-        return _Watched(store, _dying(number // 2, done=bool(number % 2)))
-
-    return die
-
-
-def _dying(number: int, *, done: bool) -> Callable[[str, Callable[[], Any]], Any]:
-    counter = itertools.count()
-
-    def die(operation: str, call: Callable[[], Any]) -> Any:
-        if operation in WRITES and next(counter) == number:
-            if done:
-                call()
-            raise Died
-        return call()
+        return Watched(store, die_at(number // 2, done=bool(number % 2)))
 
     return die
 
@@ -297,7 +187,7 @@ def interleave(store: Any) -> Callable[..., list[Any]]:
                 scheduler.switch()
                 return call()
 
-            results[index] = tasks[index](_Watched(store, around))
+            results[index] = tasks[index](Watched(store, around))
 
         running = [greenlet(partial(body, index)) for index in range(len(tasks))]
         for one in running:
@@ -310,33 +200,19 @@ def interleave(store: Any) -> Callable[..., list[Any]]:
     return run
 
 
+@pytest.fixture
+def marked(tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
+    """Where a pickle would leave its mark, and that pickle in every wrapping that some reader knows."""
+    path = tmp_path / "mark"
+    return path, plant(path)
+
+
 # ---- functions
-@dataclass
-class Context:
-    """Stands for the Lambda context, with what Powertools reads."""
-
-    function_name: str = "p300-test"
-    memory_limit_in_mb: int = 128
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:p300-test"
-    aws_request_id: str = "8d1d2a4f-0000-4000-8000-000000000000"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 30_000
 
 
 @pytest.fixture
 def context() -> Context:
     return Context()
-
-
-class _Stdout:
-    """Whatever standard output is now: pytest puts a new one in its place between a test's setup and its call."""
-
-    def write(self, text: str) -> int:
-        return sys.stdout.write(text)
-
-    def flush(self) -> None:
-        sys.stdout.flush()
 
 
 @pytest.fixture
@@ -352,13 +228,13 @@ def load_function(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
         logging.Logger.manager.loggerDict.pop(
             name, None
         )  # Powertools keeps a logger, and with it an earlier test's output
-        spec = importlib.util.spec_from_file_location(f"function_{name}", REPOSITORY / "functions" / name / "app.py")
+        spec = importlib.util.spec_from_file_location(f"function_{name}", PROJECT / "functions" / name / "app.py")
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
         for handler in logging.getLogger(name).handlers:
-            handler.setStream(_Stdout())  # type: ignore[attr-defined]
+            handler.setStream(Stdout())  # type: ignore[attr-defined]
         return module
 
     return load

@@ -8,7 +8,7 @@ from p300_pipeline.serving import ModelStore
 from p300_pipeline.serving.model_store import Reader
 from p300_pipeline.storage import Store, UnchangedError
 
-from tests.conformance.conftest import Server
+from tests.support.s3_servers import Server
 
 
 @pytest.mark.parametrize("key", ["aliases/champion", "v1/a b+c%20d.npz", "ä/日本.json", "x" * 1000])

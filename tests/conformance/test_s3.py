@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from p300_pipeline import storage
 from p300_pipeline.storage import NoBucketError, NotFoundError, PreconditionError, Store, UnchangedError, sha256_base64
 
-from tests.conformance.conftest import Server
+from tests.support.s3_servers import Server
 
 PART_BYTES = 5 << 20  # the smallest part that S3 takes
 WRITERS = 8

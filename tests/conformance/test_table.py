@@ -1,11 +1,10 @@
 """docs/storage.md says what the suite sees."""
 
-import inspect
+import ast
 import re
 from pathlib import Path
 
-from tests.conformance import test_s3
-from tests.conformance.conftest import KNOWN
+from tests.support.s3_servers import KNOWN
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "storage.md").read_text()
 HEAD, *ROWS = [
@@ -15,7 +14,9 @@ HEAD, *ROWS = [
 
 
 def test_the_document_has_a_row_for_each_test() -> None:
-    tests = [name for name, _ in inspect.getmembers(test_s3, inspect.isfunction) if name.startswith("test_")]
+    module = ast.parse((Path(__file__).parent / "test_s3.py").read_text())
+    names = [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
+    tests = [name for name in names if name.startswith("test_")]
     assert sorted(row[0] for row in ROWS) == sorted(name.removeprefix("test_").replace("_", " ") for name in tests)
 
 

@@ -1,43 +1,16 @@
-"""What the tests with real Docker and the real SAM CLI share."""
+"""What the tests with real Docker and the real SAM CLI, and those with a real browser, share."""
 
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
-ENDPOINT = "http://localhost:4566"
-# What somebody types into a shell before `sam local`: the local stack's credentials, and the Python that SAM builds for on the PATH.
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).resolve().parent}{os.pathsep}{os.environ['PATH']}",
-    "SAM_CLI_TELEMETRY": "0",
-    "AWS_MAX_ATTEMPTS": "1",  # SAM asks AWS who these credentials are, and would ask again and again
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-}
-
-
-def run(*command: str | Path, check: bool = True, timeout_s: float = 600, **environment: str) -> str:
-    """Run a command in the checkout and return what it printed, both streams in order."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=PROJECT,
-        env={**ENVIRONMENT, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    if check and done.returncode:
-        pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-4000:]}")
-    return done.stdout
+from tests.support.docker import ENDPOINT, run
+from tests.support.localstack import Stack, running_stack
+from tests.support.paths import PROJECT
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +43,10 @@ def built(docker: None) -> Path:
     """The output of `sam build`."""
     run(PROJECT / ".envs" / "sam" / "bin" / "sam", "build")
     return PROJECT / ".aws-sam" / "build"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A stack with nothing in it, on LocalStack without Docker."""
+    with running_stack() as found:
+        yield found

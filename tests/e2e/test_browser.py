@@ -16,9 +16,9 @@ from axe_playwright_python.sync_playwright import Axe
 from p300_cli.paths import STATE
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.integration.conftest import Stack, console, recording, run_p300, stack
+from tests.support.localstack import Stack, console, run_p300
+from tests.support.recordings import recording
 
-__all__ = ["stack"]
 pytestmark = pytest.mark.browser
 SCREENSHOTS = STATE / "screenshots"
 FLAGS = [

@@ -16,7 +16,8 @@ from p300_cli import watching
 from p300_cli.predicting import Api, load_features
 from p300_cli.target import Target
 
-from tests.e2e.conftest import ENDPOINT, ENVIRONMENT, PROJECT, run
+from tests.support.docker import ENDPOINT, ENVIRONMENT, run
+from tests.support.paths import PROJECT
 
 pytestmark = pytest.mark.docker
 P300 = PROJECT / ".venv" / "bin" / "p300"

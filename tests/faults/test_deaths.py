@@ -3,11 +3,10 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from tests.faults.conftest import (
+from tests.support.faults import (
     FULL,
     PARAMETERS,
     Faults,
@@ -15,11 +14,13 @@ from tests.faults.conftest import (
     check,
     check_bytes,
     check_models,
+    etag,
     finish,
     settle,
     small,
+    train,
 )
-from tests.integration.conftest import Stack, run_p300, wait_for
+from tests.support.localstack import Stack, run_p300, wait_for
 
 pytestmark = pytest.mark.localstack
 Count = Callable[[str, int], None]
@@ -44,12 +45,6 @@ def too_loud(seed: int) -> bytes:
 def points(n_writes: int) -> Iterator[tuple[int, str]]:
     """Return where a function can die; one death after a write for one before the next, which leaves the same, in a short run."""
     return itertools.product(range(1, n_writes + 1), ("before", "after") if FULL else ("after",))
-
-
-def etag(body: bytes) -> str:
-    import hashlib
-
-    return hashlib.md5(body).hexdigest()  # noqa: S324 - what S3 calls an upload's ETag
 
 
 def kill_at_each_write(
@@ -100,20 +95,6 @@ def every_one_fired(faults: Faults, count: Count) -> None:
     planned = {rule["id"] for rule in faults.rules}
     assert not planned - faults.fired()
     count("deaths of functions between two writes", len(planned))
-
-
-def train(stack: Stack, name: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Ask for a training by an execution of that name; return its end."""
-    steps = stack.target.client("stepfunctions")
-    arn = steps.start_execution(
-        stateMachineArn=stack.outputs["StateMachineArn"], name=name, input=json.dumps({"train": request})
-    )["executionArn"]
-
-    def ended() -> dict[str, Any] | None:
-        found: dict[str, Any] = steps.describe_execution(executionArn=arn)
-        return None if found["status"] == "RUNNING" else found
-
-    return wait_for(ended, f"the training {name}", 300)
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 from p300_cli.models import registry
 from p300_cli.predicting import load_features
 
-from tests.faults.conftest import FULL, Landed, check, check_models, finish, small
-from tests.faults.test_deaths import train
-from tests.integration.conftest import Stack, recording, run_p300, wait_for
+from tests.support.faults import FULL, Landed, check, check_models, finish, small, train
+from tests.support.localstack import Stack, run_p300, wait_for
+from tests.support.recordings import recording
 
 pytestmark = pytest.mark.localstack
 Count = Callable[[str, int], None]

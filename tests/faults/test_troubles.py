@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.conftest import FULL, Faults, Landed, check, check_models, finish, settle, small
-from tests.faults.test_deaths import etag, train
-from tests.integration.conftest import Stack, run_p300
+from tests.support.faults import FULL, Faults, Landed, check, check_models, etag, finish, settle, small, train
+from tests.support.localstack import Stack, run_p300
 
 pytestmark = pytest.mark.localstack
 Count = Callable[[str, int], None]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import (
+from tests.support.faults import (
     FULL,
     Faults,
     Landed,
@@ -19,11 +19,10 @@ from tests.faults.conftest import (
     small,
     start_localstack,
 )
-from tests.integration.conftest import Stack, run_p300, wait_for
-from tests.integration.test_other_storage import KEY, STORAGE, storage
+from tests.support.localstack import Stack, run_p300, wait_for
+from tests.support.other_storage import KEY, STORAGE, serving
 
 pytestmark = pytest.mark.localstack
-__all__ = ["storage"]  # a fixture
 ELSEWHERE = {
     "AWS_ENDPOINT_URL_S3": STORAGE,
     "AWS_ACCESS_KEY_ID": KEY["aws_access_key_id"],
@@ -40,6 +39,12 @@ def deploy_on(stack: Stack, storage: Any) -> Stack:
     moved = Stack()
     moved.s3 = storage
     return moved
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[Any]:
+    with serving() as client:
+        yield client
 
 
 @pytest.fixture

@@ -1,165 +1,18 @@
 """A real LocalStack of the suite's own, on a port and with a stack that no running `make run` uses."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from p300.synth import CHANNELS
-from p300_cli import watching
-from p300_cli.predicting import Api
-from p300_cli.target import Target
 
-PORT = int(os.environ.get("P300_TEST_PORT", "4576"))
-"""Two checkouts can test side by side, each on a port of its own."""
-ENDPOINT = f"http://127.0.0.1:{PORT}"
-PROJECT = Path(__file__).resolve().parents[2]
-P300 = Path(sys.executable).with_name("p300")
-
-
-def run_p300(*arguments: str | Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does, against the suite's LocalStack."""
-    done = subprocess.run(
-        [str(P300), *map(str, arguments)],
-        env={**os.environ, "AWS_ENDPOINT_URL": ENDPOINT, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if check and done.returncode:
-        pytest.fail(f"p300 {' '.join(map(str, arguments))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    return done
-
-
-def shell_blocks(text: str) -> list[str]:
-    """Return the shell commands of a Markdown text."""
-    return [part.partition("```")[0] for part in text.split("```sh\n")[1:]]
-
-
-def run_shell(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a document's commands as they stand there, with `p300` and an AWS command line on the path; stop at the first that fails."""
-    path = os.pathsep.join([str(P300.parent), str(PROJECT / ".envs" / "localstack" / "bin"), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env={**os.environ, "AWS_ENDPOINT_URL": ENDPOINT, "PATH": path, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
-
-
-@contextmanager
-def console() -> Iterator[str]:
-    """Run `p300 console` against the suite's LocalStack; give the address that opens it."""
-    process = subprocess.Popen(
-        [str(P300), "console", "--port", "0", "--no-open"],
-        env={**os.environ, "AWS_ENDPOINT_URL": ENDPOINT},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) in {0, 130, -signal.SIGINT}
-
-
-def enter(address: str) -> tuple[str, str]:
-    """Open the console; return its address without the token, which is used up, and the cookie that lets in from now on."""
-    with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310
-        return address.partition("/?")[0], answer.headers["Set-Cookie"].partition(";")[0]
-
-
-def wait_for[Seen](look: Callable[[], Seen | None], what: str, timeout_s: float = 120) -> Seen:
-    """Return what `look` sees as soon as it sees something."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if (seen := look()) is not None:
-            return seen
-        time.sleep(0.2)  # the pause between two looks, not a wait for something to be over
-    pytest.fail(f"{what}: not seen in {timeout_s} s")
-
-
-class Stack:
-    """The suite's stack: land, follow, look."""
-
-    def __init__(self) -> None:
-        self.target = Target(ENDPOINT)
-        self.s3 = self.target.client("s3")
-        self.outputs = self.target.outputs
-        self.landing = self.outputs["LandingBucketName"]
-        self.raw = self.outputs["RawBucketName"]
-        self.features = self.outputs["FeaturesBucketName"]
-        self.models = self.outputs["ModelsBucketName"]
-        self.api = Api(self.target)
-
-    def land(self, *uploads: tuple[str, bytes]) -> dict[str, watching.Execution]:
-        """Put objects into the landing zone and return the execution of each when it has ended."""
-        watcher = watching.Watcher(self.target, datetime.now(UTC).replace(microsecond=0))
-        etags = {
-            self.s3.put_object(Bucket=self.landing, Key=key, Body=body)["ETag"].strip('"'): key for key, body in uploads
-        }
-
-        def look() -> dict[str, watching.Execution] | None:
-            watcher.refresh()
-            ended = {
-                etags[execution.etag]: execution
-                for execution in watcher.executions.values()
-                if execution.ended and etags.get(execution.etag) == execution.source
-            }
-            return ended if len(ended) == len(uploads) else None
-
-        return wait_for(look, f"executions of {[key for key, _ in uploads]}")
-
-    def keys(self, bucket: str, prefix: str = "") -> list[str]:
-        """Return the keys of a bucket."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-    def forget(self, prefix: str) -> None:
-        """Take recordings away, and what was made of them, as if they had not landed: trainings count what there is."""
-        for bucket, folder in ((self.raw, ""), (self.features, ""), (self.models, "trainings/new/")):
-            for key in self.keys(bucket, folder + prefix):
-                self.s3.delete_object(Bucket=bucket, Key=key)
-
-    def execute(self, request: dict[str, Any]) -> watching.Execution:
-        """Ask for a training and return the execution when it has ended."""
-        import json
-
-        client = self.target.client("stepfunctions")
-        watcher = watching.Watcher(self.target, datetime.now(UTC).replace(microsecond=0))
-        arn = client.start_execution(
-            stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps({"train": request})
-        )["executionArn"]
-
-        def look() -> watching.Execution | None:
-            watcher.refresh()
-            execution = watcher.executions.get(arn)
-            return execution if execution and execution.ended else None
-
-        return wait_for(look, f"training {request}")
+from tests.support.localstack import Stack, running_stack
+from tests.support.recordings import recording
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A stack with nothing in it, gone after the suite."""
-    run_p300("down")
-    run_p300("up")
-    yield Stack()
-    run_p300("down")
+    with running_stack() as found:
+        yield found
 
 
 @pytest.fixture
@@ -174,28 +27,3 @@ def champion(stack: Stack) -> Iterator[str]:
     yield stack.s3.get_object(Bucket=stack.models, Key="aliases/champion")["Body"].read().decode()
     for name in people if landed else ():
         stack.forget(f"{name}/")
-
-
-def recording(seed: int, *, sfreq: float = 128.0, n_channels: int = 16, n_repetitions: int = 12) -> bytes:
-    """Return a short made-up recording as a parquet file: noise with a bump after targets, its rate in the metadata."""
-    rng = np.random.default_rng(seed)
-    gap = round(0.15 * sfreq)
-    onsets = round(sfreq) + gap * np.arange(12 * n_repetitions)
-    n_samples = int(onsets[-1] + 2 * sfreq)
-    stim, flash = np.zeros(n_samples, np.int32), np.zeros(n_samples, np.int32)
-    codes = np.concatenate([rng.permutation(12) + 1 for _ in range(n_repetitions)])
-    stim[onsets], flash[onsets] = np.where(np.isin(codes, (3, 9)), 2, 1), codes
-    data = rng.normal(0, 6, (n_channels, n_samples))
-    times = np.arange(round(0.6 * sfreq)) / sfreq
-    bump = 12 * np.exp(-(((times - 0.3) / 0.06) ** 2))
-    for onset in onsets[stim[onsets] == 2]:
-        data[:, onset : onset + len(bump)] += bump
-    columns = {f"eeg_{name}": data[number].astype(np.float32) for number, name in enumerate(CHANNELS[:n_channels])}
-    table = pa.table({**columns, "stim": stim, "flash": flash}).replace_schema_metadata({"sfreq": str(sfreq)})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    return sink.getvalue().to_pybytes()
-
-
-NO_RECORDINGS = (("run_01.parquet", recording(21)), ("notes.txt", b"hello"))
-"""What the documents' `p300 quarantine` commands are about: a recording under a key that names no subject, and none at all."""

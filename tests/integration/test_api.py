@@ -21,7 +21,8 @@ from p300_pipeline.registry import Registry
 from p300_pipeline.serving.openapi import document
 from p300_pipeline.storage import Store
 
-from tests.integration.conftest import PROJECT, Stack, wait_for
+from tests.support.localstack import Stack, wait_for
+from tests.support.paths import PROJECT
 
 pytestmark = pytest.mark.localstack
 V1, V2 = "v20250101000001", "v20250101000002"

@@ -7,7 +7,8 @@ import pytest
 from p300.features import read_features
 from p300.signals import Parameters
 
-from tests.integration.conftest import Stack, recording, run_p300
+from tests.support.localstack import Stack, run_p300
+from tests.support.recordings import recording
 
 pytestmark = pytest.mark.localstack
 NAMES = ("subject_80/run_01", "subject_81/run_01")

@@ -15,7 +15,9 @@ from p300.features import read_features
 from p300.synth import CHANNELS
 from p300_pipeline.keys import record_key
 
-from tests.integration.conftest import ENDPOINT, PROJECT, Stack, recording, run_p300, wait_for
+from tests.support.localstack import ENDPOINT, Stack, run_p300, wait_for
+from tests.support.paths import PROJECT
+from tests.support.recordings import recording
 
 pytestmark = pytest.mark.localstack
 AWS = PROJECT / ".envs" / "localstack" / "bin" / "aws"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Stack, recording, run_p300
+from tests.support.localstack import Stack, run_p300
+from tests.support.recordings import recording
 
 pytestmark = pytest.mark.localstack
 

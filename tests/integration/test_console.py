@@ -1,27 +1,15 @@
 """The console as the command starts it, against a real LocalStack."""
 
 import socket
-import urllib.error
-import urllib.request
 from contextlib import suppress
-from http.client import HTTPMessage
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.integration.conftest import Stack, console, enter
+from tests.support.localstack import Stack, console, enter, get
 
 pytestmark = pytest.mark.localstack
 PAGES = ("/executions", "/recordings", "/models", "/models/train", "/try")
-
-
-def get(address: str, cookie: str = "") -> tuple[int, str, HTTPMessage]:
-    request = urllib.request.Request(address, headers={"Cookie": cookie} if cookie else {})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            return answer.status, answer.read().decode(), answer.headers
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode(), error.headers
 
 
 def test_the_console_opens_by_its_address_once_and_shows_every_page(stack: Stack) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from p300.features import read_features
 
-from tests.integration.conftest import Stack, run_p300, wait_for
+from tests.support.localstack import Stack, run_p300, wait_for
 from tests.support.readers import LABELS, ONSETS, write_brainvision
 
 pytestmark = pytest.mark.localstack

@@ -13,7 +13,9 @@ from p300_cli import servers, stack
 from p300_cli.paths import STATE
 from p300_cli.target import Target
 
-from tests.integration.conftest import P300, PORT, recording, run_p300, wait_for
+from tests.support.localstack import PORT, run_p300, wait_for
+from tests.support.paths import P300
+from tests.support.recordings import recording
 
 pytestmark = pytest.mark.localstack
 REGION = "eu-central-1"

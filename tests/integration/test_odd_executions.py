@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from p300_pipeline.executions import EXPECTED, UNKNOWN_INPUT
 
-from tests.integration.conftest import Stack, console, enter, run_p300, wait_for
-from tests.integration.test_console import get
-from tests.unit.pipeline.test_executions import ODD
+from tests.support.executions import ODD
+from tests.support.localstack import Stack, console, enter, get, run_p300, wait_for
 
 pytestmark = pytest.mark.localstack
 DEEP, TOO_DEEP = (json.loads('{"a":' * depth + "1" + "}" * depth) for depth in (100, 900))

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from p300_cli.predicting import Api
 
-from tests.integration.conftest import NO_RECORDINGS, PROJECT, Stack, recording, run_p300, run_shell, shell_blocks
+from tests.support.localstack import Stack, run_p300, run_shell, shell_blocks
+from tests.support.paths import PROJECT
+from tests.support.recordings import NO_RECORDINGS, recording
 
 pytestmark = pytest.mark.localstack
 

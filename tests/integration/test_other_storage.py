@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -13,19 +11,15 @@ from http.server import ThreadingHTTPServer
 from types import ModuleType
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from p300_cli import localstack, watching
-from p300_cli.paths import ENVIRONMENTS
-from p300_cli.target import Target
+from p300_cli import watching
 
-from tests.integration.conftest import PORT, PROJECT, Stack, recording, run_p300, wait_for
+from tests.support.localstack import Stack, run_p300, wait_for
+from tests.support.other_storage import KEY, STORAGE, serving
+from tests.support.paths import PROJECT
+from tests.support.recordings import recording
 
 pytestmark = pytest.mark.localstack
-STORAGE = f"http://127.0.0.1:{PORT + 1}"
-KEY = {"aws_access_key_id": "storage-key", "aws_secret_access_key": "storage-secret"}
-SERVER = ENVIRONMENTS / "s3" / "bin" / "ministack"
 
 
 def load_bridge() -> ModuleType:
@@ -57,17 +51,8 @@ def notification(bucket: str, key: str, version: str, etag: str) -> dict[str, An
 
 @pytest.fixture(scope="module")
 def storage() -> Iterator[Any]:
-    """A client of a second S3 server, which knows other keys than LocalStack."""
-    if not SERVER.exists():
-        pytest.skip("no second S3 server here: `make test` installs one into .envs/s3")
-    environment = {**os.environ, "GATEWAY_PORT": STORAGE.rpartition(":")[2], "BIND_HOST": "127.0.0.1"}
-    with subprocess.Popen(
-        [str(SERVER)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        wait_for(lambda: localstack.health(Target(STORAGE)), "the second S3 server", timeout_s=60)
-        config = Config(s3={"addressing_style": "path"})
-        yield boto3.client("s3", endpoint_url=STORAGE, region_name="us-east-1", config=config, **KEY)
-        process.terminate()
+    with serving() as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

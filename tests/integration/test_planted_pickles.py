@@ -8,11 +8,9 @@ import pytest
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
-from tests.integration.conftest import Stack
-from tests.unit.pipeline.test_hostile_input import marked
+from tests.support.localstack import Stack
 
 pytestmark = [pytest.mark.localstack, pytest.mark.filterwarnings("ignore:.*pickle.*")]
-__all__ = ["marked"]  # a fixture
 PLANTED = "v20990101000000"
 LANDED = {"pkl": "pickle", "joblib": "pickle", "npz": "npz", "mat": "pickle", "set": "npy", "parquet": "npz"}
 

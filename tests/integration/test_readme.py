@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import NO_RECORDINGS, PROJECT, Stack, run_shell, shell_blocks
+from tests.support.localstack import Stack, run_shell, shell_blocks
+from tests.support.paths import PROJECT
+from tests.support.recordings import NO_RECORDINGS
 
 pytestmark = pytest.mark.localstack
 TOOLS = PROJECT / ".envs" / "localstack" / "bin"  # an AWS command line

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from p300_cli.landing import find
 
-from tests.integration.conftest import PROJECT, Stack
+from tests.support.localstack import Stack
+from tests.support.paths import PROJECT
 
 pytestmark = pytest.mark.localstack
 DATA = Path(os.environ.get("P300_DATA") or PROJECT.parent / "shared" / "data")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Stack, recording, run_p300, wait_for
+from tests.support.localstack import Stack, run_p300, wait_for
+from tests.support.recordings import recording
 
 pytestmark = pytest.mark.localstack
 NAME = "subject_70/run_01"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Stack, recording, run_p300, wait_for
+from tests.support.localstack import Stack, run_p300, wait_for
+from tests.support.recordings import recording
 
 pytestmark = pytest.mark.localstack
 NUMBERS = range(31, 43)

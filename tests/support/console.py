@@ -12,7 +12,7 @@ from p300_console.security import Tokens
 from p300_console.stack import Stack
 from starlette.testclient import TestClient
 
-from tests.conftest import FEATURES, LANDING, MODELS, RAW
+from tests.support.buckets import FEATURES, LANDING, MODELS, RAW
 
 PORT = 4700
 ADDRESS = f"http://127.0.0.1:{PORT}"

@@ -7,7 +7,7 @@ import pytest
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
-from tests.conftest import MODELS
+from tests.support.buckets import MODELS
 
 
 @pytest.fixture

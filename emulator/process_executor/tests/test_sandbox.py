@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Function
+from support import Function
 
 from localstack_process_executor.reaper import Reaper
 from localstack_process_executor.sandbox import InitError, SandboxStoppedError

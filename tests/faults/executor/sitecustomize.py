@@ -1,6 +1,6 @@
 """The test build of the executor: a function's process that fails as its plan says, once for each rule.
 
-``tests/faults/conftest.py`` puts this folder before the functions' own packages, by an interpreter of its own for
+``tests/support/faults.py`` puts this folder before the functions' own packages, by an interpreter of its own for
 ``LAMBDA_PROCESS_PYTHON``. Python imports this module at its start. The plan is a file of JSON lines that is read at each invocation::
 
     {"id": "a", "function": "ingestion", "match": ["<part of the event>"], "kind": "kill", "write": 2, "when": "after"}

@@ -16,7 +16,8 @@ from p300_pipeline.steps import training
 from p300_pipeline.steps.reporting import draw_pictures
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, MADE_WITH, MODELS
+from tests.support.buckets import FEATURES, MODELS
+from tests.support.features import MADE_WITH
 
 
 @pytest.fixture

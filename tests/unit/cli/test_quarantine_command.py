@@ -13,7 +13,8 @@ from p300_pipeline.steps.quarantine import quarantine
 from p300_pipeline.storage import NotFoundError, Store
 from typer.testing import CliRunner, Result
 
-from tests.conftest import LANDING, RAW, Died
+from tests.support.buckets import LANDING, RAW
+from tests.support.interruptions import Died
 
 KEY = "subject_01/run_01.parquet"
 Command = Callable[..., Result]

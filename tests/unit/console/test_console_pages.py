@@ -22,7 +22,7 @@ from p300_console.stack import Stack
 from p300_pipeline.registry import Registry
 from starlette.testclient import TestClient
 
-from tests.conftest import FEATURES, LANDING, MODELS, RAW
+from tests.support.buckets import FEATURES, LANDING, MODELS, RAW
 from tests.support.console import PORT, arns, make_stack, manifest, open_console, start
 
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from tests.conftest import FEATURES, LANDING, RAW
+from tests.support.buckets import FEATURES, LANDING, RAW
 from tests.support.console import ADDRESS, closed_console, make_stack, manifest, open_console, start
 
 PAGES = ("/executions", "/recordings", "/models", "/models/train", "/try")
@@ -34,7 +34,7 @@ def registry(store: Any) -> Any:
     """Two versions, the first the champion."""
     from p300_pipeline.registry import Registry
 
-    from tests.conftest import MODELS
+    from tests.support.buckets import MODELS
 
     found = Registry(store, MODELS)
     for version in ("v20260101000000", "v20260102000000"):

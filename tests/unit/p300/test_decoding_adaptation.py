@@ -7,39 +7,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from p300.decoding import Response, adapt, brain_invaders, decode
+from p300.decoding import Response, adapt, decode
 from p300.decoding.adaptation import _lagged_covariance, _toeplitz, _whitening
 from p300.errors import ArtifactError, RequestError, TrainingError
 from p300.models import RecordingEpochs
 
-SFREQ = 100.0
-N_CHANNELS, N_TIMES = 4, 60
-LAYOUT = brain_invaders()
-N_TRIALS, N_REPETITIONS = 5, 12
-TRIALS = [slice(144 * k, 144 * (k + 1)) for k in range(N_TRIALS)]
-
-
-def person(seed, *, latency=0.36, amplitude_uv=3.0, scalp=(1.0, 0.7, 0.3, 0.0)):
-    """One session of five symbols: noise correlated in time and across channels, and a wave after each target flash."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, 36, N_TRIALS)
-    codes = np.concatenate([rng.permutation(12) + 1 for _ in range(N_TRIALS * N_REPETITIONS)])
-    lit = LAYOUT.lit(codes)
-    target = np.concatenate([lit[trial, s] for trial, s in zip(TRIALS, truth, strict=True)])
-    noise = rng.standard_normal((len(codes), N_CHANNELS, N_TIMES))
-    for sample in range(1, N_TIMES):
-        noise[:, :, sample] += 0.9 * noise[:, :, sample - 1]
-    noise += noise.mean(axis=1, keepdims=True) + rng.standard_normal(noise.shape)
-    wave = np.exp(-((np.arange(N_TIMES) / SFREQ - latency) ** 2) / (2 * 0.05**2))
-    epochs = noise + target[:, None, None] * amplitude_uv * np.outer(scalp, wave)
-    X = (epochs * 1e-6).reshape(len(codes), -1).astype(np.float32)
-    return X, lit, np.where(target, 2, 1), truth
-
-
-def recordings(seeds, **how):
-    for seed in seeds:
-        X, _, y, _ = person(seed, **how)
-        yield RecordingEpochs(f"subject_{seed:02d}/a", f"subject_{seed:02d}", X, y, N_CHANNELS)
+from tests.support.spellers import (
+    LATER,
+    LAYOUT,
+    N_CHANNELS,
+    N_TIMES,
+    SFREQ,
+    TRIALS,
+    person,
+    recordings,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +31,6 @@ def response():
 
 def n_right(ratio, lit, truth):
     return sum(decode(lit[trial], ratio[trial]).best == s for trial, s in zip(TRIALS, truth, strict=True))
-
-
-LATER = {"latency": 0.41, "amplitude_uv": 2.5}
-"""How other people answer: 50 ms after those that the model knows."""
 
 
 def test_adaptation_gains_on_people_that_the_model_does_not_fit(response, monkeypatch):

@@ -18,7 +18,8 @@ from p300.synth import write_subjects
 from p300_pipeline.feature_store import find_features, load_features
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, make_features
+from tests.support.buckets import FEATURES
+from tests.support.features import make_features
 
 
 @pytest.fixture(scope="module")

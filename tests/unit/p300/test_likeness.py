@@ -16,7 +16,7 @@ from p300.signals import extract
 from p300.synth import write_subjects
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
-from tests.conftest import make_features
+from tests.support.features import make_features
 
 Export = Callable[[Recording], Recording]
 

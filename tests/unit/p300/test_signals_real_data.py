@@ -13,8 +13,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tests.unit.p300.test_signals_epochs import cut
-from tests.unit.p300.test_signals_equal_mne import assert_equal
+from tests.support.by_mne import assert_equal
+from tests.support.epochs import cut
 
 DATA = Path(os.environ.get("P300_DATA", Path(__file__).parents[3] / "shared" / "data"))
 INVADERS = sorted(DATA.glob("brain_invaders_2012/*/*.parquet"))

@@ -16,10 +16,10 @@ from p300_pipeline.storage import NoBucketError, Store
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from tests.conftest import MODELS
+from tests.support.buckets import FEATURES, MODELS, RAW
 from tests.support.console import make_stack, manifest, open_console
-from tests.unit.pipeline.test_functions import ENVIRONMENT, api_event
-from tests.unit.pipeline.test_serving import TARGET_EPOCH, V1, V2, publish
+from tests.support.functions import ENVIRONMENT, api_event
+from tests.support.serving import TARGET_EPOCH, V1, V2, publish
 
 GONE = "v20990101000000"
 PREDICT = json.dumps({"features": TARGET_EPOCH})
@@ -259,8 +259,6 @@ def test_the_console_says_that_the_bucket_is_gone(promoted: Registry, s3_client:
 
 
 def test_the_console_lists_recordings_whose_reports_are_damaged(console: TestClient, store: Store) -> None:
-    from tests.conftest import FEATURES, RAW
-
     odd: list[dict[str, Any]] = [
         {"n_flashes": "x"}, {"n_flashes": 5}, {"n_flashes": 5, "n_kept": None, "n_target": 1, "n_non_target": 1}, {"erp_peak": 5},
         {"erp_peak": {"amplitude_uv": "x"}}, {"bad_channels": 5}, {"rejected_by_channel": {"Cz": "x"}}, {"rejected_by_channel": []},

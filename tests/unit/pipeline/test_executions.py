@@ -2,11 +2,13 @@
 
 import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moto import mock_aws
 from p300.errors import LONGEST_MESSAGE, InputError
 from p300_cli import watching
 from p300_cli.main import app
@@ -14,12 +16,10 @@ from p300_pipeline import executions
 from p300_pipeline.executions import EXPECTED, TRAINING_REQUEST, UNKNOWN_INPUT, Training, Upload, parse, retry_name
 from typer.testing import CliRunner
 
-from tests.unit.cli.test_retrying import Command, Stack, command, stack
-from tests.unit.pipeline.test_functions import LANDING, s3_event
+from tests.support.buckets import LANDING
+from tests.support.executions import EVENT, ODD, TRAINING, deep
+from tests.support.retrying import Command, Stack, command_on
 
-__all__ = ["command", "stack"]  # fixtures
-EVENT = s3_event("subject_01/run+1.parquet", "etag", "version", 3)
-TRAINING = {"train": {"model": "lda", "subjects": ["subject_01"]}}
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
@@ -39,22 +39,15 @@ FIELDS = [
 ]
 
 
-def deep(depth: int) -> str:
-    return '{"a":' * depth + "1" + "}" * depth
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    with mock_aws():
+        yield Stack()
 
 
-ODD: list[Any] = [
-    None, True, 5, 1e308, "text", [], {}, [EVENT], {"detail": None}, {"detail": []}, {"detail": {"object": "x"}},
-    {"train": None}, {"train": []}, {"train": "everything"}, {"train": 1}, {"train": {}, "detail": EVENT["detail"]},
-    {"train": {}, "tarin": {}}, {**TRAINING, "retry_of": 5}, {**TRAINING, "retry_of": "x"}, {**EVENT, "retry_of": {}},
-    {**EVENT, "retry_of": "first"}, {**EVENT, "train": {}}, {**EVENT, "detail-type": "Object Deleted"}, {"retry_of": "first"},
-    *({"detail": {"object": {"key": key}}} for key in (None, "", 7, [], {}, "k" * 4000)),
-    {"detail": {"object": {"key": "subject_01/a.csv", "etag": 7}}},
-    {"detail": {"object": {"key": "subject_01/a.csv", "version-id": []}}},
-    {"detail": {"bucket": 4, "object": {"key": "subject_01/a.csv"}}},
-    {"train": json.loads(deep(200))}, {"execution": "x"}, {"id": "x"},
-]  # fmt: skip
-"""Each of them ends with `InputError`."""
+@pytest.fixture
+def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
+    return command_on(stack, monkeypatch)
 
 
 def changed(value: Any, path: tuple[str, ...], into: Any) -> Any:

@@ -4,104 +4,28 @@ import base64
 import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from p300_pipeline.executions import retry_name
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, LANDING, MADE_WITH, MODELS, RAW
+from tests.support.buckets import MODELS, RAW
+from tests.support.functions import (
+    ENVIRONMENT,
+    EXECUTION,
+    STATES,
+    Load,
+    api_event,
+    land,
+    new_recording,
+    payload,
+    selected,
+)
 
-STATES = yaml.safe_load((Path(__file__).parents[3] / "statemachine/pipeline.asl.yaml").read_text())["States"]
-EXECUTION = "2f0c9a8e-0000-4000-8000-c0ffee000000"
-ENVIRONMENT = {
-    "P300_LANDING_BUCKET": LANDING,
-    "P300_RAW_BUCKET": RAW,
-    "P300_FEATURES_BUCKET": FEATURES,
-    "P300_MODELS_BUCKET": MODELS,
-    "P300_INFERENCE_FUNCTION": "p300-inference",
-    "P300_PREPROCESSING": json.dumps(MADE_WITH),
-    "P300_RETRAIN_EVERY": "2",
-    "WANDB_MODE": "disabled",
-}
-Load = Callable[..., ModuleType]
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")  # of requests that were refused
-
-
-def payload(state: str, **values: Any) -> dict[str, Any]:
-    """Return the state's payload with these values in place of its paths: neither more nor fewer."""
-    fields = STATES[state]["Parameters"]["Payload"]
-    paths = {name.removesuffix(".$") for name in fields if name.endswith(".$")}
-    context = {name: value for name, value in (("execution", EXECUTION), ("input", {"train": {}})) if name in paths}
-    assert paths - context.keys() == values.keys() - context.keys()
-    fixed = {name: value for name, value in fields.items() if not name.endswith(".$")}
-    return json.loads(json.dumps({**context, **fixed, **values}))
-
-
-def selected(state: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Return what the state keeps of an answer; a path that is not there would fail the execution."""
-    answer = json.loads(json.dumps(answer, allow_nan=False))
-    kept = {}
-    for name, path in STATES[state]["ResultSelector"].items():
-        kept[name.removesuffix(".$")] = answer if path == "$.Payload" else answer[path.removeprefix("$.Payload.")]
-    return kept
-
-
-def s3_event(key: str, etag: str, version_id: str | None, size: int) -> dict[str, Any]:
-    """An "Object Created" event as EventBridge delivers it."""
-    return {
-        "version": "0",
-        "id": "17793124-05d4-b198-2fde-7ededc63b103",
-        "detail-type": "Object Created",
-        "source": "aws.s3",
-        "account": "000000000000",
-        "time": "2026-01-02T03:04:05Z",
-        "region": "us-east-1",
-        "resources": [f"arn:aws:s3:::{LANDING}"],
-        "detail": {
-            "version": "0",
-            "bucket": {"name": LANDING},
-            "object": {"key": key, "size": size, "etag": etag, "sequencer": "00617F08299329D189"}
-            | ({"version-id": version_id} if version_id else {}),
-            "request-id": "N4N7GDK58NMKJ12R",
-            "requester": "000000000000",
-            "source-ip-address": "127.0.0.1",
-            "reason": "PutObject",
-        },
-    }
-
-
-def api_event(method: str, path: str, body: str | None = None, **changes: Any) -> dict[str, Any]:
-    """An event of an API Gateway REST API."""
-    return {
-        "resource": path,
-        "path": path,
-        "httpMethod": method,
-        "headers": {"content-type": "application/json", "x-api-key": "k"},
-        "multiValueHeaders": {"content-type": ["application/json"], "x-api-key": ["k"]},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "pathParameters": None,
-        "stageVariables": None,
-        "requestContext": {
-            "stage": "v1",
-            "requestId": "request-1",
-            "identity": {"sourceIp": "127.0.0.1"},
-            "path": path,
-        },
-        "body": body,
-        "isBase64Encoded": False,
-    } | changes
-
-
-def land(store: Store, key: str, body: bytes) -> dict[str, Any]:
-    store.put(LANDING, key, body)
-    item = store.head(LANDING, key)
-    return s3_event(key, item.etag, item.version_id, item.size)
 
 
 def emitted(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -176,24 +100,6 @@ class InferenceClient:
         self.sizes.append(len(Payload))
         answer = json.dumps(self._handler(json.loads(Payload), self._context)).encode()
         return {"StatusCode": 200, "Payload": io.BytesIO(answer)}
-
-
-@pytest.fixture
-def trained(store: Store, load_function: Load, context: Any, put_features: Any, logged: Any) -> ModuleType:
-    """The training function, after a training on two people with a third held out."""
-    for number in (1, 2, 3):
-        put_features(f"subject_{number:02d}/run")
-    module = load_function("training", **ENVIRONMENT)
-    request = {"held_out": ["subject_03"]}
-    event = payload("Train a challenger", request=request, started="2026-01-02T03:04:05.678Z")
-    kept = selected("Train a challenger", module.handler(event, context))
-    assert (kept["outcome"], kept["version"]) == ("trained", "v20260102030405")
-    return module
-
-
-def new_recording(number: int) -> dict[str, Any]:
-    recording = f"subject_{number:02d}/run"
-    return payload("Count new recordings", recording=recording, etag="e", started="2026-01-02T03:04:05.678Z")
 
 
 def test_training_steps(
@@ -330,39 +236,6 @@ def test_tracking_without_a_key(store: Store, load_function: Load, context: Any)
 
 
 # ---- the API
-@pytest.fixture(scope="module")
-def champion() -> dict[str, bytes]:
-    """Receives the models bucket of the first test that asks for `api`, so that one training does for all of them."""
-    return {}
-
-
-@pytest.fixture
-def api(
-    store: Store,
-    request: pytest.FixtureRequest,
-    champion: dict[str, bytes],
-    load_function: Load,
-    context: Any,
-    logged: Any,
-) -> Callable[..., tuple[int, Any]]:
-    """api("POST", "/predict", body, ...): status and body of an answer, with a champion."""
-    if not champion:
-        training = request.getfixturevalue("trained")
-        training.handler(payload("Promote if not worse", version="v20260102030405"), context)
-        champion |= {item.key: store.get(MODELS, item.key)[0] for item in store.list(MODELS)}
-    for key, body in champion.items():
-        store.put(MODELS, key, body)
-    module = load_function("inference", **ENVIRONMENT)
-    logged()  # what the training said, where this was the first to need one
-
-    def ask(method: str, path: str, body: Any = None, **changes: Any) -> tuple[int, Any]:
-        text = body if body is None or isinstance(body, str) else json.dumps(body)
-        answer = module.handler(api_event(method, path, text, **changes), context)
-        headers = {name.lower(): value for name, value in answer["multiValueHeaders"].items()}
-        assert headers["content-type"] == ["application/json"]
-        return answer["statusCode"], json.loads(answer["body"])
-
-    return ask
 
 
 EPOCH = [1e-5, -1e-5] * 15

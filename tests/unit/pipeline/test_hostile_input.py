@@ -1,14 +1,11 @@
 """What comes from outside, through the handlers: pickles that would leave a mark, names that lead elsewhere, secrets not to be told."""
 
 import json
-import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
-import numpy as np
 import pytest
 from aws_lambda_powertools.utilities import parameters
 from p300.formats import EXTENSIONS
@@ -16,29 +13,10 @@ from p300_pipeline.keys import record_key
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
-from tests.fuzz.corpus import npz
-from tests.unit.pipeline.test_functions import ENVIRONMENT, FEATURES, MODELS, RAW, Load, api_event, land, payload
+from tests.support.buckets import FEATURES, MODELS, RAW
+from tests.support.functions import ENVIRONMENT, Load, api_event, land, payload
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish", "ignore:.*pickle.*")
-
-
-class Mark:
-    """Touches a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return os.mkdir, (os.fspath(self.path),)
-
-
-@pytest.fixture
-def marked(tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
-    """Where the mark would be, and a pickle in every wrapping that some reader knows."""
-    path = tmp_path / "mark"
-    plain = pickle.dumps(Mark(path))
-    with_object = npz({"kind": np.array([Mark(path)], object), "format_version": np.array(1)})
-    return path, {"pickle": plain, "npz": with_object, "npy": npz({"x": np.array(Mark(path), object)})}
 
 
 def test_the_pickles_of_these_tests_would_leave_a_mark(marked: tuple[Path, dict[str, bytes]]) -> None:

@@ -11,34 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from p300_pipeline.keys import record_key
 from p300_pipeline.steps import ingest as module
-from p300_pipeline.steps.ingest import Landed, ingest
+from p300_pipeline.steps.ingest import Landed
 from p300_pipeline.storage import NotFoundError, Store
 
-LANDING, RAW, FEATURES = "p300-landing-zone", "p300-raw-data", "p300-processed-features"
+from tests.support.buckets import LANDING, RAW, content
+from tests.support.ingest import do, land, stored
+
 KEY = "subject_11/run_01.parquet"
-
-
-def land(store: Store, key: str, body: bytes, seconds_ago: float = 0) -> Landed:
-    """Upload and return what the event says."""
-    store.put(LANDING, key, body)
-    item = store.head(LANDING, key)
-    if seconds_ago:
-        _stored(LANDING, key).last_modified -= timedelta(seconds=seconds_ago)
-    return Landed(key, item.etag, item.version_id)
-
-
-def _stored(bucket: str, key: str) -> Any:
-    from moto.s3.models import s3_backends
-
-    return s3_backends["123456789012"]["aws"].buckets[bucket].keys[key]
-
-
-def do(store: Store, landed: Landed) -> dict[str, Any]:
-    return ingest(store, LANDING, RAW, landed)
-
-
-def content(store: Store, bucket: str) -> dict[str, bytes]:
-    return {item.key: store.get(bucket, item.key)[0] for item in store.list(bucket)}
 
 
 def test_a_recording_moves_to_the_raw_data(store: Store, recording_bytes: Callable[..., bytes]) -> None:
@@ -271,10 +250,10 @@ def test_keys_may_be_url_encoded(
 # ---- two uploads within one second, which their times do not tell apart
 def land_two_in_one_second(store: Store, first: bytes, second: bytes) -> tuple[Landed, Landed]:
     older = land(store, KEY, first)
-    at = _stored(LANDING, KEY).last_modified.replace(microsecond=100_000)
-    _stored(LANDING, KEY).last_modified = at
+    at = stored(LANDING, KEY).last_modified.replace(microsecond=100_000)
+    stored(LANDING, KEY).last_modified = at
     newer = land(store, KEY, second)
-    _stored(LANDING, KEY).last_modified = at + timedelta(milliseconds=300)
+    stored(LANDING, KEY).last_modified = at + timedelta(milliseconds=300)
     return older, newer
 
 

@@ -20,8 +20,9 @@ from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess
 from p300_pipeline.storage import Store
 
+from tests.support.buckets import FEATURES, LANDING, RAW, content
+from tests.support.ingest import do, land
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, write_brainvision
-from tests.unit.pipeline.test_ingest import FEATURES, LANDING, RAW, content, do, land
 
 HEADER, SIGNAL, MARKERS = KEYS = tuple(f"subject_11/run_01.{extension}" for extension in ("vhdr", "eeg", "vmrk"))
 type Files = dict[str, bytes]

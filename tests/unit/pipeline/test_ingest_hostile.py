@@ -15,7 +15,7 @@ from p300_pipeline.steps.raw_data import RawFacts
 from p300_pipeline.steps.waiting import MOST_BYTES_LOOKED_INTO, MOST_HEADERS_LOOKED_INTO
 from p300_pipeline.storage import Item, NotFoundError, Store, UnreadableError
 
-from tests.conftest import FEATURES, LANDING, RAW
+from tests.support.buckets import FEATURES, LANDING, RAW
 
 KEY = "subject_11/run_01.parquet"
 Make = Callable[..., bytes]

@@ -13,8 +13,8 @@ from p300_pipeline.registry import Registry
 from p300_pipeline.serving import Service
 from p300_pipeline.storage import Store
 
-from tests.conftest import MODELS
-from tests.unit.pipeline.test_registry import MANIFEST
+from tests.support.buckets import MODELS
+from tests.support.manifests import MANIFEST
 
 VERSIONS = V0, V1, V2, V3 = tuple(f"v2026010100000{number}" for number in range(4))
 METRICS = {

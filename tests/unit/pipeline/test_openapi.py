@@ -22,9 +22,10 @@ from p300_pipeline.storage import Store
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 
-from tests.conftest import MODELS, REPOSITORY
-from tests.unit.pipeline.test_functions import ENVIRONMENT, api_event
-from tests.unit.pipeline.test_template import FUNCTIONS
+from tests.support.buckets import MODELS
+from tests.support.functions import ENVIRONMENT, api_event
+from tests.support.paths import PROJECT
+from tests.support.template import FUNCTIONS
 
 DOCUMENT = openapi.document()
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")  # of requests that were refused
@@ -38,7 +39,7 @@ def routes() -> set[tuple[str, str]]:
 
 
 def test_docs_hold_what_the_code_says() -> None:
-    kept = json.loads((REPOSITORY / "docs" / "openapi.json").read_text())
+    kept = json.loads((PROJECT / "docs" / "openapi.json").read_text())
     assert kept == json.loads(json.dumps(DOCUMENT)), "run `make openapi`"
 
 

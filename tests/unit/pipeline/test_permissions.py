@@ -21,17 +21,10 @@ from p300_pipeline import storage
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
-from tests.unit.pipeline.test_functions import (
-    ENVIRONMENT,
-    MODELS,
-    RAW,
-    api_event,
-    land,
-    payload,
-    s3_event,
-)
-from tests.unit.pipeline.test_state_machine import BACKFILL, GRAPHS
-from tests.unit.pipeline.test_template_security import RESOURCES, listed, of_type, properties
+from tests.support.buckets import MODELS, RAW
+from tests.support.functions import ENVIRONMENT, api_event, land, payload, s3_event
+from tests.support.state_machines import BACKFILL, GRAPHS
+from tests.support.template import RESOURCES, listed, of_type, properties
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish", "ignore:.*not exist.*")
 ACCOUNT, REGION = "123456789012", "us-east-1"

@@ -14,8 +14,9 @@ from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training import PROMOTION_MARGIN_AUC
 from p300_pipeline.storage import Store
 
-from tests.conftest import MODELS, Died
-from tests.unit.pipeline.training_support import any_order, promote, train
+from tests.support.buckets import MODELS
+from tests.support.interruptions import Died
+from tests.support.training import any_order, promote, train
 
 
 def publish(

@@ -13,7 +13,7 @@ from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.quarantine_records import Record, find_quarantined, parse_record, read_record
 from p300_pipeline.storage import Store, find
 
-from tests.conftest import LANDING, RAW
+from tests.support.buckets import LANDING, RAW
 
 KEY = "subject_01/run_01.parquet"
 

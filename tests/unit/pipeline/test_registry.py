@@ -13,14 +13,11 @@ from p300_pipeline.model_index import INDEX_KEY
 from p300_pipeline.registry import HISTORY_KEY, POINTER_KEY, VERSION, Claim, Registry
 from p300_pipeline.storage import Store
 
-from tests.conftest import Died
+from tests.support.interruptions import Died
+from tests.support.manifests import MANIFEST
 
 MODELS = "p300-models"
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-MANIFEST: dict[str, Any] = {
-    "kind": "lda", "channels": ["Cz"], "n_times": 2, "sfreq": 100.0, "tmin": 0.0, "subjects": [], "held_out": [],
-    "recordings": [], "n_epochs": 1, "metrics": {}, "created": "2026-01-02T03:04:05+00:00", "execution": "a",
-}  # fmt: skip
 any_turns = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -21,7 +21,7 @@ from p300_pipeline.steps.reporting import draw_pictures, draw_report
 from p300_pipeline.steps.training import TrainingRequest, train
 from p300_pipeline.storage import Store
 
-from tests.conftest import make_features
+from tests.support.features import make_features
 
 RAW, FEATURES, MODELS = "p300-raw-data", "p300-processed-features", "p300-models"
 KEY = "subject_11/run_01.parquet"

@@ -1,7 +1,6 @@
 """What the prediction API answers: every form of request, every refusal, and which model it is that answers."""
 
 import base64
-import functools
 import io
 import json
 import pickle
@@ -15,19 +14,25 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from p300 import models
-from p300.decoding import Response
 from p300.errors import RequestError
-from p300.models import RecordingEpochs
 from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
 from p300_pipeline.serving import ALIAS_CHECK_S, INTACT_CHECK_S, Service, cache, requests
 from p300_pipeline.serving.predictions import MAX_EPOCHS
 from p300_pipeline.storage import Store
 
+from tests.support.serving import (
+    N_FEATURES,
+    OTHER_EPOCH,
+    TARGET_EPOCH,
+    V1,
+    V2,
+    npz,
+    publish,
+    response,
+)
+
 MODELS = "p300-models"
-CHANNELS, N_TIMES = ["Cz", "Pz"], 3
-N_FEATURES = len(CHANNELS) * N_TIMES
 
 
 class Clock:
@@ -47,52 +52,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@functools.cache
-def fitted() -> dict[str, Any]:
-    """Return the arrays of a model fitted on noise: what a model.npz has to hold, whatever that comes to be."""
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(0, 1e-5, (24, N_FEATURES)).astype(np.float32), np.tile([1, 1, 1, 2], 6)
-    return models.make("lda", n_channels=len(CHANNELS), n_times=N_TIMES).fit(X, y).to_arrays()
-
-
-@functools.cache
-def response() -> dict[str, Any]:
-    """Return the arrays of a response that fits the model."""
-    rng = np.random.default_rng(1)
-    X, y = rng.normal(0, 1e-5, (24, N_FEATURES)), np.tile([1, 1, 1, 2], 6)
-    return Response.fit([RecordingEpochs("a", "a", X, y, len(CHANNELS))], sfreq=100.0).to_arrays()
-
-
-def npz(**changes: Any) -> bytes:
-    """Return a model that says Target where the epoch's sum is above 0."""
-    known = {"aligned": 0, "calibration": [1.0, 0.0], "weights": np.full(N_FEATURES, 1e6), "intercept": 0.0}
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.array(value) for name, value in (fitted() | known | changes).items()})
-    return buffer.getvalue()
-
-
-def publish(store: Store, version: str, model: bytes | None = None, **changes: Any) -> str:
-    manifest: dict[str, Any] = {
-        "kind": "lda", "channels": CHANNELS, "n_times": N_TIMES, "sfreq": 100.0, "tmin": -0.1,
-        "subjects": ["subject_01"], "held_out": [], "recordings": [], "n_epochs": 9, "created": "2026", "execution": "a",
-        "metrics": {"leave_one_subject_out": {"mean": {"roc_auc": 0.75}}},
-    } | changes  # fmt: skip
-    artifacts = {"model.npz": (npz() if model is None else model, "application/octet-stream")}
-    Registry(store, MODELS).publish(version, version, artifacts, manifest)
-    return version
-
-
-V1, V2 = "v20260101000001", "v20260101000002"
-
-
 @pytest.fixture
 def service(store: Store, clock: Clock) -> Service:
     """One model is champion."""
     Registry(store, MODELS).set_alias("champion", publish(store, V1))
     return Service(store, MODELS)
-
-
-TARGET_EPOCH, OTHER_EPOCH = [1e-6] * N_FEATURES, [-1e-6] * N_FEATURES
 
 
 def b64(rows: Any) -> str:

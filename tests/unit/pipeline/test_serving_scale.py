@@ -17,8 +17,8 @@ from p300_pipeline.serving.requests import parse_json, query_of
 from p300_pipeline.serving.scale import LARGEST_V, scale_notes
 from p300_pipeline.serving.symbols import decode
 
-from tests.unit.pipeline.test_functions import api, champion, new_recording, trained  # noqa: F401 - fixtures
-from tests.unit.pipeline.test_serving_raw_epochs import MODEL, NAMES, SFREQ, served
+from tests.support.epochs import NAMES
+from tests.support.raw_epochs import MODEL, SFREQ, served
 
 N = MODEL.scorer.n_features
 EEG = np.random.default_rng(0).normal(0, 5e-6, (3, N))
@@ -174,7 +174,7 @@ ROUTES = [("POST", "/predict"), ("POST", "/decode"), ("GET", "/health"), ("GET",
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_route_refuses_what_it_does_not_take(api: Any, method: str, path: str) -> None:  # noqa: F811
+def test_every_route_refuses_what_it_does_not_take(api: Any, method: str, path: str) -> None:
     body = {"features": [1e-5, -1e-5] * 15} if method == "POST" else None
     status, answer = api(method, path, body, queryStringParameters={"verbose": "1"})
     assert (status, answer["error"]["code"]) == (400, "unknown_parameter")
@@ -189,7 +189,7 @@ def test_every_route_refuses_what_it_does_not_take(api: Any, method: str, path: 
     [{"limit": limit} for limit in ("0", "-1", "101", "1e1", "", "9" * 5000, "\u0661", " 1")]
     + [{"before": before} for before in ("", "v1", "champion")],
 )
-def test_a_page_of_models_that_cannot_be_is_refused(api: Any, query: dict[str, str]) -> None:  # noqa: F811
+def test_a_page_of_models_that_cannot_be_is_refused(api: Any, query: dict[str, str]) -> None:
     status, answer = api("GET", "/models", queryStringParameters=query)
     assert status == 400
     assert next(iter(query)) in answer["error"]["message"]

@@ -18,7 +18,7 @@ from p300_pipeline.serving.predictions import predict
 from p300_pipeline.serving.requests import parse_json
 from p300_pipeline.serving.symbols import MAX_FLASHES, MAX_SYMBOLS, decode
 
-from tests.unit.p300.test_decoding_adaptation import LATER, N_CHANNELS, N_TIMES, SFREQ, TRIALS, person, recordings
+from tests.support.spellers import LATER, N_CHANNELS, N_TIMES, SFREQ, TRIALS, person, recordings
 
 N_FEATURES = N_CHANNELS * N_TIMES
 LAYOUT = brain_invaders()

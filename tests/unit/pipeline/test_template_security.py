@@ -17,8 +17,8 @@ from moto import mock_aws
 from p300_cli.deploy import read_template
 from p300_cli.paths import ENVIRONMENTS, PROJECT
 
-TEMPLATE = read_template(PROJECT / "template.yaml")
-RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+from tests.support.template import RESOURCES, listed, of_type, properties
+
 BUCKETS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::S3::Bucket"]
 # APIs that know no resources: X-Ray, and the delivery of logs.
 RESOURCELESS = re.compile(
@@ -33,18 +33,6 @@ template = json.load(sys.stdin)
 defaults = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
 json.dump(Translator({}, Parser()).translate(template, defaults), sys.stdout)
 """
-
-
-def properties(name: str) -> dict[str, Any]:
-    return RESOURCES[name]["Properties"]
-
-
-def of_type(kind: str, resources: dict[str, dict[str, Any]] = RESOURCES) -> dict[str, dict[str, Any]]:
-    return {name: one["Properties"] for name, one in resources.items() if one["Type"] == kind}
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 @pytest.fixture(scope="module")

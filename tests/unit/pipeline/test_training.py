@@ -19,8 +19,9 @@ from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training import TrainingRequest
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, MODELS, Died
-from tests.unit.pipeline.training_support import STARTED, any_order, evaluate, finish, later, promote, train
+from tests.support.buckets import FEATURES, MODELS
+from tests.support.interruptions import Died
+from tests.support.training import STARTED, any_order, evaluate, finish, later, promote, train
 
 # ---- requests
 json_values = st.recursive(

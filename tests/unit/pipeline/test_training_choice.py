@@ -18,8 +18,8 @@ from p300_pipeline.steps.training import TrainingRequest, choice
 from p300_pipeline.steps.training.limits import EPOCH_BYTES, EPOCHS_SHARE, KEPT_EPOCH_BYTES, Limits, too_long
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, MODELS
-from tests.unit.pipeline.training_support import finish, later, train
+from tests.support.buckets import FEATURES, MODELS
+from tests.support.training import finish, later, train
 
 
 # ---- on whom

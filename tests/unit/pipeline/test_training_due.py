@@ -19,8 +19,9 @@ from p300_pipeline.steps.training.due import (
 )
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, MODELS, Died
-from tests.unit.pipeline.training_support import any_order
+from tests.support.buckets import FEATURES, MODELS
+from tests.support.interruptions import Died
+from tests.support.training import any_order
 
 NOW = 1_800_000_000.0
 

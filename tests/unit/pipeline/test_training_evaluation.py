@@ -9,8 +9,8 @@ import pytest
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, MODELS
-from tests.unit.pipeline.training_support import evaluate, served, train
+from tests.support.buckets import FEATURES, MODELS
+from tests.support.training import evaluate, served, train
 
 
 def test_evaluation_on_held_out_people(store: Store, people: list[str]) -> None:

@@ -14,7 +14,8 @@ from p300_pipeline.steps import training
 from p300_pipeline.steps.training import TrainingRequest
 from p300_pipeline.storage import Store
 
-from tests.conftest import FEATURES, MADE_WITH, MODELS
+from tests.support.buckets import FEATURES, MODELS
+from tests.support.features import MADE_WITH
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 any_order = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,0 +1,32 @@
+"""The test suite itself: each test module stands alone, and what modules share is in tests/support."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.paths import PROJECT
+
+SUITES = (PROJECT / "tests", PROJECT / "emulator" / "process_executor" / "tests")
+MODULES = sorted(path for suite in SUITES for path in suite.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield every module that a file imports, and every name that it imports from one as `module.name`."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def is_test_or_conftest(name: str) -> bool:
+    return any(part == "conftest" or part.startswith("test_") for part in name.split("."))
+
+
+def test_no_module_imports_a_conftest_or_a_test() -> None:
+    wrong = {
+        str(path.relative_to(PROJECT)): names
+        for path in MODULES
+        if (names := [name for name in imported(path) if is_test_or_conftest(name)])
+    }
+    assert wrong == {}, "move what is shared to tests/support"
