@@ -26,7 +26,6 @@ columns (and constants, where they did not tell either, by synthetic people). do
 """
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -54,9 +53,10 @@ from p300.readers import read_recording
 from p300.scoring import Scorer
 from p300.signals import Parameters, extract
 from p300_cli.plots import Curve, draw_accuracy
+from real_data import needed
 from training import row
 
-FOLDER = Path(os.environ.get("P300_DATA", Path(__file__).parents[2] / "shared" / "data")) / "bnci_2015_003"
+DATA_SET = "bnci_2015_003"
 PREPROCESSING = {
     "as the pipeline's defaults": Parameters(reject_peak_to_peak_uv=None),
     "0..0.6 s, no baseline": Parameters(reject_peak_to_peak_uv=None, baseline=None, tmin=0.0),
@@ -88,7 +88,7 @@ class Run:
 
 class Benchmark:
     def __init__(self, parameters: Parameters, training: str) -> None:
-        files = sorted(FOLDER.glob("*/*.parquet"))
+        files = sorted(needed(DATA_SET).glob("*/*.parquet"))
         self.runs = {(run.subject, run.number): run for run in (Run(path, parameters) for path in files)}
         self.training = training
 
@@ -334,8 +334,6 @@ def main() -> None:
     parser.add_argument("--calibration", action="store_true", help="also show confidence against accuracy by weight")
     parser.add_argument("--plot", type=Path, help="draw accuracy against repetitions to this PNG, and nothing else")
     arguments = parser.parse_args()
-    if not FOLDER.is_dir():
-        raise SystemExit(f"No recordings at {FOLDER}; set P300_DATA to the folder that holds bnci_2015_003.")
     if arguments.plot:
         draw(arguments.plot)
         return

@@ -3,7 +3,7 @@
 ``python benchmarks/models.py`` leaves each person of BNCI 2015-003 out in turn. The nested row is the figure to believe for the choice
 itself: for each person left out, the setting is chosen by leave-one-subject-out among the others alone, and only then tested on that
 person. ``--settings`` also chooses among the default's inner settings that way. The person of Brain Invaders 2012, on another montage,
-took no part in any choice but is tested in five blocks of time. Nothing is asserted: tests/unit/test_models_real.py does that.
+took no part in any choice but is tested in five blocks of time. Nothing is asserted: tests/unit/p300/test_models_real.py does that.
 
 Seen: each of the five people is best served by the aligned ensemble according to the other four, so the nested mean is its own, 0.807
 (plain LDA 0.772). Each epoch on its own, as when epochs are asked for one by one, it is 0.786: what is gained comes from adapting to the
@@ -11,11 +11,9 @@ recording, and where nothing can be adapted to, alignment gains nothing. `p300.m
 """
 
 import argparse
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +22,11 @@ from p300.metrics import roc_auc
 from p300.models import RecordingEpochs, adaptation, xdawn
 from p300.models.base import cross_validate
 from p300.models.data import blocks
+from real_data import needed
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-DATA = Path(os.environ.get("P300_DATA") or Path(__file__).parents[2] / "shared" / "data")
 N_BLOCKS = 5
 
 
@@ -105,7 +103,7 @@ def load(data_set: str) -> list[RecordingEpochs]:
     from p300.signals import extract
 
     found = []
-    for path in sorted((DATA / data_set).rglob("*.parquet")):
+    for path in sorted(needed(data_set).rglob("*.parquet")):
         features = extract(open_recording(path))
         found.append(RecordingEpochs(path.stem, path.parent.name, features.X, features.label, len(features.ch_names)))
     return found
@@ -118,8 +116,6 @@ def main() -> None:
     settings = SETTINGS if parser.parse_args().settings else KINDS
     console = Console(width=None if Console().is_terminal else 150)
     people, single = load("bnci_2015_003"), load("brain_invaders_2012")
-    if not people:
-        raise SystemExit(f"no real recordings in {DATA} (set P300_DATA)")
     outer = {setting: left_out(setting, people, lambda r: r.subject) for setting in track(settings, "leaving out")}
     within = {setting: left_out(setting, list(blocks(single, N_BLOCKS)), lambda r: r.subject) for setting in settings}
     chosen = nested(settings, people, outer)

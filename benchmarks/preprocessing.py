@@ -18,6 +18,7 @@ from p300.features import read_features, write_features
 from p300.readers import open_recording
 from p300.signals import Parameters, extract
 from p300.synth import write_subjects
+from real_data import data_set
 
 ROUNDS = 11
 FRESH_ROUNDS = 5
@@ -154,15 +155,18 @@ def feature_files(source: Path, folder: Path) -> dict[str, float]:
     return ratios(medians, "plain_write", "write") | ratios(medians, "plain_read", "read")
 
 
-def run(data: Path | None = None) -> dict[str, dict[str, float]]:
-    """Measure everything. ``data`` is a folder of real recordings, of which the first of each set is taken."""
+DATA_SETS = ("bnci_2015_003", "brain_invaders_2012")
+
+
+def run() -> dict[str, dict[str, float]]:
+    """Measure everything, with the first recording of each real data set where `P300_DATA` is set."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = write_subjects(folder, [1], **SEVEN_MINUTES)[0]
         results = {"warm, 7 min like bi2014a": warm_ratios(source, folder)}
-        for data_set in sorted(path for path in (data.iterdir() if data else []) if path.is_dir()):
-            recording = min(data_set.rglob("*.parquet"))
-            results[f"warm, {data_set.name}"] = warm_ratios(recording, folder)
+        for folder_of_set in filter(None, map(data_set, DATA_SETS)):
+            recording = min(folder_of_set.rglob("*.parquet"))
+            results[f"warm, {folder_of_set.name}"] = warm_ratios(recording, folder)
         results["fresh process, 7 min"] = fresh_ratios(source, folder)
         results["feature files, 7 min"] = feature_files(source, folder)
         results["an hour"] = an_hour(folder)
@@ -170,6 +174,4 @@ def run(data: Path | None = None) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    default = Path(__file__).parents[2] / "shared" / "data"
-    chosen = Path(os.environ.get("P300_DATA", default))
-    print(json.dumps(run(chosen if chosen.is_dir() else None), indent=2))
+    print(json.dumps(run(), indent=2))

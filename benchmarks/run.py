@@ -15,12 +15,12 @@ import decoding
 import preprocessing
 import serving
 import training
+from real_data import data_set
 from rich.console import Console
 from rich.table import Table
 from training import row
 
 HERE = Path(__file__).parent
-DATA = Path(os.environ.get("P300_DATA") or HERE.parents[1] / "shared" / "data")
 
 
 def preprocessing_rows(results: dict[str, dict[str, float]]) -> list[dict[str, object]]:
@@ -52,13 +52,14 @@ def main() -> None:
     """Measure, print, keep."""
     console = Console(width=None if Console().is_terminal else 140)
     console.print("preprocessing: a few minutes")
-    results = preprocessing.run(DATA if DATA.is_dir() else None)
-    if not DATA.is_dir():
-        console.print(f"no real recordings in {DATA} (P300_DATA): synthetic ones only")
+    real = data_set(decoding.DATA_SET) is not None
+    if not real:
+        console.print("P300_DATA is not set: synthetic recordings only, and no decoding of real subjects' symbols")
+    results = preprocessing.run()
     rows = preprocessing_rows(results)
     console.print("training: a few minutes")
     rows += training.run()
-    if decoding.FOLDER.is_dir():
+    if real:
         console.print("decoding symbols of real people: a minute")
         rows += decoding.promised()
     console.print("the console's pages at 1,000 executions: a minute")

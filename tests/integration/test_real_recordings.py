@@ -1,22 +1,17 @@
 """The main job on real recordings, where they are."""
 
-import os
-from pathlib import Path
-
 import pytest
 from p300_cli.landing import find
 
 from tests.support.localstack import Stack
-from tests.support.paths import PROJECT
+from tests.support.real_data import recordings
 
-pytestmark = pytest.mark.localstack
-DATA = Path(os.environ.get("P300_DATA") or PROJECT.parent / "shared" / "data")
+pytestmark = [pytest.mark.localstack, pytest.mark.real_data]
 
 
-@pytest.mark.skipif(not (DATA / "bnci_2015_003").is_dir(), reason=f"no real recordings in {DATA} (set P300_DATA)")
 def test_two_people_of_bnci_2015_003(stack: Stack) -> None:
     uploads = [
-        upload for upload in find([DATA / "bnci_2015_003"]) if upload.key.startswith(("subject_08", "subject_09"))
+        upload for upload in find(recordings("bnci_2015_003")) if upload.key.startswith(("subject_08", "subject_09"))
     ]
     executions = stack.land(*[(upload.key, upload.path.read_bytes()) for upload in uploads])
     assert {execution.status for execution in executions.values()} == {"SUCCEEDED"}

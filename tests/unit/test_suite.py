@@ -1,8 +1,11 @@
 """The test suite itself: each test module stands alone, and what modules share is in tests/support."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.paths import PROJECT
 
@@ -30,3 +33,13 @@ def test_no_module_imports_a_conftest_or_a_test() -> None:
         if (names := [name for name in imported(path) if is_test_or_conftest(name)])
     }
     assert wrong == {}, "move what is shared to tests/support"
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "emulator"])
+def test_nothing_looks_for_data_beside_the_checkout(folder: str) -> None:
+    wrong = [
+        str(path.relative_to(PROJECT))
+        for path in (PROJECT / folder).rglob("*.py")
+        if path != Path(__file__) and re.search(r"/ \"shared\"|\.\./shared", path.read_text("utf-8"))
+    ]
+    assert wrong == [], "read P300_DATA (tests/support/real_data.py, benchmarks/real_data.py)"

@@ -1,8 +1,6 @@
 """Symbols of real people: five subjects' two runs, one word each, epochs as the pipeline makes them; benchmarks/decoding.py says more."""
 
-import os
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +10,9 @@ from p300.models import RecordingEpochs
 from p300.readers import read_recording
 from p300.signals import Parameters, extract
 
-FOLDER = Path(os.environ.get("P300_DATA", Path(__file__).parents[3] / "shared" / "data")) / "bnci_2015_003"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no recordings at {FOLDER}: set P300_DATA")
+from tests.support.real_data import recordings
+
+pytestmark = pytest.mark.real_data
 SUBJECTS = [f"subject_{n:02d}" for n in range(6, 11)]
 LAYOUT = grid(SPELLER_6X6)
 
@@ -21,7 +20,8 @@ LAYOUT = grid(SPELLER_6X6)
 @cache
 def run(subject, number):
     """Features of all flashes, NaN where the epoch was rejected."""
-    recording = read_recording(FOLDER / subject / f"{subject}_run_{number:02d}_eeg_stim.parquet")
+    (path,) = (path for path in recordings("bnci_2015_003") if path.stem == f"{subject}_run_{number:02d}_eeg_stim")
+    recording = read_recording(path)
     features = extract(recording, Parameters())
     onsets = np.flatnonzero(recording.stim)
     lit, target = LAYOUT.lit(recording.flash[onsets]), recording.stim[onsets] == 2

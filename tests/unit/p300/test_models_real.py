@@ -1,8 +1,5 @@
 """The default model on real recordings: what it is the default for."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from p300 import models
@@ -11,29 +8,28 @@ from p300.models.base import cross_validate
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-DATA = Path(os.environ.get("P300_DATA") or Path(__file__).parents[3].parent / "shared" / "data")
+from tests.support.real_data import recordings
+
+pytestmark = pytest.mark.real_data
 
 
 def load(data_set):
     from p300.readers import open_recording
     from p300.signals import extract
 
-    folder = DATA / data_set
-    if not folder.is_dir():
-        pytest.skip(f"no real recordings in {folder} (set P300_DATA)")
-    recordings = []
-    for path in sorted(folder.rglob("*.parquet")):
-        found = extract(open_recording(path))
-        recordings.append(RecordingEpochs(path.stem, path.parent.name, found.X, found.label, len(found.ch_names)))
-    return recordings
+    found = []
+    for path in recordings(data_set):
+        features = extract(open_recording(path))
+        found.append(RecordingEpochs(path.stem, path.parent.name, features.X, features.label, len(features.ch_names)))
+    return found
 
 
 def test_people_left_out():
-    recordings = load("bnci_2015_003")
+    people = load("bnci_2015_003")
 
     def aucs(kind):
-        model = models.make(kind, n_channels=8, n_times=recordings[0].n_times)
-        folds = cross_validate(model, recordings, lambda r: r.subject).folds.values()
+        model = models.make(kind, n_channels=8, n_times=people[0].n_times)
+        folds = cross_validate(model, people, lambda r: r.subject).folds.values()
         alone = [roc_auc_score(p.y == 2, p.alone) for p in folds]
         within = [roc_auc_score(p.y == 2, p.within_recording) for p in folds]
         return np.array(alone), np.array(within)

@@ -1,6 +1,5 @@
 """Real recordings: MNE's numbers, few epochs lost, and the P300 that others find in them."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,10 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.support.by_mne import assert_equal
 from tests.support.epochs import cut
+from tests.support.real_data import recordings
 
-DATA = Path(os.environ.get("P300_DATA", Path(__file__).parents[3] / "shared" / "data"))
-INVADERS = sorted(DATA.glob("brain_invaders_2012/*/*.parquet"))
-SPELLER = sorted(DATA.glob("bnci_2015_003/*/*.parquet"))
-
-pytestmark = pytest.mark.skipif(
-    not INVADERS or not SPELLER, reason=f"no real recordings in {DATA}; set P300_DATA to their folder"
-)
+INVADERS, SPELLER = recordings("brain_invaders_2012"), recordings("bnci_2015_003")
+pytestmark = pytest.mark.real_data
 
 
 def shrinkage_lda() -> Pipeline:
@@ -61,7 +56,7 @@ def test_speller_p300_is_where_it_should_be() -> None:
     assert all(int(run.repetition.max()) == 74 for run in runs if run.repetition is not None)  # 5 symbols x 15
 
 
-@pytest.mark.parametrize("path", [INVADERS[0], SPELLER[2]] if INVADERS and SPELLER else [], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [INVADERS[0], *SPELLER[2:3]], ids=lambda path: path.stem)
 def test_bare_epochs_are_close_to_those_of_the_recording(path: Path) -> None:
     """The figures that docs/api.md states."""
     recording, parameters = read_recording(path), Parameters(reject_peak_to_peak_uv=None)
