@@ -78,7 +78,7 @@ INSTALL = @python3 requirements/install.py $@
 # Locks keep what they hold; `make lock UPGRADE=--upgrade` moves them.
 COMPILE = "$(UV)" pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version $(PYTHON_VERSION) $(UPGRADE)
 lock: setup ## write the requirement locks anew
-	@$(COMPILE) --universal requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) --universal pyproject.toml requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) --universal requirements/runtime.in -o requirements/runtime.txt
 	@$(COMPILE) --universal requirements/sam.in -o requirements/sam.txt
 	@$(COMPILE) --universal requirements/audit.in -o requirements/audit.txt

@@ -20,7 +20,7 @@ import yaml
 from p300.errors import P300Error
 
 from p300_cli import stack
-from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, home_is_writable
+from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, home_is_writable, require_checkout
 from p300_cli.target import STACK, Target
 from p300_cli.terminal import fail, note, progress
 
@@ -41,6 +41,7 @@ def deploy(target: Target, parameters: dict[str, str] | None = None, *, mounted_
     With `mounted_layers` the functions find their packages in a mounted folder (`merge_layers`), and the layers are deployed empty:
     LocalStack in Docker would only store them.
     """
+    require_checkout()
     template = read_template(PROJECT / "template.yaml")
     bucket = f"{STACK}-deployment"
     ensure_bucket(target, bucket)
@@ -200,6 +201,7 @@ def layer_builder() -> ModuleType:
     """Return `layers/build.py`, which SAM runs as a program, as a module."""
     name = "p300_layer_builder"
     if name not in sys.modules:
+        require_checkout()
         own_uv = ENVIRONMENTS / "uv" / "bin" / "uv"
         if not shutil.which("uv") and own_uv.exists():
             os.environ.setdefault("UV", str(own_uv))

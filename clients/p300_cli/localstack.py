@@ -18,7 +18,7 @@ import psutil
 
 from p300_cli import servers
 from p300_cli.locking import alone
-from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE
+from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, require_checkout
 from p300_cli.target import Target
 from p300_cli.terminal import err, fail, note
 
@@ -38,6 +38,7 @@ def up(target: Target) -> bool:
         _wait_until_ready(target, running)
         note(f"LocalStack runs already at {target.endpoint}")
         return False
+    require_checkout()
     if servers.taken(target.port):
         _refuse_port(target)
     python = ENVIRONMENTS / "localstack" / "bin" / "python"

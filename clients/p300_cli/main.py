@@ -15,14 +15,29 @@ if TYPE_CHECKING:
     from p300_cli.target import Target
 
 app = typer.Typer(
-    help="P300 recordings through a serverless pipeline, on LocalStack or AWS.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from p300 import __version__
+
+        print(f"p300 {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """P300 recordings through a serverless pipeline, on LocalStack or AWS."""
 
 
 def main() -> None:
