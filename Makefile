@@ -60,6 +60,7 @@ fuzz-api: setup ## ten thousand bodies made from and against the API's descripti
 
 lint: setup .envs/sam.stamp ## formatter, linter, types, template
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+	@cd emulator/process_executor && ../../.venv/bin/mypy --python-executable ../../.envs/localstack/bin/python
 	@.venv/bin/cfn-lint template.yaml && SAM_CLI_TELEMETRY=0 .envs/sam/bin/sam validate --lint
 
 setup: .envs/dev.stamp .envs/localstack.stamp .envs/runtime.stamp

@@ -18,7 +18,8 @@ ACCEPTED: dict[str, str] = {}
 def main() -> int:
     """Ask for each lock; 1 if a package has a vulnerability that is not accepted."""
     found: dict[tuple[str, str], list[str]] = {}
-    asked, unknown = set(), set()
+    asked: set[tuple[str, str]] = set()
+    unknown: set[str] = set()
     command = [
         str(Path(sys.executable).with_name("pip-audit")),
         "--disable-pip",
@@ -38,7 +39,10 @@ def main() -> int:
             continue
         for one in dependencies:
             package = (one["name"], one.get("version", ""))
-            (unknown if "skip_reason" in one else asked).add(package if "skip_reason" not in one else one["name"])
+            if "skip_reason" in one:
+                unknown.add(one["name"])
+            else:
+                asked.add(package)
             for vulnerability in one.get("vulns", []):
                 names = {vulnerability["id"], *vulnerability.get("aliases", [])}
                 if not names & ACCEPTED.keys():

@@ -26,7 +26,7 @@ columns (and constants, where they did not tell either, by synthetic people). do
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -46,6 +46,7 @@ from p300.decoding import (
     wilson_interval,
     wolpaw_bits,
 )
+from p300.decoding.bayes import EVIDENCE_WEIGHT
 from p300.decoding.layouts import SPELLER_6X6
 from p300.models import RecordingEpochs
 from p300.models.base import Estimator
@@ -81,6 +82,8 @@ class Run:
         features = extract(read_recording(path), parameters)
         self.sfreq, self.n_channels = features.sfreq, len(features.ch_names)
         self.epochs = RecordingEpochs(path.name, self.subject, features.X, features.label, self.n_channels)
+        if features.flash is None:
+            raise ValueError(f"{path} does not say what each flash lit")
         self.lit = grid(SPELLER_6X6).lit(features.flash)
         self.trials = split_trials(features.onset_sample)
         self.truth = [attended(self.lit[t], features.label[t] == 2) for t in self.trials]
@@ -140,8 +143,10 @@ class Benchmark:
     @cache  # noqa: B019
     def ensemble(self, training: tuple[Key, ...]) -> Scorer:
         epochs = [self.runs[key].epochs for key in training]
-        shape = {"n_channels": epochs[0].n_channels, "n_times": epochs[0].n_times}
-        return Scorer(models.make("ensemble", **shape).fit_recordings(epochs).to_arrays())
+        n_channels, n_times = epochs[0].n_channels, epochs[0].n_times
+        return Scorer(
+            models.make("ensemble", n_channels=n_channels, n_times=n_times).fit_recordings(epochs).to_arrays()
+        )
 
     def self_taught(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
         """Expectation maximisation with nothing left out."""
@@ -153,7 +158,7 @@ class Benchmark:
                 adaptation._expected_sum(z[p], run.lit[t], 0.5 * z[p] @ m) for p, t in zip(parts, session, strict=True)
             ]
             m = (k * m_0 + sum(s for s, _ in sums)) / (k + sum(w for _, w in sums))
-        return 0.5 * z @ m
+        return np.asarray(0.5 * z @ m)
 
     def untrained(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
         """Unsupervised mean-difference maximisation; what was decoded before counts as known."""
@@ -163,7 +168,7 @@ class Benchmark:
             centred = run.lit[trial] - run.lit[trial].mean(axis=0)
             sums = known + centred.T @ z[part]
             known = sums[np.argmax((sums**2).sum(axis=1))]
-        return z @ known
+        return np.asarray(z @ known)
 
     def whitened(self, run: Run, training: tuple[Key, ...], session: Session) -> tuple[np.ndarray, np.ndarray]:
         response = replace(self.response(training), latency_sd_bins=0.0)
@@ -193,7 +198,7 @@ def joined(session: Session) -> list[slice]:
     return [slice(a, b) for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
 
 
-def with_constants(call: Callable[[], np.ndarray], **constants: float) -> np.ndarray:
+def with_constants[Found](call: Callable[[], Found], **constants: float) -> Found:
     before = {name: getattr(adaptation, name) for name in constants}
     try:
         for name, value in constants.items():
@@ -204,7 +209,7 @@ def with_constants(call: Callable[[], np.ndarray], **constants: float) -> np.nda
             setattr(adaptation, name, value)
 
 
-def share(right: list[bool]) -> str:
+def share(right: Sequence[bool]) -> str:
     low, high = wilson_interval(sum(right), len(right))
     return f"{np.mean(right):.2f} ({low:.2f}-{high:.2f})"
 
@@ -282,7 +287,7 @@ def curve(bench: Benchmark) -> None:
     print(f"{'bits/min':28s} " + " ".join(f"{rate:4.1f}" for rate in rates))
     for runs in ((2,), (1, 2)):
         outcomes = [outcome for key in bench.runs if key[1] in runs for outcome in dynamic(bench, key)]
-        ok, used, confident = ([outcome[i] for outcome in outcomes] for i in range(3))
+        ok, used, confident = zip(*outcomes, strict=True)
         seconds = np.mean(used) * N_PER_REPETITION * SOA_S + PAUSE_S
         print(
             f"dynamic stopping at {CONFIDENCE:g}, run{'s 1 and' if len(runs) > 1 else ''} 2: accuracy {share(ok)}, "
@@ -308,14 +313,14 @@ def dynamic(bench: Benchmark, key: Key) -> Iterator[tuple[bool, int, bool]]:
 def calibration(bench: Benchmark) -> None:
     """How often symbols are right that were said to be so likely, and the log-loss, by weight of the evidence."""
     print("weight  log-loss   lda: conf. acc.   log-loss   adapt: conf. acc.")
-    collected: dict[str, list[tuple[np.ndarray, int]]] = {"lda": [], "adapt": []}
+    collected: dict[str, list[tuple[np.ndarray, int | None]]] = {"lda": [], "adapt": []}
     for name, method in (("lda", bench.plain), ("adapt", bench.adapted)):
         for n in (1, 2, 3, 4, 6, 8, 11, 15):
             for key, run in bench.runs.items():
                 flashes = [slice(t.start, t.start + N_PER_REPETITION * n) for t in run.trials]
                 for k, trial in enumerate(flashes):
                     ratio = method(run, bench.training_runs(key), flashes[: k + 1])[joined(flashes[: k + 1])[-1]]
-                    collected[name].append((ratio @ run.lit[trial] / adaptation.EVIDENCE_WEIGHT, run.truth[k]))
+                    collected[name].append((ratio @ run.lit[trial] / EVIDENCE_WEIGHT, run.truth[k]))
     for weight in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0):
         cells = []
         for found in collected.values():

@@ -1,6 +1,11 @@
 """The pipeline as anyone would write it with pandas, MNE-Python and scikit-learn: what benchmarks compare with."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from sklearn.pipeline import Pipeline
 
 SFREQ_OUT = 100.0
 N_TIMES = 70
@@ -39,7 +44,7 @@ def preprocess(source: Path, target: Path) -> None:
     write(X, epochs.events[:, 2], target)
 
 
-def write(X: "np.ndarray", label: "np.ndarray", target: Path) -> None:  # noqa: F821
+def write(X: "np.ndarray", label: "np.ndarray", target: Path) -> None:
     """Write features as a frame of one column each."""
     import pandas as pd
 
@@ -48,7 +53,7 @@ def write(X: "np.ndarray", label: "np.ndarray", target: Path) -> None:  # noqa: 
     features.to_parquet(target)
 
 
-def read(source: Path) -> tuple["np.ndarray", "np.ndarray"]:  # noqa: F821
+def read(source: Path) -> tuple["np.ndarray", "np.ndarray"]:
     """Read what :func:`write` wrote."""
     import pandas as pd
 
@@ -56,7 +61,7 @@ def read(source: Path) -> tuple["np.ndarray", "np.ndarray"]:  # noqa: F821
     return frame.drop(columns="label").to_numpy(), frame["label"].to_numpy()
 
 
-def train(sources: list[Path]) -> "sklearn.pipeline.Pipeline":  # noqa: F821
+def train(sources: list[Path]) -> "Pipeline":
     """Fit the reference model, StandardScaler and shrinkage LDA, on feature frames."""
     import numpy as np
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis

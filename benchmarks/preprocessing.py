@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import plain
 from p300.features import read_features, write_features
@@ -22,7 +23,7 @@ from real_data import data_set
 
 ROUNDS = 11
 FRESH_ROUNDS = 5
-SEVEN_MINUTES = {"n_repetitions": 70, "pause_s": 3.5}
+SEVEN_MINUTES: dict[str, Any] = {"n_repetitions": 70, "pause_s": 3.5}
 PAUSE_S_OF_AN_HOUR = 48.9  # 70 repetitions of 12 flashes and this pause fill sixty minutes
 
 INTERPRETER = "import numpy, pyarrow.parquet"
@@ -44,7 +45,7 @@ plain.preprocess(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def ours(source: Path, target: Path, precision: str) -> None:
+def ours(source: Path, target: Path, precision: Literal["float32", "float64"]) -> None:
     write_features(extract(open_recording(source), Parameters(precision=precision)), target, {})
 
 

@@ -100,7 +100,7 @@ def make_models(folder: Path) -> None:
     response = Response.fit(people, 100.0).to_arrays()
     for kind in ("ensemble", "lda"):
         fitted = models.make(kind, n_channels=N_CHANNELS, n_times=N_TIMES).fit_recordings(people)
-        np.savez(folder / f"{kind}.npz", **fitted.to_arrays(), **response)
+        np.savez(folder / f"{kind}.npz", **dict[str, Any](fitted.to_arrays() | response))
 
 
 def manifest(kind: str) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def handler_with(folder: Path, kind: str) -> Callable[[str], Any]:
 
     os.environ |= ENVIRONMENT
     sys.path.insert(0, str(ROOT / "functions" / "inference"))
-    import app
+    import app  # type: ignore[import-not-found]
 
     arrays = read_arrays(folder / f"{kind}.npz")
     served = Served(VERSION, Scorer.from_arrays(arrays), manifest(kind), Response.from_arrays(arrays))
@@ -353,7 +353,7 @@ def _bucket(objects: dict[str, bytes]) -> Iterator[str]:
 
 def _layer(name: str) -> Path:
     sys.path.insert(0, str(ROOT / "layers"))
-    from build import build_layer
+    from build import build_layer  # type: ignore[import-not-found]
 
     return Path(build_layer(name).path) / "python"
 

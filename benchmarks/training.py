@@ -12,9 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from p300.models import RecordingEpochs
+    from p300.models.base import Estimator
 
 N_CHANNELS, N_TIMES = 16, 70
 N_FEATURES = N_CHANNELS * N_TIMES
@@ -40,7 +45,7 @@ class Subjects:
         self._loadings = rng.standard_normal((N_LOADINGS, N_FEATURES), dtype=np.float32) * np.float32(5e-6)
         self._response = np.float32(2e-6) * np.sin(np.linspace(0, 20, N_FEATURES, dtype=np.float32))
 
-    def __iter__(self) -> Iterator["p300.models.RecordingEpochs"]:  # noqa: F821
+    def __iter__(self) -> Iterator["RecordingEpochs"]:
         from p300.models import RecordingEpochs
 
         for subject in range(self.n_subjects):
@@ -102,7 +107,7 @@ def _peak_mb() -> float:
     return kib * 1024 / 1e6
 
 
-def _lda() -> "p300.models.base.Estimator":  # noqa: F821
+def _lda() -> "Estimator":
     from p300 import models
 
     return models.make("lda", n_channels=N_CHANNELS, n_times=N_TIMES)

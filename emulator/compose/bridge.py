@@ -77,7 +77,7 @@ class Bridge(BaseHTTPRequestHandler):
 def main() -> None:
     """Serve until stopped."""
     sys.path.append(str(Path(__file__).parent))
-    from deploy import use_checkout
+    from deploy import use_checkout  # type: ignore[import-not-found]
 
     use_checkout()
     from p300_cli.target import Target

@@ -4,6 +4,10 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from p300_cli.target import Target
 
 PROJECT = Path(__file__).resolve().parents[2]
 MINIO_URL = "http://minio:9000"
@@ -37,7 +41,7 @@ def main() -> None:
         make_buckets(target)
 
 
-def keep_key(target: "Target") -> None:  # noqa: F821
+def keep_key(target: "Target") -> None:
     """Hand MinIO's key to the functions as a secret of the stack's."""
     key = {
         "aws_access_key_id": os.environ["MINIO_ROOT_USER"],
@@ -48,7 +52,7 @@ def keep_key(target: "Target") -> None:  # noqa: F821
     )
 
 
-def make_buckets(target: "Target") -> None:  # noqa: F821
+def make_buckets(target: "Target") -> None:
     """Make the stack's buckets on MinIO, versioned as in the template, and have PUTs into the landing zone told to the bridge."""
     import boto3
 

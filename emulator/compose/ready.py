@@ -9,7 +9,7 @@ from pathlib import Path
 def main() -> None:
     """Ask `/health` until it answers: 200 with a champion, 503 before the first training."""
     sys.path.append(str(Path(__file__).parent))
-    from deploy import use_checkout
+    from deploy import use_checkout  # type: ignore[import-not-found]
 
     use_checkout()
     import os

@@ -91,7 +91,7 @@ def openapi() -> Response[str]:
     return _json(200, document())
 
 
-@app.exception_handler(RequestError)
+@app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
 def refuse(error: RequestError) -> Response[str]:
     logger.warning(error.message, extra={"code": error.code})
     return _json(error.status, {"error": {"code": error.code, "message": error.message}})

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -111,7 +112,7 @@ def _race(write: Callable[[bytes], str]) -> list[bytes]:
 def test_of_writers_racing_if_absent_one_wins(store: Store, plain: str) -> None:
     for race in range(RACES):
         key = f"race-absent-{race}"
-        won = _race(lambda body, key=key: store.put(plain, key, body, if_absent=True))
+        won = _race(partial(store.put, plain, key, if_absent=True))
         assert won == [store.get(plain, key)[0]]
 
 
@@ -119,7 +120,7 @@ def test_of_writers_racing_if_match_one_wins(store: Store, plain: str) -> None:
     for race in range(RACES):
         key = f"race-match-{race}"
         etag = store.put(plain, key, b"held")
-        won = _race(lambda body, key=key, etag=etag: store.put(plain, key, body, if_match=etag))
+        won = _race(partial(store.put, plain, key, if_match=etag))
         assert won == [store.get(plain, key)[0]]
 
 

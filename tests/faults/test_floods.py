@@ -4,6 +4,8 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +73,7 @@ def test_promotion_during_prediction_never_mixes_models(learned: Stack, count: C
         versions.append(output["training"]["version"])
     X = load_features(learned.target, "subject_2901/run_01").X[:8]
     body = {"epochs": X.tolist()}
-    alone = {version: answer_of(learned, body, version) for version in versions}
+    alone: dict[str, Any] = {version: answer_of(learned, body, version) for version in versions}
     assert not np.allclose(*alone.values())
     seen: list[tuple[str, list[float]]] = []
     wrong: list[object] = []
@@ -86,6 +88,9 @@ def test_promotion_during_prediction_never_mixes_models(learned: Stack, count: C
             else:
                 wrong.append(answer)
 
+    def answers(version: str) -> bool | None:
+        return any(name == version for name, _ in seen[-5:]) or None
+
     asking = [threading.Thread(target=ask, daemon=True) for _ in range(3)]
     for thread in asking:
         thread.start()
@@ -94,9 +99,7 @@ def test_promotion_during_prediction_never_mixes_models(learned: Stack, count: C
             version = versions[number % 2]
             if registry(learned.target).alias("champion") != version:
                 run_p300("promote", version)
-            wait_for(
-                lambda version=version: any(name == version for name, _ in seen[-5:]) or None, f"{version} answering"
-            )
+            wait_for(partial(answers, version), f"{version} answering")
     finally:
         over.set()
         for thread in asking:

@@ -23,7 +23,7 @@ from tests.support.localstack import Stack, run_p300, wait_for
 from tests.support.other_storage import KEY, STORAGE, serving
 
 pytestmark = pytest.mark.localstack
-ELSEWHERE = {
+ELSEWHERE: dict[str, Any] = {
     "AWS_ENDPOINT_URL_S3": STORAGE,
     "AWS_ACCESS_KEY_ID": KEY["aws_access_key_id"],
     "AWS_SECRET_ACCESS_KEY": KEY["aws_secret_access_key"],

@@ -11,6 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 from rich.console import Console
@@ -53,7 +54,10 @@ def fuzz(target: str, seed: int, numbers: range, progress: Progress | None = Non
     while start < numbers.stop:
         part = range(start, min(start + CASES_A_PROCESS, numbers.stop))
         start = _run_part(
-            result, seed, part, lambda: progress.update(bar, completed=result.n_cases) if progress else None
+            result,
+            seed,
+            part,
+            lambda: progress.update(bar, completed=result.n_cases) if progress and bar is not None else None,
         )
     result.took_s = time.monotonic() - began
     return result
@@ -61,7 +65,7 @@ def fuzz(target: str, seed: int, numbers: range, progress: Progress | None = Non
 
 def _run_part(result: Result, seed: int, numbers: range, tell) -> int:
     """Run some cases; return the number to go on from."""
-    context = multiprocessing.get_context(START)
+    context: Any = multiprocessing.get_context(START)
     slots = context.Array("d", 4, lock=False)
     slots[worker.NUMBER] = numbers.start - 1
     ours, theirs = context.Pipe(duplex=False)

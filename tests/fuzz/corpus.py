@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def model(kind: str) -> dict[str, np.ndarray]:
     return dict(models.make(kind, n_channels=4, n_times=20).fit(X.astype(np.float32), y, groups).to_arrays())
 
 
-def npz(arrays: dict[str, np.ndarray]) -> bytes:
+def npz(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tests.fuzz import corpus
 from tests.fuzz.corpus import NAME, Files
 from tests.fuzz.mutation import INTERESTING, NAMES, NUMBERS, havoc, text
+from tests.support.readers import N_SAMPLES, eeg_uv
 
 N = 256
 """Samples of the recordings that are made anew for a case."""
@@ -43,7 +44,7 @@ def _parquet(rng: random.Random, files: Files) -> Files:
     if kind == 0:
         footer = havoc(rng, footer, rng.randint(1, 3))
     elif kind == 1:  # the row count, wherever it stands, is another
-        known = _varint(corpus.N_SAMPLES)
+        known = _varint(N_SAMPLES)
         places = [match.start() for match in re.finditer(re.escape(known), footer)]
         for place in sorted(rng.sample(places, rng.randint(1, len(places))), reverse=True) if places else []:
             footer = (
@@ -260,7 +261,8 @@ def _set_anew(rng: random.Random) -> Files:
                         "ref", "urchanlocs", "chaninfo", "filepath", "datfile"), rng.randint(1, 3))  # fmt: skip
     changes = {name: _oddity(rng) for name in names}
     if "event" in changes and rng.random() < 0.7:
-        latencies = (0.0, -5.0, float("nan"), float("inf"), 1e300, 1e15, 2560.0, 2561.0, "x", [], np.zeros(3))
+        numbers = (0.0, -5.0, float("nan"), float("inf"), 1e300, 1e15, 2560.0, 2561.0)
+        latencies: tuple[Any, ...] = (*numbers, "x", [], np.zeros(3))
         changes["event"] = np.array([
             {"type": rng.choice(("Target", "NonTarget", 1.0, [], "", "boundary")), "latency": rng.choice(latencies),
              "duration": rng.choice(latencies)}
@@ -284,7 +286,7 @@ def _set_anew(rng: random.Random) -> Files:
     if rng.random() < 0.1:
         eeg = dict(eeg["EEG"])  # newer EEGLAB writes the fields as variables
     files = _saved(f"{NAME}.set", eeg, rng)
-    return files | {f"{NAME}.fdt": corpus.eeg_uv(3).astype("<f4").tobytes()} if rng.random() < 0.3 else files
+    return files | {f"{NAME}.fdt": eeg_uv(3).astype("<f4").tobytes()} if rng.random() < 0.3 else files
 
 
 # ---- FIF: tags of (kind, type, size, next)
@@ -367,7 +369,7 @@ def _vhdr(rng: random.Random, files: Files) -> Files:
         content = files[name].decode()
         for _ in range(rng.randint(0, 2)):  # a whole value
             key, value = rng.choice(VHDR_KEYS), rng.choice((*NAMES, *NUMBERS, *VHDR_VALUES))
-            content = re.sub(rf"(?m)^{key}=.*$", lambda _, key=key, value=value: f"{key}={value}", content)
+            content = re.sub(rf"(?m)^{key}=.*$", f"{key}={value}".replace("\\", r"\\"), content)
         content = text(rng, content, rng.randint(0, 3))
         spoiled[name] = content.encode(rng.choice(("utf-8", "utf-8", "latin-1", "utf-16")), errors="replace")
     if rng.random() < 0.05:

@@ -81,7 +81,7 @@ def _score(files: Files, _: Path, __: bool) -> str:
 
 
 # ---- JSON of the buckets, through the code that reads it
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "format": 1, "version": "v20260101000000", "kind": "lda", "channels": ["Fz", "Cz", "Pz", "Oz"], "sfreq": 100.0, "n_times": 20,
     "tmin": -0.1,
     "tmax": 0.09, "subjects": ["subject_01"], "held_out": [], "recordings": [{"recording": "subject_01/run", "features_etag": "a"}],

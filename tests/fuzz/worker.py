@@ -154,7 +154,7 @@ def _starved(error: BaseException) -> str | None:
 def _where(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/tests/" not in frame.filename]
     ours = [frame for frame in frames if "/p300/" in frame.filename]
-    last = (ours or frames or [None])[-1]
+    last = next(reversed(ours or frames), None)
     place = f" at {'/'.join(Path(last.filename).parts[-2:])}:{last.lineno}" if last else ""
     return f"{type(error).__name__}{place}"
 
@@ -209,7 +209,7 @@ def prepare(target: str, root: Path) -> tuple[Watch, list[str]]:
     os.environ["TMPDIR"] = tempfile.tempdir = os.fspath(root)
     faulthandler.enable((root / CRASH).open("w"))
     watch = Watch(root)
-    outcomes = []
+    outcomes: list[Any] = []
     for watched in (False, True):  # what is imported and looked up the first time is no case's doing
         outcomes.clear()
         for files in TARGETS[target].warm_up():

@@ -57,7 +57,9 @@ def payload(state: str, **values: Any) -> dict[str, Any]:
     """Return the state's payload with these values in place of its paths: neither more nor fewer."""
     fields = STATES[state]["Parameters"]["Payload"]
     paths = {name.removesuffix(".$") for name in fields if name.endswith(".$")}
-    context = {name: value for name, value in (("execution", EXECUTION), ("input", {"train": {}})) if name in paths}
+    context: dict[str, Any] = {
+        name: value for name, value in (("execution", EXECUTION), ("input", {"train": {}})) if name in paths
+    }
     assert paths - context.keys() == values.keys() - context.keys()
     fixed = {name: value for name, value in fields.items() if not name.endswith(".$")}
     return json.loads(json.dumps({**context, **fixed, **values}))

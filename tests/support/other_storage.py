@@ -31,5 +31,5 @@ def serving() -> Iterator[Any]:
     ) as process:
         wait_for(lambda: localstack.health(Target(STORAGE)), "the second S3 server", timeout_s=60)
         config = Config(s3={"addressing_style": "path"})
-        yield boto3.client("s3", endpoint_url=STORAGE, region_name="us-east-1", config=config, **KEY)
+        yield boto3.client("s3", endpoint_url=STORAGE, region_name="us-east-1", config=config, **KEY)  # type: ignore[call-overload]
         process.terminate()

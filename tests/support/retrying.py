@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.stepfunctions.models import stepfunctions_backends
 from p300_cli.main import app
 from typer.testing import CliRunner, Result
@@ -41,7 +41,7 @@ class Stack:
     def client(self, service: str) -> Any:
         return {"stepfunctions": self.steps, "sqs": self.sqs, "s3": self.s3}[service]
 
-    def executions(self, machine: str = "StateMachineArn") -> list[dict[str, Any]]:
+    def executions(self, machine: str = "StateMachineArn") -> list[Any]:
         listed = self.steps.list_executions(stateMachineArn=self.outputs[machine])["executions"]
         return [self.steps.describe_execution(executionArn=entry["executionArn"]) for entry in listed]
 

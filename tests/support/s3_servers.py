@@ -79,7 +79,10 @@ class Server:
 
     def other(self, service: str) -> Any:
         """Return a client of another service on the same server."""
-        return boto3.client(service, endpoint_url=self.endpoint)
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self.endpoint,
+        )
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Pool(ThreadPoolExecutor):
 
 def install(limit: int) -> None:
     """Let each function version have up to `limit` environments that were not provisioned."""
-    event_manager.ThreadPoolExecutor = partial(Pool, max_workers=limit)
+    event_manager.ThreadPoolExecutor = partial(Pool, max_workers=limit)  # type: ignore[assignment, attr-defined]
     usual = AssignmentService.get_environment
     slots: defaultdict[str, threading.Semaphore] = defaultdict(partial(threading.Semaphore, limit))
     looking = threading.Lock()
@@ -62,4 +62,4 @@ def install(limit: int) -> None:
         ):
             yield environment
 
-    AssignmentService.get_environment = get_environment
+    AssignmentService.get_environment = get_environment  # type: ignore[method-assign]

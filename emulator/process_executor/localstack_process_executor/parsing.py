@@ -28,5 +28,5 @@ def _entry_point(worker: ExecutionWorker) -> EvalComponent:
 def install() -> None:
     """Remember what was parsed: an expression holds nothing of the data that it is applied to."""
     for module in (json_path, result_path):
-        module.parse = functools.lru_cache(maxsize=4096)(module.parse)
-    ExecutionWorker._get_evaluation_entrypoint = _entry_point
+        module.parse = functools.lru_cache(maxsize=4096)(module.parse)  # type: ignore[attr-defined]
+    ExecutionWorker._get_evaluation_entrypoint = _entry_point  # type: ignore[assignment, method-assign]

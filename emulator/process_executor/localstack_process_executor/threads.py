@@ -19,11 +19,11 @@ def install() -> None:
     @functools.wraps(run)
     def run_and_forget(worker: ExecutionWorker) -> None:
         try:
-            run(worker)
+            run(worker)  # type: ignore[no-untyped-call]
         finally:
             forget_ended()
 
-    ExecutionWorker._execution_logic = run_and_forget
+    ExecutionWorker._execution_logic = run_and_forget  # type: ignore[method-assign]
 
 
 def forget_ended() -> None:

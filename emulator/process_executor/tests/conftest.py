@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import Function
@@ -34,7 +35,7 @@ def function(tmp_path: Path, runtime_python: Path, reaper: Reaper) -> Iterator[C
     """Return a maker of functions: `function(code, timeout_s=1)`."""
     made: list[Function] = []
 
-    def make(code: str, *, opt: Path | None = None, handler: str = "app.handler", **changes: object) -> Function:
+    def make(code: str, *, opt: Path | None = None, handler: str = "app.handler", **changes: Any) -> Function:
         root = tmp_path / f"function-{len(made)}"
         task_root = root / "code"
         task_root.mkdir(parents=True)

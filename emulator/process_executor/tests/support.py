@@ -4,6 +4,7 @@ import json
 import textwrap
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from localstack_process_executor.reaper import Reaper
 from localstack_process_executor.sandbox import Event, FunctionSpec, Result, Sandbox
@@ -28,7 +29,7 @@ class Function:
         event = Event(request_id, "arn:aws:lambda:us-east-1:000000000000:function:f", json.dumps(payload).encode())
         return self.sandbox.invoke(event)
 
-    def answer(self, payload: object = None) -> object:
+    def answer(self, payload: object = None) -> Any:
         """Return the handler's result, which must be one."""
         result = self.invoke(payload)
         assert not result.is_error, result

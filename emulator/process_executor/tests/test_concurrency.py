@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from localstack.services.lambda_.invocation import event_manager
@@ -33,7 +34,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
                 counts[version] -= 1
 
     monkeypatch.setattr(AssignmentService, "get_environment", get_environment)
-    monkeypatch.setattr(event_manager, "ThreadPoolExecutor", event_manager.ThreadPoolExecutor)
+    monkeypatch.setattr(event_manager, "ThreadPoolExecutor", event_manager.ThreadPoolExecutor)  # type: ignore[attr-defined]
     concurrency.install(2)
     return counts
 
@@ -43,7 +44,7 @@ def use(version: str, kind: InitializationType, over: threading.Event) -> thread
     began = threading.Event()
 
     def body() -> None:
-        with AssignmentService.get_environment(None, version, None, kind):
+        with AssignmentService.get_environment(None, version, None, kind):  # type: ignore[arg-type]
             began.set()
             over.wait(30)
 
@@ -76,7 +77,7 @@ def test_provisioned_environments_are_not_counted(running: Counter[str]) -> None
 
 def test_a_failure_gives_its_place_back(running: Counter[str]) -> None:
     for _ in range(3):
-        with pytest.raises(ValueError, match="crash"), AssignmentService.get_environment(None, "a", None, ON_DEMAND):
+        with pytest.raises(ValueError, match="crash"), AssignmentService.get_environment(None, "a", None, ON_DEMAND):  # type: ignore[arg-type]
             raise ValueError("crash")
     over = threading.Event()
     thread = use("a", ON_DEMAND, over)
@@ -89,7 +90,9 @@ def test_a_failure_gives_its_place_back(running: Counter[str]) -> None:
 def test_events_stay_in_their_queue_until_one_can_be_handled() -> None:
     over, taken = threading.Event(), threading.Semaphore(0)
     queue = list(range(5))
-    version = SimpleNamespace(function_version=SimpleNamespace(id=SimpleNamespace(function_name="f", qualifier="1")))
+    version: Any = SimpleNamespace(
+        function_version=SimpleNamespace(id=SimpleNamespace(function_name="f", qualifier="1"))
+    )
     poller = event_manager.Poller(version, "queue")
 
     def poll() -> None:

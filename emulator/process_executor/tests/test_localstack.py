@@ -510,7 +510,7 @@ def test_all_environments_share_one_reaper_and_one_cache(monkeypatch: pytest.Mon
     with ThreadPoolExecutor(8) as pool:
         reapers = list(pool.map(get, [executor._reaper] * 8))
         caches = list(pool.map(get, [executor._layer_cache] * 8))
-    executor._reaper.clear()
-    executor._layer_cache.clear()
+    executor._reaper.clear()  # type: ignore[attr-defined]
+    executor._layer_cache.clear()  # type: ignore[attr-defined]
     assert len(set(reapers)) == len(set(caches)) == 1
     assert len(made) == 2

@@ -99,13 +99,18 @@ def test_report_line() -> None:
         (out_of_memory("id"), "\tStatus: error\tError Type: Runtime.OutOfMemory\n"),
     ],
 )
-def test_report_line_of_a_fault(fault: object, status: str) -> None:
+def test_report_line_of_a_fault(fault: Any, status: str) -> None:
     line = report.end("id", duration_ms=1, init_ms=None, memory_limit_mb=128, peak_bytes=200 * MB, fault=fault)
     assert line.endswith(f"Billed Duration: 1 ms\tMemory Size: 128 MB\tMax Memory Used: 128 MB{status}")
 
 
 def test_environment_stands_in_for_lambdas_directories() -> None:
-    given = {"AWS_LAMBDA_FUNCTION_TIMEOUT": 3, "PYTHONPATH": "/mine", "LANG": "C", "LAMBDA_TASK_ROOT": "/var/task"}
+    given: dict[str, Any] = {
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": 3,
+        "PYTHONPATH": "/mine",
+        "LANG": "C",
+        "LAMBDA_TASK_ROOT": "/var/task",
+    }
     environment = function_environment(
         given,  # LocalStack's values are not all text
         runtime="python3.13",
@@ -170,7 +175,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("kept")
 def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
-    parse = json_path.parse
+    parse = json_path.parse  # type: ignore[attr-defined]
 
     def count(path: str) -> object:
         parsed.append(path)
@@ -189,9 +194,9 @@ def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: p
 @pytest.mark.usefixtures("kept")
 def test_a_result_path_is_parsed_once_and_applied_to_whatever_comes() -> None:
     parsing.install()
-    assert result_path.parse("$.a.b") is result_path.parse("$.a.b")
+    assert result_path.parse("$.a.b") is result_path.parse("$.a.b")  # type: ignore[attr-defined]
     for number in range(2):
-        assert result_path.parse("$.a.b").update_or_create({"a": {}}, number) == {"a": {"b": number}}
+        assert result_path.parse("$.a.b").update_or_create({"a": {}}, number) == {"a": {"b": number}}  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("kept")
@@ -218,7 +223,7 @@ def test_ended_threads_are_forgotten_others_are_kept(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(threads, "TMP_THREADS", kept := [ended, running, "no thread", to_be_started])
     monkeypatch.setattr(ExecutionWorker, "_execution_logic", lambda _worker: None)
     threads.install()
-    ExecutionWorker._execution_logic(cast(Any, None))
+    ExecutionWorker._execution_logic(cast(Any, None))  # type: ignore[no-untyped-call]
     may_end.set()
     running.join()
     assert kept == [running, "no thread", to_be_started]

@@ -23,6 +23,7 @@ import signal
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 WRITES = {"PutObject", "CopyObject", "DeleteObject", "CompleteMultipartUpload", "UploadPart", "UploadPartCopy"}
 CLOCK_JUMPS_S = (-400 * 86400, -3600, -1, 1, 3600, 400 * 86400)
@@ -74,14 +75,14 @@ def note(path, **facts):
         file.write(json.dumps({"function": FUNCTION, **facts}) + "\n")
 
 
-current = None
+current: Any = None
 
 
 def install():
     import awslambdaric.bootstrap as client
     from botocore import endpoint
 
-    handle, send, respond = client.handle_event_request, endpoint.Endpoint._send, endpoint.Endpoint._do_get_response
+    handle, send, respond = client.handle_event_request, endpoint.Endpoint._send, endpoint.Endpoint._do_get_response  # type: ignore[attr-defined]
 
     def handle_with_faults(runtime, handler, invoke_id, body, *others, **named):
         global current  # noqa: PLW0603 - a process has one
@@ -116,8 +117,8 @@ def install():
         return answer
 
     client.handle_event_request = handle_with_faults
-    endpoint.Endpoint._do_get_response = respond_knowing_what
-    endpoint.Endpoint._send = send_with_faults
+    endpoint.Endpoint._do_get_response = respond_knowing_what  # type: ignore[attr-defined]
+    endpoint.Endpoint._send = send_with_faults  # type: ignore[attr-defined]
 
 
 def die(operation, when):
@@ -152,13 +153,14 @@ def trouble(rule, operation, request, send):
 
 def _error(request, status, code):
     from botocore.awsrequest import AWSResponse
+    from botocore.compat import HTTPHeaders
 
     class Raw(io.BytesIO):
         def stream(self, *_, **__):
             yield self.read()
 
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>made up</Message></Error>".encode()
-    return AWSResponse(request.url, status, {}, Raw(b"" if request.method == "HEAD" else body))
+    return AWSResponse(request.url, status, HTTPHeaders(), Raw(b"" if request.method == "HEAD" else body))
 
 
 class Cut:
@@ -194,8 +196,9 @@ def full_disk(n_bytes):
 @contextmanager
 def deadly_reader(rule):
     """What reads the recording ends the process as a library in C can: by a wild pointer, or by more memory than the function has."""
-    from p300_pipeline.steps import reading
+    from p300_pipeline.steps import reading as reading_module
 
+    reading: Any = reading_module
     real = reading.open_recording
 
     def open_recording(*arguments, **named):

@@ -31,7 +31,7 @@ answer = app.resolve(
         "requestContext": {},
         "body": json.dumps({"features": [0.0] * 1120}),
     },
-    None,
+    None,  # type: ignore[arg-type]
 )
 assert answer["statusCode"] == 200 and json.loads(answer["body"]) == {"probability_target": 0.5}, answer
 assert Logger(service="x") and Metrics(service="x", namespace="x")

@@ -16,7 +16,7 @@ with tempfile.TemporaryDirectory() as scratch:
     run = wandb.init(project="p300", id="v1", mode="offline", settings=wandb.Settings(console="off"))
     run.config["kind"] = "lda"
     table = wandb.Table(columns=["left_out", "roc_auc"], data=[["subject_01", 0.9], ["subject_02", 0.8]])
-    run.log({"roc_auc": 0.85, "left_out": table, "probability": wandb.Histogram(np.linspace(0, 1, 99))})
+    run.log({"roc_auc": 0.85, "left_out": table, "probability": wandb.Histogram(np.linspace(0, 1, 99).tolist())})
     run.summary["promotion"] = "promoted"
     artifact = wandb.Artifact("lda-model", type="model", metadata={"version": "v1"})
     with artifact.new_file("model.npz", mode="wb") as file:

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from p300.models import RecordingEpochs, make
 from p300.readers import read_recording
 from p300.signals import Parameters, extract
 from p300.synth import write_subjects
-from p300_cli import decoding, simulating
+from p300_cli import decoding, predicting, simulating
 from p300_cli.decoding import Requests
 from p300_cli.predicting import Answer
 from p300_cli.sessions import of_file, of_target, read, screen
@@ -36,13 +37,13 @@ class Target:
         return self._store.client
 
 
-class Api:
+class Api(predicting.Api):
     """The service without the wire; the first answers may be that it is busy."""
 
     def __init__(self, store, busy=0):
         self._service, self.busy = Service(store, "p300-models"), busy
 
-    def ask(self, _, path, body):
+    def ask(self, method, path, body=None):
         if self.busy:
             self.busy -= 1
             return Answer(429, {"message": "Too Many Requests"})
@@ -154,8 +155,8 @@ def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, mon
     )[0]
     few = replace(session, X=session.X[:12], label=session.label[:12], onset_s=session.onset_s[:12], trials=[])
     now = [100.0]
-    monkeypatch.setattr(simulating.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(simulating.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("p300_cli.simulating.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("p300_cli.simulating.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     simulating.simulate(Requests(Api(store), VERSION), [few], SPELLER, rate=2.0, confidence=0.9)
     assert now[0] - 100.0 == pytest.approx((few.onset_s[-1] - few.onset_s[0] + 0.6) / 2)
     assert "keep up" not in capsys.readouterr().err
@@ -172,7 +173,7 @@ def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, mon
 
 
 def test_a_busy_api_is_asked_again(target, store, monkeypatch):
-    monkeypatch.setattr(decoding.time, "sleep", lambda _: None)
+    monkeypatch.setattr("p300_cli.decoding.time.sleep", lambda _: None)
     requests = Requests(Api(store, busy=3), VERSION)
     X = np.zeros(16 * 35).tolist()
     assert requests.post("/predict", {"features": X})["model_version"] == VERSION
@@ -203,7 +204,7 @@ def test_recordings_without_flash_codes_give_labels_only(target, store, people, 
     assert document["pooled"]["n_epochs"] == 24 * 12
     assert document["pooled"]["n_symbols"] is None
     assert "labels only, no symbols" in capsys.readouterr().err
-    assert not simulating.draw(document, None)
+    assert not simulating.draw(document, Path("unused.png"))
     simulating.show(document, None, as_json=False)
     session = of_file(people[0][2], "a.parquet", simulating.manifest_of(target, "champion"), SPELLER)
     with pytest.raises(SystemExit):

@@ -44,7 +44,9 @@ def registry(store: Any) -> Any:
 
 
 def token(page: str) -> str:
-    return re.search(r'name="token" value="([0-9a-f]{64})"', page)[1]
+    found = re.search(r'name="token" value="([0-9a-f]{64})"', page)
+    assert found
+    return found[1]
 
 
 def test_answers_to_its_own_address_and_to_no_other_name(console: TestClient) -> None:

@@ -203,6 +203,7 @@ def test_a_response_survives_its_arrays(response):
     arrays = response.to_arrays()
     assert sum(array.nbytes for array in arrays.values()) < 10_000
     again = Response.from_arrays({**arrays, "weights": np.zeros(3)})
+    assert again is not None
     X, lit, _, _ = person(1)
     np.testing.assert_array_equal(adapt(X, lit, TRIALS, again), adapt(X, lit, TRIALS, response))
     assert Response.from_arrays({"weights": np.zeros(3)}) is None

@@ -3,12 +3,14 @@
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
+from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.readers import open_recording, read_recording
 from p300.readers.checks import LARGEST_IN_MEMORY_BYTES
@@ -17,11 +19,11 @@ from p300.signals import extract
 from tests.support.readers import N_SAMPLES, eeg_uv, stim, write_parquet
 
 
-def parquet(**columns: object) -> Callable[[Path], Path]:
+def parquet(**columns: Any) -> Callable[[Path], Path]:
     return lambda folder: write_parquet(folder / "a.parquet", **columns)
 
 
-def parquet_metadata(metadata: dict[str, str], **columns: object) -> Callable[[Path], Path]:
+def parquet_metadata(metadata: dict[str, str], **columns: Any) -> Callable[[Path], Path]:
     return lambda folder: write_parquet(folder / "a.parquet", metadata, **columns)
 
 
@@ -251,7 +253,7 @@ def test_what_is_read_whole_takes_no_more_than_a_function_has(
         monkeypatch.setattr(f"p300.readers.{pieces}", 1 << 12)  # what does not grow with the file is not looked at here
     n_values = int(0.9 * limit) // (np.dtype(np.float32).itemsize if extension == "set" else np.dtype(dtype).itemsize)
     n_values = min(n_values, int(0.9 * limit) // np.dtype(dtype).itemsize)
-    matrix = np.random.default_rng(0).normal(0, 20, (n_values // 18, 18)).astype(dtype)
+    matrix: NDArray[Any] = np.random.default_rng(0).normal(0, 20, (n_values // 18, 18)).astype(dtype)
     matrix[:, -1] = np.arange(len(matrix)) % 600 == 0
     matrix[1200, -1] = 2
     content = {"samples": matrix} if extension == "mat" else eeglab(matrix.T)

@@ -76,7 +76,7 @@ def test_eeglab_set_with_events(tmp_path: Path) -> None:
 
 def test_brainvision_with_named_markers(tmp_path: Path) -> None:
     path = write_brainvision(tmp_path / "a.vhdr", named_events("S  2", "S  1"))
-    event_id = {"Stimulus/S  2": 2, "Stimulus/S  1": 1}
+    event_id: dict[str | int, int] = {"Stimulus/S  2": 2, "Stimulus/S  1": 1}
     assert_recording(read_recording(path, event_id=event_id), 6e-8)
 
 

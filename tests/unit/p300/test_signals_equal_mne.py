@@ -1,5 +1,7 @@
 """The signal path gives MNE-Python's numbers, keeps the same epochs and the same labels."""
 
+from typing import Literal
+
 import mne
 import numpy as np
 import pytest
@@ -100,7 +102,7 @@ def test_other_parameters_give_mnes_epochs(precision: str, parameters: dict[str,
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_a_notch_that_is_longer_than_the_pieces_of_the_band_pass(precision: str) -> None:
+def test_a_notch_that_is_longer_than_the_pieces_of_the_band_pass(precision: Literal["float32", "float64"]) -> None:
     parameters = Parameters(
         l_freq=64.0, h_freq=90.0, notch_freq=60.0, sfreq=200.0, precision=precision, reject_peak_to_peak_uv=None
     )

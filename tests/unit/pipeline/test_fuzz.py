@@ -34,7 +34,7 @@ def hangs(*_: Any) -> str:
 
 
 BAD: dict[str, tuple[Callable[..., Any], str]] = {
-    "raises what it should not": (lambda *_: {}["x"], "KeyError"),
+    "raises what it should not": (lambda *_: dict[str, str]()["x"], "KeyError"),
     "looks around": (lambda *_: Path("/etc/hostname").read_text(), "touched: opened"),
     "takes memory": (lambda *_: bytearray(2 << 30), "MemoryError"),
     "dies": (lambda *_: os._exit(9), "the process died (9)"),

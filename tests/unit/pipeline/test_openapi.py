@@ -77,7 +77,7 @@ def ask(store: Store, load_function: Any, context: Any, monkeypatch: pytest.Monk
     fitted = models.make("lda", n_channels=len(CHANNELS), n_times=N_TIMES).fit(X, y)
     response = Response.fit([RecordingEpochs("a", "a", X, y, len(CHANNELS))], sfreq=100.0)
     buffer = io.BytesIO()
-    np.savez(buffer, **fitted.to_arrays(), **response.to_arrays())
+    np.savez(buffer, **dict[str, Any](fitted.to_arrays() | response.to_arrays()))
     manifest = {
         "kind": "lda", "channels": CHANNELS, "n_times": N_TIMES, "sfreq": 100.0, "tmin": 0.0, "subjects": [], "held_out": [],
         "recordings": [], "n_epochs": 60, "metrics": {"leave_one_subject_out": None}, "created": "2026", "execution": "a",

@@ -168,7 +168,7 @@ class Recorder:
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch, store: Store) -> Recorder:
-    seen, original = Recorder(), botocore.client.BaseClient._make_api_call
+    seen, original = Recorder(), botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def call(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         return seen.call(lambda: original(client, operation, parameters), client, operation, parameters)

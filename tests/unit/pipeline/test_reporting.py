@@ -83,7 +83,7 @@ def test_every_channel_has_a_panel_and_known_ones_are_on_the_maps(
         picture,
         "_draw_maps",
         lambda figure, features, known, top: (
-            mapped.append([names[k] for k in known]),
+            mapped.append([names[k] for k in known]),  # type: ignore[func-returns-value]
             maps(figure, features, known, top),
         ),
     )
@@ -366,7 +366,9 @@ def test_a_report_that_is_being_drawn_is_waited_for(
     with pytest.raises(SystemExit):
         reports.download(target, "subject_1", tmp_path, timeout_s=0)
     assert "no report of subject_1/a yet" in capsys.readouterr().err
-    monkeypatch.setattr(reports.time, "sleep", lambda _: store.put(FEATURES, "subject_1/a/report.html", b"drawn"))
+    monkeypatch.setattr(
+        "p300_cli.reports.time.sleep", lambda _: store.put(FEATURES, "subject_1/a/report.html", b"drawn")
+    )
     assert [path.read_bytes() for path in reports.download(target, "subject_1", tmp_path)] == [b"drawn"]
 
 

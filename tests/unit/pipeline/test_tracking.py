@@ -67,7 +67,7 @@ def records(log: bytes) -> Iterator[Any]:
         message += log[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in {1, 4}:  # whole, last part
-            record = wandb_internal_pb2.Record()
+            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
             record.ParseFromString(message)
             yield record
             message = b""

@@ -4,7 +4,7 @@ import io
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import numpy as np
@@ -149,7 +149,7 @@ def test_a_model_of_before_there_was_a_response_is_trained_again_once(
     manifest = registry.manifest(first)
     arrays = read_arrays(registry.artifact(first, "model.npz", manifest))
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: array for name, array in arrays.items() if not name.startswith("response_")})
+    np.savez(buffer, **{name: cast("Any", array) for name, array in arrays.items() if not name.startswith("response_")})
     registry.publish(first, manifest["fingerprint"], {"model.npz": (buffer.getvalue(), "")}, manifest)
     again = train(store, "b", later(60))
     assert (again["outcome"], again["version"] > first) == ("trained", True)
@@ -166,11 +166,12 @@ def test_anything_else_is_another_training(
     store: Store, people: list[str], put_features: Callable[..., Any], change: str
 ) -> None:
     train(store)
-    request: dict[str, Any] = {
+    requests: dict[str, dict[str, Any]] = {
         "model": {"model": "ridge"},
         "seed": {"seed": 1},
         "held_out": {"held_out": ["subject_03"]},
-    }.get(change, {})
+    }
+    request = requests.get(change, {})
     if change == "recording":
         put_features(people[0], seed=99)
     assert train(store, "b", later(60), **request)["outcome"] == "trained"
