@@ -16,7 +16,7 @@ $(shell here=$$(pwd -P); for stamp in .envs/*.stamp; do \
 	folder=$${stamp%.stamp}; [ "$$folder" != .envs/dev ] || folder=.venv; \
 	{ read -r place <"$$stamp" && [ "$$place" = "$$here" ] && [ -x "$$folder/bin/python" ]; } 2>/dev/null || rm -f "$$stamp"; done)
 
-.PHONY: help setup run test bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance fuzz
+.PHONY: help setup run test test-unit test-integration bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance fuzz
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -30,9 +30,13 @@ layers: setup ## all layers in one folder, for `docker compose up --wait`
 stop: $(and $(wildcard .venv),$(or $(P300_STATE_DIR),$(wildcard .local/localstack)),.envs/dev.stamp) ## stop what this checkout started, on every port; buckets and objects are gone with it
 	@[ ! -e .envs/dev.stamp ] || .venv/bin/p300 down --all
 
-test: setup .envs/sam.stamp .envs/s3.stamp ## every test that needs no Docker and no browser
-	@$(MAKE) --no-print-directory lint
-	@.venv/bin/python -m pytest tests/unit -n 2
+test: setup ## every test that needs no Docker and no browser
+	@$(MAKE) --no-print-directory -j1 lint test-unit test-integration
+
+test-unit: setup .envs/sam.stamp ## the unit tests in random order, with coverage
+	@.venv/bin/python -m pytest tests/unit -n 2 --cov
+
+test-integration: setup .envs/s3.stamp ## the pipeline on a LocalStack of its own, S3 conformance, the process executor
 	@.venv/bin/python -m pytest tests/integration tests/conformance
 	@LAMBDA_PROCESS_PYTHON="$(CURDIR)"/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest emulator/process_executor/tests
 
@@ -58,10 +62,13 @@ openapi: setup ## write docs/openapi.json anew
 fuzz-api: setup ## ten thousand bodies made from and against the API's description: never a 500, and never an answer that it does not tell of
 	@P300_FUZZ_EXAMPLES=2500 .venv/bin/python -m pytest tests/unit/test_openapi.py -q -k fuzzed
 
-lint: setup .envs/sam.stamp ## formatter, linter, types, template
+# pre-commit looks at what git knows; the first three look at files that were not added yet, too.
+lint: setup .envs/sam.stamp ## formatter, linter, types, docstrings, spelling, template, workflows
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 	@cd emulator/process_executor && ../../.venv/bin/mypy --python-executable ../../.envs/localstack/bin/python
-	@.venv/bin/cfn-lint template.yaml && SAM_CLI_TELEMETRY=0 .envs/sam/bin/sam validate --lint
+	@SKIP=format,lint,types .venv/bin/pre-commit run --all-files
+	@SAM_CLI_TELEMETRY=0 .envs/sam/bin/sam validate --lint
+	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: CI checks the workflows with it"; fi
 
 setup: .envs/dev.stamp .envs/localstack.stamp .envs/runtime.stamp
 
@@ -97,7 +104,8 @@ clean: stop ## remove environments, built layers and state
 conformance: setup .envs/s3.stamp ## the project's S3 calls against moto, LocalStack, ministack and P300_S3_ENDPOINT
 	@.venv/bin/python -m pytest tests/conformance
 
-audit: setup .envs/audit.stamp ## the template (checkov), the code (bandit) and the packages (pip-audit) against what is known
+audit: setup .envs/audit.stamp ## the template (checkov), the code (bandit), the workflows (zizmor) and the packages (pip-audit) against what is known
 	@.envs/audit/bin/checkov --config-file .checkov.yaml
 	@.envs/audit/bin/bandit --quiet --recursive --configfile .bandit.yaml --exclude emulator/process_executor/tests layers/p300 layers/pipeline functions clients emulator benchmarks .ci
+	@.envs/audit/bin/zizmor --offline --quiet .github
 	@.envs/audit/bin/python .ci/audit_packages.py

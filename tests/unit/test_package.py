@@ -9,6 +9,7 @@ from pathlib import Path
 
 import p300
 import pytest
+import yaml
 from p300_cli import paths
 from p300_cli.main import app
 from typer.testing import CliRunner
@@ -77,3 +78,10 @@ def test_deployment_without_a_checkout_is_refused(
         paths.require_checkout()
     assert ended.value.code == 1
     assert "make setup" in capsys.readouterr().err
+
+
+def test_citation_and_changelog_name_the_release() -> None:
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    released = re.findall(r"^## \[(.+)\] - (.+)$", (PROJECT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert released[0] == (p300.__version__, citation["date-released"])
+    assert citation["version"] == p300.__version__

@@ -23,6 +23,7 @@ def classification_metrics(y: NDArray[np.integer], probability_target: NDArray[n
     y : ndarray of int, shape (n_epochs,)
         1 (NonTarget) or 2 (Target).
     probability_target : ndarray, shape (n_epochs,)
+        Predicted probability of Target, 0 to 1.
 
     Returns
     -------
@@ -89,6 +90,7 @@ def calibration_curve(y: NDArray[np.integer], probability_target: NDArray[np.flo
     y : ndarray of int, shape (n_epochs,)
         1 (NonTarget) or 2 (Target).
     probability_target : ndarray, shape (n_epochs,)
+        Predicted probability of Target, 0 to 1.
 
     Returns
     -------
@@ -116,6 +118,7 @@ def curves(y: NDArray[np.integer], probability_target: NDArray[np.floating]) -> 
     y : ndarray of int, shape (n_epochs,)
         1 (NonTarget) or 2 (Target).
     probability_target : ndarray, shape (n_epochs,)
+        Predicted probability of Target, 0 to 1.
 
     Returns
     -------

@@ -61,6 +61,7 @@ def attended(lit: NDArray[np.bool_], target: NDArray[np.bool_]) -> int | None:
     Parameters
     ----------
     lit : ndarray of bool, shape (n_flashes, n_symbols)
+        Which symbols each flash lit.
     target : ndarray of bool, shape (n_flashes,)
         Whether each flash was a target.
 

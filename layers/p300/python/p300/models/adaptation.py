@@ -32,7 +32,9 @@ def window_means(X: NDArray[np.floating], n_channels: int) -> Array:
     Parameters
     ----------
     X : ndarray, shape (n_epochs, n_channels * n_times)
+        Epochs, channel by channel.
     n_channels : int
+        Number of channels in a row of `X`.
 
     Returns
     -------

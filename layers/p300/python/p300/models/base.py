@@ -255,12 +255,14 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
     model : Estimator
         Its kind and parameters are used; it is not changed.
     recordings : iterable of RecordingEpochs
+        Recordings of at least two folds.
     fold_of : callable
         Names a recording's fold, such as its subject.
 
     Returns
     -------
     left_out : CrossValidation
+        Predictions for each fold by a model fitted to the others.
     """
     labels: dict[str, Labels] = {}
     alone: dict[str, Array] = {}

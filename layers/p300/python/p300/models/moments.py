@@ -154,6 +154,7 @@ class FourthMoments:
     Parameters
     ----------
     origin : ndarray, shape (n_features,)
+        Subtracted from each epoch first, as in the first pass.
     strata : list of Stratum
         Whose mean and scale to standardise by: one for each fold.
     """

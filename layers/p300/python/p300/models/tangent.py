@@ -46,6 +46,7 @@ class TangentSpace:
         Parameters
         ----------
         epochs : ndarray, shape (n_epochs, n_channels, n_times)
+            Epochs to project.
         weights : ndarray, shape (2 * n_filters, 2 * n_filters)
             As `matrix` makes it of a vector.
 
