@@ -60,7 +60,7 @@ openapi: setup ## write docs/openapi.json anew
 	@.venv/bin/python -c 'import json; from p300_pipeline.serving.openapi import document; print(json.dumps(document(), indent=1, ensure_ascii=False))' > docs/openapi.json
 
 fuzz-api: setup ## ten thousand bodies made from and against the API's description: never a 500, and never an answer that it does not tell of
-	@P300_FUZZ_EXAMPLES=2500 .venv/bin/python -m pytest tests/unit/test_openapi.py -q -k fuzzed
+	@P300_FUZZ_EXAMPLES=2500 .venv/bin/python -m pytest tests/unit/pipeline/test_openapi.py -q -k fuzzed
 
 # pre-commit looks at what git knows; the first three look at files that were not added yet, too.
 lint: setup .envs/sam.stamp ## formatter, linter, types, docstrings, spelling, template, workflows

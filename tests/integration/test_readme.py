@@ -26,7 +26,7 @@ def test_use_it(stack: Stack, tmp_path: Path) -> None:
     stack.land(*NO_RECORDINGS)
     old_aws = b"aws-cli/1" in subprocess.run([TOOLS / "aws", "--version"], capture_output=True, check=True).stdout
     lines = [line for block in blocks("Use it") for line in block.splitlines()]
-    # `p300 fetch` needs the internet: tests/unit/test_fetching.py runs it against a server of its own.
+    # `p300 fetch` needs the internet: tests/unit/cli/test_fetching.py runs it against a server of its own.
     # `p300 console` serves until it is stopped: tests/integration/test_console.py runs it.
     elsewhere = ("p300 fetch", "p300 console")
     script = [line for line in lines if not (old_aws and "AWS CLI 2" in line) and not line.startswith(elsewhere)]

@@ -43,3 +43,12 @@ def test_nothing_looks_for_data_beside_the_checkout(folder: str) -> None:
         if path != Path(__file__) and re.search(r"/ \"shared\"|\.\./shared", path.read_text("utf-8"))
     ]
     assert wrong == [], "read P300_DATA (tests/support/real_data.py, benchmarks/real_data.py)"
+
+
+def test_every_test_module_that_is_named_exists() -> None:
+    """In the Makefile, the documents and the workflows; `make fuzz-api` named one that had moved."""
+    naming = [PROJECT / name for name in ("Makefile", "README.md", "CONTRIBUTING.md", "SECURITY.md", ".ci/run")]
+    naming += [*(PROJECT / "docs").glob("*.md"), *(PROJECT / ".github" / "workflows").glob("*.yml")]
+    named = {name for path in naming for name in re.findall(r"\btests/[\w/]+\.py\b", path.read_text("utf-8"))}
+    assert named
+    assert [name for name in sorted(named) if not (PROJECT / name).is_file()] == []
