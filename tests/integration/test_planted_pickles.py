@@ -1,4 +1,7 @@
-"""Pickles in the place of a recording and of a model, on the real services: tests/unit/pipeline/test_hostile_input.py goes through every place."""
+"""Pickles in the place of a recording and of a model, on the real services.
+
+tests/unit/pipeline/test_hostile_input.py goes through every place.
+"""
 
 import pickle
 from collections.abc import Iterator
