@@ -1,5 +1,7 @@
 """The main job on real recordings, where they are."""
 
+from collections.abc import Iterator
+
 import pytest
 from p300_cli.landing import find
 
@@ -7,12 +9,20 @@ from tests.support.localstack import Stack
 from tests.support.real_data import recordings
 
 pytestmark = [pytest.mark.localstack, pytest.mark.real_data]
+SUBJECTS = ("subject_08", "subject_09")
 
 
+@pytest.fixture
+def forgotten(stack: Stack) -> Iterator[None]:
+    """Take the recordings away afterwards: other modules count theirs."""
+    yield
+    for subject in SUBJECTS:
+        stack.forget(f"{subject}/")
+
+
+@pytest.mark.usefixtures("forgotten")
 def test_two_people_of_bnci_2015_003(stack: Stack) -> None:
-    uploads = [
-        upload for upload in find(recordings("bnci_2015_003")) if upload.key.startswith(("subject_08", "subject_09"))
-    ]
+    uploads = [upload for upload in find(recordings("bnci_2015_003")) if upload.key.startswith(SUBJECTS)]
     executions = stack.land(*[(upload.key, upload.path.read_bytes()) for upload in uploads])
     assert {execution.status for execution in executions.values()} == {"SUCCEEDED"}
     for upload in uploads:

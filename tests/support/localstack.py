@@ -127,6 +127,12 @@ class Stack:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
+    def empty(self) -> None:
+        """Delete everything, as if nothing had ever landed."""
+        for bucket in (self.landing, self.raw, self.features, self.models):
+            for key in self.keys(bucket):
+                self.s3.delete_object(Bucket=bucket, Key=key)
+
     def forget(self, prefix: str) -> None:
         """Take recordings away, and what was made of them, as if they had not landed: trainings count what there is."""
         for bucket, folder in ((self.raw, ""), (self.features, ""), (self.models, "trainings/new/")):
