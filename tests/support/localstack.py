@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.client import HTTPMessage
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,8 @@ def running_stack() -> Iterator[Stack]:
     run_p300("down")
 
 
-def get(address: str, cookie: str = "") -> tuple[int, str, HTTPMessage]:
+def get(address: str, cookie: str = "") -> tuple[int, str, Message]:
+    """Ask for a page of the console; return its status, text and headers."""
     request = urllib.request.Request(address, headers={"Cookie": cookie} if cookie else {})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310

@@ -291,6 +291,7 @@ def test_another_browser_comes_in_by_another_token_and_the_first_stays(closed: t
     assert len({first, second, *told}) == 4
     for session in (first, second):
         browser.cookies.clear()
+        assert session
         browser.cookies.set(tokens.cookie, session)
         assert browser.get("/models").status_code == 200
 
@@ -316,7 +317,8 @@ def test_a_form_is_small_and_says_so(console: TestClient) -> None:
     assert console.post("/models/train", content=b"x" * 70_000, headers=ours).status_code == 413
     assert console.post("/models/train", content=iter([b"x"]), headers=ours).status_code == 413
     for length in ("9" * 5000, "-1", "x", "٣".encode()):
-        answer = console.post("/models/train", content=b"", headers={**ours, "Content-Length": length})
+        headers: Any = {**ours, "Content-Length": length}
+        answer = console.post("/models/train", content=b"", headers=headers)
         assert answer.status_code == 413
 
 

@@ -12,8 +12,8 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 from p300.errors import RecordingError
+from p300.limits import LARGEST_IN_MEMORY_BYTES
 from p300.readers import open_recording, read_recording
-from p300.readers.checks import LARGEST_IN_MEMORY_BYTES
 from p300.signals import extract
 
 from tests.support.readers import N_SAMPLES, eeg_uv, stim, write_parquet

@@ -138,12 +138,12 @@ def test_missing_flashes_are_none() -> None:
 
 @pytest.mark.parametrize("name", ["a\u202eb", "a\u200bb", "a\x1b[2J", "a\u3164", "a\nb"])
 def test_a_channels_name_can_be_seen(tmp_path: Path, name: str) -> None:
-    columns = {f"eeg_{name}": eeg_uv(1)[:, 0]}
+    columns: dict[str, Any] = {f"eeg_{name}": eeg_uv(1)[:, 0]}
     refused(write_parquet(tmp_path / "a.parquet", n_channels=1, **columns), "bad_metadata", "channel name")
 
 
 def test_two_spellings_of_one_channels_name(tmp_path: Path) -> None:
-    columns = {name: eeg_uv(1)[:, 0] for name in ("eeg_\u00e9", "eeg_e\u0301")}
+    columns: dict[str, Any] = {name: eeg_uv(1)[:, 0] for name in ("eeg_\u00e9", "eeg_e\u0301")}
     refused(write_parquet(tmp_path / "a.parquet", **columns), "duplicate_channels")
 
 

@@ -156,7 +156,7 @@ def reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             store,
             name,
             lambda bucket, key="", *rest, _m=method, _n=name, **how: (
-                keys.append(f"{_n} {key}"),
+                keys.append(f"{_n} {key}"),  # type: ignore[func-returns-value]
                 _m(bucket, key, *rest, **how),
             )[1],
         )
