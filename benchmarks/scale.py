@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from p300_cli import backfilling, localstack
+from p300_cli import backfilling, localstack, servers
 from p300_cli import deploy as deployment
 from p300_cli.target import LOCAL_ENDPOINT, Target
 from p300_cli.terminal import fail, note, out, progress, table
@@ -66,7 +66,7 @@ class Bench:
         self.target, self.outputs = target, target.outputs
         self.s3, self.steps, self.logs = (target.client(name) for name in ("s3", "stepfunctions", "logs"))
         self.machine = self.outputs["StateMachineArn"]
-        started = localstack._started(target)
+        started = servers.own_server(target.port)
         if started is None:
             fail("This measures memory: it wants a LocalStack that `p300 up` or this program started.")
         self.emulator = started

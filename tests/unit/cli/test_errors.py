@@ -14,6 +14,7 @@ from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 from p300.errors import P300Error
 from p300_cli import errors
+from p300_cli.paths import STATE
 
 P300 = Path(sys.executable).with_name("p300")
 KNOWN: list[tuple[Exception, str]] = [
@@ -32,7 +33,7 @@ KNOWN: list[tuple[Exception, str]] = [
     (urllib.error.URLError("refused"), "refused"),
     (ModuleNotFoundError("No module named 'boto3'", name="boto3"), "boto3 is missing: run `make setup`"),
     (OSError(errno.ENOSPC, "No space left on device"), "P300_STATE_DIR"),
-    (PermissionError(errno.EACCES, "Permission denied", str(errors.STATE / "models")), "P300_STATE_DIR"),
+    (PermissionError(errno.EACCES, "Permission denied", str(STATE / "models")), "P300_STATE_DIR"),
     (PermissionError(errno.EACCES, "Permission denied", "/elsewhere/a.csv"), "/elsewhere/a.csv: Permission denied"),
     (MemoryError(), "memory"),
 ]

@@ -69,7 +69,7 @@ def test_the_first_model_is_promoted(registry: Registry) -> None:
 def test_promotion_if_not_worse_on_common_people(
     registry: Registry, ours: dict[str, float | None], outcome: str
 ) -> None:
-    theirs = {"a": 0.8, "b": 0.7}
+    theirs: dict[str, float | None] = {"a": 0.8, "b": 0.7}
     promote(registry, publish(registry, "v1", theirs))
     answer = promote(registry, publish(registry, "v2", ours), "b")
     assert answer["outcome"] == outcome
@@ -77,7 +77,7 @@ def test_promotion_if_not_worse_on_common_people(
     common = sorted(name for name in theirs.keys() & ours.keys() if ours[name] is not None)
     assert answer.get("compared_on", []) == common
     if common:
-        expected = np.mean([ours[name] - theirs[name] for name in common])
+        expected = np.mean([(ours[name] or 0.0) - (theirs[name] or 0.0) for name in common])
         assert answer["auc_difference"] == pytest.approx(expected, abs=1e-4)
     assert len(registry.history()) == (2 if outcome == "promoted" else 1)
 
@@ -197,7 +197,7 @@ def publish_recordings(
 def test_further_recordings_of_the_same_people_do_not_count_in_the_comparison(registry: Registry) -> None:
     """Easy recordings landed for everybody, and a model that does worse on all that there was before."""
     promote(registry, publish_recordings(registry, "v1", {"a/1": 0.8, "b/1": 0.7}))
-    worse = {"a/1": 0.75, "b/1": 0.65, "a/easy": 1.0, "b/easy": 1.0}
+    worse: dict[str, float | None] = {"a/1": 0.75, "b/1": 0.65, "a/easy": 1.0, "b/easy": 1.0}
     answer = promote(registry, publish_recordings(registry, "v2", worse), "b")
     assert (answer["outcome"], answer["auc_difference"]) == ("kept", -0.05)
     assert answer["compared_on"] == ["a", "b"]
@@ -213,7 +213,7 @@ def test_a_recording_that_was_replaced_is_another(registry: Registry) -> None:
 
 def test_each_subject_counts_once_however_many_recordings_there_are(registry: Registry) -> None:
     promote(registry, publish_recordings(registry, "v1", {"a/1": 0.8, "a/2": 0.8, "a/3": 0.8, "b/1": 0.8}))
-    better_in_one = {"a/1": 0.81, "a/2": 0.81, "a/3": 0.81, "b/1": 0.7}
+    better_in_one: dict[str, float | None] = {"a/1": 0.81, "a/2": 0.81, "a/3": 0.81, "b/1": 0.7}
     assert promote(registry, publish_recordings(registry, "v2", better_in_one), "b")["auc_difference"] == -0.045
 
 

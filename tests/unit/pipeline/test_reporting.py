@@ -3,7 +3,6 @@
 import io
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from p300.signals import Parameters
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.preprocess import preprocess
 from p300_pipeline.steps.reporting import draw_pictures, draw_report
-from p300_pipeline.steps.training import TrainingRequest, train
 from p300_pipeline.storage import Store
 
 from tests.support.features import make_features
+from tests.support.training import train
 
 RAW, FEATURES, MODELS = "p300-raw-data", "p300-processed-features", "p300-models"
 KEY = "subject_11/run_01.parquet"
@@ -278,8 +277,7 @@ def trained(store: Store, put_features: Callable[..., Any]) -> Callable[[int], N
     def make(n_people: int) -> None:
         for number in range(n_people):
             put_features(f"subject_{number:02d}/run")
-        started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-        answer = train(store, FEATURES, MODELS, TrainingRequest("ridge"), execution="a", started=started)
+        answer = train(store, model="ridge")
         assert answer["version"] == VERSION
 
     return make

@@ -5,7 +5,6 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +17,10 @@ from p300_cli.tracking import fetch_runs, sync_runs
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.reporting import draw_pictures
 from p300_pipeline.steps.tracking import track
-from p300_pipeline.steps.training import TrainingRequest, train
 from p300_pipeline.storage import Store
 from p300_pipeline.wandb_run import Destination, batch_evaluation, write
 
+from tests.support.training import train
 from tests.support.wandb_server import wandb_server
 
 FEATURES, MODELS = "p300-processed-features", "p300-models"
@@ -46,8 +45,7 @@ def do(store: Store, mode: str = "offline", **changes: Any) -> dict[str, Any]:
 def trained(store: Store, put_features: Callable[..., Any], n_people: int = 2) -> dict[str, Any]:
     for number in range(n_people):
         put_features(f"subject_{number:02d}/run")
-    started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    answer = train(store, FEATURES, MODELS, TrainingRequest("lda"), execution="a", started=started)
+    answer = train(store)
     draw_pictures(store, MODELS, VERSION)
     return answer
 
