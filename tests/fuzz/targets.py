@@ -131,7 +131,7 @@ def _document(name: str) -> Target:
             return {
                 name: json.dumps({**MANIFEST, rng.choice(list(MANIFEST)): json_value(rng)}).encode(errors="replace")
             }
-        return {name: json_bytes(rng, DOCUMENTS[name], rng.randint(1, 4))}
+        return {name: json_bytes(rng, DOCUMENTS[name], rng.randint(0, 4))}
 
     body = DOCUMENTS[name].encode() if name == "alias" else json.dumps(DOCUMENTS[name]).encode()
     return Target(make, _READ[name], lambda: [{name: body}])

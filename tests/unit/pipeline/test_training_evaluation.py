@@ -33,7 +33,7 @@ def test_evaluation_on_held_out_people(store: Store, people: list[str]) -> None:
 
 def test_evaluation_on_the_newest_seen_recordings(store: Store, put_features: Callable[..., Any]) -> None:
     for number in range(1, 8):
-        put_features(f"subject_{number:02d}/run", n_epochs=24)
+        put_features(f"subject_{number:02d}/run", n_epochs=36)
         _made_at(f"subject_{number:02d}/run/features.parquet", number)
     version = train(store)["version"]
     put_features("subject_09/run")  # came after the training
@@ -42,7 +42,7 @@ def test_evaluation_on_the_newest_seen_recordings(store: Store, put_features: Ca
     assert [row["recording"] for row in answer["recordings"]] == [
         f"subject_0{number}/run" for number in (3, 4, 5, 6, 7)
     ]
-    assert answer["pooled"]["n_epochs"] == 5 * 24
+    assert answer["pooled"]["n_epochs"] == 5 * 36
 
 
 def _made_at(key: str, minute: int) -> None:
