@@ -1,12 +1,12 @@
 """How well a model carries over to people it has not seen, and the figures that flatter it, told apart."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from p300_pipeline.documents import is_number
 
 from p300 import models
 from p300.errors import ArtifactError, TrainingError
@@ -190,6 +190,11 @@ def left_out_recordings(metrics: Mapping[str, Any]) -> dict[str, float] | None:
     if not isinstance(found, dict) or not all(auc is None or is_number(auc) for auc in found.values()):
         raise ArtifactError("bad_manifest", "Metrics of recordings that are no numbers. Train again.")
     return {name: float(auc) for name, auc in found.items() if auc is not None}
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether it is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _evaluate(

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import ArtifactError, RequestError
-from p300.models.adaptation import Adaptation, window_matrix, window_means
 from p300.models.alignment import adapted_whitener, whitener
 from p300.models.calibration import Calibration, sigmoid
+from p300.models.recording_adaptation import Adaptation, window_matrix, window_means
 from p300.models.tangent import TangentSpace
 
 NEWEST_FORMAT = 1

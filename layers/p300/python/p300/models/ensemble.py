@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from p300.models.adaptation import window_matrix, window_means
 from p300.models.linear import LDA
 from p300.models.moments import Array, Moments, Stratum
+from p300.models.recording_adaptation import window_matrix, window_means
 from p300.models.xdawn import AlignedEstimator, XdawnTangentSpace
 
 if TYPE_CHECKING:

@@ -103,6 +103,8 @@ class Parameters:
             raise P300Error("bad_parameters", f"Unknown preprocessing parameters {unknown}; expected {sorted(known)}.")
         try:
             return cls(**values)
+        except P300Error:
+            raise
         except (TypeError, ValueError, IndexError) as error:  # text for a number, a baseline of one number
             raise P300Error(
                 "bad_parameters",

@@ -18,9 +18,9 @@ Array = NDArray[np.float64]
 
 WINDOW_SAMPLES = 4
 """Features are means over 40 ms at 100 Hz: below 20 Hz little is lost, and the covariance stays small."""
-PRIOR_TARGETS = 100
-PRIOR_EPOCHS = 1000
-PRIOR_MEAN_EPOCHS = 100
+DIFFERENCE_WEIGHT_TARGETS = 100
+COVARIANCE_WEIGHT_EPOCHS = 1000
+MEAN_WEIGHT_EPOCHS = 100
 """How many of the recording's epochs the other people's difference, covariance and mean count as. Powers of ten: a
 finer search over the few recordings at hand would be tuning to them."""
 N_ITERATIONS = 8
@@ -93,16 +93,20 @@ class Adaptation:
         shrinkage, variance = ledoit_wolf_shrinkage(total, n, float(norm2 @ norm2))
         total *= 1 - shrinkage
         total.flat[:: len(total) + 1] += shrinkage * variance
-        mean = (n * own_mean + PRIOR_MEAN_EPOCHS * self.mean) / (n + PRIOR_MEAN_EPOCHS)
+        mean = (n * own_mean + MEAN_WEIGHT_EPOCHS * self.mean) / (n + MEAN_WEIGHT_EPOCHS)
         bias = np.log(self.prior_target / (1 - self.prior_target))
         adapted = start
         for _ in range(N_ITERATIONS):
             target = sigmoid(adapted)
             n_targets = float(target.sum())
             own = _difference(features, target)
-            difference = (PRIOR_TARGETS * self.difference + n_targets * own) / (PRIOR_TARGETS + n_targets)
+            difference = (DIFFERENCE_WEIGHT_TARGETS * self.difference + n_targets * own) / (
+                DIFFERENCE_WEIGHT_TARGETS + n_targets
+            )
             between = n_targets * (n - n_targets) / n**2 * np.outer(own, own)
-            covariance = (PRIOR_EPOCHS * self.covariance + n * (total - between)) / (PRIOR_EPOCHS + n)
+            covariance = (COVARIANCE_WEIGHT_EPOCHS * self.covariance + n * (total - between)) / (
+                COVARIANCE_WEIGHT_EPOCHS + n
+            )
             weights = np.linalg.solve(covariance, difference)
             # The mean lies prior_target of the way from the non-target to the target mean.
             adapted = (features - mean) @ weights - (0.5 - self.prior_target) * (difference @ weights) + bias
