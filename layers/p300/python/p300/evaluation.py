@@ -210,7 +210,7 @@ def _evaluate(
     compared, scored = [model], [single]
     if model.kind != REFERENCE_KIND:
         compared.append(
-            models.make(REFERENCE_KIND, seed=model.seed, n_channels=model.n_channels, n_times=model.n_times)
+            models.make(REFERENCE_KIND, seed=model.random_state, n_channels=model.n_channels, n_times=model.n_times)
         )
         scored.append(_alone(cross_validate(compared[1], folds, lambda recording: recording.subject)))
     note = (
@@ -219,7 +219,7 @@ def _evaluate(
     )
     report: Report = {
         "kind": model.kind,
-        "seed": model.seed,
+        "seed": model.random_state,
         **counts,
         "note": note if alone else "",
         "leave_one_subject_out": None if alone else _by_fold(within, "subjects"),
@@ -323,7 +323,7 @@ def _label_shuffled(model: "Estimator", recordings: Recordings) -> Report:
     from p300.models.base import cross_validate
 
     def shuffle(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:
-        yield replace(recording, y=_rng(model.seed, recording).permutation(recording.y))
+        yield replace(recording, y=_rng(model.random_state, recording).permutation(recording.y))
 
     sizes: dict[str, int] = {}
     for recording in recordings:
@@ -355,7 +355,7 @@ def _random_split(model: "Estimator", recordings: Recordings) -> Report | None:
 
     def split(recording: RecordingEpochs, *, test: bool) -> Iterator[RecordingEpochs]:
         in_test = np.zeros(len(recording.y), dtype=bool)
-        rng = _rng(model.seed, recording)
+        rng = _rng(model.random_state, recording)
         for label in np.unique(recording.y):
             rows = rng.permutation(np.flatnonzero(recording.y == label))
             in_test[rows[: round(TEST_FRACTION * len(rows))]] = True

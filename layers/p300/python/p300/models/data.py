@@ -60,6 +60,11 @@ class RecordingEpochs:
         """Samples per channel and epoch."""
         return int(self.X.shape[1]) // self.n_channels
 
+    @property
+    def epochs(self) -> NDArray[np.floating]:
+        """The epochs in three dimensions, shape (n_epochs, n_channels, n_times), in volts."""
+        return self.X.reshape(len(self.X), self.n_channels, self.n_times)
+
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "RecordingEpochs":
         """Keep only some epochs."""
         return replace(self, X=self.X[rows], y=self.y[rows])
