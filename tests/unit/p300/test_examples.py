@@ -1,0 +1,38 @@
+"""The examples run, and show what they say."""
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+WITH_MOABB = REPOSITORY / ".envs" / "examples" / "bin" / "python"
+
+
+def run(python: str | Path, name: str) -> str:
+    done = subprocess.run([python, REPOSITORY / "examples" / name], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_models_in_scikit_learn() -> None:
+    printed = run(sys.executable, "models_in_scikit_learn.py")
+    aucs = {name: float(auc) for name, auc in re.findall(r"^(.*): AUC ([\d.]+) on left-out subjects$", printed, re.M)}
+    assert list(aucs) == ["lda", "xdawn_ts", "ensemble, each epoch on its own", "ensemble, adapted to each recording"]
+    assert min(aucs.values()) > 0.75
+    assert max(aucs, key=lambda name: aucs[name]) == "ensemble, adapted to each recording"
+    assert re.search(r"float64 -> epochs -> features -> mean: the same probabilities within \de-1\d\n", printed)
+
+
+@pytest.mark.skipif(not WITH_MOABB.exists(), reason="MOABB is not installed: make .envs/examples.stamp")
+def test_models_in_moabb() -> None:
+    within, across = csv.DictReader(io.StringIO(run(WITH_MOABB, "models_in_moabb.py")))
+    assert (within.pop("evaluation"), across.pop("evaluation")) == ("WithinSessionEvaluation", "CrossSubjectEvaluation")
+    for aucs in (within, across):
+        assert list(aucs) == ["lda", "ridge", "xdawn_ts", "ensemble", "scikit-learn's lda"]
+        assert aucs["lda"] == aucs["scikit-learn's lda"]
+        assert all(0.3 < float(auc) < 0.7 for auc in aucs.values())  # noise: there is nothing to find
