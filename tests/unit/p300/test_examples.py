@@ -1,6 +1,7 @@
-"""The examples run, and show what they say."""
+"""The examples run, and show what they say; so do those in docstrings."""
 
 import csv
+import doctest
 import io
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from p300.models import linear
 
 REPOSITORY = Path(__file__).parents[3]
 WITH_MOABB = REPOSITORY / ".envs" / "examples" / "bin" / "python"
@@ -17,6 +19,11 @@ def run(python: str | Path, name: str) -> str:
     done = subprocess.run([python, REPOSITORY / "examples" / name], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_docstrings() -> None:
+    failed, attempted = doctest.testmod(linear)
+    assert (failed, attempted > 0) == (0, True)
 
 
 def test_models_in_scikit_learn() -> None:

@@ -78,7 +78,12 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
 
 
 def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator", Report]:
-    """Fit on all recordings, calibrate on left-out people, and evaluate; parameters and errors as in `evaluate`.
+    """Fit on all recordings, calibrate on left-out people, and evaluate.
+
+    Parameters
+    ----------
+    recordings, kind, seed
+        As in `evaluate`.
 
     Another error is ``cannot_fit``, where recordings are too few or too much alike for this kind of model.
 
@@ -88,6 +93,11 @@ def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator"
         Its probabilities are calibrated on the scores of subjects left out (of blocks, with one subject).
     report : dict
         As `evaluate` returns.
+
+    Raises
+    ------
+    TrainingError
+        As `evaluate` raises it.
     """
     model, subjects, counts = _prepare(recordings, kind, seed)
     try:

@@ -132,7 +132,12 @@ class Estimator(EpochClassifier):
         return arrays
 
     def unfitted(self) -> Self:
-        """Return a new estimator with the same parameters."""
+        """Return a new estimator with the same parameters.
+
+        Returns
+        -------
+        estimator : Estimator
+        """
         return type(self)(
             n_channels=self.n_channels, n_times=self.n_times, align=self.align, random_state=self.random_state
         )

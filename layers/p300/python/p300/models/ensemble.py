@@ -61,7 +61,18 @@ class WindowedLDA(LDA):
 class Ensemble(AlignedEstimator):
     """Mean log-odds of `WindowedLDA` and `XdawnTangentSpace`, and an `Adaptation` to the recording at hand.
 
-    The two err differently: one sees the response's time course in each channel, the other its spatial pattern.
+    The two err differently: one sees the response's time course in each channel, the other its spatial pattern. Parameters are those of
+    `EpochClassifier`; recordings are aligned by default.
+
+    Attributes
+    ----------
+    lda_ : WindowedLDA
+    xdawn_ : XdawnTangentSpace
+
+    See Also
+    --------
+    p300.models.recording_adaptation.Adaptation : What a prediction with ``groups`` adapts, and its source.
+    p300.models.portable.to_pipeline : The fitted model, without the adaptation, as scikit-learn's and pyRiemann's own.
     """
 
     kind = "ensemble"

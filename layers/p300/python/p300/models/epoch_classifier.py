@@ -84,11 +84,25 @@ class EpochClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc
 
     @abstractmethod
     def fit_recordings(self, recordings: Recordings) -> Self:
-        """Fit on recordings read one at a time."""
+        """Fit on recordings read one at a time.
+
+        Parameters
+        ----------
+        recordings : iterable of RecordingEpochs
+
+        Returns
+        -------
+        self : EpochClassifier
+        """
 
     @abstractmethod
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Export everything that inference needs as plain arrays."""
+        """Export everything that inference needs as plain arrays.
+
+        Returns
+        -------
+        arrays : dict
+        """
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: Groups = None) -> Self:
         """Fit.
@@ -104,7 +118,7 @@ class EpochClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc
 
         Returns
         -------
-        self : Estimator
+        self : EpochClassifier
 
         Raises
         ------

@@ -52,6 +52,26 @@ class LinearEstimator(Estimator):
         """Fit once for each fold, without it, exactly: its moments are subtracted from the total's.
 
         Three passes over the recordings; memory holds one fold's epochs and Gram matrices, and a few vectors a fold.
+
+        Parameters
+        ----------
+        recordings : iterable of RecordingEpochs
+            May be iterated several times.
+        fold_of : callable
+            Names a recording's fold.
+
+        Yields
+        ------
+        fold : str
+        model : Estimator
+            Fitted on the other folds, uncalibrated.
+        left_out : list of RecordingEpochs
+            The fold.
+
+        Raises
+        ------
+        TrainingError
+            ``no_recordings``, ``bad_features``, or ``missing_class`` where without a fold a class is missing.
         """
         require_rereadable(recordings)
         total, parts = self._first_pass(recordings, fold_of)
@@ -136,8 +156,28 @@ class LDA(LinearEstimator):
     """Linear discriminant analysis with Ledoit-Wolf shrinkage of each class's covariance.
 
     The same as scikit-learn's ``make_pipeline(StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr",
-    shrinkage="auto"))`` in float64, without holding the epochs (Blankertz et al. 2011, Single-trial analysis and
-    classification of ERP components, NeuroImage 56:814-825).
+    shrinkage="auto"))`` in float64, without holding the epochs: what [1]_ recommends for single flashes. Parameters and attributes are
+    those of `EpochClassifier` and `LinearEstimator`.
+
+    See Also
+    --------
+    p300.models.portable.to_pipeline : The fitted model as scikit-learn's own.
+
+    References
+    ----------
+    .. [1] B. Blankertz, S. Lemm, M. Treder, S. Haufe and K.-R. Mueller (2011). Single-trial analysis and classification of ERP
+       components: a tutorial. NeuroImage, 56, 814-825.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from p300.models import LDA
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.tile(["NonTarget", "NonTarget", "Target"], 40)
+    >>> epochs = rng.normal(0, 1e-5, (120, 8, 70))
+    >>> epochs[y == "Target", :, 30:50] += 5e-6
+    >>> LDA().fit(epochs, y).predict(epochs[:3]).tolist()
+    ['NonTarget', 'NonTarget', 'Target']
     """
 
     kind = "lda"
@@ -166,13 +206,18 @@ class Ridge(LinearEstimator):
     """Ridge regression on labels -1 and 1 of standardised features, its penalty set by the Ledoit-Wolf formula.
 
     The same as scikit-learn's ``StandardScaler`` and ``RidgeClassifier(alpha=alpha_)``; shrinking the features'
-    correlation towards identity by s is a penalty of ``n * s / (1 - s)``, so nothing has to be tuned. Its outputs are
-    no log-odds: a logistic curve is fitted through scores of left-out recordings (of blocks, where there is one).
+    correlation towards identity by s is a penalty of ``n * s / (1 - s)``, so nothing has to be tuned [1]_. Its outputs are
+    not log-odds: a logistic curve is fitted through scores of left-out recordings (of blocks, where there is one).
 
     Attributes
     ----------
     alpha_ : float
         The penalty.
+
+    References
+    ----------
+    .. [1] O. Ledoit and M. Wolf (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of Multivariate
+       Analysis, 88, 365-411.
     """
 
     kind = "ridge"

@@ -1,9 +1,13 @@
-"""Adapts a model from other people to a recording by the recording's own epochs, without labels.
+"""Adapts a model from other subjects to a recording by the recording's own epochs, without labels.
 
-Expectation maximisation in the manner of Kindermans et al. 2012 (A Bayesian model for exploiting application
-constraints to enable unsupervised training of a P300-based BCI, PLoS ONE 7:e33758), with the model from other people
-as its start and its prior: the recording's mean difference and covariance are blended with theirs, weighted by epochs,
-so a few epochs change little and a recording of a thousand counts as much as everybody else.
+Expectation maximisation in the manner of [1]_, with the model from other subjects as its start and its prior: the recording's mean
+difference and covariance are blended with theirs, weighted by epochs, so a few epochs change little and a recording of a thousand counts
+as much as all the other subjects.
+
+References
+----------
+.. [1] P.-J. Kindermans, D. Verstraeten and B. Schrauwen (2012). A Bayesian model for exploiting application constraints to enable
+   unsupervised training of a P300-based BCI. PLoS ONE, 7, e33758.
 """
 
 from dataclasses import dataclass
@@ -21,7 +25,7 @@ WINDOW_SAMPLES = 4
 DIFFERENCE_WEIGHT_TARGETS = 100
 COVARIANCE_WEIGHT_EPOCHS = 1000
 MEAN_WEIGHT_EPOCHS = 100
-"""How many of the recording's epochs the other people's difference, covariance and mean count as. Powers of ten: a
+"""How many of the recording's epochs the other subjects' difference, covariance and mean count as. Powers of ten: a
 finer search over the few recordings at hand would be tuning to them."""
 N_ITERATIONS = 8
 
@@ -32,19 +36,31 @@ def window_means(X: NDArray[np.floating], n_channels: int) -> Array:
     Parameters
     ----------
     X : ndarray, shape (n_epochs, n_channels * n_times)
+        In volts, channel-major.
     n_channels : int
 
     Returns
     -------
     features : ndarray, shape (n_epochs, n_channels * n_windows)
-        The last window may be shorter.
+        In volts. The last window may be shorter.
     """
     epochs = np.asarray(X, dtype=np.float64).reshape(len(X), n_channels, -1)
     return (epochs @ window_matrix(epochs.shape[2])).reshape(len(X), -1)
 
 
 def window_matrix(n_times: int) -> Array:
-    """Return the averaging matrix, shape (n_times, n_windows)."""
+    """Return the matrix that averages over windows.
+
+    Parameters
+    ----------
+    n_times : int
+        Samples of an epoch.
+
+    Returns
+    -------
+    averaging : ndarray, shape (n_times, n_windows)
+        Multiply epochs of shape (..., n_times) by it from the right.
+    """
     window = np.arange(n_times) // WINDOW_SAMPLES
     member = window[:, None] == np.arange(window[-1] + 1)
     averaging: Array = member / member.sum(axis=0)
@@ -53,12 +69,12 @@ def window_matrix(n_times: int) -> Array:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What other people's recordings say, for a new recording to be blended with.
+    """What other subjects' recordings say, for a new recording to be blended with.
 
     Attributes
     ----------
     mean, difference : ndarray, shape (n_features,)
-        Mean of all epochs, and of targets minus non-targets.
+        Mean of all epochs, and of targets minus non-targets. Of aligned epochs, without a unit.
     covariance : ndarray, shape (n_features, n_features)
         Within class.
     prior_target : float
@@ -78,7 +94,7 @@ class Adaptation:
         features : ndarray, shape (n_epochs, n_features)
             Of one recording, aligned.
         start : ndarray, shape (n_epochs,)
-            Calibrated log-odds by the model from other people.
+            Calibrated log-odds by the model from other subjects.
 
         Returns
         -------

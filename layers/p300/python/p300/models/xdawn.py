@@ -46,6 +46,21 @@ class AlignedEstimator(Estimator):
 
         Memory holds aligned epochs up to `HELD_BYTES`, and a fold.
 
+        Parameters
+        ----------
+        recordings : iterable of RecordingEpochs
+            May be iterated several times.
+        fold_of : callable
+            Names a recording's fold.
+
+        Yields
+        ------
+        fold : str
+        model : Estimator
+            Fitted on the other folds, uncalibrated.
+        left_out : list of RecordingEpochs
+            The fold.
+
         Raises
         ------
         TrainingError
@@ -139,7 +154,9 @@ class _Aligned:
 
 
 class XdawnTangentSpace(AlignedEstimator):
-    """XDAWN covariances, tangent space, standardisation and logistic regression.
+    """XDAWN covariances, tangent space, standardisation and logistic regression [1]_.
+
+    Parameters are those of `EpochClassifier`; recordings are aligned by default.
 
     Two passes over the recordings; beside one recording memory holds a covariance of `N_FILTERS` filters and as many prototypes for each
     epoch, 36 numbers.
@@ -155,6 +172,15 @@ class XdawnTangentSpace(AlignedEstimator):
     weights_ : ndarray, shape (n_tangent,)
         The regression's, the scaler folded in.
     intercept_ : float
+
+    See Also
+    --------
+    p300.models.tangent.TangentSpace : The features, and where their formulas come from.
+    p300.models.portable.to_pipeline : The fitted model as pyRiemann's and scikit-learn's own.
+
+    References
+    ----------
+    .. [1] A. Barachant and M. Congedo (2014). A plug&play P300 BCI using information geometry. arXiv:1409.0107.
     """
 
     kind = "xdawn_ts"
