@@ -3,6 +3,7 @@
 import csv
 import doctest
 import io
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,10 @@ WITH_MOABB = REPOSITORY / ".envs" / "examples" / "bin" / "python"
 
 
 def run(python: str | Path, name: str) -> str:
-    done = subprocess.run([python, REPOSITORY / "examples" / name], capture_output=True, text=True, check=False)
+    # One thread: those of a linear algebra library wait for each other where tests run side by side.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [python, REPOSITORY / "examples" / name]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -29,8 +33,14 @@ def test_docstrings() -> None:
 def test_models_in_scikit_learn() -> None:
     printed = run(sys.executable, "models_in_scikit_learn.py")
     aucs = {name: float(auc) for name, auc in re.findall(r"^(.*): AUC ([\d.]+) on left-out subjects$", printed, re.M)}
-    assert list(aucs) == ["lda", "xdawn_ts", "ensemble, each epoch on its own", "ensemble, adapted to each recording"]
-    assert min(aucs.values()) > 0.75
+    assert list(aucs) == [
+        "lda",
+        "xdawn_ts",
+        "lda, aligned",
+        "ensemble, each epoch on its own",
+        "ensemble, adapted to each recording",
+    ]
+    assert min(aucs.values()) > 0.7
     assert max(aucs, key=lambda name: aucs[name]) == "ensemble, adapted to each recording"
     assert re.search(r"float64 -> epochs -> features -> mean: the same probabilities within \de-1\d\n", printed)
 

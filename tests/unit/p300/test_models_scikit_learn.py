@@ -207,6 +207,8 @@ def test_each_group_is_a_recording(recordings, epochs, y, groups):
         ({"n_channels": 5}, (12, 4, 20), "4 channels x 20 samples; expected 5 x 20"),
         ({"n_channels": 4, "n_times": 10}, (12, 4, 20), "4 channels x 20 samples; expected 4 x 10"),
         ({"n_channels": 3}, (12, 80), "3 channels; expected"),
+        ({"n_channels": 0}, (12, 80), "flattened to 80 features"),
+        ({"n_times": 100}, (12, 80), "1 channels x 80 samples; expected 1 x 100"),
     ],
 )
 def test_epochs_of_another_shape_are_refused(parameters, shape, told):

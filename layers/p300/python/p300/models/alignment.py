@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 REFERENCE_WEIGHT_EPOCHS = 100
-"""A request's own covariance counts as much as the reference once it holds this many epochs."""
+"""The epochs' own covariance counts as much as the reference once there are this many of them."""
 ABSENT_EIGENVALUE = 1e-6
 """Of the mean one; below it a direction is rounding noise (an average reference leaves one), and is left out."""
 

@@ -260,10 +260,10 @@ class EpochClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc
         return checked
 
     def _n_channels_of(self, n_features: int) -> int:
-        if self.n_channels is not None:
+        if self.n_channels:
             return self.n_channels
-        if self.n_times is not None:
-            return n_features // self.n_times
+        if self.n_times:
+            return max(n_features // self.n_times, 1)
         raise TrainingError(
             "unknown_shape",
             f"Epochs are flattened to {n_features} features, which may be of any number of channels. Pass "

@@ -53,20 +53,7 @@ class LinearEstimator(Estimator):
 
         Three passes over the recordings; memory holds one fold's epochs and Gram matrices, and a few vectors a fold.
 
-        Parameters
-        ----------
-        recordings : iterable of RecordingEpochs
-            May be iterated several times.
-        fold_of : callable
-            Names a recording's fold.
-
-        Yields
-        ------
-        fold : str
-        model : Estimator
-            Fitted on the other folds, uncalibrated.
-        left_out : list of RecordingEpochs
-            The fold.
+        Parameters and what is yielded are those of `Estimator.leave_out`.
 
         Raises
         ------

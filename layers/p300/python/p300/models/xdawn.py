@@ -46,20 +46,7 @@ class AlignedEstimator(Estimator):
 
         Memory holds aligned epochs up to `HELD_BYTES`, and a fold.
 
-        Parameters
-        ----------
-        recordings : iterable of RecordingEpochs
-            May be iterated several times.
-        fold_of : callable
-            Names a recording's fold.
-
-        Yields
-        ------
-        fold : str
-        model : Estimator
-            Fitted on the other folds, uncalibrated.
-        left_out : list of RecordingEpochs
-            The fold.
+        Parameters and what is yielded are those of `Estimator.leave_out`.
 
         Raises
         ------
