@@ -16,7 +16,7 @@ $(shell here=$$(pwd -P); for stamp in .envs/*.stamp; do \
 	folder=$${stamp%.stamp}; [ "$$folder" != .envs/dev ] || folder=.venv; \
 	{ read -r place <"$$stamp" && [ "$$place" = "$$here" ] && [ -x "$$folder/bin/python" ]; } 2>/dev/null || rm -f "$$stamp"; done)
 
-.PHONY: help setup run test test-unit test-integration bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance fuzz
+.PHONY: help setup run test test-unit test-integration bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance examples fuzz
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -80,6 +80,9 @@ INSTALL = @python3 requirements/install.py $@
 .envs/localstack.stamp: requirements/localstack.txt requirements/build.txt emulator/process_executor/pyproject.toml .python-version
 	$(INSTALL) .envs/localstack $< emulator/process_executor
 
+.envs/examples.stamp: requirements/examples.txt requirements/build.txt pyproject.toml .python-version
+	$(INSTALL) .envs/examples $< .
+
 .envs/runtime.stamp .envs/sam.stamp .envs/audit.stamp .envs/s3.stamp: .envs/%.stamp: requirements/%.txt requirements/build.txt .python-version
 	$(INSTALL) .envs/$* $<
 
@@ -91,6 +94,7 @@ lock: setup ## write the requirement locks anew
 	@$(COMPILE) --universal requirements/sam.in -o requirements/sam.txt
 	@$(COMPILE) --universal requirements/audit.in -o requirements/audit.txt
 	@$(COMPILE) --universal requirements/s3.in -o requirements/s3.txt
+	@$(COMPILE) --universal -c requirements/dev.txt requirements/examples.in -o requirements/examples.txt
 	@$(COMPILE) --universal requirements/build.in -o requirements/build.txt
 	@$(COMPILE) --universal requirements/uv.in -o requirements/uv.txt
 	@$(COMPILE) requirements/localstack.in -o requirements/localstack.txt
@@ -100,6 +104,10 @@ lock: setup ## write the requirement locks anew
 
 clean: stop ## remove environments, built layers and state
 	@rm -rf .venv .envs .local
+
+examples: setup .envs/examples.stamp ## the models in scikit-learn, and inside MOABB on its fake data set
+	@.venv/bin/python examples/models_in_scikit_learn.py
+	@.envs/examples/bin/python examples/models_in_moabb.py
 
 conformance: setup .envs/s3.stamp ## the project's S3 calls against moto, LocalStack, ministack and P300_S3_ENDPOINT
 	@.venv/bin/python -m pytest tests/conformance

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from p300 import models
 from p300.metrics import roc_auc
-from p300.models import RecordingEpochs, adaptation, xdawn
+from p300.models import RecordingEpochs, recording_adaptation, xdawn
 from p300.models.base import cross_validate
 from p300.models.data import blocks
 from real_data import needed
@@ -57,10 +57,10 @@ class Setting:
 
 KINDS = [Setting(kind, align) for kind in models.KINDS for align in (False, True)]
 INSIDE: list[tuple[Any, str, list[float]]] = [
-    (adaptation, "PRIOR_TARGETS", [30, 300]),
-    (adaptation, "PRIOR_EPOCHS", [300, 3000]),
-    (adaptation, "PRIOR_MEAN_EPOCHS", [30, 300]),
-    (adaptation, "WINDOW_SAMPLES", [2, 8]),
+    (recording_adaptation, "DIFFERENCE_WEIGHT_TARGETS", [30, 300]),
+    (recording_adaptation, "COVARIANCE_WEIGHT_EPOCHS", [300, 3000]),
+    (recording_adaptation, "MEAN_WEIGHT_EPOCHS", [30, 300]),
+    (recording_adaptation, "WINDOW_SAMPLES", [2, 8]),
     (xdawn, "N_FILTERS", [3, 6]),
     (xdawn, "REGULARISATION_C", [0.01, 1.0]),
 ]

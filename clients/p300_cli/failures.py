@@ -7,8 +7,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from p300.errors import InputError
 from p300_pipeline import executions
+from p300_pipeline.errors import InputError
 from p300_pipeline.executions import UNKNOWN_INPUT
 
 _EVENT_ID = re.compile(r"[\w-]{1,74}", re.ASCII)  # as EventBridge makes them; with "event-" it has to name an execution

@@ -247,6 +247,10 @@ class _Record(ZenodoRepository):  # type: ignore[misc]
         return self.record
 
 
+class _RefusedError(Exception):
+    """The server refuses for good; not a `ValueError`, after which pooch would ask again."""
+
+
 class _Resuming:
     """A downloader for pooch that keeps what came, and asks for the rest when pooch calls it again."""
 
@@ -264,7 +268,7 @@ class _Resuming:
                 self(url, output_file, pooch)
                 return
             if answer.status_code in LASTING:
-                raise P300Error("refused", f"{url} answers {answer.status_code} {answer.reason}.")
+                raise _RefusedError(f"{url} answers {answer.status_code} {answer.reason}.")
             answer.raise_for_status()  # what is left may pass: pooch asks again
             resumed = answer.headers.get("Content-Range", "").startswith(f"bytes {held}-")
             held = held if resumed else 0
@@ -283,6 +287,8 @@ def _download(shelf: Pooch, archive: str, show: Callable[[int, int | None], None
         raise P300Error("refused", f"{archive}: expected an MD5 or SHA checksum in the record, found {checksum!r}.")
     try:
         return Path(shelf.fetch(archive, downloader=_Resuming(shelf.abspath / f"{archive}.part", show)))
+    except _RefusedError as error:
+        raise P300Error("refused", str(error)) from error
     except requests.HTTPError as error:
         raise P300Error("refused", f"{error}, {ATTEMPTS} times.") from error
     except requests.RequestException as error:

@@ -97,12 +97,12 @@ def screen(name: str) -> Screen:
     try:
         stated = json.loads(Path(name).read_text())
         return Screen(read_layout(stated), stated)
+    except P300Error as error:
+        fail(f"--layout {name}: {error.message}")
     except (OSError, ValueError) as error:
         fail(
             f"--layout {name}: {error}. Expected {', '.join(LAYOUTS)} or a JSON file with a layout as /decode takes it."
         )
-    except P300Error as error:
-        fail(f"--layout {name}: {error.message}")
 
 
 def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-from p300.errors import InputError
 from p300_pipeline import executions
+from p300_pipeline.errors import InputError
 from p300_pipeline.executions import UNKNOWN_INPUT
 from rich.live import Live
 from rich.table import Table

@@ -228,8 +228,12 @@ class Recordings:
         known = (bucket, key, etag)
         if known not in self._json:
             try:
-                found = json.loads(self._stack.store.get(bucket, key)[0])
-            except (NotFoundError, ValueError, RecursionError):  # not there yet, or not what the pipeline writes
+                body = self._stack.store.get(bucket, key)[0]
+            except NotFoundError:  # not there yet
+                return {}
+            try:
+                found = json.loads(body)
+            except (ValueError, RecursionError):  # not what the pipeline writes
                 return {}
             self._json[known] = found if isinstance(found, dict) else {}
         return self._json[known]

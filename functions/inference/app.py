@@ -13,6 +13,7 @@ from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.errors import RequestError
+from p300_pipeline.errors import HttpError, status_of
 from p300_pipeline.serving import ModelStore, Service
 from p300_pipeline.serving.requests import query_of
 from p300_pipeline.serving.service import models_page
@@ -56,17 +57,17 @@ def _query(*known: str) -> dict[str, str]:
 
 def _no_body() -> None:
     if app.current_event.body:
-        raise RequestError("unexpected_body", f"GET {app.current_event.path} takes no body; it came with one.", 400)
+        raise HttpError("unexpected_body", f"GET {app.current_event.path} takes no body; it came with one.", 400)
 
 
 def _body() -> str | None:
     content_type = app.current_event.headers.get("Content-Type", "application/json")
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise RequestError("not_json", f"Content-Type is {content_type[:80]!r}; expected application/json.", 415)
+        raise HttpError("not_json", f"Content-Type is {content_type[:80]!r}; expected application/json.", 415)
     try:
         return app.current_event.decoded_body
     except ValueError as error:
-        raise RequestError("not_json", f"The body is not text ({error}); expected a JSON object.", 400) from error
+        raise HttpError("not_json", f"The body is not text ({error}); expected a JSON object.", 400) from error
 
 
 @app.get("/health")
@@ -94,7 +95,7 @@ def openapi() -> Response[str]:
 @app.exception_handler(RequestError)  # type: ignore[untyped-decorator]
 def refuse(error: RequestError) -> Response[str]:
     logger.warning(error.message, extra={"code": error.code})
-    return _json(error.status, {"error": {"code": error.code, "message": error.message}})
+    return _json(status_of(error), {"error": {"code": error.code, "message": error.message}})
 
 
 @app.not_found

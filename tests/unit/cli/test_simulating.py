@@ -17,6 +17,7 @@ from p300_cli import decoding, predicting, simulating
 from p300_cli.decoding import Requests
 from p300_cli.predicting import Answer
 from p300_cli.sessions import of_file, of_target, read, screen
+from p300_pipeline.errors import status_of
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.registry import Registry
 from p300_pipeline.serving import Service
@@ -51,7 +52,7 @@ class Api(predicting.Api):
         try:
             return Answer(200, getattr(self._service, route[1:])(json.dumps(body), alias))
         except RequestError as error:
-            return Answer(error.status, {"error": {"code": error.code, "message": error.message}})
+            return Answer(status_of(error), {"error": {"code": error.code, "message": error.message}})
 
 
 @pytest.fixture(scope="module")
@@ -240,9 +241,20 @@ def test_what_cannot_be_decoded_is_told(target, people, tmp_path, capsys):
     with pytest.raises(SystemExit):
         read(target, str(people[0][2]), manifest, screen(str(tmp_path / "layout.json")))
     assert "--layout" in capsys.readouterr().err
-    for text in ("nonsense", str(tmp_path / "none.json")):
+    (tmp_path / "ragged.json").write_text('{"type": "grid", "rows": ["AB", "C"]}')
+    for name, told in [
+        ("nonsense", "or a JSON file"),
+        (str(tmp_path / "none.json"), "or a JSON file"),
+        (
+            str(tmp_path / "ragged.json"),
+            "ragged.json: The grid's rows have [1, 2] symbols; expected equally many in each.",
+        ),
+    ]:
         with pytest.raises(SystemExit):
-            screen(text)
+            screen(name)
+        printed = " ".join(capsys.readouterr().err.split())
+        assert told in printed
+        assert ("or a JSON file" in printed) == (told == "or a JSON file")
 
 
 def test_a_long_session_is_cut_to_what_a_request_takes(target, store, monkeypatch):

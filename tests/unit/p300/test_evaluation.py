@@ -235,10 +235,10 @@ def test_training_calibrates_on_left_out_people_and_evaluates_as_evaluate_does(r
     assert trained == report
     plain = models.make("lda", n_channels=2, n_times=20).fit_recordings(people)
     X = recording(9).X
-    np.testing.assert_allclose(model.decision_function(X), plain.decision_function(X))
+    np.testing.assert_allclose(model._uncalibrated(X), plain._uncalibrated(X))
     left_out = cross_validate(plain, people, lambda r: r.subject)
-    assert model.calibration == left_out.calibration
-    expected = left_out.calibration.probability(plain.decision_function(X))
+    assert model.calibration_ == left_out.calibration
+    expected = left_out.calibration.probability(plain._uncalibrated(X))
     np.testing.assert_allclose(model.predict_proba(X)[:, 1], expected)
 
 

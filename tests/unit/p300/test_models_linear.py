@@ -68,7 +68,7 @@ def test_ridge_is_scikit_learns(n):
     X64 = X.astype(np.float64)
     ours = make("ridge").fit(X, y)
     theirs = make_pipeline(StandardScaler(), RidgeClassifier(alpha=ours.alpha_)).fit(X64, y)
-    np.testing.assert_allclose(ours.decision_function(X), theirs.decision_function(X64), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(ours._uncalibrated(X), theirs.decision_function(X64), rtol=0, atol=1e-9)
     assert ours.alpha_ > 0
 
 
@@ -100,7 +100,7 @@ def test_leaving_a_subject_out_equals_refitting_without_it(recordings, kind, ali
         assert left_out == [r for r in interleaved if r.subject == fold]
         refitted = make(kind, align=align).fit_recordings([r for r in interleaved if r.subject != fold])
         for groups in (None, np.zeros(len(left_out[0].y))):
-            score, expected = (m.decision_function(left_out[0].X, groups) for m in (model, refitted))
+            score, expected = (m._uncalibrated(left_out[0].X, groups) for m in (model, refitted))
             np.testing.assert_allclose(score, expected, rtol=0, atol=1e-9)
     assert sorted(seen) == ["subject_01", "subject_02", "subject_03"]
 
@@ -139,8 +139,10 @@ def test_a_generator_is_refused(recordings):
 
 def test_one_class_is_refused():
     X, _ = epochs(4)
-    with pytest.raises(TrainingError, match="240 NonTarget and 0 Target"):
+    with pytest.raises(TrainingError, match="y has one class only, 1; expected two"):
         make().fit(X, np.ones(len(X), int))
+    with pytest.raises(TrainingError, match="240 NonTarget and 0 Target"):
+        make().fit_recordings([RecordingEpochs("a", "a", X, np.ones(len(X), int), 4)])
 
 
 def test_a_fold_whose_rest_lacks_a_class_is_refused():
@@ -156,7 +158,7 @@ def test_no_recordings_are_refused():
 
 
 def test_wrong_length_is_refused(recordings):
-    with pytest.raises(TrainingError, match=r"expected \(n_epochs, 60\)"):
+    with pytest.raises(ValueError, match="X has 59 features, but LDA is expecting 60"):
         make().fit_recordings(recordings).decision_function(np.zeros((1, 59)))
 
 

@@ -54,3 +54,4 @@ def test_what_is_wrong_is_told(text: str, told: str) -> None:
     with pytest.raises(P300Error, match=told) as raised:
         Parameters.from_json(text)
     assert raised.value.code == "bad_parameters"
+    assert raised.value.message.lower().count("preprocessing parameters") == 1  # a refusal is not wrapped in another

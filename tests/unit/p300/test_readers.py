@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.io
 from p300.readers import open_recording, read_recording
-from p300.readers.brain_invaders import BI2014A, LAYOUTS
+from p300.readers.brain_invaders import BI2014A, FILE_LAYOUTS
 from p300.recording import Recording
 
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, flash_codes, stim, write_parquet
@@ -122,7 +122,7 @@ def test_csv_flash_codes_tell_rows_and_columns(tmp_path: Path) -> None:
 
 def layout_matrix(data_set: str) -> tuple[np.ndarray, int]:
     """A matrix of samples x columns, its EEG numbered by column, and the column of the first channel."""
-    layout = next(layout for layout in LAYOUTS if layout.data_set == data_set)
+    layout = next(layout for layout in FILE_LAYOUTS if layout.data_set == data_set)
     matrix = eeg_uv(layout.n_columns)
     if layout.first_eeg:
         matrix[:, 0] = np.arange(N_SAMPLES) / layout.sfreq

@@ -9,6 +9,7 @@ import pytest
 from p300.errors import ArtifactError, P300Error, RequestError
 from p300_cli.main import app
 from p300_cli.main import main as run_command
+from p300_pipeline.errors import status_of
 from p300_pipeline.registry import POINTER_KEY, Registry
 from p300_pipeline.serving import Service
 from p300_pipeline.steps.training import promote
@@ -89,7 +90,7 @@ def test_where_nothing_can_serve_the_refusal_says_what_is_wrong(store: Store, ho
     for ask in (Service(store, MODELS).predict, lambda body: Service(store, MODELS).predict(body, "champion")):
         with pytest.raises(RequestError) as refused:
             ask(PREDICT)
-        assert (refused.value.code, refused.value.status) == ("no_model", 503)
+        assert (refused.value.code, status_of(refused.value)) == ("no_model", 503)
         assert said in refused.value.message
         assert "p300 promote" in refused.value.message
     assert Service(store, MODELS).health()[0] == 503
@@ -100,7 +101,7 @@ def test_a_model_that_lost_its_artifact_says_so(promoted: Registry, store: Store
         store.delete(MODELS, f"{version}/model.npz")
     with pytest.raises(RequestError, match=r"lost its model\.npz.*Restore.*p300 promote") as refused:
         Service(store, MODELS).predict(PREDICT)
-    assert refused.value.status == 503
+    assert status_of(refused.value) == 503
 
 
 def test_every_route_says_that_the_bucket_is_gone(

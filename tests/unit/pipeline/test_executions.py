@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
-from p300.errors import LONGEST_MESSAGE, InputError
+from p300.errors import LONGEST_MESSAGE
 from p300_cli import watching
 from p300_cli.main import app
 from p300_pipeline import executions
+from p300_pipeline.errors import InputError
 from p300_pipeline.executions import EXPECTED, TRAINING_REQUEST, UNKNOWN_INPUT, Training, Upload, parse, retry_name
 from typer.testing import CliRunner
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from p300.errors import RequestError
 from p300.signals import extract, features_of_epochs
 from p300.signals.epochs import reach_s
+from p300_pipeline.errors import status_of
 from p300_pipeline.serving import Served
 from p300_pipeline.serving.predictions import predict
 from p300_pipeline.serving.requests import parse_json
@@ -96,7 +97,7 @@ def test_refusals(case: str) -> None:
     changes, code, names = REFUSED[case]
     with pytest.raises(RequestError) as refused:
         predict(json.loads(json.dumps(GOOD | changes)), MODEL)
-    assert (refused.value.code, refused.value.status) == (
+    assert (refused.value.code, status_of(refused.value)) == (
         code,
         413 if code in {"too_large", "too_many_epochs"} else 422,
     )
@@ -110,7 +111,7 @@ def test_refusals(case: str) -> None:
 def test_a_model_that_does_not_say_how_its_features_were_made(told: Any) -> None:
     with pytest.raises(RequestError) as refused:
         ask(GOOD, served(preprocessing=told))
-    assert refused.value.status == 422
+    assert status_of(refused.value) == 422
     assert "features" in refused.value.message or "strange" in refused.value.message
 
 
@@ -135,7 +136,7 @@ def test_any_request_is_answered_or_refused() -> None:
         try:
             answer = ask(request)
         except RequestError as error:
-            assert 400 <= error.status < 500
+            assert 400 <= status_of(error) < 500
         else:
             assert all(0 <= one["probability_target"] <= 1 for one in answer["predictions"])
 

@@ -94,9 +94,9 @@ def test_a_training_leaves_a_challenger(store: Store, registry: Registry, people
     ]
     assert (manifest["channels"], manifest["n_times"], manifest["sfreq"]) == (["Fz", "Cz", "Pz"], 10, 100.0)
     scorer = Scorer.load(registry.artifact(version, "model.npz", manifest))
-    estimator = joblib.load(io.BytesIO(registry.artifact(version, "model.joblib", manifest)))
+    pipeline = joblib.load(io.BytesIO(registry.artifact(version, "model.joblib", manifest)))
     X = np.random.default_rng(0).normal(0, 1e-5, (4, 30)).astype(np.float32)
-    np.testing.assert_allclose(scorer.probability_target(X), estimator.predict_proba(X)[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(pipeline.predict_proba(X)[:, 1], scorer.probability_target(X), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("model", ["lda", "ensemble"])

@@ -10,7 +10,17 @@ if TYPE_CHECKING:
 
 
 def to_numpy(column: "pa.Array | pa.ChunkedArray") -> NDArray[Any]:
-    """Return a column of numbers, as a view where it is one chunk without nulls; nulls become NaN."""
+    """Return a column of numbers, as a view where it is one chunk without nulls.
+
+    Parameters
+    ----------
+    column : pyarrow.Array or pyarrow.ChunkedArray
+
+    Returns
+    -------
+    values : ndarray, shape (n_rows,)
+        Nulls become NaN.
+    """
     chunks = getattr(column, "chunks", [column])
     if len(chunks) == 1:
         return _view(chunks[0])
@@ -23,7 +33,18 @@ def _view(array: "pa.Array") -> NDArray[Any]:
 
 
 def from_numpy(values: NDArray[Any], kind: "pa.DataType") -> "pa.Array":
-    """Wrap an array's own memory as a column of a numeric type."""
+    """Wrap an array's own memory as a column of a numeric type.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_rows,)
+    kind : pyarrow.DataType
+        Copied only where the array is of another type.
+
+    Returns
+    -------
+    column : pyarrow.Array
+    """
     import pyarrow as pa
 
     contiguous = np.ascontiguousarray(values, kind.to_pandas_dtype())

@@ -1,4 +1,4 @@
-"""What can be wrong with somebody's input, each with a code that a program can match and a text a person can act on."""
+"""Errors in what the package is given, each with a code that a program can match and a message a person can act on."""
 
 from p300.text import printable
 
@@ -6,8 +6,10 @@ LONGEST_MESSAGE = 2000
 """Characters: a message is logged, mailed and passed on by Step Functions, and quotes names that come from anybody's file."""
 
 
-class P300Error(Exception):
-    """Something that the caller can mend; never a fault of this code.
+class P300Error(ValueError):
+    """Something that the caller can fix; never a fault of this code.
+
+    A `ValueError`, so that scikit-learn and other callers who know nothing of this package handle it as they do their own.
 
     Parameters
     ----------
@@ -34,27 +36,16 @@ def _shortened(message: str) -> str:
 
 
 class RecordingError(P300Error):
-    """A file that is not a usable recording; it belongs in quarantine."""
-
-
-class InputError(P300Error):
-    """An execution's input that the state machine does not take."""
+    """A file that is not a usable recording."""
 
 
 class TrainingError(P300Error):
-    """A training request that cannot be carried out with the recordings at hand."""
+    """Epochs, or a request for a model, that nothing can be trained on."""
 
 
 class ArtifactError(P300Error):
-    """A model artifact that is missing, altered or of an unknown format; it must not serve."""
+    """A model or feature file that is missing, altered or of an unknown format."""
 
 
 class RequestError(P300Error):
-    """A prediction request that the model cannot answer."""
-
-    def __init__(self, code: str, message: str, status: int = 422) -> None:
-        super().__init__(code, message)
-        self.status = status
-
-    def __reduce__(self) -> tuple[type["RequestError"], tuple[str, str, int]]:  # type: ignore[override]
-        return type(self), (self.code, self.message, self.status)
+    """Epochs, flashes or a speller layout that a model or a decoder cannot take."""

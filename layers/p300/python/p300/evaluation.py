@@ -1,12 +1,12 @@
 """How well a model carries over to people it has not seen, and the figures that flatter it, told apart."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from p300_pipeline.documents import is_number
 
 from p300 import models
 from p300.errors import ArtifactError, TrainingError
@@ -78,7 +78,12 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
 
 
 def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator", Report]:
-    """Fit on all recordings, calibrate on left-out people, and evaluate; parameters and errors as in `evaluate`.
+    """Fit on all recordings, calibrate on left-out people, and evaluate.
+
+    Parameters
+    ----------
+    recordings, kind, seed
+        As in `evaluate`.
 
     Another error is ``cannot_fit``, where recordings are too few or too much alike for this kind of model.
 
@@ -88,6 +93,11 @@ def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator"
         Its probabilities are calibrated on the scores of subjects left out (of blocks, with one subject).
     report : dict
         As `evaluate` returns.
+
+    Raises
+    ------
+    TrainingError
+        As `evaluate` raises it.
     """
     model, subjects, counts = _prepare(recordings, kind, seed)
     try:
@@ -192,6 +202,11 @@ def left_out_recordings(metrics: Mapping[str, Any]) -> dict[str, float] | None:
     return {name: float(auc) for name, auc in found.items() if auc is not None}
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether it is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _evaluate(
     model: "Estimator", recordings: Recordings, subjects: list[str], counts: Report
 ) -> tuple[Report, "CrossValidation"]:
@@ -205,7 +220,7 @@ def _evaluate(
     compared, scored = [model], [single]
     if model.kind != REFERENCE_KIND:
         compared.append(
-            models.make(REFERENCE_KIND, seed=model.seed, n_channels=model.n_channels, n_times=model.n_times)
+            models.make(REFERENCE_KIND, seed=model.random_state, n_channels=model.n_channels, n_times=model.n_times)
         )
         scored.append(_alone(cross_validate(compared[1], folds, lambda recording: recording.subject)))
     note = (
@@ -214,7 +229,7 @@ def _evaluate(
     )
     report: Report = {
         "kind": model.kind,
-        "seed": model.seed,
+        "seed": model.random_state,
         **counts,
         "note": note if alone else "",
         "leave_one_subject_out": None if alone else _by_fold(within, "subjects"),
@@ -318,7 +333,7 @@ def _label_shuffled(model: "Estimator", recordings: Recordings) -> Report:
     from p300.models.base import cross_validate
 
     def shuffle(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:
-        yield replace(recording, y=_rng(model.seed, recording).permutation(recording.y))
+        yield replace(recording, y=_rng(model.random_state, recording).permutation(recording.y))
 
     sizes: dict[str, int] = {}
     for recording in recordings:
@@ -350,7 +365,7 @@ def _random_split(model: "Estimator", recordings: Recordings) -> Report | None:
 
     def split(recording: RecordingEpochs, *, test: bool) -> Iterator[RecordingEpochs]:
         in_test = np.zeros(len(recording.y), dtype=bool)
-        rng = _rng(model.seed, recording)
+        rng = _rng(model.random_state, recording)
         for label in np.unique(recording.y):
             rows = rng.permutation(np.flatnonzero(recording.y == label))
             in_test[rows[: round(TEST_FRACTION * len(rows))]] = True

@@ -41,7 +41,7 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
     sizes : dict
         From number of people to a dict for each estimator: ROC AUC by person. Sizes stop short of leaving one person out.
     """
-    rng = np.random.default_rng(estimators[0].seed)
+    rng = np.random.default_rng(estimators[0].random_state)
     order = rng.permutation(list(subjects)).tolist()
     folds = [order[k::N_FOLDS] for k in range(min(N_FOLDS, len(order)))]
     most = min(len(order) - max(map(len, folds)), len(order) - 2, MAX_SUBJECTS)

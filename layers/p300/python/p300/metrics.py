@@ -57,7 +57,20 @@ def classification_metrics(y: NDArray[np.integer], probability_target: NDArray[n
 
 
 def roc_auc(y: NDArray[np.integer], score: NDArray[np.float64]) -> float | None:
-    """Return the area under the ROC curve of scores, or None where a class is absent; parameters as above."""
+    """Return the area under the ROC curve.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n_epochs,)
+        1 (NonTarget) or 2 (Target).
+    score : ndarray, shape (n_epochs,)
+        The higher, the likelier a target.
+
+    Returns
+    -------
+    auc : float or None
+        None where a class is absent.
+    """
     truth = y == TARGET
     return _roc_auc(truth, score) if truth.any() and not truth.all() else None
 

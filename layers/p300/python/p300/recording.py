@@ -39,7 +39,12 @@ class Recording:
     notes: tuple[str, ...] = field(default=())
 
     def stream(self) -> "RecordingStream":
-        """Return the same recording as a stream of one block."""
+        """Return the same recording as a stream of one block.
+
+        Returns
+        -------
+        stream : RecordingStream
+        """
         return RecordingStream(
             self.ch_names,
             self.sfreq,
@@ -78,7 +83,13 @@ class RecordingStream:
     notes: tuple[str, ...] = field(default=())
 
     def load(self) -> Recording:
-        """Read the whole signal into memory."""
+        """Read the whole signal into memory.
+
+        Returns
+        -------
+        recording : Recording
+            In volts.
+        """
         data: NDArray[np.floating] | None = None
         position = 0
         for block in self.blocks():

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import ArtifactError, RequestError
-from p300.models.adaptation import Adaptation, window_matrix, window_means
 from p300.models.alignment import adapted_whitener, whitener
 from p300.models.calibration import Calibration, sigmoid
+from p300.models.recording_adaptation import Adaptation, window_matrix, window_means
 from p300.models.tangent import TangentSpace
 
 NEWEST_FORMAT = 1
@@ -37,6 +37,11 @@ def read_arrays(source: str | Path | bytes) -> dict[str, NDArray[np.generic]]:
     ----------
     source : str, Path or bytes
         A file, or its content.
+
+    Returns
+    -------
+    arrays : dict
+        By name.
 
     Raises
     ------
@@ -144,6 +149,15 @@ class Scorer:
     def from_arrays(cls, arrays: Arrays) -> "Scorer":
         """Make a scorer from what ``Estimator.to_arrays`` returned.
 
+        Parameters
+        ----------
+        arrays : mapping
+            By name.
+
+        Returns
+        -------
+        scorer : Scorer
+
         Raises
         ------
         ArtifactError
@@ -160,6 +174,10 @@ class Scorer:
         source : str, Path or bytes
             A file, or its content.
 
+        Returns
+        -------
+        scorer : Scorer
+
         Raises
         ------
         ArtifactError
@@ -168,11 +186,41 @@ class Scorer:
         return cls(read_arrays(source))
 
     def score(self, X: NDArray[np.floating]) -> Array:
-        """Score each epoch on its own, before calibration; shapes and errors as in `log_odds`."""
+        """Score each epoch on its own, before calibration.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n_epochs, n_channels * n_times)
+            Features in volts, channel-major.
+
+        Returns
+        -------
+        score : ndarray, shape (n_epochs,)
+
+        Raises
+        ------
+        RequestError
+            ``wrong_length``.
+        """
         return self._alone.score(self._checked(X))
 
     def recording_score(self, X: NDArray[np.floating]) -> Array:
-        """Score epochs of one recording, the model adapted to them, before calibration; shapes as in `log_odds`."""
+        """Score epochs of one recording, the model adapted to them, before calibration.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n_epochs, n_channels * n_times)
+            Features in volts, channel-major.
+
+        Returns
+        -------
+        score : ndarray, shape (n_epochs,)
+
+        Raises
+        ------
+        RequestError
+            ``wrong_length``.
+        """
         X = self._checked(X)
         if self._reference is None or not len(X):
             return self._alone.score(X)
@@ -208,7 +256,12 @@ class Scorer:
         return self._calibration.log_odds(self.score(X))
 
     def probability_target(self, X: NDArray[np.floating], *, adapt: bool = False) -> Array:
-        """Return the calibrated probability that each epoch follows a target; parameters as in `log_odds`.
+        """Return the calibrated probability that each epoch follows a target.
+
+        Parameters
+        ----------
+        X, adapt
+            As in `log_odds`.
 
         Returns
         -------

@@ -40,7 +40,18 @@ class Component:
     spread: float
 
     def wave(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the wave at every channel, shape (n_channels, n_times), in microvolts."""
+        """Return the wave at every channel.
+
+        Parameters
+        ----------
+        times : ndarray, shape (n_times,)
+            Seconds from the flash.
+
+        Returns
+        -------
+        wave : ndarray, shape (n_channels, n_times)
+            In microvolts.
+        """
         topography = np.exp(-((POSITIONS - self.centre) ** 2).sum(axis=1) / (2 * self.spread**2))
         course = np.exp(-((times - self.latency_s) ** 2) / (2 * self.width_s**2))
         return self.amplitude_uv * topography[:, np.newaxis] * course

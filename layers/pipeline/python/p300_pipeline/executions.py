@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from p300.errors import InputError
+from p300_pipeline.errors import InputError
 
 TRAINING_REQUEST = "training request"
 UNKNOWN_INPUT = "unknown input"

@@ -11,8 +11,22 @@ from p300.models.data import RecordingEpochs, Recordings
 
 if TYPE_CHECKING:
     from p300.models.base import Estimator
+    from p300.models.ensemble import Ensemble
+    from p300.models.linear import LDA, Ridge
+    from p300.models.xdawn import XdawnTangentSpace
 
-__all__ = ["DEFAULT_KIND", "KINDS", "RecordingEpochs", "Recordings", "make", "n_fits"]
+__all__ = [
+    "DEFAULT_KIND",
+    "KINDS",
+    "LDA",
+    "Ensemble",
+    "RecordingEpochs",
+    "Recordings",
+    "Ridge",
+    "XdawnTangentSpace",
+    "make",
+    "n_fits",
+]
 
 _ESTIMATORS = {
     "lda": ("linear", "LDA"),
@@ -38,7 +52,14 @@ def n_fits(kind: str, n_people: int) -> int:
     return 6 if kind in ("lda", "ridge") else n_people + 12
 
 
-def make(kind: str, *, seed: int = 0, n_channels: int, n_times: int, align: bool | None = None) -> "Estimator":
+def make(
+    kind: str,
+    *,
+    seed: int = 0,
+    n_channels: int | None = None,
+    n_times: int | None = None,
+    align: bool | None = None,
+) -> "Estimator":
     """Make an unfitted estimator.
 
     Parameters
@@ -46,8 +67,8 @@ def make(kind: str, *, seed: int = 0, n_channels: int, n_times: int, align: bool
     kind : str
         One of ``KINDS``.
     seed : int
-        Of everything random in the fit.
-    n_channels, n_times : int
+        The estimator's ``random_state``.
+    n_channels, n_times : int, optional
         Shape of one epoch; features are channel-major, ``n_channels * n_times`` long.
     align : bool, optional
         Whether to re-centre each recording (`p300.models.alignment`); by default where it helps: ``xdawn_ts`` and
@@ -56,7 +77,7 @@ def make(kind: str, *, seed: int = 0, n_channels: int, n_times: int, align: bool
     Returns
     -------
     estimator : Estimator
-        With ``fit(X, y, groups)``, ``predict_proba(X, groups)`` and ``to_arrays()``.
+        With scikit-learn's API, `fit_recordings` and `to_arrays`.
 
     Raises
     ------
@@ -65,6 +86,18 @@ def make(kind: str, *, seed: int = 0, n_channels: int, n_times: int, align: bool
     """
     if kind not in _ESTIMATORS:
         raise TrainingError("unknown_model", f"Model {kind!r} is not known; choose one of {', '.join(KINDS)}.")
-    module, name = _ESTIMATORS[kind]
-    estimator: type[Estimator] = getattr(import_module(f"p300.models.{module}"), name)
-    return estimator(seed=seed, n_channels=n_channels, n_times=n_times, align=align)
+    estimator = _imported(*_ESTIMATORS[kind])
+    how = {} if align is None else {"align": align}
+    return estimator(n_channels=n_channels, n_times=n_times, random_state=seed, **how)
+
+
+def __getattr__(name: str) -> "type[Estimator]":
+    for module, estimator in _ESTIMATORS.values():
+        if estimator == name:
+            return _imported(module, estimator)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _imported(module: str, name: str) -> "type[Estimator]":
+    estimator: type[Estimator] = getattr(import_module(f"{__name__}.{module}"), name)
+    return estimator

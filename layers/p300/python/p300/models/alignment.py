@@ -1,10 +1,14 @@
-"""Euclidean alignment: each recording's channels are whitened by its own covariance, without labels.
+"""Euclidean alignment: each recording's channels are whitened by its own covariance, without labels [1]_.
 
-He and Wu 2020, Transfer learning for brain-computer interfaces: a Euclidean space data alignment approach, IEEE Trans.
-Biomed. Eng. 67:399-410. A recording's whitener needs nothing from other recordings, so a left-out person's model stays
-exact. What arrives for prediction may be a single epoch, though, which has no covariance worth the name. The service
-keeps no state, so the estimate is the average of the training recordings' covariances and the request's own, weighted
-by epochs: a lone epoch gets the reference, a whole recording its own.
+A recording's whitener needs nothing from other recordings, so leaving out a subject stays exact. What arrives for prediction may be a
+single epoch, though, which is too little to estimate a covariance from. The estimate is therefore the average of the training
+recordings' covariances and of the epochs' own, weighted by the number of epochs: a single epoch gets the reference, a whole recording
+its own.
+
+References
+----------
+.. [1] H. He and D. Wu (2020). Transfer learning for brain-computer interfaces: a Euclidean space data alignment approach. IEEE
+   Transactions on Biomedical Engineering, 67, 399-410.
 """
 
 import numpy as np
@@ -13,7 +17,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 REFERENCE_WEIGHT_EPOCHS = 100
-"""A request's own covariance counts as much as the reference once it holds this many epochs."""
+"""The epochs' own covariance counts as much as the reference once there are this many of them."""
 ABSENT_EIGENVALUE = 1e-6
 """Of the mean one; below it a direction is rounding noise (an average reference leaves one), and is left out."""
 
@@ -38,7 +42,18 @@ def spatial_covariance(epochs: NDArray[np.floating]) -> Array:
 
 
 def whitener(covariance: Array) -> Array:
-    """Return the symmetric inverse square root of a covariance, zero where the covariance has no power."""
+    """Return the symmetric inverse square root of a covariance.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (n_channels, n_channels)
+        In V^2.
+
+    Returns
+    -------
+    whitening : ndarray, shape (n_channels, n_channels)
+        In 1/V; zero in directions where the covariance has no power (`ABSENT_EIGENVALUE`).
+    """
     values, vectors = np.linalg.eigh(covariance)
     floor = ABSENT_EIGENVALUE * values.mean()
     inverse_root = np.where(values > floor, 1 / np.sqrt(np.maximum(values, floor or 1.0)), 0.0)
@@ -59,6 +74,7 @@ def adapted_whitener(epochs: NDArray[np.floating], reference: Array) -> Array:
     Returns
     -------
     whitening : ndarray, shape (n_channels, n_channels)
+        In 1/V.
     """
     n = len(epochs)
     return whitener(

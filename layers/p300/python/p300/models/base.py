@@ -1,6 +1,6 @@
-"""What every estimator shares: the scikit-learn side, calibration, and leaving people out."""
+"""What every estimator shares on recordings: calibration, export, and leaving people out."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -10,58 +10,23 @@ from numpy.typing import NDArray
 
 from p300.errors import TrainingError
 from p300.models.calibration import Calibration, platt
-from p300.models.data import RecordingEpochs, Recordings, blocks, from_arrays, require_rereadable
-from p300.recording import NON_TARGET, TARGET
+from p300.models.data import RecordingEpochs, Recordings, blocks, require_rereadable
+from p300.models.epoch_classifier import Array, EpochClassifier, Groups
 from p300.scoring import NEWEST_FORMAT, Scorer
 
 N_CALIBRATION_FOLDS = 5
 """A few large folds calibrate as well as many."""
 
-Array = NDArray[np.float64]
 Labels = NDArray[np.integer]
-Groups = NDArray[np.generic] | None
 FoldOf = Callable[[RecordingEpochs], str]
 """Names the fold a recording is left out with: usually its subject."""
 
 
-class Estimator(ABC):
-    """A P300 classifier.
-
-    Parameters
-    ----------
-    seed : int
-        Of everything random in the fit.
-    n_channels, n_times : int
-        Shape of one epoch.
-    align : bool, optional
-        Whether to re-centre each recording; by default ``aligns_by_default``.
-
-    Attributes
-    ----------
-    classes_ : ndarray, shape (2,)
-        1 (NonTarget), 2 (Target).
-    prior_target_ : float
-        Fraction of targets in the training epochs: what a decoder divides out of a probability.
-    reference_ : ndarray, shape (n_channels, n_channels)
-        Mean covariance of the training recordings in V^2, where ``align``.
-    calibration, recording_calibration : Calibration
-        From score to log-odds: for an epoch on its own, and within its recording.
-    """
+class Estimator(EpochClassifier):
+    """A kind of P300 classifier, fitted on recordings; the array side is `EpochClassifier`'s."""
 
     kind: ClassVar[str]
-    aligns_by_default: ClassVar[bool] = False
     calibrates_in_fit: ClassVar[bool] = False
-    classes_ = np.array([NON_TARGET, TARGET])
-    reference_: Array
-
-    def __init__(self, *, seed: int = 0, n_channels: int, n_times: int, align: bool | None = None) -> None:
-        self.seed = seed
-        self.n_channels = n_channels
-        self.n_times = n_times
-        self.align = self.aligns_by_default if align is None else align
-        self.calibration = Calibration()
-        self.recording_calibration = Calibration()
-        self.prior_target_ = float("nan")
 
     @abstractmethod
     def _fit(self, recordings: Recordings) -> None:
@@ -93,17 +58,15 @@ class Estimator(ABC):
     def _arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """Return what only this kind of model holds."""
 
-    def fit(self, X: NDArray[np.floating], y: Labels, groups: Groups = None) -> Self:
-        """Fit.
+    def fit_recordings(self, recordings: Recordings) -> Self:
+        """Fit on recordings read one at a time, several times over.
+
+        Kinds whose scores are no log-odds are calibrated on left-out recordings; where there is one, on blocks of it.
 
         Parameters
         ----------
-        X : ndarray, shape (n_epochs, n_channels * n_times)
-            Features in volts, channel-major, in the order of recording.
-        y : ndarray of int, shape (n_epochs,)
-            1 (NonTarget) or 2 (Target).
-        groups : ndarray, shape (n_epochs,), optional
-            Recording each epoch comes from; without it all come from one.
+        recordings : iterable of RecordingEpochs
+            A list, or an object whose ``__iter__`` starts anew.
 
         Returns
         -------
@@ -112,14 +75,9 @@ class Estimator(ABC):
         Raises
         ------
         TrainingError
-            Where a class is missing or shapes do not fit.
-        """
-        return self.fit_recordings(from_arrays(X, y, groups, self.n_channels))
-
-    def fit_recordings(self, recordings: Recordings) -> Self:
-        """Fit on recordings read one at a time, several times over.
-
-        Kinds whose scores are no log-odds are calibrated on left-out recordings; where there is one, on blocks of it.
+            ``no_recordings``, ``missing_class``, ``bad_features``; and ``too_many_epochs`` where leaving out would take too long.
+        TypeError
+            Where ``recordings`` can be read only once.
         """
         require_rereadable(recordings)
         self._fit(recordings)
@@ -134,48 +92,38 @@ class Estimator(ABC):
         return self
 
     def calibrate(self, left_out: "CrossValidation") -> Self:
-        """Take over the calibration found on left-out people."""
-        self.calibration, self.recording_calibration = left_out.calibration, left_out.recording_calibration
-        return self
-
-    def decision_function(self, X: NDArray[np.floating], groups: Groups = None) -> Array:
-        """Score epochs, before calibration; positive for Target. Parameters as in `predict_proba`."""
-        return self._by_group(X, groups, Scorer.score, Scorer.recording_score)
-
-    def predict_proba(self, X: NDArray[np.floating], groups: Groups = None) -> Array:
-        """Return the probability of NonTarget and Target.
+        """Take over the calibration found on left-out people.
 
         Parameters
         ----------
-        X : ndarray, shape (n_epochs, n_channels * n_times)
-            Features in volts.
-        groups : ndarray, shape (n_epochs,), optional
-            Recording each epoch comes from: the model adapts to each recording, without labels. Without it each epoch
-            is taken on its own, whatever else is in ``X``.
+        left_out : CrossValidation
+            Of the same kind of model on the same recordings.
 
         Returns
         -------
-        probability : ndarray, shape (n_epochs, 2)
+        self : Estimator
         """
-        target = self._by_group(
-            X, groups, Scorer.probability_target, lambda scorer, part: scorer.probability_target(part, adapt=True)
-        )
-        return np.column_stack([1 - target, target])
-
-    def predict(self, X: NDArray[np.floating], groups: Groups = None) -> Labels:
-        """Return the likelier class of each epoch, 1 or 2."""
-        return np.where(self.predict_proba(X, groups)[:, 1] >= 0.5, TARGET, NON_TARGET)
+        self.calibration_, self.recording_calibration_ = left_out.calibration, left_out.recording_calibration
+        return self
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Export everything that inference needs as plain arrays, for ``numpy.savez``."""
+        """Export everything that inference needs as plain arrays, for ``numpy.savez``.
+
+        Returns
+        -------
+        arrays : dict
+            What `p300.scoring.Scorer.from_arrays` takes.
+        """
         arrays: dict[str, NDArray[np.generic]] = {
             "format_version": np.array(NEWEST_FORMAT),
             "kind": np.array(self.kind),
-            "n_channels": np.array(self.n_channels),
-            "n_times": np.array(self.n_times),
+            "n_channels": np.array(self.n_channels_),
+            "n_times": np.array(self.n_times_),
             "prior_target": np.array(self.prior_target_),
-            "calibration": np.array([self.calibration.slope, self.calibration.intercept]),
-            "recording_calibration": np.array([self.recording_calibration.slope, self.recording_calibration.intercept]),
+            "calibration": np.array([self.calibration_.slope, self.calibration_.intercept]),
+            "recording_calibration": np.array(
+                [self.recording_calibration_.slope, self.recording_calibration_.intercept]
+            ),
             "aligned": np.array(int(self.align)),
             **self._arrays(),
         }
@@ -184,39 +132,25 @@ class Estimator(ABC):
         return arrays
 
     def unfitted(self) -> Self:
-        """Return a new estimator with the same parameters."""
-        return type(self)(seed=self.seed, n_channels=self.n_channels, n_times=self.n_times, align=self.align)
+        """Return a new estimator with the same parameters.
 
-    def _by_group(
-        self,
-        X: NDArray[np.floating],
-        groups: Groups,
-        alone: Callable[[Scorer, NDArray[np.floating]], Array],
-        together: Callable[[Scorer, NDArray[np.floating]], Array],
-    ) -> Array:
-        self._check_shape(X)
-        scorer = Scorer(self.to_arrays())
-        if groups is None:
-            return alone(scorer, X)
-        scores = np.empty(len(X))
-        for group in np.unique(groups):
-            scores[groups == group] = together(scorer, X[groups == group])
-        return scores
+        Returns
+        -------
+        estimator : Estimator
+        """
+        return type(self)(
+            n_channels=self.n_channels, n_times=self.n_times, align=self.align, random_state=self.random_state
+        )
+
+    def _uncalibrated(self, X: NDArray[np.floating], groups: Groups = None) -> Array:
+        """Score flattened epochs before calibration."""
+        return self._by_group(X, groups, Scorer.score, Scorer.recording_score)
 
     def _check_classes(self, n_non_targets: int, n_targets: int) -> None:
         if min(n_non_targets, n_targets) < 2:
             raise TrainingError(
                 "missing_class",
-                f"Training epochs hold {n_non_targets} NonTarget and {n_targets} Target; expected at least 2 of each.",
-            )
-
-    def _check_shape(self, X: NDArray[np.floating]) -> None:
-        n_features = self.n_channels * self.n_times
-        if X.ndim != 2 or X.shape[1] != n_features:
-            raise TrainingError(
-                "bad_features",
-                f"Features of shape {X.shape}; expected (n_epochs, {n_features}) "
-                f"for {self.n_channels} channels x {self.n_times} samples.",
+                f"Training epochs hold {n_non_targets} NonTarget and {n_targets} Target; expected at least 2 of each class.",
             )
 
 
@@ -269,7 +203,7 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
     fitted: dict[str, Estimator] = {}
     for fold, trained, left_out in model.leave_out(recordings, fold_of):
         labels[fold] = np.concatenate([recording.y for recording in left_out])
-        alone[fold] = np.concatenate([trained.decision_function(recording.X) for recording in left_out])
+        alone[fold] = np.concatenate([trained._uncalibrated(recording.X) for recording in left_out])
         fitted[fold] = trained
     curves = _calibrations(labels, alone)
     within = alone
@@ -277,8 +211,8 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
         parts: dict[str, list[Array]] = {fold: [] for fold in labels}
         for recording in recordings:
             fold = fold_of(recording)
-            fitted[fold].calibration = curves[fold]
-            scores = fitted[fold].decision_function(recording.X, np.full(len(recording.y), recording.recording))
+            fitted[fold].calibration_ = curves[fold]
+            scores = fitted[fold]._uncalibrated(recording.X, np.full(len(recording.y), recording.recording))
             parts[fold].append(scores)
         within = {fold: np.concatenate(scores) for fold, scores in parts.items()}
     within_curves = _calibrations(labels, within)

@@ -10,22 +10,58 @@ from p300.recording import TARGET
 
 @dataclass(frozen=True)
 class Calibration:
-    """Log-odds of Target as ``slope * score + intercept``; by default the score is taken as log-odds."""
+    """Log-odds of Target as ``slope * score + intercept``; by default the score is taken as log-odds.
+
+    Attributes
+    ----------
+    slope, intercept : float
+    """
 
     slope: float = 1.0
     intercept: float = 0.0
 
     def probability(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability of Target for each decision score."""
+        """Return the probability of Target.
+
+        Parameters
+        ----------
+        score : ndarray, shape (n_epochs,)
+            Decision scores.
+
+        Returns
+        -------
+        probability : ndarray, shape (n_epochs,)
+        """
         return sigmoid(self.log_odds(score))
 
     def log_odds(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log-odds of Target for each decision score."""
+        """Return the log-odds of Target.
+
+        Parameters
+        ----------
+        score : ndarray, shape (n_epochs,)
+            Decision scores.
+
+        Returns
+        -------
+        log_odds : ndarray, shape (n_epochs,)
+        """
         return self.slope * score + self.intercept
 
 
 def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 / (1 + exp(-x)) without overflow."""
+    """Return 1 / (1 + exp(-x)) without overflow.
+
+    Parameters
+    ----------
+    log_odds : ndarray
+        Of any shape.
+
+    Returns
+    -------
+    probability : ndarray
+        Of the same shape.
+    """
     return 0.5 + 0.5 * np.tanh(0.5 * log_odds)
 
 
@@ -42,8 +78,14 @@ def platt(score: NDArray[np.float64], y: NDArray[np.integer]) -> Calibration:
     Returns
     -------
     calibration : Calibration
-        The maximum likelihood fit with Platt's smoothed labels, by Newton's method with step halving
-        (Lin, Lin and Weng 2007, A note on Platt's probabilistic outputs, Machine Learning 68:267-276).
+        The maximum likelihood fit with Platt's smoothed labels [1]_, by Newton's method with step halving [2]_.
+
+    References
+    ----------
+    .. [1] J. Platt (1999). Probabilistic outputs for support vector machines and comparisons to regularized likelihood methods. Advances
+       in Large Margin Classifiers, 61-74.
+    .. [2] H.-T. Lin, C.-J. Lin and R. C. Weng (2007). A note on Platt's probabilistic outputs for support vector machines. Machine
+       Learning, 68, 267-276.
     """
     target = y == TARGET
     n_targets, n_non_targets = int(target.sum()), int((~target).sum())

@@ -60,8 +60,23 @@ class RecordingEpochs:
         """Samples per channel and epoch."""
         return int(self.X.shape[1]) // self.n_channels
 
+    @property
+    def epochs(self) -> NDArray[np.floating]:
+        """The epochs in three dimensions, shape (n_epochs, n_channels, n_times), in volts."""
+        return self.X.reshape(len(self.X), self.n_channels, self.n_times)
+
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "RecordingEpochs":
-        """Keep only some epochs."""
+        """Keep only some epochs.
+
+        Parameters
+        ----------
+        rows : ndarray of int or of bool
+            Which to keep.
+
+        Returns
+        -------
+        recording : RecordingEpochs
+        """
         return replace(self, X=self.X[rows], y=self.y[rows])
 
 
@@ -129,6 +144,10 @@ class Held:
 def require_rereadable(recordings: Recordings) -> None:
     """Refuse what can be read only once.
 
+    Parameters
+    ----------
+    recordings : iterable of RecordingEpochs
+
     Raises
     ------
     TypeError
@@ -144,7 +163,28 @@ def require_rereadable(recordings: Recordings) -> None:
 def from_arrays(
     X: NDArray[np.floating], y: NDArray[np.integer], groups: NDArray[np.generic] | None, n_channels: int
 ) -> list[RecordingEpochs]:
-    """Split arrays by recording; with no ``groups`` they are one recording."""
+    """Split arrays by recording.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_epochs, n_channels * n_times)
+        Features in volts, channel-major.
+    y : ndarray of int, shape (n_epochs,)
+        1 (NonTarget) or 2 (Target).
+    groups : ndarray, shape (n_epochs,), or None
+        Recording that each epoch comes from; without it all are of one.
+    n_channels : int
+
+    Returns
+    -------
+    recordings : list of RecordingEpochs
+        In the order in which they first appear; each is a subject of its own.
+
+    Raises
+    ------
+    TrainingError
+        ``bad_groups`` where there are more or fewer groups than epochs, and what `RecordingEpochs` refuses.
+    """
     if groups is None:
         return [RecordingEpochs("recording", "subject", X, y, n_channels)]
     if len(groups) != len(X):
@@ -161,6 +201,17 @@ def blocks(recordings: Recordings, n_blocks: int) -> Derived:
     """Cut each recording into consecutive blocks; ``subject`` becomes the block's number.
 
     Overlapping epochs of one recording are not independent: what may be left out is blocks of time, not random rows.
+
+    Parameters
+    ----------
+    recordings : iterable of RecordingEpochs
+    n_blocks : int
+        Of each recording.
+
+    Returns
+    -------
+    blocks : Derived
+        Of equal length up to one epoch.
     """
 
     def cut(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:

@@ -25,18 +25,15 @@ third member with XDAWN filters and LDA, windows of 10 to 80 ms.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from p300.models.adaptation import window_matrix, window_means
+from p300.models.data import RecordingEpochs, Recordings
 from p300.models.linear import LDA
 from p300.models.moments import Array, Moments, Stratum
+from p300.models.recording_adaptation import window_matrix, window_means
 from p300.models.xdawn import AlignedEstimator, XdawnTangentSpace
-
-if TYPE_CHECKING:
-    from p300.models.data import Recordings
 
 
 class WindowedLDA(LDA):
@@ -50,32 +47,43 @@ class WindowedLDA(LDA):
         Shrunk, within class.
     """
 
-    def _features(self, X: NDArray[np.floating]) -> Array:
-        return window_means(super()._features(X), self.n_channels)
+    def _features(self, recording: RecordingEpochs) -> Array:
+        return window_means(super()._features(recording), recording.n_channels)
 
     def _set(self, moments: Moments, strata: list[Stratum], fourth: Array) -> None:
         super()._set(moments, strata, fourth)
         self.covariance_ = self._covariance(moments, strata, fourth)
         self.mean_ = moments.origin + moments.sums.sum(axis=0) / moments.n.sum()
         self.difference_ = strata[1].mean - strata[0].mean
-        self.weights_ = (self.weights_.reshape(self.n_channels, -1) @ window_matrix(self.n_times).T).ravel()
+        self.weights_ = (self.weights_.reshape(self.n_channels_, -1) @ window_matrix(self.n_times_).T).ravel()
 
 
 class Ensemble(AlignedEstimator):
     """Mean log-odds of `WindowedLDA` and `XdawnTangentSpace`, and an `Adaptation` to the recording at hand.
 
-    The two err differently: one sees the response's time course in each channel, the other its spatial pattern.
+    The two err differently: one sees the response's time course in each channel, the other its spatial pattern. Parameters are those of
+    `EpochClassifier`; recordings are aligned by default.
+
+    Attributes
+    ----------
+    lda_ : WindowedLDA
+    xdawn_ : XdawnTangentSpace
+
+    See Also
+    --------
+    p300.models.recording_adaptation.Adaptation : What a prediction with ``groups`` adapts, and its source.
+    p300.models.portable.to_pipeline : The fitted model, without the adaptation, as scikit-learn's and pyRiemann's own.
     """
 
     kind = "ensemble"
     calibrates_in_fit = True
 
-    def _fit_aligned(self, aligned: "Recordings") -> None:
-        shape = {"seed": self.seed, "n_channels": self.n_channels, "n_times": self.n_times}
-        self.lda_ = WindowedLDA(**shape, align=False)
+    def _fit_aligned(self, aligned: Recordings) -> None:
+        self.lda_ = WindowedLDA()
         self.lda_._fit(aligned)
-        self.xdawn_ = XdawnTangentSpace(**shape, align=self.align)
+        self.xdawn_ = XdawnTangentSpace(align=self.align, random_state=self.random_state)
         self.xdawn_._fit_aligned(aligned)
+        self._begin((self.lda_.n_channels_, self.lda_.n_times_))
         self.prior_target_ = self.xdawn_.prior_target_
 
     def _refer_to(self, reference: Array) -> None:

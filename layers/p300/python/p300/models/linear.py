@@ -35,11 +35,12 @@ class LinearEstimator(Estimator):
     def _fit(self, recordings: Recordings) -> None:
         """Fit in two passes over the recordings; memory does not grow with their number."""
         total, _ = self._first_pass(recordings, None)
+        self._begin(total.shape)
         strata = [total.moments.stratum(rows) for rows in self.strata]
         passes = [FourthMoments(total.moments.origin, [stratum]) for stratum in strata]
         fourth = np.zeros(len(strata))
         for recording in recordings:
-            features = self._features(recording.X)
+            features = self._features(recording)
             for k, rows in enumerate(self.strata):
                 fourth[k] += passes[k].of(features[_members(recording.y, rows)])[0]
         self._set(total.moments, strata, fourth)
@@ -51,6 +52,13 @@ class LinearEstimator(Estimator):
         """Fit once for each fold, without it, exactly: its moments are subtracted from the total's.
 
         Three passes over the recordings; memory holds one fold's epochs and Gram matrices, and a few vectors a fold.
+
+        Parameters and what is yielded are those of `Estimator.leave_out`.
+
+        Raises
+        ------
+        TrainingError
+            ``no_recordings``, ``bad_features``, or ``missing_class`` where without a fold a class is missing.
         """
         require_rereadable(recordings)
         total, parts = self._first_pass(recordings, fold_of)
@@ -63,7 +71,7 @@ class LinearEstimator(Estimator):
         passes = [FourthMoments(origin, row) for row in strata]
         fourth = np.zeros((len(self.strata), len(names)))
         for recording in recordings:
-            features = self._features(recording.X)
+            features = self._features(recording)
             others = np.array(names) != fold_of(recording)
             for k, rows in enumerate(self.strata):
                 fourth[k] += others * passes[k].of(features[_members(recording.y, rows)])
@@ -71,7 +79,7 @@ class LinearEstimator(Estimator):
         for recording in recordings:
             name = fold_of(recording)
             moments, left_out = unfinished.setdefault(name, (Moments(origin, gram=True), []))
-            moments.add(self._features(recording.X), recording.y)
+            moments.add(self._features(recording), recording.y)
             left_out.append(recording)
             part = parts[name]
             if len(left_out) < part.n_recordings:
@@ -79,36 +87,36 @@ class LinearEstimator(Estimator):
             del unfinished[name]
             fold = names.index(name)
             model = self.unfitted()
+            model._begin(total.shape)
             model._set(total.moments.without(moments), [row[fold] for row in strata], fourth[:, fold])
             model.reference_ = (total.covariance - part.covariance) / (total.n_recordings - part.n_recordings)
             yield name, model, left_out
 
-    def _features(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
+    def _features(self, recording: RecordingEpochs) -> NDArray[np.floating]:
         """Return what the weights are solved for, of one whole recording."""
         if not self.align:
-            return X
-        epochs = X.reshape(len(X), self.n_channels, self.n_times)
-        aligned: Array = (whitener(spatial_covariance(epochs)) @ epochs).reshape(X.shape)
+            return recording.X
+        whitening = whitener(spatial_covariance(recording.epochs))
+        aligned: Array = (whitening @ recording.epochs).reshape(recording.X.shape)
         return aligned
 
     def _first_pass(self, recordings: Recordings, fold_of: FoldOf | None) -> tuple["_Sums", dict[str, "_Sums"]]:
         total: _Sums | None = None
         parts: dict[str, _Sums] = {}
         for recording in recordings:
-            self._check_shape(recording.X)
-            features = self._features(recording.X)
+            shape = self._shape_of(recording, total.shape if total else None)
+            features = self._features(recording)
             if total is None:
-                total = _Sums(Moments(features.mean(axis=0, dtype=np.float64), gram=True))
+                total = _Sums(shape, Moments(features.mean(axis=0, dtype=np.float64), gram=True))
             growing = [total]
             if fold_of is not None:
-                part = _Sums(Moments(total.moments.origin, gram=False))
+                part = _Sums(shape, Moments(total.moments.origin, gram=False))
                 growing.append(parts.setdefault(fold_of(recording), part))
             for sums in growing:
                 sums.moments.add(features, recording.y)
                 sums.n_recordings += 1
                 if self.align:
-                    epochs = recording.X.reshape(len(recording.y), self.n_channels, self.n_times)
-                    sums.covariance = sums.covariance + spatial_covariance(epochs)
+                    sums.covariance = sums.covariance + spatial_covariance(recording.epochs)
         if total is None:
             raise TrainingError("no_recordings", "There are no recordings with features; land and preprocess some.")
         self._check_classes(*total.moments.n)
@@ -125,6 +133,7 @@ class LinearEstimator(Estimator):
 
 @dataclass
 class _Sums:
+    shape: tuple[int, int]
     moments: Moments
     n_recordings: int = 0
     covariance: Array = field(default_factory=lambda: np.zeros(()))
@@ -134,8 +143,28 @@ class LDA(LinearEstimator):
     """Linear discriminant analysis with Ledoit-Wolf shrinkage of each class's covariance.
 
     The same as scikit-learn's ``make_pipeline(StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr",
-    shrinkage="auto"))`` in float64, without holding the epochs (Blankertz et al. 2011, Single-trial analysis and
-    classification of ERP components, NeuroImage 56:814-825).
+    shrinkage="auto"))`` in float64, without holding the epochs: what [1]_ recommends for single flashes. Parameters and attributes are
+    those of `EpochClassifier` and `LinearEstimator`.
+
+    See Also
+    --------
+    p300.models.portable.to_pipeline : The fitted model as scikit-learn's own.
+
+    References
+    ----------
+    .. [1] B. Blankertz, S. Lemm, M. Treder, S. Haufe and K.-R. Mueller (2011). Single-trial analysis and classification of ERP
+       components: a tutorial. NeuroImage, 56, 814-825.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from p300.models import LDA
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.tile(["NonTarget", "NonTarget", "Target"], 40)
+    >>> epochs = rng.normal(0, 1e-5, (120, 8, 70))
+    >>> epochs[y == "Target", :, 30:50] += 5e-6
+    >>> LDA().fit(epochs, y).predict(epochs[:3]).tolist()
+    ['NonTarget', 'NonTarget', 'Target']
     """
 
     kind = "lda"
@@ -164,13 +193,18 @@ class Ridge(LinearEstimator):
     """Ridge regression on labels -1 and 1 of standardised features, its penalty set by the Ledoit-Wolf formula.
 
     The same as scikit-learn's ``StandardScaler`` and ``RidgeClassifier(alpha=alpha_)``; shrinking the features'
-    correlation towards identity by s is a penalty of ``n * s / (1 - s)``, so nothing has to be tuned. Its outputs are
-    no log-odds: a logistic curve is fitted through scores of left-out recordings (of blocks, where there is one).
+    correlation towards identity by s is a penalty of ``n * s / (1 - s)``, so nothing has to be tuned [1]_. Its outputs are
+    not log-odds: a logistic curve is fitted through scores of left-out recordings (of blocks, where there is one).
 
     Attributes
     ----------
     alpha_ : float
         The penalty.
+
+    References
+    ----------
+    .. [1] O. Ledoit and M. Wolf (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of Multivariate
+       Analysis, 88, 365-411.
     """
 
     kind = "ridge"

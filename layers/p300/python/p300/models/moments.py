@@ -23,10 +23,11 @@ class Stratum:
     Attributes
     ----------
     n : int
-        Epochs.
+        Number of epochs.
     mean : ndarray, shape (n_features,)
+        In volts from the origin.
     scale : ndarray, shape (n_features,)
-        Standard deviation (divided by n), 1 where a feature is constant.
+        Standard deviation in volts (divided by n), 1 where a feature is constant.
     """
 
     n: int
@@ -85,6 +86,10 @@ class Moments:
             In volts.
         y : ndarray of int, shape (n_epochs,)
             1 or 2.
+
+        Returns
+        -------
+        self : Moments
         """
         for row, label in enumerate(CLASSES):
             members = np.flatnonzero(y == label)
@@ -120,7 +125,17 @@ class Moments:
         self._squares[row] = np.diagonal(self._grams[row])
 
     def without(self, other: "Moments") -> "Moments":
-        """Return these moments with another's taken out; exact up to rounding."""
+        """Return these moments with another's taken out; exact up to rounding.
+
+        Parameters
+        ----------
+        other : Moments
+            Of a part of the same epochs, about the same origin.
+
+        Returns
+        -------
+        rest : Moments
+        """
         rest = Moments(self.origin, gram=False)
         rest.n = self.n - other.n
         rest._sums = self.sums - other.sums
@@ -130,7 +145,17 @@ class Moments:
         return rest
 
     def stratum(self, rows: list[int]) -> Stratum:
-        """Return mean and scale of one class (``[0]`` or ``[1]``) or of both (``[0, 1]``), about the origin."""
+        """Return mean and scale of one class or of both, about the origin.
+
+        Parameters
+        ----------
+        rows : list of int
+            ``[0]`` for non-targets, ``[1]`` for targets, ``[0, 1]`` for both.
+
+        Returns
+        -------
+        stratum : Stratum
+        """
         n = int(self.n[rows].sum())
         mean = self.sums[rows].sum(axis=0) / n
         variance = self.squares[rows].sum(axis=0) / n - mean**2
@@ -140,7 +165,20 @@ class Moments:
         return Stratum(n, mean, np.sqrt(np.where(constant, 1.0, variance)))
 
     def correlation(self, rows: list[int], stratum: Stratum) -> Array:
-        """Return the covariance of a stratum's standardised features, shape (n_features, n_features)."""
+        """Return the covariance of a stratum's standardised features.
+
+        Parameters
+        ----------
+        rows : list of int
+            As in `stratum`.
+        stratum : Stratum
+            What `stratum` returned for them.
+
+        Returns
+        -------
+        correlation : ndarray, shape (n_features, n_features)
+            Without a unit.
+        """
         lower = self.grams[rows[0]] if len(rows) == 1 else self.grams[0] + self.grams[1]
         covariance: Array = (np.tril(lower) + np.tril(lower, -1).T) / stratum.n - np.outer(stratum.mean, stratum.mean)
         covariance /= stratum.scale
@@ -167,7 +205,18 @@ class FourthMoments:
         self._offset = np.einsum("pf,pf->f", self._weighted_mean, mean)
 
     def of(self, X: NDArray[np.floating]) -> Array:
-        """Return the sum for each stratum over these epochs, shape (n_strata,)."""
+        """Return the sum for each stratum over these epochs.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n_epochs, n_features)
+            In volts.
+
+        Returns
+        -------
+        sums : ndarray, shape (n_strata,)
+            Without a unit.
+        """
         sums = np.zeros(len(self._offset))
         for start in range(0, len(X), CHUNK_EPOCHS):
             shifted = np.subtract(X[start : start + CHUNK_EPOCHS], self.origin, dtype=np.float64)
@@ -194,13 +243,19 @@ def ledoit_wolf_shrinkage(correlation: Array, n: int, fourth: float) -> tuple[fl
 
     Returns
     -------
-    shrinkage, mean_variance : float
+    shrinkage : float
+        From 0 (the covariance as it is) to 1 (a multiple of the identity).
+    mean_variance : float
 
     Notes
     -----
-    Ledoit and Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices, J. Multivariate
-    Analysis 88:365-411, in the form of ``sklearn.covariance.ledoit_wolf_shrinkage``, whose sum over all pairs of
-    products of squared features is the sum of fourth powers of norms used here.
+    The formula of [1]_ in the form of ``sklearn.covariance.ledoit_wolf_shrinkage``, whose sum over all pairs of products of squared
+    features is the sum of fourth powers of norms used here.
+
+    References
+    ----------
+    .. [1] O. Ledoit and M. Wolf (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of Multivariate
+       Analysis, 88, 365-411.
     """
     p = len(correlation)
     mean_variance = float(np.trace(correlation)) / p

@@ -15,17 +15,23 @@ class TangentSpace:
 
     Each epoch is spatially filtered and stacked under the filtered mean target response; the covariance of both is
     mapped to the tangent space at the training covariances' log-Euclidean mean. The same as pyRiemann's
-    ``XdawnCovariances(classes=[2], estimator="oas")`` and ``TangentSpace({"mean": "logeuclid", "map": "riemann"})``
-    (Rivet et al. 2009, IEEE Trans. Biomed. Eng. 56:2035-2043; Barachant et al. 2013, Neurocomputing 112:172-178;
-    Barachant and Congedo 2014, arXiv:1409.0107).
+    ``XdawnCovariances(classes=[2], estimator="oas")`` [1]_ [3]_ and ``TangentSpace({"mean": "logeuclid", "map": "riemann"})`` [2]_.
 
     Attributes
     ----------
     filters : ndarray, shape (n_filters, n_channels)
     prototype : ndarray, shape (n_filters, n_times)
-        Filtered mean response to targets.
+        Filtered mean response to targets, in the epochs' unit.
     whitening : ndarray, shape (2 * n_filters, 2 * n_filters)
         Inverse square root of the mean covariance.
+
+    References
+    ----------
+    .. [1] B. Rivet, A. Souloumiac, V. Attina and G. Gibert (2009). xDAWN algorithm to enhance evoked potentials: application to
+       brain-computer interface. IEEE Transactions on Biomedical Engineering, 56, 2035-2043.
+    .. [2] A. Barachant, S. Bonnet, M. Congedo and C. Jutten (2013). Classification of covariance matrices using a Riemannian-based kernel
+       for BCI applications. Neurocomputing, 112, 172-178.
+    .. [3] A. Barachant and M. Congedo (2014). A plug&play P300 BCI using information geometry. arXiv:1409.0107.
     """
 
     filters: Array
@@ -33,7 +39,18 @@ class TangentSpace:
     whitening: Array
 
     def vectors(self, covariances: Array) -> Array:
-        """Return tangent vectors of covariances, shape (n_epochs, n_filters * (2 * n_filters + 1))."""
+        """Return tangent vectors of covariances.
+
+        Parameters
+        ----------
+        covariances : ndarray, shape (n_epochs, 2 * n_filters, 2 * n_filters)
+            As `covariances` makes them of epochs.
+
+        Returns
+        -------
+        vectors : ndarray, shape (n_epochs, n_filters * (2 * n_filters + 1))
+            Upper triangles, row by row, those off the diagonal times the square root of 2.
+        """
         values, vectors = np.linalg.eigh(self.whitening @ covariances @ self.whitening)
         logarithm = (vectors * np.log(values)[:, None, :]) @ vectors.transpose(0, 2, 1)
         rows, columns, weights = self._upper
@@ -46,7 +63,7 @@ class TangentSpace:
         Parameters
         ----------
         epochs : ndarray, shape (n_epochs, n_channels, n_times)
-            Epochs to project.
+            Epochs to project, in volts.
         weights : ndarray, shape (2 * n_filters, 2 * n_filters)
             As `matrix` makes it of a vector.
 
@@ -65,14 +82,34 @@ class TangentSpace:
         return products
 
     def matrix(self, weights: Array) -> Array:
-        """Return weights of tangent vectors as the symmetric matrix of the same product."""
+        """Return weights of tangent vectors as the symmetric matrix of the same product.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (n_filters * (2 * n_filters + 1),)
+
+        Returns
+        -------
+        matrix : ndarray, shape (2 * n_filters, 2 * n_filters)
+        """
         rows, columns, of_upper = self._upper
         half = np.zeros_like(self.whitening)
         half[rows, columns] = 0.5 * weights * of_upper
         return half + half.T
 
     def covariances(self, epochs: NDArray[np.floating]) -> Array:
-        """Return the shrunk covariances, shape (n_epochs, 2 * n_filters, 2 * n_filters)."""
+        """Return the shrunk covariances of the filtered epochs and the prototype.
+
+        Parameters
+        ----------
+        epochs : ndarray, shape (n_epochs, n_channels, n_times)
+            In volts.
+
+        Returns
+        -------
+        covariances : ndarray, shape (n_epochs, 2 * n_filters, 2 * n_filters)
+            The prototype's rows first.
+        """
         n_filters, n_times = self.prototype.shape
         stacked = np.empty((len(epochs), 2 * n_filters, n_times))
         stacked[:, :n_filters] = self._centred_prototype
@@ -95,7 +132,13 @@ class TangentSpace:
 
 
 def _shrink(covariance: Array, n_times: int) -> Array:
-    """Oracle approximating shrinkage (Chen et al. 2010, IEEE Trans. Signal Process. 58:5016), as in scikit-learn."""
+    """Shrink in place by oracle approximation [1]_, as ``sklearn.covariance.oas`` does.
+
+    References
+    ----------
+    .. [1] Y. Chen, A. Wiesel, Y. C. Eldar and A. O. Hero (2010). Shrinkage algorithms for MMSE covariance estimation. IEEE Transactions on
+       Signal Processing, 58, 5016-5029.
+    """
     p = covariance.shape[-1]
     flat = covariance.reshape(len(covariance), p * p)
     diagonal = flat[:, :: p + 1]

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from p300.errors import TrainingError
 from p300.models.alignment import spatial_covariance, whitener
-from p300.models.base import Array, Estimator, FoldOf
+from p300.models.base import Estimator, FoldOf
 from p300.models.data import HELD_BYTES, Derived, RecordingEpochs, Recordings
+from p300.models.epoch_classifier import Array
 from p300.models.tangent import TangentSpace
 from p300.recording import TARGET
 
@@ -18,13 +19,16 @@ N_FILTERS = 4
 """As usual for P300 with XDAWN in pyRiemann and MOABB."""
 REGULARISATION_C = 0.1
 MAX_FITTED_EPOCHS = 8_000_000
-"""In all fits of a cross-validation together: a whole training of so many was seen to take 360 s of a core, of Lambda's 900 s."""
+"""In all fits of a cross-validation together: a whole training of so many was seen to take 360 s of a core."""
 
 
 class AlignedEstimator(Estimator):
     """Base of estimators that are fitted on aligned epochs, several passes over the recordings for each fit."""
 
-    aligns_by_default = True
+    def __init__(
+        self, *, n_channels: int | None = None, n_times: int | None = None, align: bool = True, random_state: int = 0
+    ) -> None:
+        super().__init__(n_channels=n_channels, n_times=n_times, align=align, random_state=random_state)
 
     @abstractmethod
     def _fit_aligned(self, aligned: Recordings) -> None:
@@ -41,6 +45,8 @@ class AlignedEstimator(Estimator):
         """Fit once for each fold, without it; a recording's alignment needs no other recording.
 
         Memory holds aligned epochs up to `HELD_BYTES`, and a fold.
+
+        Parameters and what is yielded are those of `Estimator.leave_out`.
 
         Raises
         ------
@@ -72,9 +78,6 @@ class AlignedEstimator(Estimator):
     def _refer_to(self, reference: Array) -> None:
         self.reference_ = reference
 
-    def _epochs(self, recording: RecordingEpochs) -> NDArray[np.floating]:
-        return recording.X.reshape(len(recording.y), self.n_channels, self.n_times)
-
 
 def _without(aligned: "_Aligned", fold: str, fold_of: FoldOf) -> Derived:
     def keep(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:
@@ -98,6 +101,7 @@ class _Aligned:
         self._source = recordings
         self._covariances: dict[str, Array] = {}
         self._held: list[RecordingEpochs] | None = None
+        self._shape: tuple[int, int] | None = None
         self.n_epochs = 0
 
     def __iter__(self) -> Iterator[RecordingEpochs]:
@@ -128,17 +132,18 @@ class _Aligned:
 
     def _align(self, recording: RecordingEpochs) -> RecordingEpochs:
         estimator = self._estimator
-        estimator._check_shape(recording.X)
-        epochs = estimator._epochs(recording)
-        covariance = self._covariances.setdefault(recording.recording, spatial_covariance(epochs))
+        self._shape = estimator._shape_of(recording, self._shape)
+        covariance = self._covariances.setdefault(recording.recording, spatial_covariance(recording.epochs))
         if not estimator.align:
             return recording
-        whitened = (whitener(covariance) @ epochs).astype(np.float32)
+        whitened = (whitener(covariance) @ recording.epochs).astype(np.float32)
         return replace(recording, X=whitened.reshape(recording.X.shape))
 
 
 class XdawnTangentSpace(AlignedEstimator):
-    """XDAWN covariances, tangent space, standardisation and logistic regression.
+    """XDAWN covariances, tangent space, standardisation and logistic regression [1]_.
+
+    Parameters are those of `EpochClassifier`; recordings are aligned by default.
 
     Two passes over the recordings; beside one recording memory holds a covariance of `N_FILTERS` filters and as many prototypes for each
     epoch, 36 numbers.
@@ -146,8 +151,23 @@ class XdawnTangentSpace(AlignedEstimator):
     Attributes
     ----------
     tangent_ : TangentSpace
+    mean_covariance_ : ndarray, shape (2 * n_filters, 2 * n_filters)
+        Log-Euclidean mean of the epochs' covariances: where the tangent space touches.
+    scaler_ : StandardScaler
+    regression_ : LogisticRegression
+        Both of tangent vectors.
     weights_ : ndarray, shape (n_tangent,)
+        The regression's, the scaler folded in.
     intercept_ : float
+
+    See Also
+    --------
+    p300.models.tangent.TangentSpace : The features, and where their formulas come from.
+    p300.models.portable.to_pipeline : The fitted model as pyRiemann's and scikit-learn's own.
+
+    References
+    ----------
+    .. [1] A. Barachant and M. Congedo (2014). A plug&play P300 BCI using information geometry. arXiv:1409.0107.
     """
 
     kind = "xdawn_ts"
@@ -164,13 +184,14 @@ class XdawnTangentSpace(AlignedEstimator):
         kept: list[Array] = []
         labels = []
         for recording in aligned:
-            matrices = unmapped.covariances(self._epochs(recording))
+            matrices = unmapped.covariances(recording.epochs)
             sum_of_logs += logm(matrices).sum(axis=0)
             kept.append(matrices[:, rows, columns])
             labels.append(recording.y)
         y = np.concatenate(labels)
         # Leaving people out gives the same figures with the Riemannian mean, which takes ten times as long.
-        self.tangent_ = replace(unmapped, whitening=whitener(expm(sum_of_logs / len(y))))
+        self.mean_covariance_ = expm(sum_of_logs / len(y))
+        self.tangent_ = replace(unmapped, whitening=whitener(self.mean_covariance_))
         for number, triangles in enumerate(kept):
             matrices = np.empty((len(triangles), *sum_of_logs.shape))
             matrices[:, rows, columns] = matrices[:, columns, rows] = triangles
@@ -178,8 +199,9 @@ class XdawnTangentSpace(AlignedEstimator):
         vectors = np.concatenate(kept)
         del kept
         scaler = StandardScaler(copy=False).fit(vectors)
-        regression = LogisticRegression(C=REGULARISATION_C, max_iter=1000, random_state=self.seed)
+        regression = LogisticRegression(C=REGULARISATION_C, max_iter=1000, random_state=self.random_state)
         regression.fit(scaler.transform(vectors), y)
+        self.scaler_, self.regression_ = scaler, regression
         self.weights_ = regression.coef_[0] / scaler.scale_
         self.intercept_ = float(regression.intercept_[0] - self.weights_ @ scaler.mean_)
 
@@ -187,25 +209,33 @@ class XdawnTangentSpace(AlignedEstimator):
         """Return filters and prototype as ``pyriemann.spatialfilters.Xdawn`` does, from sums over recordings."""
         from scipy.linalg import eigh
 
-        second = np.zeros((self.n_channels, self.n_channels))
-        first = np.zeros(self.n_channels)
-        response = np.zeros((self.n_channels, self.n_times))
+        second: Array = np.zeros(())
+        first: Array = np.zeros(())
+        response: Array = np.zeros(())
         n_epochs = n_targets = 0
         for recording in aligned:
-            epochs, target = self._epochs(recording), recording.y == TARGET
-            second += len(epochs) * spatial_covariance(epochs)
-            first += epochs.mean(axis=2, dtype=np.float64).sum(axis=0)
-            response += epochs[target].sum(axis=0, dtype=np.float64)
+            epochs, target = recording.epochs, recording.y == TARGET
+            second = second + len(epochs) * spatial_covariance(epochs)
+            first = first + epochs.mean(axis=2, dtype=np.float64).sum(axis=0)
+            response = response + epochs[target].sum(axis=0, dtype=np.float64)
             n_epochs += len(epochs)
             n_targets += int(target.sum())
         self._check_classes(n_epochs - n_targets, n_targets)
+        n_channels, n_times = response.shape[0], response.shape[-1]
+        if n_times < 2:
+            raise TrainingError(
+                "bad_features",
+                f"Epochs of {n_channels} channels x {n_times} sample have no time course (n_features = {n_channels}); expected at least "
+                "2 samples.",
+            )
+        self._begin((n_channels, n_times))
         self.prior_target_ = n_targets / n_epochs
         response /= n_targets
         signal = second / n_epochs - np.outer(first, first) / n_epochs**2
         # An average reference leaves the channels one dimension short, which the generalised problem cannot take.
-        signal.flat[:: self.n_channels + 1] += 1e-9 * np.trace(signal) / self.n_channels
+        signal.flat[:: n_channels + 1] += 1e-9 * np.trace(signal) / n_channels
         centred = response - response.mean(axis=1, keepdims=True)
-        values, vectors = eigh(centred @ centred.T / self.n_times, signal)
+        values, vectors = eigh(centred @ centred.T / n_times, signal)
         vectors = vectors[:, np.argsort(values)[::-1]]
         vectors /= np.linalg.norm(vectors, axis=0)
         filters = vectors[:, :N_FILTERS].T

@@ -22,7 +22,7 @@ type EventId = Mapping[str | int, int]
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """One data set's matrix of samples x columns.
 
     Attributes
@@ -68,10 +68,10 @@ class Layout:
 
 
 # Sources disagree on F5 / F6 against F3 / F4 for bi2014a's third and fifth channels; MOABB writes F3 / F4.
-BI2014A = Layout("bi2014a", ("samples",), 18, _16_CHANNELS)
-LAYOUTS = (
+BI2014A = FileLayout("bi2014a", ("samples",), 18, _16_CHANNELS)
+FILE_LAYOUTS = (
     BI2014A,
-    Layout(
+    FileLayout(
         "bi2012",
         ("training", "online"),
         20,
@@ -79,10 +79,10 @@ LAYOUTS = (
         stim=(-2, -1),
         sfreq=128.0,
     ),
-    Layout("bi2013a", ("data",), 17, _16_CHANNELS, first_eeg=0, unit_known=False),
-    Layout("bi2014b", ("samples",), 66, _32_CHANNELS, second_player=33),
-    Layout("bi2015a", ("DATA",), 35, _32_CHANNELS, stim=(-2, -1)),
-    Layout("bi2015b", ("mat_data",), 66, _32_CHANNELS, second_player=33),
+    FileLayout("bi2013a", ("data",), 17, _16_CHANNELS, first_eeg=0, unit_known=False),
+    FileLayout("bi2014b", ("samples",), 66, _32_CHANNELS, second_player=33),
+    FileLayout("bi2015a", ("DATA",), 35, _32_CHANNELS, stim=(-2, -1)),
+    FileLayout("bi2015b", ("mat_data",), 66, _32_CHANNELS, second_player=33),
 )
 
 

@@ -17,7 +17,7 @@ from p300.errors import RecordingError
 from p300.limits import HIGHEST_RATE_HZ
 from p300.recording import RecordingStream
 
-from .brain_invaders import LAYOUTS, EventId, decode_stim, player_of
+from .brain_invaders import FILE_LAYOUTS, EventId, decode_stim, player_of
 from .checks import check_n_channels, check_n_samples
 from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, volts_per_unit
 
@@ -66,9 +66,9 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
 
 def _headless(path: Path, name: str, head: _Head, scale: float, event_id: EventId | None) -> RecordingStream:
     columns = head.columns
-    layouts = [layout for layout in LAYOUTS if layout.n_columns == len(columns)]
+    layouts = [layout for layout in FILE_LAYOUTS if layout.n_columns == len(columns)]
     if not layouts:
-        widths = sorted({layout.n_columns for layout in LAYOUTS})
+        widths = sorted({layout.n_columns for layout in FILE_LAYOUTS})
         raise RecordingError(
             "missing_eeg",
             f"{name}: {len(columns)} columns without a header; expected a header with eeg_<channel> and stim, or a "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
-from .brain_invaders import LAYOUTS, EventId, Layout, Stimulation, decode_stim, player_of
+from .brain_invaders import FILE_LAYOUTS, EventId, FileLayout, Stimulation, decode_stim, player_of
 from .checks import LARGEST_PLAUSIBLE_STEP_V, SAMPLES_LOOKED_AT, check_length, check_unfolding, typical_step
 from .columns import few, sampling_rate, volts_per_unit
 from .matlab_files import check_matlab
@@ -45,15 +45,17 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
     return _stream(layout.ch_names, layout.sfreq, matrix, eeg, scale, stimulation)
 
 
-def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> Layout | None:
+def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> FileLayout | None:
     """Find the data set whose matrix this is; None for one that brings its own names."""
-    for layout in LAYOUTS:
+    for layout in FILE_LAYOUTS:
         for variable in layout.variables:
             if shapes.get(variable, ())[1:] == (layout.n_columns,) and "sfreq" not in shapes:
                 return layout
     if NAMED in shapes and "sfreq" in shapes:
         return None
-    known = ", ".join(f"'{variable}' (n x {layout.n_columns})" for layout in LAYOUTS for variable in layout.variables)
+    known = ", ".join(
+        f"'{variable}' (n x {layout.n_columns})" for layout in FILE_LAYOUTS for variable in layout.variables
+    )
     raise RecordingError(
         "missing_eeg",
         f"{name}: no matrix of a known layout, found {shapes or 'no variable'}; expected one of {known}, or '{NAMED}' "

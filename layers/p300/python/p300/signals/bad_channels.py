@@ -48,10 +48,15 @@ def replacement(ch_names: tuple[str, ...], bad: NDArray[np.bool_]) -> tuple[NDAr
     Returns
     -------
     weights : ndarray, shape (n_channels, n_channels)
-        Identity for good channels; for bad ones MNE-Python's spherical splines (Perrin et al. 1989) where all channel
+        Identity for good channels; for bad ones MNE-Python's spherical splines [1]_ where all channel
         names are of the 10-05 system and lie on a sphere, else the mean of the good channels.
     how : str
         Which of the two, for a person.
+
+    References
+    ----------
+    .. [1] F. Perrin, J. Pernier, O. Bertrand and J. F. Echallier (1989). Spherical splines for scalp potential and current density
+       mapping. Electroencephalography and Clinical Neurophysiology, 72, 184-187.
     """
     weights = np.diag((~bad).astype(np.float64))
     splines = _spherical_splines(ch_names, bad)

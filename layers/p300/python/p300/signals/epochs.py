@@ -118,7 +118,20 @@ def features_of_epochs(
 
 
 def reach_s(sfreq: float, parameters: Parameters) -> float:
-    """Return how far to each side of a sample the filters look, in seconds."""
+    """Return how far to each side of a sample the filters look.
+
+    Parameters
+    ----------
+    sfreq : float
+        Sampling rate in Hz.
+    parameters : Parameters
+        Pass band and line frequency.
+
+    Returns
+    -------
+    reach : float
+        In seconds.
+    """
     return sum(len(h) // 2 for h in fir.filters(sfreq, parameters)) / sfreq
 
 

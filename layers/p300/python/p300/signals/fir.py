@@ -2,6 +2,10 @@
 
 The design is that of ``mne.filter.create_filter`` (firwin, Hamming window, automatic transition bands); it is computed
 here because importing scipy.signal costs more than filtering a recording.
+
+References
+----------
+.. [1] E. C. Ifeachor and B. W. Jervis (2002). Digital Signal Processing: A Practical Approach. Pearson Education, p. 356.
 """
 
 import math
@@ -13,14 +17,27 @@ from numpy.typing import DTypeLike, NDArray
 
 from .parameters import Parameters
 
-HAMMING_LENGTH_FACTOR = 3.3  # filter length times transition bandwidth over sfreq (Ifeachor & Jervis 2002, p. 356)
+HAMMING_LENGTH_FACTOR = 3.3  # filter length times transition bandwidth over sfreq [1]
 NOTCH_TRANSITION_HZ = 0.5  # half of MNE's trans_bandwidth=1
 LARGEST_SINGLE_PRECISION_V = 5e-3  # beyond it, rounding inside a float32 FFT can exceed a nanovolt
 
 
 @lru_cache(maxsize=8)
 def filters(sfreq: float, parameters: Parameters) -> tuple[NDArray[np.float64], ...]:
-    """Return what a signal of this rate goes through, in order: the band-pass, and the notch where a line frequency lies in the band."""
+    """Return what a signal of this rate goes through.
+
+    Parameters
+    ----------
+    sfreq : float
+        Sampling rate in Hz.
+    parameters : Parameters
+        Pass band and line frequency.
+
+    Returns
+    -------
+    filters : tuple of ndarray, shape (n_taps,)
+        In order: the band-pass, and the notch where the line frequency lies in the band.
+    """
     band = (band_pass(sfreq, parameters.l_freq, parameters.h_freq),)
     line = parameters.notch_freq
     if line is None or line >= parameters.h_freq:

@@ -83,14 +83,28 @@ class Parameters:
         return {**dict(self.event_id), **codes} or None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary that JSON can hold."""
+        """Return a dictionary that JSON can hold.
+
+        Returns
+        -------
+        values : dict
+        """
         values = dataclasses.asdict(self) | {"baseline": list(self.baseline) if self.baseline else None}
         del values["event_id"]
         return values | ({"event_id": dict(self.event_id)} if self.event_id else {})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Parameters":
-        """Build from :meth:`to_dict`'s dictionary; absent names keep their defaults.
+        """Build from :meth:`to_dict`'s dictionary.
+
+        Parameters
+        ----------
+        values : dict
+            Absent names keep their defaults.
+
+        Returns
+        -------
+        parameters : Parameters
 
         Raises
         ------
@@ -103,6 +117,8 @@ class Parameters:
             raise P300Error("bad_parameters", f"Unknown preprocessing parameters {unknown}; expected {sorted(known)}.")
         try:
             return cls(**values)
+        except P300Error:
+            raise
         except (TypeError, ValueError, IndexError) as error:  # text for a number, a baseline of one number
             raise P300Error(
                 "bad_parameters",
@@ -111,7 +127,16 @@ class Parameters:
 
     @classmethod
     def from_json(cls, text: str) -> "Parameters":
-        """Build from the parameters that differ from the defaults, as a JSON object; none of them in an empty text.
+        """Build from the parameters that differ from the defaults.
+
+        Parameters
+        ----------
+        text : str
+            A JSON object; an empty text changes none.
+
+        Returns
+        -------
+        parameters : Parameters
 
         Raises
         ------

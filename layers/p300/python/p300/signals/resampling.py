@@ -12,7 +12,20 @@ IMPULSE_VALUES = 1 << 20  # resampled at once: 8 MB, and a few times that on the
 
 
 def window_samples(sfreq: float, tmin: float, tmax: float) -> tuple[int, int]:
-    """First and last sample of a window relative to the event, both included, as ``mne.Epochs`` rounds them."""
+    """Return the ends of a window, as ``mne.Epochs`` rounds them.
+
+    Parameters
+    ----------
+    sfreq : float
+        Sampling rate in Hz.
+    tmin, tmax : float
+        In seconds from the event.
+
+    Returns
+    -------
+    first, last : int
+        Samples from the event, both included.
+    """
     return round(tmin * sfreq), round(tmax * sfreq)
 
 

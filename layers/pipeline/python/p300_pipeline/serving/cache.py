@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from p300.decoding import Response
-from p300.errors import ArtifactError, RequestError
+from p300.errors import ArtifactError
 from p300.scoring import Scorer, read_arrays
 
 from p300_pipeline.aliases import ALIASES, VERSION, no_such_version, read_alias
 from p300_pipeline.documents import is_number
+from p300_pipeline.errors import HttpError
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import NoBucketError, Store, UnchangedError, storage_errors
 
@@ -97,18 +98,18 @@ class ModelCache:
 
         Raises
         ------
-        RequestError
+        HttpError
             400 for a name that is neither, 503 where nothing can serve yet.
         """
         if VERSION.fullmatch(alias):
             try:
                 return self._load(alias)
             except ArtifactError as error:
-                raise RequestError("unknown_version", f"alias={alias}: {error.message}", 404) from error
+                raise HttpError("unknown_version", f"alias={alias}: {error.message}", 404) from error
             except storage_errors() as error:
-                raise RequestError("no_model", self.unreadable(error), 503) from error
+                raise HttpError("no_model", self.unreadable(error), 503) from error
         if alias not in ALIASES:
-            raise RequestError(
+            raise HttpError(
                 "unknown_alias", f"alias is {alias[:80]!r}; expected {' or '.join(ALIASES)}, or a version.", 400
             )
         with self._lock:
@@ -120,7 +121,7 @@ class ModelCache:
             self._refresh(alias)
             self._checked[alias] = now
         if alias not in self._last_good:
-            raise RequestError("no_model", self.problems[alias], 503)
+            raise HttpError("no_model", self.problems[alias], 503)
         return self._last_good[alias]
 
     def _refresh(self, alias: str) -> None:

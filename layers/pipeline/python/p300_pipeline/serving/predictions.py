@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from p300.errors import RequestError
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
 
+from p300_pipeline.errors import HttpError
+
 from .cache import Served
 from .requests import float32, float32_rows, known_fields, number_row
 from .scale import scale_notes
@@ -95,14 +97,14 @@ def _from_lists(rows: Any, served: Served) -> NDArray[np.float32]:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) for row in rows):
         raise RequestError("bad_shape", f"epochs is not a list of epochs; expected {served.expected}.")
     if len(rows) > MAX_EPOCHS:
-        raise RequestError("too_many_epochs", f"epochs has {len(rows)} epochs; at most {MAX_EPOCHS} a request.", 413)
+        raise HttpError("too_many_epochs", f"epochs has {len(rows)} epochs; at most {MAX_EPOCHS} a request.", 413)
     return float32("epochs", [number_row(f"epochs[{index}]", row, served) for index, row in enumerate(rows)])
 
 
 def _n_epochs(request: Mapping[str, Any]) -> int:
     n_epochs = request.get("n_epochs")
     if type(n_epochs) is int and n_epochs > MAX_EPOCHS:
-        raise RequestError("too_many_epochs", f"n_epochs is {n_epochs}; at most {MAX_EPOCHS} a request.", 413)
+        raise HttpError("too_many_epochs", f"n_epochs is {n_epochs}; at most {MAX_EPOCHS} a request.", 413)
     if type(n_epochs) is not int or n_epochs < 1:
         raise RequestError(
             "bad_n_epochs", f"n_epochs is {str(n_epochs)[:40]}; expected a whole number from 1 to {MAX_EPOCHS}."

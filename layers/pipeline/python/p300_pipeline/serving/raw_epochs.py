@@ -9,6 +9,8 @@ from p300.errors import P300Error, RequestError
 from p300.signals import EpochFeatures, Parameters, features_of_epochs
 from p300.signals.epochs import MAX_SFREQ
 
+from p300_pipeline.errors import HttpError
+
 from .cache import Served
 from .requests import NUMBERS, is_number, short
 
@@ -79,7 +81,7 @@ def _order(channels: Any, served: Served) -> list[int]:
             "bad_channels", f"channels is {short(channels)}; expected the names of the epochs' channels, in order."
         )
     if len(channels) > MAX_CHANNELS:
-        raise RequestError("too_large", f"There are {len(channels)} channels; at most {MAX_CHANNELS} a request.", 413)
+        raise HttpError("too_large", f"There are {len(channels)} channels; at most {MAX_CHANNELS} a request.", 413)
     place = {name.casefold(): number for number, name in enumerate(channels)}
     if len(place) < len(channels):
         raise RequestError("bad_channels", f"channels names one twice: {short(channels)}; expected different names.")
@@ -99,7 +101,7 @@ def _epochs(value: Any, n_channels: int) -> NDArray[np.float64]:
             f"epochs_uv is {short(value)}; expected a list of epochs, each a list of {n_channels} channels of microvolts.",
         )
     if len(value) > MAX_RAW_EPOCHS:
-        raise RequestError(
+        raise HttpError(
             "too_many_epochs", f"epochs_uv has {len(value)} epochs; at most {MAX_RAW_EPOCHS} raw ones a request.", 413
         )
     n_samples = None

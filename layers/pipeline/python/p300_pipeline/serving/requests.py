@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from p300.errors import RequestError
 
+from p300_pipeline.errors import HttpError
+
 from .cache import Served
 
 try:
@@ -32,11 +34,11 @@ def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
 
     Raises
     ------
-    RequestError
+    HttpError
         400 if there is none, 413 if it is larger than Lambda takes.
     """
     if body and len(body) > MAX_BODY_BYTES:
-        raise RequestError(
+        raise HttpError(
             "too_large",
             f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} a request. Send fewer at a time.",
             413,
@@ -44,11 +46,9 @@ def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
     try:
         request = _loads(body or b"")
     except (ValueError, RecursionError) as error:
-        raise RequestError("not_json", f"The body is not JSON ({error}); expected a JSON object.", 400) from error
+        raise HttpError("not_json", f"The body is not JSON ({error}); expected a JSON object.", 400) from error
     if not isinstance(request, dict):
-        raise RequestError(
-            "not_an_object", f"The body is a JSON {type(request).__name__}; expected a JSON object.", 400
-        )
+        raise HttpError("not_an_object", f"The body is a JSON {type(request).__name__}; expected a JSON object.", 400)
     return request
 
 
@@ -72,12 +72,10 @@ def query_of(event: Mapping[str, Any], known: Collection[str]) -> dict[str, str]
         return {}
     if unknown := sorted({*single, *several} - set(known)):
         takes = f"this route takes {' and '.join(known)}" if known else "this route takes none"
-        raise RequestError("unknown_parameter", f"The query has {unknown[0][:40]!r}; {takes}.", 400)
+        raise HttpError("unknown_parameter", f"The query has {unknown[0][:40]!r}; {takes}.", 400)
     for name, values in several.items():
         if len(values) > 1:
-            raise RequestError(
-                "repeated_parameter", f"The query has {name} {len(values)} times; expected it once.", 400
-            )
+            raise HttpError("repeated_parameter", f"The query has {name} {len(values)} times; expected it once.", 400)
     return {
         name: value or "" for name, value in {**{name: values[0] for name, values in several.items()}, **single}.items()
     }

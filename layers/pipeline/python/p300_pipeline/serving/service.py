@@ -6,6 +6,7 @@ from typing import Any
 from p300.errors import RequestError
 
 from p300_pipeline.aliases import VERSION, no_such_version
+from p300_pipeline.errors import HttpError
 from p300_pipeline.model_index import newest_rows, page
 from p300_pipeline.storage import Store, storage_errors
 
@@ -93,7 +94,7 @@ class Service:
             held, problems = registry.aliases()
             rows, incomplete = newest_rows(registry)
         except storage_errors() as error:
-            raise RequestError("no_models", self.cache.unreadable(error), 503) from error
+            raise HttpError("no_models", self.cache.unreadable(error), 503) from error
         if not incomplete:
             versions = {row["version"] for row in rows}
             problems += [
@@ -126,7 +127,7 @@ def models_page(query: Mapping[str, str]) -> dict[str, Any]:
     """
     limit, before = query.get("limit", str(MAX_MODELS)), query.get("before")
     if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and 1 <= int(limit) <= MAX_MODELS):
-        raise RequestError("bad_limit", f"limit is {short(limit)}; expected a number from 1 to {MAX_MODELS}.", 400)
+        raise HttpError("bad_limit", f"limit is {short(limit)}; expected a number from 1 to {MAX_MODELS}.", 400)
     if before is not None and not VERSION.fullmatch(before):
-        raise RequestError("bad_version", f"before is {short(before)}; expected a version, as next of an answer.", 400)
+        raise HttpError("bad_version", f"before is {short(before)}; expected a version, as next of an answer.", 400)
     return {"limit": int(limit), "before": before}

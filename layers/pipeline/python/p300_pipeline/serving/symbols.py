@@ -12,6 +12,8 @@ from p300 import decoding
 from p300.decoding import Layout
 from p300.errors import RequestError
 
+from p300_pipeline.errors import HttpError
+
 from .cache import Served
 from .requests import float32, float32_rows, is_number, known_fields, number_row, short
 from .scale import scale_notes
@@ -297,4 +299,4 @@ def _prior(value: Any, layout: Layout) -> Array | None:
 
 def _not_too_many(name: str, n: int, at_most: int) -> None:
     if n > at_most:
-        raise RequestError("too_large", f"There are {n} {name}; at most {at_most} a request.", 413)
+        raise HttpError("too_large", f"There are {n} {name}; at most {at_most} a request.", 413)

@@ -92,6 +92,7 @@ def _train(
     # What takes seconds to import, or is not there where only the step's other parts run.
     from p300 import evaluation, models
     from p300.decoding import Response
+    from p300.models.portable import to_pipeline
 
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
@@ -141,7 +142,7 @@ def _train(
     }
     artifacts = {
         "model.npz": (_npz({**estimator.to_arrays(), **response.to_arrays()}), "application/octet-stream"),
-        "model.joblib": (_joblib(estimator), "application/octet-stream"),
+        "model.joblib": (_joblib(to_pipeline(estimator)), "application/octet-stream"),
     }
     published = registry.publish(claim.version, fingerprint, artifacts, manifest)
     if published.finished:
@@ -198,9 +199,9 @@ def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _joblib(estimator: Any) -> bytes:
+def _joblib(pipeline: Any) -> bytes:
     import joblib
 
     buffer = io.BytesIO()
-    joblib.dump(estimator, buffer)
+    joblib.dump(pipeline, buffer)
     return buffer.getvalue()
