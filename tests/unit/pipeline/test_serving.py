@@ -15,7 +15,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from p300.errors import RequestError
-from p300.models import RecordingEpochs
 from p300_pipeline.errors import status_of
 from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry

@@ -190,7 +190,7 @@ class Registry(Promotions):
             return Claim(version, finished=True)
         claim = json.dumps({"execution": execution, "fingerprint": fingerprint}).encode()
         soon = datetime.now(UTC) + _WRONG_CLOCK
-        held = [time for time in map(_started, map(self._held, ALIASES)) if time and time > soon]
+        held = [time for time in map(_started, map(self.held_by, ALIASES)) if time and time > soon]
         started = max([started, *(time + timedelta(seconds=1) for time in held)])
         for second in range(_MAX_IN_A_SECOND):
             version = (started.astimezone(UTC) + timedelta(seconds=second)).strftime("v%Y%m%d%H%M%S")
@@ -255,12 +255,6 @@ class Registry(Promotions):
                 return Claim(winner, finished=True)
         update_index(self)
         return Claim(version, finished=False)
-
-    def _held(self, alias: str) -> str | None:
-        try:
-            return self.alias(alias)
-        except ArtifactError:  # damaged: says nothing about the time, and must not stop a training
-            return None
 
     def keep_evaluation(self, version: str, evaluation: Mapping[str, Any]) -> None:
         """Write what came of scoring recordings through inference; a repetition replaces it."""
