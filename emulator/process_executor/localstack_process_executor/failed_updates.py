@@ -25,4 +25,4 @@ def install() -> None:
             result.resources = before | made
         return result
 
-    ChangeSetModelExecutor.execute = execute_and_keep  # type: ignore[method-assign]
+    ChangeSetModelExecutor.execute = execute_and_keep  # type: ignore[method-assign, assignment]
