@@ -15,6 +15,7 @@ def to_numpy(column: "pa.Array | pa.ChunkedArray") -> NDArray[Any]:
     Parameters
     ----------
     column : pyarrow.Array or pyarrow.ChunkedArray
+        Of a numeric type.
 
     Returns
     -------
@@ -38,6 +39,7 @@ def from_numpy(values: NDArray[Any], kind: "pa.DataType") -> "pa.Array":
     Parameters
     ----------
     values : ndarray, shape (n_rows,)
+        Numbers.
     kind : pyarrow.DataType
         Copied only where the array is of another type.
 

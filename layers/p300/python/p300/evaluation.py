@@ -82,10 +82,12 @@ def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator"
 
     Parameters
     ----------
-    recordings, kind, seed
+    recordings : iterable of RecordingEpochs
         As in `evaluate`.
-
-    Another error is ``cannot_fit``, where recordings are too few or too much alike for this kind of model.
+    kind : str
+        As in `evaluate`.
+    seed : int
+        As in `evaluate`.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator"
     Raises
     ------
     TrainingError
-        As `evaluate` raises it.
+        As `evaluate` raises it, and ``cannot_fit`` where recordings are too few or too much alike for this kind of model.
     """
     model, subjects, counts = _prepare(recordings, kind, seed)
     try:

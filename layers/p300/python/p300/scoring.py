@@ -260,7 +260,9 @@ class Scorer:
 
         Parameters
         ----------
-        X, adapt
+        X : ndarray, shape (n_epochs, n_channels * n_times)
+            As in `log_odds`.
+        adapt : bool
             As in `log_odds`.
 
         Returns

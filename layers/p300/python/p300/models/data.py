@@ -147,6 +147,7 @@ def require_rereadable(recordings: Recordings) -> None:
     Parameters
     ----------
     recordings : iterable of RecordingEpochs
+        A list, or an object whose ``__iter__`` starts anew.
 
     Raises
     ------
@@ -174,6 +175,7 @@ def from_arrays(
     groups : ndarray, shape (n_epochs,), or None
         Recording that each epoch comes from; without it all are of one.
     n_channels : int
+        Number of channels in a row of `X`.
 
     Returns
     -------
@@ -205,6 +207,7 @@ def blocks(recordings: Recordings, n_blocks: int) -> Derived:
     Parameters
     ----------
     recordings : iterable of RecordingEpochs
+        In the order of recording.
     n_blocks : int
         Of each recording.
 

@@ -1,4 +1,4 @@
-"""scikit-learn's API for P300 classifiers: epochs and labels as arrays."""
+"""P300 classifiers with scikit-learn's API: epochs and labels as arrays."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -89,6 +89,7 @@ class EpochClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc
         Parameters
         ----------
         recordings : iterable of RecordingEpochs
+            Read several times: not a one-shot iterator.
 
         Returns
         -------
@@ -150,7 +151,9 @@ class EpochClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc
 
         Parameters
         ----------
-        X, groups
+        X : array-like
+            As in `predict_proba`.
+        groups : array-like, shape (n_epochs,), or None
             As in `predict_proba`.
 
         Returns
@@ -199,7 +202,9 @@ class EpochClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc
 
         Parameters
         ----------
-        X, groups
+        X : array-like
+            As in `predict_proba`.
+        groups : array-like, shape (n_epochs,), or None
             As in `predict_proba`.
 
         Returns

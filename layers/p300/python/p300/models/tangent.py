@@ -87,6 +87,7 @@ class TangentSpace:
         Parameters
         ----------
         weights : ndarray, shape (n_filters * (2 * n_filters + 1),)
+            One for each entry of a tangent vector.
 
         Returns
         -------
