@@ -34,16 +34,21 @@ WAIT_MS = 90_000
 expect.set_options(timeout=30_000)  # a failing machine is told by its tests, a busy one is not
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, skipping where there is none."""
+def chromium() -> str:
+    """Return the browser's program, skipping the test where there is none."""
     found = os.environ.get("P300_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not found:
         pytest.skip("no Chromium: install Debian's package `chromium`, or set P300_CHROMIUM")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield chromium
-        chromium.close()
+        started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield started
+        started.close()
 
 
 @dataclass(frozen=True)
