@@ -12,6 +12,10 @@ from p300.errors import P300Error
 from p300_cli.paths import STATE
 
 HINT = "First run: export $(p300 env)"
+ADVICE = (
+    "If another checkout started it, export what `p300 env` prints there. If this one did, the key that it made is lost or old: "
+    "`p300 down`, then start it again."
+)
 REFUSALS = {
     "InvalidAccessKeyId",
     "InvalidClientTokenId",

@@ -124,8 +124,7 @@ class Target:
             stack = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         except ClientError as error:
             if self.is_local and error.response["Error"]["Code"] in credential.REFUSALS:
-                message = error.response["Error"]["Message"]
-                raise NoStackError("refused", f"{self} refuses this command's key. {message}") from error
+                raise NoStackError("refused", f"{self} refuses this command's key. {credential.ADVICE}") from error
             if "does not exist" not in str(error):
                 raise
             where = f"{self}, region {self.region}" if self.is_local else str(self)
