@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.e2e.test_browser import FLAGS, chromium
-from tests.integration.conftest import PORT, Stack, run_p300, stack
+from tests.support import chromium
+from tests.support.localstack import PORT, Stack, run_p300
 
-__all__ = ["stack"]
 pytestmark = pytest.mark.browser
 ZIP_IN_S3 = {"Code.S3Bucket": "p300-deployment", "Code.S3Key": "packages/ingestion.zip"}
 REBOUND = "rebound.example"
@@ -105,7 +104,7 @@ def browser() -> Iterator[Browser]:
     """Chromium for which another site's name has come to mean this machine."""
     with sync_playwright() as playwright:
         rules = f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"
-        started = playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, rules])
+        started = playwright.chromium.launch(executable_path=chromium.program(), args=[*chromium.FLAGS, rules])
         yield started
         started.close()
 

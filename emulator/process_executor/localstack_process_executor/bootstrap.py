@@ -40,7 +40,7 @@ def landlock_version() -> int:
     """Return the version of Landlock that the kernel offers; 0 for none."""
     if sys.platform != "linux":
         return 0
-    return max(0, _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG)))
+    return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))))
 
 
 def confine(read: Iterable[str], write: Iterable[str], *, max_file_bytes: int, landlock: bool) -> None:

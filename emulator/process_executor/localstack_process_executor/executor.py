@@ -130,7 +130,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         task_root = _code(function).get_unzipped_code_location()
         opt, tmp = _opt(self.function_version), directory / "tmp"
         packages = f"{options.python_version} {opt.name if opt else ''}"
-        bytecode = _bytecode_cache().of(self.function_version.id.unqualified_arn(), packages)
+        bytecode = _bytecode_cache().of(self.function_version.id.unqualified_arn(), packages)  # type: ignore[no-untyped-call]
         own_variables = function_environment(
             env_vars,
             runtime=function.runtime or "",

@@ -1,6 +1,7 @@
 """Requests for the tests of the gateway's guard: made and signed as clients do, and shown to a guard alone."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -12,8 +13,8 @@ from botocore.credentials import Credentials
 from hypothesis import settings
 from hypothesis import strategies as st
 from localstack.aws.api import RequestContext
-from localstack.aws.chain import HandlerChain
 from localstack.http import Response
+from rolo.gateway import HandlerChain
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request
 
@@ -70,10 +71,10 @@ def show(sent: Sent, keyring: Keyring | None = None, *, is_open: bool = False) -
         "wsgi.input": io.BytesIO(sent.body),
     }
     request = Request(environ)
-    request.headers = Headers(list(sent.headers))  # type: ignore[misc]
+    request.headers = Headers(list(sent.headers))
     passed: list[object] = []
     checked = Guard(keyring or Keyring(OWNER), is_open=is_open, hint="Do this first.")
-    chain = HandlerChain([checked, lambda *_: passed.append(True)])
+    chain: HandlerChain[RequestContext] = HandlerChain([checked, lambda *_: passed.append(True)])
     context, response = RequestContext(request), Response()  # type: ignore[arg-type]
     chain.handle(context, response)
     assert environ["wsgi.input"].tell() == 0  # type: ignore[attr-defined]  # the service reads the body from its start
@@ -81,11 +82,16 @@ def show(sent: Sent, keyring: Keyring | None = None, *, is_open: bool = False) -
 
 
 def sign(
-    sent: Sent, key: Credential = OWNER, *, service: str = "sqs", when: datetime | None = None, **headers: str
+    sent: Sent,
+    key: Credential = OWNER,
+    *,
+    service: str = "sqs",
+    when: datetime | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Sent:
     """Sign a request by botocore's own client code."""
     signer = S3SigV4Auth if service == "s3" else SigV4Auth
-    request = AWSRequest(sent.method, f"http://{HOST}{sent.target}", dict(headers), sent.body)
+    request = AWSRequest(sent.method, f"http://{HOST}{sent.target}", dict(headers or {}), sent.body)
     request.context["signing"] = {}
     with pytest.MonkeyPatch.context() as patch:
         if when:
@@ -106,7 +112,7 @@ def presign(sent: Sent, signer: type = S3SigV4QueryAuth, *, service: str = "s3",
     return replace(sent, target=f"{url.path}?{url.query}")
 
 
-segments = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=12)
+segments = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 paths = st.lists(segments, min_size=1, max_size=4).map(
     lambda parts: "/" + "/".join(quote(part, safe="~") for part in parts)
 )

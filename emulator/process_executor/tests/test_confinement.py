@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Function
+from support import Function
 
 from localstack_process_executor.bootstrap import landlock_version
 

@@ -100,7 +100,7 @@ def test_pages_get_nothing_even_presigned(localstack: LocalStack) -> None:
     assert localstack.ask("GET", presigned)[0] == 200
     for headers in PAGES:
         for target in ("/_localstack/health", presigned, "/_aws/execute-api/x/y/z", OBJECT):
-            status, answered, content = localstack.ask("GET", target, **headers)
+            status, answered, content = localstack.ask("GET", target, b"", **headers)
             assert (status, b"secret" in content) == (403, False), (headers, target)
             assert not [name for name in answered if name.lower().startswith("access-control")]
 
@@ -296,7 +296,7 @@ def test_open_takes_any_key_and_still_no_page(tmp_path: Path, runtime_python: Pa
         s3.create_bucket(Bucket=BUCKET)
         s3.put_object(Bucket=BUCKET, Key="kept", Body=b"secret")
         for headers in PAGES:
-            assert localstack.ask("GET", OBJECT, **headers)[0] == 403
+            assert localstack.ask("GET", OBJECT, b"", **headers)[0] == 403
         for method, target, body, headers in UNSIGNED:
             assert localstack.ask(method, target, body, **headers)[0] == 403, (method, target)
         assert [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["kept"]

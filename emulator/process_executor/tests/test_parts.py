@@ -14,7 +14,7 @@ from localstack.services.stepfunctions.asl.parse.asl_parser import ASLParserExce
 from localstack.services.stepfunctions.asl.utils import json_path
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
 
-from localstack_process_executor import parsing, report, settings, storage_folder, threads
+from localstack_process_executor import bootstrap, parsing, report, settings, storage_folder, threads
 from localstack_process_executor.environment import function_environment
 from localstack_process_executor.faults import out_of_memory, timed_out
 from localstack_process_executor.log_pipe import LogPipe
@@ -218,7 +218,7 @@ def test_a_confinement_that_the_kernel_lacks_is_refused_and_not_forgotten(
 ) -> None:
     fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", str(runtime_python))
     fresh_settings.setenv("GATEWAY_GUARD_OPEN", "1")
-    fresh_settings.setattr(settings.bootstrap, "landlock_version", lambda: 0)
+    fresh_settings.setattr(bootstrap, "landlock_version", lambda: 0)
     assert not settings.settings().landlock
     settings.settings.cache_clear()
     fresh_settings.setenv("LAMBDA_PROCESS_SANDBOX", "landlock")

@@ -25,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 WRITES = {"PutObject", "CopyObject", "DeleteObject", "CompleteMultipartUpload", "UploadPart", "UploadPartCopy"}
 CLOCK_JUMPS_S = (-400 * 86400, -3600, -1, 1, 3600, 400 * 86400)
@@ -231,13 +232,12 @@ def other_time(rule):
 
     jump = current.random.choice(CLOCK_JUMPS_S)
     note("jumps", seconds=jump)
-    signing_time, real = botocore.auth.get_current_datetime, time_machine.escape_hatch.datetime.datetime
-    botocore.auth.get_current_datetime = lambda **_: real.now(UTC).replace(tzinfo=None)
-    try:
-        with time_machine.travel(time.time() + jump, tick=True):
-            yield
-    finally:
-        botocore.auth.get_current_datetime = signing_time
+    real = time_machine.escape_hatch.datetime.datetime
+    signing_time = mock.patch.object(
+        botocore.auth, "get_current_datetime", lambda **_: real.now(UTC).replace(tzinfo=None)
+    )
+    with signing_time, time_machine.travel(time.time() + jump, tick=True):
+        yield
 
 
 if FUNCTION:

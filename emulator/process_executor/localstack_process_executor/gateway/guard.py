@@ -11,10 +11,10 @@ from http import HTTPStatus
 from typing import BinaryIO, cast
 
 from localstack.aws.api import RequestContext
-from localstack.aws.chain import HandlerChain
 from localstack.aws.connect import INTERNAL_REQUEST_PARAMS_HEADER
 from localstack.aws.spec import get_service_catalog
-from localstack.http import Response
+from rolo import Response
+from rolo.gateway import HandlerChain
 from werkzeug.wrappers import Request
 
 from .keyring import Holder, Keyring
@@ -23,6 +23,7 @@ from .refusal import CREDENTIAL_HELPS, Reason, Refusal, answer
 from .signature import Wire, is_presigned, verify_header, verify_presigned
 
 LOG = logging.getLogger(__name__)
+type Chain = HandlerChain[RequestContext]
 _TARGET = re.compile(r"/[!-\"$-~]*")
 _API = "/_aws/execute-api/"
 _HEALTH = "/_localstack/health"
@@ -49,7 +50,7 @@ class Guard:
         self._is_open = is_open
         self._hint = hint
 
-    def __call__(self, chain: HandlerChain, context: RequestContext, response: Response) -> None:
+    def __call__(self, chain: Chain, context: RequestContext, response: Response) -> None:
         """Look at one request before anything else does."""
         request = context.request
         try:
@@ -61,7 +62,7 @@ class Guard:
             LOG.exception("A request could not be examined and is refused.")
             _refuse(chain, request, response, Refusal(Reason.BAD_SIGNATURE, "The request cannot be understood."))
 
-    def stop_unserved_api_request(self, chain: HandlerChain, context: RequestContext, response: Response) -> None:
+    def stop_unserved_api_request(self, chain: Chain, context: RequestContext, response: Response) -> None:
         """Refuse what was admitted as a request to an API and was not served as one: services must not see it."""
         if context.get(_ONLY_API):
             _refuse(chain, context.request, response, Refusal(Reason.NOT_SIGNED, "There is no such API."))
@@ -119,7 +120,7 @@ def _wire(request: Request) -> Wire:
     return Wire(request.method, target, request.headers, body)
 
 
-def _refuse(chain: HandlerChain, request: Request, response: Response, refusal: Refusal) -> None:
+def _refuse(chain: Chain, request: Request, response: Response, refusal: Refusal) -> None:
     LOG.info("Refused %r %.300r: %s", request.method, request.environ.get("RAW_URI"), refusal.message)
     response.status_code, headers, body = answer(request, refusal)
     response.headers.update(headers)

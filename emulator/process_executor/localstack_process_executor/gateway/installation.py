@@ -47,7 +47,7 @@ def _give_sessions_secrets_of(keys: Keyring) -> None:
 
     @functools.wraps(make)
     def make_with_secret(role: AssumedRole, *args: object, **named: object) -> None:
-        make(role, *args, **named)
+        make(role, *args, **named)  # type: ignore[arg-type]
         role.secret_access_key = role.access_key.secret_access_key = keys.session_secret(role.access_key_id)
 
-    AssumedRole.__init__ = make_with_secret
+    AssumedRole.__init__ = make_with_secret  # type: ignore[method-assign, assignment]

@@ -5,6 +5,7 @@ LocalStack itself drops the host and listens on all addresses, and says nothing 
 
 import ipaddress
 from collections.abc import Iterable
+from typing import Any
 
 import psutil
 from localstack import config
@@ -17,10 +18,16 @@ from rolo.serving.twisted import HeaderPreservingWSGIResource, TwistedGateway
 from twisted.internet import reactor, ssl
 from twisted.internet.error import CannotListenError
 
+# Twisted and LocalStack's server tell the type checker nothing of these.
+_reactor: Any = reactor
+_resource: Any = HeaderPreservingWSGIResource
+_multiplexer: Any = TLSMultiplexerFactory
+_certificates: Any = ssl.DefaultOpenSSLContextFactory
+
 
 def install() -> None:
     """Let LocalStack's server listen as this module does."""
-    TwistedRuntimeServer.register = _register
+    TwistedRuntimeServer.register = _register  # type: ignore[method-assign, assignment]
 
 
 def check() -> None:
@@ -47,20 +54,20 @@ def _register(
     listen: list[config.HostAndPort],
     ssl_creds: tuple[str, str] | None = None,
 ) -> None:
-    factory = TwistedGateway(gateway)
+    factory: Any = TwistedGateway(gateway)
     # Without WebSockets, which nothing here serves: LocalStack would refuse them from a thread that is not Twisted's,
     # after which connections hang. The guard refuses them as it does any other request.
-    factory.resource = HeaderPreservingWSGIResource(reactor, reactor.getThreadPool(), WsgiGateway(gateway))
+    factory.resource = _resource(_reactor, _reactor.getThreadPool(), WsgiGateway(gateway))
     if ssl_creds:
         certificate, key = ssl_creds
-        context = ssl.DefaultOpenSSLContextFactory(key, certificate)
+        context = _certificates(key, certificate)
         context.getContext().use_certificate_chain_file(certificate)
-        factory = TLSMultiplexerFactory(context, False, factory)
+        factory = _multiplexer(context, False, factory)
     for address in listen:
         if not _is_loopback(address.host):
             raise LocalstackExit(code=1, reason=f"GATEWAY_LISTEN names {address}; expected a loopback address")
         try:
-            reactor.listenTCP(address.port, factory, interface=address.host)
+            _reactor.listenTCP(address.port, factory, interface=address.host)
         except CannotListenError as error:
             raise LocalstackExit(code=1, reason=str(error)) from error
 

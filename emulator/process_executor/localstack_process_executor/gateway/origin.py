@@ -15,7 +15,7 @@ from .refusal import Reason, Refusal
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?P<port>:\d{1,5})?")
 _LOCAL_NAMES = ("localhost", "localhost.localstack.cloud")
 """The second is LocalStack's own name for 127.0.0.1, by which its services call each other where it resolves."""
-_OWN_SITES = {None, "none", "same-origin"}
+_OWN_SITES = {"none", "same-origin"}
 
 
 def host_name(headers: Headers) -> str:
@@ -46,7 +46,7 @@ def is_plain(name: str) -> bool:
 
 def is_cross_site(headers: Headers) -> bool:
     """Say whether a browser sends the request on behalf of a page from elsewhere; another port is elsewhere too."""
-    if set(headers.getlist("Sec-Fetch-Site") or [None]) - _OWN_SITES:
+    if set(headers.getlist("Sec-Fetch-Site")) - _OWN_SITES:
         return True
     own = headers.get("Host", "").lower()
     origins = headers.getlist("Origin") or headers.getlist("Referer")
