@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import boto3
 import pytest
 from p300_cli import credential
 from p300_pipeline.storage import Store, default_client
@@ -30,6 +31,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         environment.setenv("AWS_ACCESS_KEY_ID", user)
         environment.setenv("AWS_SECRET_ACCESS_KEY", secret)
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setattr(boto3, "DEFAULT_SESSION", None)  # it would go on with the key of the server before
         if endpoint:
             environment.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         # The very client that the functions make from their environment, though not the one that other tests share.
