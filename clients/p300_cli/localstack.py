@@ -19,7 +19,7 @@ import psutil
 from p300_cli import credential, gateway, servers
 from p300_cli.locking import alone
 from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, require_checkout
-from p300_cli.target import Target
+from p300_cli.target import STACK, Target
 from p300_cli.terminal import err, fail, note
 
 START_TIMEOUT_S = 90
@@ -174,6 +174,8 @@ def _environment(target: Target, folder: Path) -> dict[str, str]:
         "LAMBDA_PROCESS_PYTHON": str(ENVIRONMENTS / "runtime" / "bin" / "python"),
         # A flood of recordings waits its turn: two processes of a function keep a core busy, more only take memory.
         "LAMBDA_PROCESS_MAX_ENVIRONMENTS": str(max(4, 2 * (os.cpu_count() or 1))),
+        # Reports are drawn while nobody waits for them: the way from a recording to a model goes first.
+        "LAMBDA_PROCESS_BACKGROUND": f"{STACK}-reporting",
         # Nothing is asked of the network: no certificate, no analytics, no DNS server.
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",

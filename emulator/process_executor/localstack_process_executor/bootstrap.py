@@ -15,6 +15,7 @@ from pathlib import Path
 
 CONFINEMENT_VARIABLE = "_LAMBDA_PROCESS_CONFINEMENT"
 _MAX_OPEN_FILES = 1024  # Lambda's
+_BACKGROUND_NICE = 10
 
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION, _CAPABILITY_BYTES = 0x20080522, 24
@@ -43,7 +44,9 @@ def landlock_version() -> int:
     return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))))
 
 
-def confine(read: Iterable[str], write: Iterable[str], *, max_file_bytes: int, landlock: bool) -> None:
+def confine(
+    read: Iterable[str], write: Iterable[str], *, max_file_bytes: int, landlock: bool, background: bool
+) -> None:
     """Take rights away from this process and all that it starts.
 
     Parameters
@@ -56,8 +59,12 @@ def confine(read: Iterable[str], write: Iterable[str], *, max_file_bytes: int, l
         Size that no file it writes can exceed.
     landlock
         Whether the kernel is to enforce `read` and `write`.
+    background
+        Whether other processes go first where cores are short.
     """
     os.umask(0o077)
+    if background:
+        os.nice(_BACKGROUND_NICE)
     _limit(resource.RLIMIT_CORE, 0)  # a core file would hold data and keys
     _limit(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
     _limit(resource.RLIMIT_FSIZE, max_file_bytes)

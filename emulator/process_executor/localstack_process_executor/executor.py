@@ -145,6 +145,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             [tmp, bytecode],
             max_file_mb=function.ephemeral_storage.size,
             landlock=options.landlock,
+            background=self.function_version.id.function_name in options.background,
         )
         return FunctionSpec(
             argv=command(options.python, function.handler or ""),

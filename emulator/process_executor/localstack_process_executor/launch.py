@@ -13,12 +13,15 @@ def command(python: Path, handler: str) -> list[str]:
     return [str(python), "-P", bootstrap.__file__, handler]
 
 
-def confinement(read: Sequence[Path], write: Sequence[Path], *, max_file_mb: int, landlock: bool) -> dict[str, str]:
+def confinement(
+    read: Sequence[Path], write: Sequence[Path], *, max_file_mb: int, landlock: bool, background: bool = False
+) -> dict[str, str]:
     """Return the environment variable that tells `bootstrap` what to leave to the function."""
     options = {
         "read": [str(path) for path in read],
         "write": [str(path) for path in write],
         "max_file_bytes": max_file_mb << 20,
         "landlock": landlock,
+        "background": background,
     }
     return {bootstrap.CONFINEMENT_VARIABLE: json.dumps(options)}

@@ -13,6 +13,7 @@ PYTHON_VARIABLE = "LAMBDA_PROCESS_PYTHON"
 INIT_TIMEOUT_VARIABLE = "LAMBDA_PROCESS_INIT_TIMEOUT"
 MAX_ENVIRONMENTS_VARIABLE = "LAMBDA_PROCESS_MAX_ENVIRONMENTS"
 CONFINEMENT_VARIABLE = "LAMBDA_PROCESS_SANDBOX"
+BACKGROUND_VARIABLE = "LAMBDA_PROCESS_BACKGROUND"
 CREDENTIAL_VARIABLE = "GATEWAY_GUARD_CREDENTIAL"
 OPEN_VARIABLE = "GATEWAY_GUARD_OPEN"
 HINT_VARIABLE = "GATEWAY_GUARD_HINT"
@@ -32,6 +33,7 @@ class Settings:
     python_version: str
     init_timeout_s: float
     max_environments: int
+    background: frozenset[str]
     landlock: bool
     credential: Credential | None
     credential_hint: str
@@ -57,6 +59,7 @@ def settings() -> Settings:
         _python_version(python),
         init_timeout_s=float(os.environ.get(INIT_TIMEOUT_VARIABLE) or _LAMBDA_INIT_TIMEOUT_S),
         max_environments=int(os.environ.get(MAX_ENVIRONMENTS_VARIABLE) or 0),
+        background=frozenset(os.environ.get(BACKGROUND_VARIABLE, "").split(",")) - {""},
         landlock=_landlock(),
         credential=_credential(),
         credential_hint=os.environ.get(HINT_VARIABLE, ""),

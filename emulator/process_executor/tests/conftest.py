@@ -50,6 +50,7 @@ def function(tmp_path: Path, runtime_python: Path, reaper: Reaper) -> Iterator[C
         opt: Path | None = None,
         handler: str = "app.handler",
         landlock: bool = LANDLOCK,
+        background: bool = False,
         **changes: Any,
     ) -> Function:
         root = tmp_path / f"function-{len(made)}"
@@ -68,7 +69,13 @@ def function(tmp_path: Path, runtime_python: Path, reaper: Reaper) -> Iterator[C
                 tmp=tmp,
                 bytecode=bytecode,
             )
-            | confinement([task_root, *([opt] if opt else [])], [tmp, bytecode], max_file_mb=512, landlock=landlock),
+            | confinement(
+                [task_root, *([opt] if opt else [])],
+                [tmp, bytecode],
+                max_file_mb=512,
+                landlock=landlock,
+                background=background,
+            ),
             cwd=task_root,
             timeout_s=30,
             memory_mb=512,

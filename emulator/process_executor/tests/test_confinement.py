@@ -1,5 +1,6 @@
 """What a function's process may not do, tried by functions."""
 
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,16 @@ def test_no_new_privileges_and_limits(function: MakeFunction) -> None:
         "leads_session": True,
     }
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] != 512 << 20  # ours are as they were
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_functions_in_the_background_let_others_go_first(function: MakeFunction, *, background: bool) -> None:
+    code = """
+        import os
+        def handler(event, context):
+            return os.nice(0)
+    """
+    assert function(code, background=background).answer() == os.nice(0) + 10 * background
 
 
 def test_a_file_larger_than_the_ephemeral_storage_is_an_error_of_the_function(function: MakeFunction) -> None:
