@@ -166,10 +166,7 @@ def build_layer(
 
 
 def zip_tree(path: Path, zip_path: Path) -> Path:
-    """Zip a folder's content: sorted, fixed times and modes, so that equal trees give equal bytes.
-
-    Stored, not deflated: many times faster to write and to unpack, and right where nothing crosses a network.
-    """
+    """Zip a folder's content, stored and sorted, with fixed times and modes: equal trees give equal bytes."""
     with zipfile.ZipFile(zip_path, "w") as archive:
         for file in _files(path):
             info = zipfile.ZipInfo(file.relative_to(path).as_posix())  # dated 1980-01-01
