@@ -389,9 +389,8 @@ def main(argv: list[str] | None = None) -> int:
     except LayerBuildError as error:
         print(f"layers/build.py: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    print(
-        f"{built.name} {built.arch}: {built.size_bytes:,} bytes, {built.size_bytes / UNZIPPED_LIMIT_BYTES:.1%} of Lambda's limit"
-    )  # noqa: T201
+    share = built.size_bytes / UNZIPPED_LIMIT_BYTES
+    print(f"{built.name} {built.arch}: {built.size_bytes:,} bytes, {share:.1%} of Lambda's limit")  # noqa: T201
     return 0
 
 
