@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from p300 import models
+from p300 import models, scoring
+from p300.decoding import components, whitened
 from p300.metrics import roc_auc
-from p300.models import RecordingEpochs, recording_adaptation, xdawn
+from p300.models import RecordingEpochs, xdawn
 from p300.models.base import cross_validate
 from p300.models.data import blocks
 from real_data import needed
@@ -57,12 +58,11 @@ class Setting:
 
 KINDS = [Setting(kind, align) for kind in models.KINDS for align in (False, True)]
 INSIDE: list[tuple[Any, str, list[float]]] = [
-    (recording_adaptation, "DIFFERENCE_WEIGHT_TARGETS", [30, 300]),
-    (recording_adaptation, "COVARIANCE_WEIGHT_EPOCHS", [300, 3000]),
-    (recording_adaptation, "MEAN_WEIGHT_EPOCHS", [30, 300]),
-    (recording_adaptation, "WINDOW_SAMPLES", [2, 8]),
+    (scoring, "RESPONSE_FLASHES", [12.0, 50.0]),
+    (scoring, "UNLABELLED", [0.1, 1.0]),
+    (components, "N_FILTERS", [4, 8]),
+    (whitened, "PRIOR_EPOCHS", [50.0, 800.0]),
     (xdawn, "N_FILTERS", [3, 6]),
-    (xdawn, "REGULARISATION_C", [0.01, 1.0]),
 ]
 SETTINGS = [Setting("ensemble", True)] + [
     Setting("ensemble", True, {(module, name): value}) for module, name, values in INSIDE for value in values
