@@ -129,8 +129,14 @@ def decide(
         Log likelihood of the flashes so far given each symbol, up to a constant in each row. The first row is of none.
     n_flashes : sequence of int, length n_steps
         How many those are.
-    confidence, prior
+    confidence : float
         As in `decode`.
+    prior : ndarray, shape (n_symbols,), optional
+        As in `decode`.
+
+    Returns
+    -------
+    decoding : Decoding
 
     Raises
     ------

@@ -27,10 +27,16 @@ def causal_log_likelihood_ratio(
 
     Parameters
     ----------
-    X, lit, trials, symbols
-        As in `SessionDecoder.fit`; trials one after the other. A known symbol is known from its trial's end on.
+    X : ndarray, shape (n_flashes, n_channels * n_times)
+        As in `SessionDecoder.fit`.
     response : Response
         Of other people, with what is known of this person in ``response.own`` where anything is.
+    lit : ndarray of bool, shape (n_flashes, n_symbols), optional
+        As in `SessionDecoder.fit`.
+    trials : sequence of slice, optional
+        As in `SessionDecoder.fit`, one after the other.
+    symbols : sequence of int or None, optional
+        As in `SessionDecoder.fit`. A known symbol is known from its trial's end on.
 
     Returns
     -------

@@ -58,9 +58,11 @@ class PersonalStatistics:
         Parameters
         ----------
         arrays : mapping of str to ndarray
+            What a ``model.npz`` holds.
         noise_shape : tuple of int
             That of the response's noise.
         n_channels : int
+            Channels of an epoch.
 
         Raises
         ------

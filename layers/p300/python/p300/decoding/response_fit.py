@@ -68,6 +68,7 @@ def summarise(recording: "RecordingEpochs", sfreq: float) -> RecordingSummary:
     Parameters
     ----------
     recording : RecordingEpochs
+        With labels.
     sfreq : float
         Rate of the features in Hz.
 

@@ -48,6 +48,10 @@ class SessionDecoder:
     weight_ : float
         How many target flashes the response was learnt from, in the session and before.
 
+    See Also
+    --------
+    p300.models.personal.PersonalModel : Keeps what was learnt.
+
     Notes
     -----
     With p_i the probability that flash i lit the symbol of its trial, p their mean over the trial, z_i its whitened epoch, m_0 the
@@ -58,10 +62,6 @@ class SessionDecoder:
     along each axis. A symbol's evidence in a trial is its flashes' marginal likelihood under that Gaussian (`Belief.log_evidence`), times
     `EVIDENCE_WEIGHT`. Bayes' rule turns it into p_i, and so on `N_ITERATIONS` times. The sums that decode a trial leave out its own
     flashes: a symbol once believed would teach the response to believe it, and confidence would no longer mean anything.
-
-    See Also
-    --------
-    p300.models.personal.PersonalModel : keeps what was learnt.
     """
 
     log_likelihood_ratio_: Array

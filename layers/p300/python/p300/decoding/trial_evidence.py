@@ -64,10 +64,17 @@ class TrialEvidence:
         present : ndarray of bool, shape (n_session,)
             Whether each of the session's has an epoch.
         z : ndarray, shape (n_session, n_white)
+            The session's whitened epochs; 0 where there is none.
         lit : ndarray of bool, shape (n_session, n_symbols)
+            Which symbols each of the session's flashes lit.
         known : int or None
             The symbol, where it is known.
         prior_target : float
+            Fraction of targets among the flashes.
+
+        Returns
+        -------
+        trial : TrialEvidence
         """
         rows = flashes[present[flashes]]
         sets, set_of = _sets(lit[rows])
@@ -98,6 +105,7 @@ class TrialEvidence:
         Parameters
         ----------
         responses : ndarray, shape (n_responses, n_white)
+            Whitened.
         energy : ndarray, shape (n_responses,)
             Their squared lengths.
         """

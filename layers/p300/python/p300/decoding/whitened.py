@@ -73,6 +73,7 @@ class Whitened:
         X : ndarray, shape (n_epochs, n_channels * n_times)
             Features in volts. May be empty: then the response is what was known before.
         response : Response
+            Of other people, or of this person.
 
         Raises
         ------
@@ -188,6 +189,7 @@ class Belief:
         Parameters
         ----------
         z : ndarray, shape (n_epochs, n_white)
+            Whitened epochs.
         factor : ndarray, shape (n_epochs,)
             With which each was added to the contrast.
         weight : float
@@ -202,7 +204,9 @@ class Belief:
         Parameters
         ----------
         contrast : ndarray, shape (n_sets, n_white)
+            Sum of each set's epochs, times their factors.
         weight : ndarray, shape (n_sets,)
+            Sum of the factors' squares.
 
         Returns
         -------

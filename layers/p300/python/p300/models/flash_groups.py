@@ -22,6 +22,7 @@ def structure_of(recording: "RecordingEpochs") -> Structure | None:
     Parameters
     ----------
     recording : RecordingEpochs
+        A labelled recording.
 
     Returns
     -------

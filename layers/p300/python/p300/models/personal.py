@@ -151,7 +151,11 @@ class PersonalModel:
 
         Parameters
         ----------
-        X, lit, trials
+        X : ndarray, shape (n_flashes, n_channels * n_times)
+            As in `SessionDecoder.fit`.
+        lit : ndarray of bool, shape (n_flashes, n_symbols)
+            As in `SessionDecoder.fit`.
+        trials : sequence of slice
             As in `SessionDecoder.fit`.
         confirmed : sequence of int or None, optional
             For each trial the symbol that the user confirmed; None where none was.
