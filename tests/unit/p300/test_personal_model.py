@@ -1,6 +1,7 @@
 """One subject's model: it gains from the first symbol on, survives its file, learns from use, and not from what is wrong."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -185,6 +186,27 @@ def test_it_does_not_learn_from_what_is_wrong(calibrated, wrong, says):
     assert any(says in problem for problem in lesson.problems), lesson.problems
     for name, array in before.items():
         np.testing.assert_array_equal(calibrated.to_arrays()[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda X: swapped(X, 0, 1), "Channels Fz and Cz look swapped: exchanged, they are more like other subjects'"),
+        (lambda X: swapped(X, 1, 3), "Channels Cz and Oz look swapped"),
+        (lambda X: X * 1e6, "1e+06 times the amplitude of other subjects'; expected 0.1 to 10 times"),
+    ],
+    ids=["swapped", "swapped too", "microvolts"],
+)
+def test_a_first_session_is_compared_with_other_peoples(wrong, says):
+    """Nothing is known of the subject yet, but the montage and the unit are other people's."""
+    people = [replace(one, X=mixed(one.X, 0)) for one in recordings(range(4))]
+    model = PersonalModel(models.make("ensemble", n_channels=N_CHANNELS).fit_recordings(people).to_arrays())
+    X, lit, _, _ = spelling()
+    lesson = model.learn(wrong(X), lit, TRIALS, ch_names=["Fz", "Cz", "Pz", "Oz"])
+    assert not lesson.learnt
+    assert model.statistics is None
+    assert any(says in problem for problem in lesson.problems), lesson.problems
+    assert model.learn(X, lit, TRIALS).learnt
 
 
 def test_every_swap_is_seen(calibrated):

@@ -41,6 +41,26 @@ def clipped(epochs: Array) -> Array:
     return scaled
 
 
+def channel_sum(epochs: Array) -> Array:
+    """Sum the channels' covariances over epochs, bursts scaled down.
+
+    Parameters
+    ----------
+    epochs : ndarray, shape (n_epochs, n_channels, n_bins)
+        Each channel with mean 0.
+
+    Returns
+    -------
+    total : ndarray, shape (n_channels, n_channels)
+    """
+    if not len(epochs):
+        return np.zeros((epochs.shape[1], epochs.shape[1]))
+    epochs = clipped(epochs - epochs.mean(axis=0))
+    flat = epochs.transpose(1, 0, 2).reshape(epochs.shape[1], -1)
+    total: Array = flat @ flat.T / epochs.shape[2]
+    return total
+
+
 def lagged_covariance(epochs: Array) -> Array:
     """Return the covariance of the channels now with the channels 0, 1, 2 ... bins later.
 

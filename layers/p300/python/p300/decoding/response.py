@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from p300.decoding.noise import clipped
+from p300.decoding.noise import channel_sum
 from p300.decoding.personal_statistics import PersonalStatistics
 from p300.errors import ArtifactError, RequestError
 
@@ -41,6 +41,8 @@ class Response:
     spatial_spread : ndarray, shape (n_filters, n_filters)
     temporal_spread : ndarray, shape (n_bins, n_bins)
         How people's differences vary about the mean one: their Kronecker product is its covariance, up to scale.
+    channel_covariance : ndarray, shape (n_channels, n_channels)
+        Of the channels, each recording's scaled to a mean variance of 1: which electrode is where.
     prior_target : float
         Fraction of targets among the flashes.
     prior_flashes : float
@@ -59,6 +61,7 @@ class Response:
     noise: Array
     spatial_spread: Array
     temporal_spread: Array
+    channel_covariance: Array
     prior_target: float
     prior_flashes: float
     latency_sd_bins: float
@@ -128,13 +131,7 @@ class Response:
 
     def channel_sum(self, X: NDArray[np.floating]) -> Array:
         """Sum the channels' covariances over epochs (see `PersonalStatistics`); parameters as in `project`."""
-        epochs = without_means(self._binned(X))
-        if not len(epochs):
-            return np.zeros((self.n_channels, self.n_channels))
-        epochs = clipped(epochs - epochs.mean(axis=0))
-        flat = epochs.transpose(1, 0, 2).reshape(self.n_channels, -1)
-        covariance: Array = flat @ flat.T / epochs.shape[2]
-        return covariance
+        return channel_sum(without_means(self._binned(X)))
 
     def _binned(self, X: NDArray[np.floating]) -> Array:
         epochs = np.asarray(X, dtype=np.float64).reshape(len(X), self.n_channels, self.n_times)
@@ -195,6 +192,7 @@ def _misfits(found: Arrays) -> list[str]:
         "noise": (n_bins, n_filters, n_filters),
         "spatial_spread": (n_filters, n_filters),
         "temporal_spread": (n_bins, n_bins),
+        "channel_covariance": (n_channels, n_channels),
         "prior_target": (),
         "prior_flashes": (),
         "latency_sd_bins": (),

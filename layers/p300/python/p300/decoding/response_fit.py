@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.decoding.components import spatial_filters, temporal_matrix
-from p300.decoding.noise import clipped, lagged_covariance, whitening
+from p300.decoding.noise import channel_sum, clipped, lagged_covariance, whitening
 from p300.decoding.response import Response, without_means
 from p300.errors import TrainingError
 from p300.recording import TARGET
@@ -45,6 +45,8 @@ class RecordingSummary:
         In volts: mean target minus mean non-target epoch, 0 where there is one class; mean epoch.
     noise : ndarray, shape (n_bins, n_channels, n_channels)
         Lagged covariance within class.
+    channel_covariance : ndarray, shape (n_channels, n_channels)
+        Of the channels, scaled to a mean variance of 1.
     n_epochs, n_targets : int
     """
 
@@ -53,6 +55,7 @@ class RecordingSummary:
     difference: Array
     mean: Array
     noise: Array
+    channel_covariance: Array
     n_epochs: int
     n_targets: int
 
@@ -81,11 +84,14 @@ def summarise(recording: "RecordingEpochs", sfreq: float) -> RecordingSummary:
     epochs = np.asarray(recording.X, dtype=np.float64).reshape(len(target), recording.n_channels, -1)
     epochs = without_means(epochs @ temporal)
     mean = epochs.mean(axis=0)
+    channels = _unit(channel_sum(epochs))
     epochs = clipped(epochs - mean)
     by_class = [epochs[member].mean(axis=0) if member.any() else np.zeros_like(mean) for member in (~target, target)]
     noise = lagged_covariance(epochs - np.where(target[:, None, None], by_class[1], by_class[0]))
     difference = by_class[1] - by_class[0]
-    return RecordingSummary(recording.subject, temporal, difference, mean, noise, len(target), int(target.sum()))
+    return RecordingSummary(
+        recording.subject, temporal, difference, mean, noise, channels, len(target), int(target.sum())
+    )
 
 
 def response_of(summaries: Sequence[RecordingSummary], sfreq: float) -> Response:
@@ -114,6 +120,7 @@ def response_of(summaries: Sequence[RecordingSummary], sfreq: float) -> Response
         noise,
         _spatial_spread(difference, of_people),
         _temporal_spread(of_people, len(temporal) / len(difference.T) / sfreq),
+        np.mean([one.channel_covariance for one in summaries], axis=0),
         sum(one.n_targets for one in summaries) / n_epochs,
         _prior_flashes(of_people, sampling, whitening(noise)) if several else PRIOR_FLASHES,
         LATENCY_SD_S * sfreq / (len(temporal) // len(difference.T)) if several else 0.0,
@@ -138,6 +145,7 @@ def _pooled(summaries: Sequence[RecordingSummary]) -> RecordingSummary:
         difference=mean_of("mean", target) - mean_of("mean", rest),
         mean=mean_of("mean", summaries),
         noise=mean_of("noise", summaries),
+        channel_covariance=mean_of("channel_covariance", summaries),
         n_epochs=n_epochs,
         n_targets=n_targets,
     )
