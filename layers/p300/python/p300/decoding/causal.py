@@ -11,8 +11,8 @@ from p300.decoding.session_decoder import SessionDecoder
 
 Array = NDArray[np.float64]
 
-GROWTH = 0.1
-"""What is learnt is learnt again when so much more has been seen: in the end that costs a few times what learning once does."""
+GROWTH = 0.03
+"""What is learnt is learnt again after `MIN_FLASHES`, in long sessions when so much more has been seen: the cost stays linear."""
 MIN_FLASHES = 12
 
 
@@ -42,7 +42,7 @@ def causal_log_likelihood_ratio(
     -------
     log_likelihood_ratio : ndarray, shape (n_flashes,)
         That of ``SessionDecoder.log_likelihood_ratio_``, were the session over with each flash: noise and response are those of the
-        last time that something was learnt, after another tenth of the flashes or `MIN_FLASHES`. As there, a score of single flashes.
+        last time that something was learnt (`GROWTH`, `MIN_FLASHES`). As there, a score of single flashes.
 
     Raises
     ------
