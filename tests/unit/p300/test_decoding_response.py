@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from p300.decoding import Response
-from p300.decoding.components import N_FILTERS, spatial_filters, temporal_matrix
+from p300.decoding.components import N_FILTERS, N_FILTERS_OF_ONE, spatial_filters, temporal_matrix
 from p300.errors import ArtifactError, TrainingError
 from p300.models import RecordingEpochs
 
@@ -86,6 +86,7 @@ def test_filters_make_noise_white_and_keep_what_tells_targets():
     filters = spatial_filters(differences, covariance)
     assert filters.shape == (N_FILTERS, 9)
     np.testing.assert_allclose(filters @ covariance @ filters.T, np.eye(N_FILTERS), atol=1e-9)
+    assert spatial_filters(differences[:1], covariance).shape == (N_FILTERS_OF_ONE, 9)
     best = np.linalg.solve(covariance, mixing[:, 0])
     assert abs(np.corrcoef(filters[0], best)[0, 1]) > 0.99
 

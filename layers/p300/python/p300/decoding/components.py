@@ -13,6 +13,9 @@ LOW_PASS_S = 0.1
 N_FILTERS = 6
 """Spatial filters at most. Of eight channels' six tell targets as well as all, of people left out, and symbols better: there is less noise
 to learn (``benchmarks/personal.py --filters``). Cost grows with their cube, whatever the montage."""
+N_FILTERS_OF_ONE = 8
+"""The same of one subject's recordings alone: nothing about other subjects has to be told from noise (log-loss of that subject's symbols 0.69,
+with six filters 0.72; ``benchmarks/decoding.py``)."""
 _ABSENT = 1e-6
 """Of the mean variance: a direction with less noise is rounding (an average reference leaves one)."""
 
@@ -70,6 +73,7 @@ def spatial_filters(differences: Array, covariance: Array) -> Array:
         Noise filtered by them has the identity as its covariance. Generalised eigenvectors of the people's mean and spread against the
         noise, as in xDAWN (Rivet et al. 2009, IEEE Trans. Biomed. Eng. 56:2035-2043).
     """
+    n_filters = N_FILTERS if len(differences) > 1 else N_FILTERS_OF_ONE
     mean = differences.mean(axis=0)
     spread = differences - mean
     signal = mean @ mean.T + np.einsum("pct,pdt->cd", spread, spread) / len(differences)
@@ -77,7 +81,7 @@ def spatial_filters(differences: Array, covariance: Array) -> Array:
     present = values > _ABSENT * values.mean()
     white = (vectors[:, present] / np.sqrt(values[present])).T
     if not present.any():
-        return np.eye(len(covariance))[:N_FILTERS]
+        return np.eye(len(covariance))[:n_filters]
     _, directions = np.linalg.eigh(white @ signal @ white.T)
-    filters: Array = directions[:, ::-1][:, :N_FILTERS].T @ white
+    filters: Array = directions[:, ::-1][:, :n_filters].T @ white
     return filters
