@@ -14,7 +14,7 @@ N_FILTERS = 6
 """Spatial filters at most. Of eight channels' six tell targets as well as all, of people left out, and symbols better: there is less noise
 to learn (``benchmarks/personal.py --filters``). Cost grows with their cube, whatever the montage."""
 N_FILTERS_OF_ONE = 8
-"""The same of one subject's recordings alone: nothing about other subjects has to be told from noise (log-loss of that subject's symbols 0.69,
+"""The same of one subject's recordings alone: there are no other subjects to tell from noise (log-loss of that subject's symbols 0.69,
 with six filters 0.72; ``benchmarks/decoding.py``)."""
 _ABSENT = 1e-6
 """Of the mean variance: a direction with less noise is rounding (an average reference leaves one)."""
