@@ -5,9 +5,8 @@ itself: for each person left out, the setting is chosen by leave-one-subject-out
 person. ``--settings`` also chooses among the default's inner settings that way. The person of Brain Invaders 2012, on another montage,
 took no part in any choice but is tested in five blocks of time. Nothing is asserted: tests/unit/p300/test_models_real.py does that.
 
-Seen: each of the five people is best served by the aligned ensemble according to the other four, so the nested mean is its own, 0.807
-(plain LDA 0.772). Each epoch on its own, as when epochs are asked for one by one, it is 0.786: what is gained comes from adapting to the
-recording, and where nothing can be adapted to, alignment gains nothing. `p300.models.ensemble` has the table, and what was tried.
+`p300.models.ensemble` has the table, and what was tried. Each epoch on its own, as when epochs are asked for one by one, nothing can be
+adapted to, and alignment gains nothing.
 """
 
 import argparse
