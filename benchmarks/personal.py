@@ -21,7 +21,7 @@ from p300.decoding import Response, SessionDecoder, Share, components
 from p300.metrics import calibration_by_subject
 from p300.models.base import cross_validate
 from p300.models.personal import PersonalModel
-from personal_guards import control_table, control_values, guard_table
+from personal_guards import RIGHT, control_table, control_values, guard_table, lessons
 from personal_scores import SCORES, UNLABELLED, Arrays, Calibration, auc, fitted, listed, own_alone, personal
 from personal_strangers import stranger_table
 from rich.console import Console
@@ -241,15 +241,23 @@ def promised() -> list[dict[str, object]]:
         for name, by_k in ASKED.items()
         for k, bound in by_k.items()
     ]
-    for name in ("session", "recording"):
+    for name in ("session", "causal", "recording", "single epochs"):
         lowest = min(worst(found, name, k) for k in LABELLED)
         rows.append(
             row(f"personal model, {name}: any subject against the better of own and others", lowest, at_least=-0.01)
         )
+    sure = []
     for k, bounds in ASKED_SYMBOLS.items():
         for n, bound in zip((4, 8, 15), bounds, strict=True):
-            right = sum(answer for answer, _ in symbols(of, k, n))
-            rows.append(row(f"personal model, symbols of 50, k = {k}, {n} repetitions", right, at_least=bound))
+            decoded = symbols(of, k, n)
+            share = Share.of([right for right, _ in decoded])
+            name = f"personal model, symbols of 50, k = {k}, {n} repetitions {_interval(share)}"
+            rows.append(row(name, share.n_right, at_least=bound))
+            sure += [right for right, confidence in decoded if confidence > 0.95]
+    rows.append(row("personal model, symbols with confidence over 0.95: right", float(np.mean(sure)), at_least=0.95))
+    learnt = lessons(of, bnci(), (1,))
+    wrong = sum(sum(found) for (name, _), found in learnt.items() if name != RIGHT)
+    rows.append(row("personal model, k = 1, sessions learnt from that are wrong", wrong, at_most=0))
     for name, by_subject in control_values(of, bnci()).items():
         away = abs(float(np.mean(by_subject)) - 0.5)
         rows.append(row(f"personal model, control, {name}: AUC from 0.5", away, at_most=0.02))

@@ -1,6 +1,6 @@
 """Where there is nothing to learn from: permuted controls, and sessions that a model must not learn from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -51,18 +51,28 @@ def control_table(values: Mapping[str, list[float]]) -> Table:
     return table
 
 
-def guard_table(of: Mapping[str, Arrays], runs: Runs, *, all_swaps: bool) -> Table:
-    """Offer sessions to models that know nothing of the subject, one symbol, or five."""
+RIGHT = "the subject's other run"
+
+
+def lessons(
+    of: Mapping[str, Arrays], runs: Runs, ks: Sequence[int], *, all_swaps: bool = False
+) -> dict[tuple[str, int], list[bool]]:
+    """Offer sessions to models that know k symbols of the subject; return which were learnt from, by what was offered and k."""
     counts: dict[tuple[str, int], list[bool]] = {}
     for subject in SUBJECTS:
         for number in (1, 2):
-            for k in (0, 1, 5):
+            for k in ks:
                 model = personal(of[subject], runs[subject, 3 - number], k)
                 for name, sessions in _offered(runs, subject, number, all_swaps=all_swaps).items():
                     for run in sessions:
                         lesson = model.learn(run.X, run.lit, run.trials)
                         model.statistics = lesson.before
                         counts.setdefault((name, k), []).append(lesson.learnt)
+    return counts
+
+
+def guard_table(of: Mapping[str, Arrays], runs: Runs, *, all_swaps: bool) -> Table:
+    counts = lessons(of, runs, (0, 1, 5), all_swaps=all_swaps)
     table = Table(title="Sessions offered, and how many the model learnt from", title_justify="left")
     for column in ("session", "k = 0", "k = 1", "k = 5"):
         table.add_column(column)
@@ -82,7 +92,7 @@ def _offered(runs: Runs, subject: str, number: int, *, all_swaps: bool) -> dict[
 
     pairs = list(combinations(range(8), 2)) if all_swaps else SOME_SWAPS
     return {
-        "the subject's other run": [run],
+        RIGHT: [run],
         "another subject's": [other for (who, _), other in runs.items() if who != subject],
         "white noise": [run.changed((rng.standard_normal(run.X.shape) * 1e-5).astype(np.float32))],
         "flashes permuted": [run.changed(run.X[rng.permutation(len(run.y))])],
