@@ -19,7 +19,7 @@ from tests.support import chromium
 from tests.support.localstack import Stack, console, run_p300
 from tests.support.recordings import recording
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, chromium.needed]
 SCREENSHOTS = STATE / "screenshots"
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
@@ -34,7 +34,7 @@ expect.set_options(timeout=30_000)  # a failing machine is told by its tests, a 
 def browser() -> Iterator[Browser]:
     """A browser."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium.program(), args=chromium.FLAGS)
+        started = playwright.chromium.launch(executable_path=chromium.PROGRAM, args=chromium.FLAGS)
         yield started
         started.close()
 

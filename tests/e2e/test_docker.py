@@ -1,6 +1,7 @@
 """The compose stack and `sam local`, each as docs/docker.md gives it, on a real Docker engine."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -111,7 +112,7 @@ def test_sam_local_start_api_answers_predict(trained: Target, built: Path) -> No
     server = subprocess.Popen(
         [str(SAM), "local", "start-api", "--port", "3999"],
         cwd=PROJECT,
-        env=ENVIRONMENT,
+        env={**os.environ, **ENVIRONMENT},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

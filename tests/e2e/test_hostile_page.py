@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.support import chromium
 from tests.support.localstack import PORT, Stack, run_p300
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, chromium.needed]
 ZIP_IN_S3 = {"Code.S3Bucket": "p300-deployment", "Code.S3Key": "packages/ingestion.zip"}
 REBOUND = "rebound.example"
 """A name that is this machine's by now, as after DNS rebinding."""
@@ -104,7 +104,7 @@ def browser() -> Iterator[Browser]:
     """Chromium for which another site's name has come to mean this machine."""
     with sync_playwright() as playwright:
         rules = f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"
-        started = playwright.chromium.launch(executable_path=chromium.program(), args=[*chromium.FLAGS, rules])
+        started = playwright.chromium.launch(executable_path=chromium.PROGRAM, args=[*chromium.FLAGS, rules])
         yield started
         started.close()
 
