@@ -150,7 +150,7 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
     """
     from p300.models.base import cross_validate
 
-    model, _, _ = _prepare([recording], kind, seed)
+    model, _, _ = _prepare([recording], kind, seed, SFREQ)
     left_out = cross_validate(model, blocks([recording], N_BLOCKS), lambda block: block.subject)
     return _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
 
@@ -261,9 +261,7 @@ def _evaluate(
     return report, left_out
 
 
-def _prepare(
-    recordings: Recordings, kind: str, seed: int, sfreq: float = SFREQ
-) -> tuple["Estimator", list[str], Report]:
+def _prepare(recordings: Recordings, kind: str, seed: int, sfreq: float) -> tuple["Estimator", list[str], Report]:
     require_rereadable(recordings)
     subjects: dict[str, None] = {}
     n_recordings = n_epochs = n_targets = 0
@@ -281,12 +279,7 @@ def _prepare(
         raise TrainingError("mixed_shapes", f"Recordings differ in shape ({found}); train on those of one montage.")
     (n_channels, n_times), *_ = shapes
     model = models.make(kind, seed=seed, n_channels=n_channels, n_times=n_times, sfreq=sfreq)
-    counts = {
-        "n_subjects": len(subjects),
-        "n_recordings": n_recordings,
-        "n_epochs": n_epochs,
-        "n_targets": n_targets,
-    }
+    counts = {"n_subjects": len(subjects), "n_recordings": n_recordings, "n_epochs": n_epochs, "n_targets": n_targets}
     return model, list(subjects), counts
 
 

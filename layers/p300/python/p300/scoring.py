@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from p300.decoding import Response, SessionDecoder
 from p300.errors import ArtifactError, RequestError
+from p300.models import arrays as of_model
 from p300.models.alignment import adapted_whitener, whitener
 from p300.models.calibration import Calibration, sigmoid
 from p300.models.tangent import TangentSpace
@@ -103,18 +104,18 @@ class Scorer:
     """
 
     def __init__(self, arrays: Arrays) -> None:
-        version = int(_scalar(arrays, "format_version"))
+        version = int(of_model.scalar(arrays, "format_version"))
         if version > NEWEST_FORMAT or version < 1:
             raise ArtifactError(
                 "unknown_format",
                 f"Model has format version {version}; this code reads 1 to {NEWEST_FORMAT}. "
                 "Deploy newer code or retrain.",
             )
-        self.kind = str(_array(arrays, "kind", ()))
-        self.n_channels = int(_scalar(arrays, "n_channels"))
-        self.n_times = int(_scalar(arrays, "n_times"))
+        self.kind = str(of_model.array(arrays, "kind", ()))
+        self.n_channels = int(of_model.scalar(arrays, "n_channels"))
+        self.n_times = int(of_model.scalar(arrays, "n_times"))
         self.n_features = self.n_channels * self.n_times
-        self.prior_target = _scalar(arrays, "prior_target")
+        self.prior_target = of_model.scalar(arrays, "prior_target")
         counts = 1 <= self.n_channels <= MAX_CHANNELS and 1 <= self.n_times <= MAX_TIMES
         if not counts or not 0 < self.prior_target < 1:
             raise ArtifactError(
@@ -126,12 +127,12 @@ class Scorer:
             raise ArtifactError(
                 "unknown_kind", f"Model is of kind {self.kind!r}; this code scores {', '.join(sorted(_PARTS))}."
             )
-        self._calibration = _calibration(arrays, "calibration", version)
-        self._recording_calibration = _calibration(arrays, "recording_calibration", version)
+        self._calibration = of_model.calibration(arrays, "calibration", version)
+        self._recording_calibration = of_model.calibration(arrays, "recording_calibration", version)
         self._reference: Array | None = None
         self._lone_whitener: Array = np.eye(self.n_channels)
-        if _scalar(arrays, "aligned"):
-            self._reference = _numbers(arrays, "reference_covariance", (self.n_channels, self.n_channels))
+        if of_model.scalar(arrays, "aligned"):
+            self._reference = of_model.numbers(arrays, "reference_covariance", (self.n_channels, self.n_channels))
             self._lone_whitener = whitener(self._reference)
         parts = _PARTS[self.kind]
         # What scores an epoch on its own has the reference alignment folded in: a linear model stays one dot product.
@@ -345,18 +346,18 @@ class _Parts:
         self.intercept = 0.0
         self.tangent: TangentSpace | None = None
         if "linear" in parts:
-            self.weights = _numbers(arrays, "weights", (n_channels * n_times,))
-            self.intercept = _scalar(arrays, "intercept")
+            self.weights = of_model.numbers(arrays, "weights", (n_channels * n_times,))
+            self.intercept = of_model.scalar(arrays, "intercept")
         if "tangent" in parts:
-            n_filters = _length(arrays, "tangent_filters")
+            n_filters = of_model.length(arrays, "tangent_filters")
             self.tangent = TangentSpace(
-                _numbers(arrays, "tangent_filters", (n_filters, n_channels)),
-                _numbers(arrays, "tangent_prototype", (n_filters, n_times)),
-                _numbers(arrays, "tangent_whitening", (2 * n_filters, 2 * n_filters)),
+                of_model.numbers(arrays, "tangent_filters", (n_filters, n_channels)),
+                of_model.numbers(arrays, "tangent_prototype", (n_filters, n_times)),
+                of_model.numbers(arrays, "tangent_whitening", (2 * n_filters, 2 * n_filters)),
             )
-            weights = _numbers(arrays, "tangent_weights", (n_filters * (2 * n_filters + 1),))
+            weights = of_model.numbers(arrays, "tangent_weights", (n_filters * (2 * n_filters + 1),))
             self.tangent_weights = self.tangent.matrix(weights)
-            self.tangent_intercept = _scalar(arrays, "tangent_intercept")
+            self.tangent_intercept = of_model.scalar(arrays, "tangent_intercept")
 
     def after(self, whitening: Array) -> "_Parts":
         """Return the parts for epochs that are not whitened yet."""
@@ -375,42 +376,3 @@ class _Parts:
         epochs = X.reshape(len(X), self.tangent.filters.shape[1], self.tangent.prototype.shape[1])
         tangent: Array = self.tangent.project(epochs, self.tangent_weights) + self.tangent_intercept
         return tangent if linear is None else 0.5 * (linear + tangent)
-
-
-def _calibration(arrays: Arrays, name: str, version: int) -> Calibration:
-    calibration = Calibration(*_numbers(arrays, name, (2 if version == 1 else 4,)).tolist())
-    if not (0 <= calibration.floor < 0.5 and 0 <= calibration.ceiling < 0.5):
-        raise ArtifactError(
-            "bad_model",
-            f"Model array {name!r} has a floor of {calibration.floor:g} and a ceiling of {calibration.ceiling:g}; expected at least 0 and "
-            "less than 0.5. Train again or restore it.",
-        )
-    return calibration
-
-
-def _length(arrays: Arrays, name: str) -> int:
-    if name not in arrays:
-        _array(arrays, name, ())
-    return len(arrays[name]) if arrays[name].ndim else 0
-
-
-def _array(arrays: Arrays, name: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    if name not in arrays:
-        raise ArtifactError("incomplete_model", f"Model has no array {name!r}; train again or restore the artifact.")
-    array = arrays[name]
-    if array.shape != shape:
-        raise ArtifactError("bad_model", f"Model array {name!r} has shape {array.shape}; expected {shape}.")
-    if array.dtype.kind not in "iufU":
-        raise ArtifactError("bad_model", f"Model array {name!r} is of type {array.dtype}; expected numbers or text.")
-    return array
-
-
-def _numbers(arrays: Arrays, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    array = _array(arrays, name, shape)
-    if array.dtype.kind == "U" or not np.isfinite(array.astype(np.float64)).all():
-        raise ArtifactError("bad_model", f"Model array {name!r} holds text, NaN or infinity; expected finite numbers.")
-    return array.astype(np.float64)
-
-
-def _scalar(arrays: Arrays, name: str) -> float:
-    return float(_numbers(arrays, name, ()))
