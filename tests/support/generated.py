@@ -29,9 +29,8 @@ class Session:
     @cached_property
     def onsets(self) -> NDArray[np.int64]:
         rng = np.random.default_rng(self.seed)
-        return np.cumsum(
-            np.r_[self.sfreq, rng.integers(*np.array([0.12, 0.3]) * self.sfreq, 12 * self.n_repetitions - 1)]
-        )
+        intervals = rng.integers(int(0.12 * self.sfreq), int(0.3 * self.sfreq), 12 * self.n_repetitions - 1)
+        return np.cumsum(np.r_[self.sfreq, intervals])
 
     @cached_property
     def groups(self) -> NDArray[np.int32]:

@@ -19,10 +19,9 @@ from p300.recording import RecordingStream
 from . import events, timing
 from .brain_invaders import FILE_LAYOUTS, player_of
 from .checks import check_n_channels, check_n_samples
-from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, volts_per_unit
+from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, time_column, volts_per_unit
 from .declared import Declared
 
-TIME = "time"
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
 DELIMITERS = ",;\t"
@@ -49,12 +48,13 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         return _headless(path, name, head, scale, declared)
     eeg = eeg_columns(head.columns, name)
     check_n_channels(len(eeg), name)
-    wanted = [column for column in (TIME, STIM, FLASH) if column in head.columns]
+    time = time_column(head.columns)
+    wanted = [column for column in (time, STIM, FLASH) if column in head.columns]
     side = dict(zip(wanted, _whole(path, name, head, wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
     stated = head.declared.get("sfreq")
     hz = None if stated is None else sampling_rate(stated, eeg, name)[0]
-    timed = timing.from_stamps(side[TIME], hz, name) if TIME in side else None
+    timed = timing.from_stamps(side[time], hz, name) if time else None
     sfreq, rate_notes = sampling_rate(timed.sfreq if timed else stated, eeg, name)
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
     decoded = events.from_codes(side[STIM], name, sfreq, declared, groups=groups)
