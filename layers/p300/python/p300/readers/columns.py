@@ -15,6 +15,7 @@ from .brain_invaders import BI2014A
 EEG_PREFIX = "eeg_"
 LONGEST_QUOTED = 64
 STIM, FLASH = "stim", "flash"
+TIMES = ("time", "timestamp", "timestamps")
 VOLTS_PER = {"uv": 1e-6, "µv": 1e-6, "μv": 1e-6, "mv": 1e-3, "v": 1.0}
 UNNAMED = re.compile(r"eeg_ch\d+")
 
@@ -105,6 +106,11 @@ def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
     if (groups != numbers).any():
         raise RecordingError("bad_flash", f"{name}: the {FLASH!r} column holds values that are not whole numbers.")
     return groups
+
+
+def time_column(columns: list[str]) -> str | None:
+    """Return the name of the column of time stamps, where there is one."""
+    return next((column for column in columns if column.lower() in TIMES), None)
 
 
 def few(columns: list[str]) -> str:
