@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from p300.chance import chance_of, in_words
 from p300.errors import ArtifactError
 from p300_pipeline.registry import Registry
 
@@ -49,6 +50,15 @@ def show_model(registry: Registry, name: str, folder: Path, *, as_json: bool = F
     _print_facts(manifest, aliases)
     metrics = manifest["metrics"]
     out.print(table("Figures", ["what was tested", *TITLES], [*_summary(metrics, evaluation)]))
+    if chance := chance_of(metrics):
+        style = "yellow" if chance["at_chance"] else "default"
+        words = (
+            f"{in_words(chance)}, AUC {chance['roc_auc']:.3f}" if chance["roc_auc"] is not None else in_words(chance)
+        )
+        out.print(
+            f"[{style}]{words}: epochs on their own, against labels shuffled within recordings[/{style}]",
+            highlight=False,
+        )
     if metrics["note"]:
         out.print(f"[yellow]{escape(metrics['note'])}[/yellow]")
     out.print(_by_fold(manifest))

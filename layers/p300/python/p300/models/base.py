@@ -165,11 +165,14 @@ class FoldPredictions:
         Probability of Target, each epoch on its own.
     within_recording : ndarray, shape (n_epochs,)
         The same with the model adapted to the recording, without labels.
+    score : ndarray, shape (n_epochs,)
+        Of each epoch on its own, before calibration: owes nothing to the labels of the fold, not even its sign.
     """
 
     y: Labels
     alone: Array
     within_recording: Array
+    score: Array
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,7 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
                 labels[fold],
                 curves[fold].probability(alone[fold]),
                 within_curves[fold].probability(within[fold]),
+                alone[fold],
             )
             for fold in labels
         },
