@@ -317,6 +317,21 @@ def promote(
 
 
 @app.command()
+def reproduce(
+    version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
+    as_json: Json = False,
+) -> None:
+    """Make a version again from its raw recordings, on this machine, and compare: exit code 0 where it is the same to the bit."""
+    from p300_cli import reproducing
+    from p300_cli.target import current
+
+    found = reproducing.reproduce_version(current(), version)
+    reproducing.show(found, as_json=as_json)
+    if not found.same:
+        raise typer.Exit(1)
+
+
+@app.command()
 def train(
     subjects: Annotated[
         str, typer.Option(help="Fraction of the subjects (0.5), or names: subject_01,subject_02.")

@@ -236,6 +236,7 @@ def _confirm_promotion(request: Request, version: str | None) -> Response:
         version=version,
         champion=held["champion"],
         rows=rows,
+        chosen=rows.get(version) or {"at_chance": None},
         rolling_back=rolling_back,
     )
 

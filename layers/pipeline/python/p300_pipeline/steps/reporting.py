@@ -12,7 +12,7 @@ from p300_pipeline.keys import RecordingKey
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, find
 
-STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-version")
+STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-digest", "libraries")
 """What of the features' metadata says which recording they are of and how they were made."""
 _MAX_RACES = 20
 
