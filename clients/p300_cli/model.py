@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from p300.chance import chance_of, in_words
 from p300.errors import ArtifactError
+from p300_pipeline.provenance import short
 from p300_pipeline.registry import Registry
 
 from p300_cli.terminal import escape, fail, note, out, print_json, table
@@ -97,6 +98,12 @@ def _print_facts(manifest: Mapping[str, Any], aliases: Sequence[str]) -> None:
         f"{len(manifest['channels'])} channels ({' '.join(manifest['channels'])}), {window}",
     ):
         out.print(escape(line), highlight=False)
+    made_by = manifest.get("features_made_by") or {}
+    if made_by and manifest.get("code_digest"):
+        code, features = short(manifest["code_digest"]), short(made_by.get("code_digest"))
+        out.print(
+            f"made by code {code}, its features by {features}; `p300 reproduce {manifest['version']}`", highlight=False
+        )
     for line in used(manifest.get("left_out") or [], manifest.get("one_person") or []):
         out.print(f"[yellow]{escape(line)}[/yellow]", highlight=False)
     out.print()

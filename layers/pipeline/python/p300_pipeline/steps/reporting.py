@@ -61,6 +61,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
         "raw_companions": companions,
         "raw_key": stamp.get("raw-key", ""),
         "raw_etag": stamp.get("raw-etag", ""),
+        "code_digest": stamp.get("code-digest", ""),
     }
     auc = single_trial(features, recording_key.recording)
     picture = draw(features, recording_key.recording)

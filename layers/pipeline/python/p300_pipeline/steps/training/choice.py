@@ -17,6 +17,7 @@ from p300.recording import TARGET
 from p300.signals.parameters import Parameters
 
 from p300_pipeline import provenance
+from p300_pipeline.documents import parse
 from p300_pipeline.feature_store import find_features, subject_of
 from p300_pipeline.making.model import Downloaded
 from p300_pipeline.registry import Registry
@@ -45,7 +46,7 @@ class TrainingSet:
     facts: dict[str, dict[str, Any]]
     left_out: list[dict[str, str]]
     one_person: list[list[str]]
-    features_libraries: str
+    features_libraries: dict[str, str]
 
 
 @dataclass
@@ -59,8 +60,8 @@ class _Candidates:
     channels: dict[str, Channels] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     unfit: dict[str, str] = field(default_factory=dict)
-    libraries: dict[str, str] = field(default_factory=dict)
-    code: str = field(default_factory=lambda: provenance.code_of(provenance.FEATURES).digest)
+    libraries: dict[str, dict[str, str]] = field(default_factory=dict)
+    code: provenance.Code = field(default_factory=lambda: provenance.code_of(provenance.FEATURES))
 
     @property
     def fit(self) -> dict[str, Path]:
@@ -94,31 +95,39 @@ class _Candidates:
                     self.unfit[name] = reason
                     continue
                 features = read_features(path, name=address)
+                self.libraries[name] = _parsed(features.provenance, "libraries", address)
+                self.facts[name] |= raw_versions(features.provenance, address)
             except ArtifactError as error:
                 self.unfit[name] = error.message
                 continue
             self.channels[name] = features.ch_names
             self.facts[name] |= {"features_sha256": sha256_hex(path), "raw": raw_identity(features.provenance)}
-            self.facts[name] |= raw_versions(features.provenance)
-            self.libraries[name] = features.provenance.get("libraries", "")
             n_targets = int(np.sum(features.label == TARGET))
             n_non_targets = len(features.label) - n_targets
             if min(n_targets, n_non_targets) < FEWEST_OF_A_CLASS:
                 self.unfit[name] = (
                     f"{n_targets} Target and {n_non_targets} NonTarget epochs; at least {FEWEST_OF_A_CLASS} of each are trained on"
                 )
-            elif reason := other_recipe(recipe_of(features), parameters.to_dict()) or _outdated(features, self.code):
+            elif reason := other_recipe(recipe_of(features), parameters.to_dict()) or _outdated(
+                features, self.code.digest
+            ):
                 self.unfit[name] = reason
 
-    def of_newest_libraries(self, modified: Mapping[str, float]) -> None:
-        """Leave out what was made with other libraries than the newest features: those are the stack's present ones."""
+    def of_other_libraries(self, modified: Mapping[str, float]) -> None:
+        """Leave out what was made with other libraries than the stack's present ones.
+
+        Those are what is installed here and, as this function has not all that make features, what the newest features were made with.
+        """
         if not self.fit:
             return
-        newest = max(self.fit, key=lambda name: (modified[name], name))
+        here = self.code.libraries.items()
+        present = max(self.fit, key=lambda name: (here <= self.libraries[name].items(), modified[name], name))
         for name in self.fit:
-            if self.libraries[name] != self.libraries[newest]:
-                made, wanted = (self.libraries[one] or "libraries that it does not name" for one in (name, newest))
-                self.unfit[name] = f"made with {made}; the newest features with {wanted}. {RECOMPUTE}"
+            if self.libraries[name] != self.libraries[present]:
+                made, wanted = (
+                    provenance.in_words(self.libraries[one]) or "libraries unknown" for one in (name, present)
+                )
+                self.unfit[name] = f"made with {made}; expected {wanted}. {RECOMPUTE}"
 
 
 def choose(
@@ -166,7 +175,7 @@ def choose(
     found = _Candidates(bucket, Limits.of(folder, memory_mb))
     found.download(store, {name: present[name].size for name in [*names, *held_out]}, folder)
     found.look(parameters)
-    found.of_newest_libraries({name: item.modified for name, item in present.items()})
+    found.of_other_libraries({name: item.modified for name, item in present.items()})
     if channels := {name: found.channels[name] for name in names if name in found.fit}:
         montage = _montage(registry, request, channels)
         for name in found.fit:
@@ -219,10 +228,21 @@ def raw_identity(stated: Mapping[str, str]) -> str | None:
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
-def raw_versions(stated: Mapping[str, str]) -> dict[str, Any]:
-    """Return the versions and digests of the raw files that features were made of, as far as they state them."""
+def raw_versions(stated: Mapping[str, str], address: str) -> dict[str, Any]:
+    """Return the versions and digests of the raw files that features were made of, as far as they state them.
+
+    Raises
+    ------
+    ArtifactError
+        Where they state them badly.
+    """
     found: dict[str, Any] = {name: stated[name] for name in RAW_FACTS if name in stated}
-    return found | {name: json.loads(stated[name]) for name in COMPANION_FACTS if name in stated}
+    return found | {name: _parsed(stated, name, address) for name in COMPANION_FACTS if name in stated}
+
+
+def _parsed(stated: Mapping[str, str], name: str, address: str) -> dict[str, Any]:
+    found: dict[str, Any] = parse(stated.get(name, "{}").encode(), f"{name} of {address}", dict, "not_features")
+    return found
 
 
 def _outdated(features: FeatureSet, code: str) -> str | None:

@@ -1,7 +1,6 @@
 """Trains a challenger on the recordings that were chosen, and publishes it."""
 
 import io
-import json
 import platform
 import tempfile
 from datetime import datetime
@@ -135,7 +134,7 @@ def _train(
         **provenance.code_of(provenance.MODEL).stated(),
         "features_made_by": {
             "code_digest": provenance.code_of(provenance.FEATURES).digest,
-            "libraries": json.loads(chosen.features_libraries or "{}"),
+            "libraries": chosen.features_libraries,
         },
         "machine": provenance.machine(),
     }
