@@ -125,6 +125,21 @@ def test_code_without_its_source_has_no_digest(copy: Path) -> None:
     assert "The source of p300_pipeline.making.features is not there" in done.stderr
 
 
+def test_every_library_computes_with_one_thread() -> None:
+    """SciPy is imported by what is fitted, and brings a BLAS of its own."""
+    script = """
+from threadpoolctl import threadpool_info
+from p300_pipeline.making.threads import one_thread
+import numpy
+with one_thread():
+    import scipy.linalg
+    print(sorted({pool["num_threads"] for pool in threadpool_info()}))
+"""
+    threads = {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", script], env=threads, capture_output=True, text=True, check=True)
+    assert done.stdout == "[1]\n"
+
+
 def test_equal_arrays_are_equal_files() -> None:
     arrays = {"a": np.arange(5), "b": np.eye(2)}
     body = _npz(arrays)
@@ -177,13 +192,13 @@ def test_a_changed_filter_outdates_features_and_trains_again(
 ) -> None:
     assert landed() == ["features", "features"]
     assert landed() == ["unchanged", "unchanged"]
-    assert trained(store)["outcome"] == "trained"
-    assert trained(store, "b", 1)["outcome"] == "unchanged"
+    version = trained(store)["version"]
+    assert trained(store, "b", 1)["version"] == version
     other_filter()
     with pytest.raises(TrainingError, match=r"made by code .* expected code 0{12}\. `p300 backfill` recomputes"):
         trained(store, "c", 2)
     assert landed() == ["features", "features"]
-    assert trained(store, "c", 2)["outcome"] == "trained"
+    assert trained(store, "c", 2)["version"] != version
 
 
 @pytest.mark.parametrize("made_by", [{"code_digest": "1" * 32}, {"code_digest": ""}])

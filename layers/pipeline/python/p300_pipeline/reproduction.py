@@ -1,5 +1,6 @@
 """Makes a version again: its features, from the versions of the raw recordings that its manifest names, and its model; compares digests."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from p300.signals.parameters import Parameters
 
 from p300_pipeline import provenance
 from p300_pipeline.keys import RecordingKey
+from p300_pipeline.making.threads import one_thread
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training.choice import COMPANION_FACTS, RAW_FACTS
 from p300_pipeline.storage import NotFoundError, PreconditionError, Store, sha256_hex
@@ -158,7 +160,8 @@ def _make_features(
     stated = {name: entry[name] for name in (*RAW_FACTS, *COMPANION_FACTS) if name in entry} | made_by
     # What the first file stated, so that equal features are equal files; whether libraries differ is told apart from that.
     texts = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in stated.items()}
-    make_features(key, raw / key.file_name, parameters, texts, target)
+    with one_thread():
+        make_features(key, raw / key.file_name, parameters, texts, target)
     for path in raw.iterdir():
         path.unlink()
     raw.rmdir()
@@ -175,16 +178,10 @@ def _download(store: Store, bucket: str, key: str, path: Path, etag: str, versio
 
 
 def _make_model(paths: Mapping[str, Path], manifest: Mapping[str, Any]) -> str:
-    import hashlib
-
-    from threadpoolctl import threadpool_limits
-
     from p300_pipeline.making.model import Downloaded, make_model
 
     person = {entry["recording"]: entry["person"] for entry in manifest["recordings"]}
-    # As many threads as the functions have: sums in another order round otherwise.
-    with threadpool_limits(1):
-        made = make_model(Downloaded(paths, person.__getitem__), manifest["kind"], manifest["seed"])
+    made = make_model(Downloaded(paths, person.__getitem__), manifest["kind"], manifest["seed"])
     return hashlib.sha256(made.npz).hexdigest()
 
 

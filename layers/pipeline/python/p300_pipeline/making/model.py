@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from p300.features import FeatureSet, read_features
 from p300.models import RecordingEpochs
 
+from p300_pipeline.making.threads import one_thread
+
 if TYPE_CHECKING:
     from p300.models.base import Estimator
 
@@ -76,8 +78,9 @@ def make_model(recordings: Downloaded, kind: str, seed: int) -> Made:
     from p300 import evaluation
     from p300.decoding import Response
 
-    estimator, metrics = evaluation.train(recordings, kind, seed)
-    response = Response.fit(recordings, recordings.features(recordings.names[0]).sfreq)
+    with one_thread():
+        estimator, metrics = evaluation.train(recordings, kind, seed)
+        response = Response.fit(recordings, recordings.features(recordings.names[0]).sfreq)
     return Made(estimator, metrics, _npz({**estimator.to_arrays(), **response.to_arrays()}))
 
 
