@@ -21,7 +21,7 @@ from p300_pipeline import storage
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
-from tests.support.buckets import MODELS, RAW
+from tests.support.buckets import FEATURES, MODELS, RAW
 from tests.support.functions import ENVIRONMENT, api_event, land, payload, s3_event
 from tests.support.state_machines import BACKFILL, GRAPHS
 from tests.support.template import RESOURCES, listed, of_type, properties
@@ -258,7 +258,7 @@ def test_preprocessing(
     compare("PreprocessingRole", recorder.uses | platform("Preprocessing"))
 
 
-def test_reporting(recorder: Recorder, run: Any, champion: str, put_features: Any) -> None:
+def test_reporting(recorder: Recorder, run: Any, champion: str, put_features: Any, store: Any) -> None:
     recorder.uses.clear()
 
     def report(key: str, outcome: str) -> None:
@@ -269,6 +269,7 @@ def test_reporting(recorder: Recorder, run: Any, champion: str, put_features: An
     with pytest.raises(ArtifactError):
         run("reporting", payload("Draw the model's pictures", version="v20200101000000"))
     put_features("subject_01/run")
+    store.put(FEATURES, "subject_01/run/report.json", b"{}")
     report("subject_01/run.parquet", "drawn")
     report("subject_01/run.parquet", "unchanged")
     put_features("subject_01/run", seed=3)

@@ -3,21 +3,22 @@
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from p300 import __version__
 from p300.errors import RecordingError
-from p300.features import report, write_features
-from p300.signals import Parameters, extract
+from p300.features import report
+from p300.signals import Parameters
 
+from p300_pipeline import provenance
 from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
+from p300_pipeline.making.features import make_features
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
 from p300_pipeline.steps.raw_data import name_taken, named_companions
-from p300_pipeline.steps.reading import read
-from p300_pipeline.storage import NotFoundError, PreconditionError, Store, find
+from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, find, sha256_hex
 
 _MAX_RACES = 20
 
@@ -62,10 +63,18 @@ def preprocess(
         answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, etag) if etag else None
         return {**_answer("superseded", recording_key, {}), **(answer or {})}
     companions = named_companions(raw)
-    made_of = {"raw_key": key, "raw_etag": raw.etag, **({"raw_companions": companions} if companions else {})}
-    provenance = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in made_of.items()}
-    stamp = {name.replace("_", "-"): fact for name, fact in provenance.items()}
-    stamp |= {"parameters": _digest(parameters), "code-version": __version__}
+    made_of: dict[str, Any] = {
+        "raw_key": key,
+        "raw_etag": raw.etag,
+        **({"raw_companions": companions} if companions else {}),
+    }
+    code = provenance.code_of(provenance.FEATURES)
+    stamp = {name.replace("_", "-"): fact for name, fact in _as_text(made_of).items()}
+    stamp |= {
+        "parameters": _digest(parameters),
+        "code-digest": code.digest,
+        "libraries": provenance.in_words(code.libraries),
+    }
     held = [find(store, features_bucket, name) for name in (recording_key.features, recording_key.report)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
@@ -74,19 +83,19 @@ def preprocess(
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / recording_key.file_name
-            store.download(raw_bucket, key, path, if_match=raw.etag)
+            read = store.download(raw_bucket, key, path, if_match=raw.etag)
             for name, companion_etag in companions.items():
                 files.append(
                     store.download(
                         raw_bucket, recording_key.beside(name), path.with_name(name), if_match=companion_etag
                     )
                 )
+            made_of |= _versions(read, files[1:], path)
             try:
-                recording = read(path, recording_key, parameters.declared)
-                features = extract(recording, parameters)
-                facts = {**report(features), **made_of}
                 written = Path(folder) / "features"  # not in memory: features may fill half of it
-                write_features(features, written, {**provenance, "code_version": __version__})
+                stated = _as_text(made_of | code.stated())
+                features = make_features(recording_key, path, parameters, stated, written)
+                facts = {**report(features), **made_of, **code.stated()}
                 write = _Writer(store, raw_bucket, features_bucket, recording_key, stamp, companions)
                 write(recording_key.features, written, "application/vnd.apache.parquet")
                 # The report comes last: a retry after a death in between finds it missing or stale, and makes both again.
@@ -141,6 +150,24 @@ class _Writer:
                 continue
             return
         raise RuntimeError(f"s3://{self.features_bucket}/{name} kept changing")
+
+
+def _versions(raw: Item, companions: Sequence[Item], path: Path) -> dict[str, Any]:
+    """Return which versions of a recording's files were read, and the digest of each."""
+    facts: dict[str, Any] = {"raw_version_id": raw.version_id or "", "raw_sha256": sha256_hex(path)}
+    if companions:
+        facts["raw_companion_versions"] = {
+            (name := PurePosixPath(item.key).name): {
+                "version_id": item.version_id or "",
+                "sha256": sha256_hex(path.with_name(name)),
+            }
+            for item in companions
+        }
+    return facts
+
+
+def _as_text(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
 
 
 def _digest(parameters: Parameters) -> str:

@@ -11,6 +11,7 @@ from p300.errors import ArtifactError
 from p300.features import FeatureSet
 from p300.metrics import classification_metrics, curves
 
+from p300_pipeline import provenance
 from p300_pipeline.feature_store import find_features, load_features, subject_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training.choice import raw_identity
@@ -119,10 +120,16 @@ def _usable(
 
 def _unusable(features: FeatureSet, manifest: Mapping[str, Any]) -> str | None:
     # Models of before features were kept apart by their preprocessing take what has their shape.
-    return misfit(features, manifest.get("preprocessing") or recipe_of(features), manifest["channels"]) or (
-        None
-        if features.n_times == manifest["n_times"]
-        else f"{features.n_times} samples an epoch; the model takes {manifest['n_times']}"
+    made_by: Any = manifest.get("features_made_by")
+    outdated = provenance.other_code(features.provenance, made_by["code_digest"]) if isinstance(made_by, dict) else None
+    return (
+        outdated
+        or misfit(features, manifest.get("preprocessing") or recipe_of(features), manifest["channels"])
+        or (
+            None
+            if features.n_times == manifest["n_times"]
+            else f"{features.n_times} samples an epoch; the model takes {manifest['n_times']}"
+        )
     )
 
 

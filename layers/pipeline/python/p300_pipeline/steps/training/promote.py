@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from p300.chance import chance_of, in_words
 from p300.errors import ArtifactError
 from p300.evaluation import headline, left_out_recordings
 
@@ -14,11 +15,11 @@ PROMOTION_MARGIN_AUC = 0.01
 
 
 def promote(store: Store, models_bucket: str, version: str, *, execution: str) -> dict[str, Any]:
-    """Make a version the champion unless it is worse than the one that serves.
+    """Make a version the champion unless it is at chance, or worse than the one that serves.
 
     Compared on the recordings that both were tested on without having seen the person (leave-one-subject-out), paired: the mean over
     subjects of the difference of ROC AUC must not be below -`PROMOTION_MARGIN_AUC`. A challenger that was overtaken by a newer champion
-    must be better by more than that.
+    must be better by more than that. A challenger at chance (`p300.chance`) is never promoted here, not even as the first.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
             registry.finish_promotion()
         # A retry compares with the same model as the attempt that died, and gives the same answer.
         other = registry.replaced_by(version) if champion == version else champion
-        decision = _compare(registry, other, challenger)
+        decision = _at_chance(challenger) or _compare(registry, other, challenger)
         if not decision.pop("promote"):
             if champion != version:
                 answer = {"outcome": "kept", "champion": champion, "challenger": version, **decision}
@@ -55,6 +56,15 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
             break
     registry.keep_decision(version, answer)
     return answer
+
+
+def _at_chance(challenger: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the decision on a challenger that is at chance; None for any other."""
+    chance = chance_of(challenger["metrics"])
+    if not chance or not chance["at_chance"]:
+        return None
+    why = f"It is {in_words(chance)} on left-out people. `p300 promote {challenger['version']} --force` makes it the champion."
+    return {"promote": False, "why": why, "p_chance": chance["p_value"]}
 
 
 def _compare(registry: Registry, champion_version: str | None, challenger: dict[str, Any]) -> dict[str, Any]:

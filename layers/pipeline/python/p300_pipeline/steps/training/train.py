@@ -3,30 +3,25 @@
 import io
 import platform
 import tempfile
-from collections.abc import Mapping
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from p300 import __version__
 from p300.errors import ArtifactError
 from p300.evaluation import headline
 from p300.scoring import read_arrays
 from p300.signals.parameters import Parameters
 
+from p300_pipeline import provenance
 from p300_pipeline.feature_store import subject_of
+from p300_pipeline.making.model import make_model
 from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training.choice import choose, fingerprint_of
 from p300_pipeline.steps.training.due import settle
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import Store
-
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyriemann")
-"""With the seed, their versions make a training reproducible to the bit on one machine."""
 
 SHOWN_LEFT_OUT = 20
 """Of the recordings left out, in the answer, which Step Functions takes up to 256 KiB of; the manifest has all."""
@@ -90,8 +85,7 @@ def _train(
     memory_mb: int,
 ) -> dict[str, Any]:
     # What takes seconds to import, or is not there where only the step's other parts run.
-    from p300 import evaluation, models
-    from p300.decoding import Response
+    from p300 import models
     from p300.models.portable import to_pipeline
 
     registry = Registry(store, models_bucket)
@@ -100,10 +94,10 @@ def _train(
         first = chosen.recordings.features(chosen.recordings.names[0])
         # A kind that is not known is refused before it claims a version.
         models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
-        fingerprint = fingerprint_of(request, chosen.etags)
+        fingerprint = fingerprint_of(request, chosen.facts)
         earlier = registry.version_of_training(fingerprint)
         if earlier and not _can_adapt(registry, earlier):
-            fingerprint = fingerprint_of(request, chosen.etags, instead_of=earlier)
+            fingerprint = fingerprint_of(request, chosen.facts, instead_of=earlier)
         claim = registry.claim(execution, fingerprint, started)
         told = {
             "left_out": chosen.left_out[:SHOWN_LEFT_OUT],
@@ -112,8 +106,7 @@ def _train(
         }
         if claim.finished:
             return _already_trained(registry, claim.version, execution) | told
-        estimator, metrics = evaluation.train(chosen.recordings, request.model, request.seed, first.sfreq)
-        response = getattr(estimator, "response_", None) or Response.fit(chosen.recordings, first.sfreq)
+        made = make_model(chosen.recordings, request.model, request.seed)
     manifest = {
         "kind": request.model,
         "channels": list(first.ch_names),
@@ -132,17 +125,22 @@ def _train(
         "recordings": [{"recording": name, **facts} for name, facts in sorted(chosen.facts.items())],
         "left_out": chosen.left_out,
         "one_person": chosen.one_person,
-        "n_epochs": metrics["n_epochs"],
-        "metrics": metrics,
+        "n_epochs": made.metrics["n_epochs"],
+        "metrics": made.metrics,
         "execution": execution,
         "created": started.isoformat(timespec="seconds"),
         "code_version": __version__,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        **provenance.code_of(provenance.MODEL).stated(),
+        "features_made_by": {
+            "code_digest": provenance.code_of(provenance.FEATURES).digest,
+            "libraries": chosen.features_libraries,
+        },
+        "machine": provenance.machine(),
     }
     artifacts = {
-        "model.npz": (_npz({**estimator.to_arrays(), **response.to_arrays()}), "application/octet-stream"),
-        "model.joblib": (_joblib(to_pipeline(estimator)), "application/octet-stream"),
+        "model.npz": (made.npz, "application/octet-stream"),
+        "model.joblib": (_joblib(to_pipeline(made.estimator)), "application/octet-stream"),
     }
     published = registry.publish(claim.version, fingerprint, artifacts, manifest)
     if published.finished:
@@ -191,12 +189,6 @@ def _trained(registry: Registry, version: str) -> dict[str, Any]:
         "held_out": manifest["held_out"],
         **headline(manifest["metrics"]),
     }
-
-
-def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def _joblib(pipeline: Any) -> bytes:
