@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from p300_pipeline.keys import QUARANTINE, RECORDS
 
 from tests.support.faults import (
     FULL,
@@ -80,7 +81,7 @@ def test_recordings(stack: Stack, faults: Faults, count: Count) -> None:
 
     wait_for(all_reported, "the reports", 300)
     check(stack, landed)
-    assert len(stack.keys(stack.raw, "quarantine/")) == 2 * len(refused)
+    assert len(stack.keys(stack.raw, QUARANTINE)) == len(stack.keys(stack.raw, RECORDS)) == len(refused)
     # Changed ones under the same keys take the places of the first.
     again = kill_at_each_write(faults, "ingestion", 2, 101, lambda seed: small(1000 + seed), " replacing")
     again |= kill_at_each_write(faults, "preprocessing", 2, 121, lambda seed: small(1000 + seed), " replacing")
@@ -117,7 +118,7 @@ def test_trainings(learned: Stack, faults: Faults, count: Count) -> None:
         for function in ("training", "promotion", "reporting", "tracking")
     }
     assert n_writes["training"] >= 6  # request, artifacts, manifest, challenger
-    assert n_writes["promotion"] == 3  # champion, pointer, history
+    assert n_writes["promotion"] == 4  # champion, pointer, history, decision
     assert n_writes["reporting"] == 3  # a plot each
     assert n_writes["tracking"] > 3
     deaths = {step: [[point] for point in points(number)] for step, number in n_writes.items()}
@@ -150,7 +151,15 @@ def test_a_drawing_that_dies_at_every_attempt_fails_no_training(learned: Stack, 
     assert (output["plots"].get("names"), output["tracking"]["outcome"]) == (None, "tracked")
     assert learned.keys(learned.models, f"{output['training']['version']}/") == [
         f"{output['training']['version']}/{name}"
-        for name in ("calibration.png", "evaluation.json", "manifest.json", "model.joblib", "model.npz", "request.json")
+        for name in (
+            "calibration.png",
+            "evaluation.json",
+            "manifest.json",
+            "model.joblib",
+            "model.npz",
+            "promotion.json",
+            "request.json",
+        )
     ]
     assert faults.fired()
     count("trainings that succeeded though no attempt to draw them did", 1)
