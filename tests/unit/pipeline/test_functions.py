@@ -347,7 +347,7 @@ def test_another_origin_is_let_in_only_where_asked_for(store: Store, load_functi
     ]
     assert answers[0]["statusCode"] == 404
     assert not any("access-control" in name.lower() for answer in answers for name in answer["multiValueHeaders"])
-    opened = load_function("inference", **ENVIRONMENT, P300_CORS_ORIGIN=origin)
+    opened = load_function("inference", **ENVIRONMENT | {"P300_CORS_ORIGIN": origin})
     answer = opened.handler(preflight, context)
     assert answer["statusCode"] == 204
     assert answer["multiValueHeaders"]["Access-Control-Allow-Origin"] == [origin]

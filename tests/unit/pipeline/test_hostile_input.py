@@ -111,7 +111,7 @@ def test_no_secret_is_told(
         "P300_WANDB_KEY_PARAMETER": "/p300/wandb",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
     }
-    ingestion = load_function("ingestion", **ENVIRONMENT, **names)
+    ingestion = load_function("ingestion", **ENVIRONMENT | names)
     for body in (recording_bytes(), b"x"):
         ingestion.handler(payload("Ingest", event=land(store, "subject_01/run.parquet", body)), context)
     parameters.clear_caches()
@@ -125,7 +125,7 @@ def test_no_secret_is_told(
     asked = payload("Track", version="v1", promotion={})
     with pytest.raises(RuntimeError):
         tracking.handler(asked, context)
-    inference = load_function("inference", **ENVIRONMENT, **names)
+    inference = load_function("inference", **ENVIRONMENT | names)
     headers = {"Content-Type": "text/plain", "x-api-key": secrets["api"]}
     for path in ("/predict", "/nothing"):
         inference.handler(api_event("POST", path, "{", headers=headers, multiValueHeaders=None), context)
