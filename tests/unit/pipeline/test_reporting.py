@@ -285,7 +285,7 @@ def test_the_function_answers_and_counts(
 ) -> None:
     monkeypatch.setattr("os.nice", lambda increment: increment)
     preprocessed()
-    handler = load_function("reporting", P300_FEATURES_BUCKET=FEATURES).handler
+    handler = load_function("reporting", P300_FEATURES_BUCKET=FEATURES, P300_MODELS_BUCKET=MODELS).handler
     assert handler({"execution": "e-1", "key": KEY}, context)["outcome"] == "drawn"
     lines = logged()
     assert any(line.get("correlation_id") == "e-1" for line in lines)

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from p300.errors import RecordingError
 from p300.features import report
 from p300.signals import Parameters
 
 from p300_pipeline import provenance
+from p300_pipeline.contracts import IngestResult, PreprocessOutcome, PreprocessResult
 from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.making.features import make_features
@@ -32,7 +33,7 @@ def preprocess(
     parameters: Parameters,
     *,
     may_quarantine: bool = True,
-) -> dict[str, Any]:
+) -> PreprocessResult:
     """Make the features of one raw recording.
 
     Parameters
@@ -60,8 +61,7 @@ def preprocess(
     recording_key = RecordingKey.parse(key)
     raw = find(store, raw_bucket, key)
     if raw is None or (etag and raw.etag != etag):
-        answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, etag) if etag else None
-        return {**_answer("superseded", recording_key, {}), **(answer or {})}
+        return _superseded(store, raw_bucket, recording_key, etag)
     companions = named_companions(raw)
     made_of: dict[str, Any] = {
         "raw_key": key,
@@ -78,7 +78,7 @@ def preprocess(
     held = [find(store, features_bucket, name) for name in (recording_key.features, recording_key.report)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
-        return _answer("unchanged", recording_key, facts)
+        return _answer("unchanged", recording_key, facts, etag=raw.etag)
     files = [raw]
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -103,14 +103,12 @@ def preprocess(
             except RecordingError as error:
                 if not may_quarantine:
                     reason = {"code": error.code, "message": error.message}
-                    return {**_answer("unusable", recording_key, {}), "reason": reason}
+                    return _answer("unusable", recording_key, reason=reason)
                 # Only these versions: an upload that replaced it meanwhile stays, and so does the one before it.
-                answer = quarantine(store, raw_bucket, raw_bucket, files, error)
-                return {**_answer("quarantined", recording_key, {}), **answer}
+                return _quarantined(recording_key, quarantine(store, raw_bucket, raw_bucket, files, error))
     except (NotFoundError, PreconditionError):
-        answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, raw.etag)
-        return {**_answer("superseded", recording_key, {}), **(answer or {})}
-    return _answer("features", recording_key, facts)
+        return _superseded(store, raw_bucket, recording_key, raw.etag)
+    return _answer("features", recording_key, facts, etag=raw.etag)
 
 
 @dataclass
@@ -174,6 +172,19 @@ def _digest(parameters: Parameters) -> str:
     return hashlib.sha256(json.dumps(parameters.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _answer(outcome: str, key: RecordingKey, facts: dict[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {name: facts[name] for name in ("n_flashes", "n_kept", "bad_channels") if name in facts}
-    return {"outcome": outcome, "recording": key.recording, "key": str(key), "features_key": key.features, **shown}
+def _superseded(store: Store, raw_bucket: str, key: RecordingKey, etag: str) -> PreprocessResult:
+    """Answer for bytes that are not the raw recording any more: as the attempt did that quarantined them, where one did."""
+    earlier = earlier_quarantine(store, raw_bucket, raw_bucket, str(key), etag) if etag else None
+    return _quarantined(key, earlier) if earlier else _answer("superseded", key)
+
+
+def _quarantined(key: RecordingKey, answer: IngestResult) -> PreprocessResult:
+    return _answer("quarantined", key, quarantine_key=answer["quarantine_key"], reason=answer["reason"])
+
+
+def _answer(
+    outcome: PreprocessOutcome, key: RecordingKey, facts: dict[str, Any] | None = None, **more: Any
+) -> PreprocessResult:
+    shown = {name: facts[name] for name in ("n_flashes", "n_kept", "bad_channels") if facts and name in facts}
+    answer = {"outcome": outcome, "recording": key.recording, "key": str(key), "features_key": key.features}
+    return cast(PreprocessResult, {**answer, **shown, **more})

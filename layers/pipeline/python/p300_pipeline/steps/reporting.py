@@ -7,6 +7,7 @@ from typing import Any
 
 from p300.features import read_features, report
 
+from p300_pipeline.contracts import PlotResult, ReportResult
 from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.registry import Registry
@@ -17,7 +18,7 @@ STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-digest",
 _MAX_RACES = 20
 
 
-def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
+def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
     """Draw the report of one recording's features.
 
     Parameters
@@ -37,15 +38,20 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
         report.json gets the same figures as ``single_flash``.
     """
     recording_key = RecordingKey.parse(key)
-    answer = {"recording": recording_key.recording, "key": key, "page_key": recording_key.page}
+    answer: ReportResult = {
+        "outcome": "drawn",
+        "recording": recording_key.recording,
+        "key": key,
+        "page_key": recording_key.page,
+    }
     try:
         made_of = store.head(features_bucket, recording_key.features)
     except NotFoundError:
-        return {"outcome": "no_features", **answer}
+        return {**answer, "outcome": "no_features"}
     stamp = {name: made_of.metadata[name] for name in STAMPED if name in made_of.metadata}
     held = [find(store, features_bucket, name) for name in (recording_key.erp_plot, recording_key.page)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
-        return {"outcome": "unchanged", **answer}
+        return {**answer, "outcome": "unchanged"}
     # Drawing takes seconds to import: not for an answer that needs none of it.
     from p300.reporting.page import render, single_trial
     from p300.reporting.picture import draw
@@ -53,7 +59,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
     try:
         body, _ = store.get(features_bucket, recording_key.features, if_match=made_of.etag)
     except (NotFoundError, PreconditionError):
-        return {"outcome": "superseded", **answer}
+        return {**answer, "outcome": "superseded"}
     features = read_features(io.BytesIO(body), name=f"s3://{features_bucket}/{recording_key.features}")
     companions = json.loads(stamp.get("raw-companions", "{}"))
     facts = {
@@ -73,11 +79,11 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
         # The page comes last: whoever finds it finds the picture as well.
         write(recording_key.page, page, "text/html; charset=utf-8")
     except (NotFoundError, PreconditionError):
-        return {"outcome": "superseded", **answer}
-    return {"outcome": "drawn", **answer, "auc": auc["roc_auc"]}
+        return {**answer, "outcome": "superseded"}
+    return {**answer, "outcome": "drawn", "auc": auc["roc_auc"]}
 
 
-def draw_pictures(store: Store, models_bucket: str, version: str) -> dict[str, Any]:
+def draw_pictures(store: Store, models_bucket: str, version: str) -> PlotResult:
     """Draw the pictures of a model's figures into its folder; the manifest stays as it is.
 
     Parameters
