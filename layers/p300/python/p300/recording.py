@@ -29,6 +29,12 @@ class Recording:
         Which stimulus group (row, column, set of symbols) flashed; 0 where none did.
     notes : tuple of str
         What the reader had to assume or convert, in words for a person.
+    gaps : tuple of int
+        Sample at which each discontinuity ends: what is at it did not follow what is before it. No epoch spans one.
+    bad_spans : tuple of (int, int)
+        First sample of each span that the file marks as bad, and the first after it. No epoch touches one.
+    bad_channels : tuple of str
+        EEG channels that the file marks as bad.
     """
 
     ch_names: tuple[str, ...]
@@ -37,6 +43,9 @@ class Recording:
     stim: NDArray[np.int32]
     flash: NDArray[np.int32] | None = None
     notes: tuple[str, ...] = field(default=())
+    gaps: tuple[int, ...] = ()
+    bad_spans: tuple[tuple[int, int], ...] = ()
+    bad_channels: tuple[str, ...] = ()
 
     def stream(self) -> "RecordingStream":
         """Return the same recording as a stream of one block.
@@ -53,6 +62,9 @@ class Recording:
             self.flash,
             lambda: iter([self.data]),
             notes=self.notes,
+            gaps=self.gaps,
+            bad_spans=self.bad_spans,
+            bad_channels=self.bad_channels,
         )
 
 
@@ -62,7 +74,7 @@ class RecordingStream:
 
     Attributes
     ----------
-    ch_names, sfreq, stim, flash, notes
+    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels
         As in :class:`Recording`.
     n_samples : int
         Length of the recording.
@@ -81,6 +93,9 @@ class RecordingStream:
     blocks: Callable[[], Iterator[NDArray[np.floating]]]
     volts_per_unit: float = 1.0
     notes: tuple[str, ...] = field(default=())
+    gaps: tuple[int, ...] = ()
+    bad_spans: tuple[tuple[int, int], ...] = ()
+    bad_channels: tuple[str, ...] = ()
 
     def load(self) -> Recording:
         """Read the whole signal into memory.
@@ -100,4 +115,14 @@ class RecordingStream:
             position += block.shape[1]
         if data is None:
             data = np.empty((len(self.ch_names), 0))
-        return Recording(self.ch_names, self.sfreq, data, self.stim, self.flash, self.notes)
+        return Recording(
+            self.ch_names,
+            self.sfreq,
+            data,
+            self.stim,
+            self.flash,
+            self.notes,
+            self.gaps,
+            self.bad_spans,
+            self.bad_channels,
+        )

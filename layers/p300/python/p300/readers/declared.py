@@ -1,0 +1,24 @@
+"""What a person says about a file that the file itself does not say, or says wrongly."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Declarations about one recording; what is declared wins over what a reader would decide, and is noted.
+
+    Attributes
+    ----------
+    event_id : mapping of str or int to int
+        The file's own event names or codes, and the class that each stands for: ``{"S  2": 2, "S  1": 1}``. Empty where
+        the reader decides.
+    unit : str or None
+        Unit of the EEG where the format cannot say it, or says it wrongly: ``V``, ``mV``, ``uV`` or ``nV``.
+    channel_kinds : mapping of str to str
+        ``eeg`` or ``misc`` for each channel named.
+    """
+
+    event_id: Mapping[str | int, int] = field(default_factory=dict)
+    unit: str | None = None
+    channel_kinds: Mapping[str, str] = field(default_factory=dict)
