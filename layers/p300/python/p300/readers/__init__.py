@@ -1,9 +1,10 @@
 """Recordings in: any file of a P300 lab becomes a recording.
 
-A reader is one module here with ``read(path, name, event_id) -> RecordingStream`` and one entry in ``READERS``.
+A reader is one module here with ``read(path, name, declared) -> RecordingStream`` and one entry in ``READERS``.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,7 @@ from p300.errors import RecordingError
 from p300.recording import Recording, RecordingStream
 
 from .checks import check
+from .declared import Declared
 
 READERS = {  # extension -> module of this package, imported when first needed
     ".parquet": "parquet",
@@ -25,9 +27,13 @@ READERS = {  # extension -> module of this package, imported when first needed
 
 
 def open_recording(
-    path: str | Path, *, name: str | None = None, event_id: Mapping[str | int, int] | None = None
+    path: str | Path,
+    *,
+    name: str | None = None,
+    event_id: Mapping[str | int, int] | None = None,
+    declared: Declared | None = None,
 ) -> RecordingStream:
-    """Open a recording of any known format without reading its signal.
+    """Open a recording of any known format without reading all of its signal.
 
     Parameters
     ----------
@@ -39,11 +45,14 @@ def open_recording(
         The file's own event names or codes, and which class each stands for: ``{"S  2": 2, "S  1": 1}``. Without it,
         annotations are named ``Target`` and ``NonTarget``, and codes are those of the Brain Invaders data sets, 1
         (NonTarget) and 2 (Target) first of all.
+    declared : Declared, optional
+        What a person says about the file: unit, kinds of channels, bad channels, and events, beside those of ``event_id``.
 
     Returns
     -------
     RecordingStream
-        Stimulation as 1 (NonTarget) and 2 (Target), notes on what had to be assumed, and the signal on demand.
+        Stimulation as 1 (NonTarget) and 2 (Target), notes on what had to be assumed, and the signal on demand. The EEG of its first
+        flashes has been looked at, for its unit and for channels that are triggers.
 
     Raises
     ------
@@ -51,8 +60,8 @@ def open_recording(
         ``unknown_format``, ``empty_object``, ``unreadable`` (truncated, damaged, another format), ``too_large``
         (unfolds beyond reason), ``too_many_channels``, ``too_many_annotations``, ``not_numeric``, ``missing_eeg``,
         ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
-        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``; from the stream's blocks ``wrong_unit`` and
-        ``unreadable``. `p300.limits` has what is too large and too many.
+        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``wrong_unit``, ``doubtful_channels`` (most look like
+        triggers), ``bad_declaration``; from the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
     """
     path = Path(path)
     name = name or path.name
@@ -65,12 +74,18 @@ def open_recording(
         raise RecordingError("unreadable", f"{name}: there is no such file.")
     if path.stat().st_size == 0:
         raise RecordingError("empty_object", f"{name} is empty (0 bytes). Upload the recording again.")
+    declared = declared or Declared()
+    declared = replace(declared, event_id={**declared.event_id, **(event_id or {})})
     reader = import_module(f"{__name__}.{READERS[extension]}")
-    return check(reader.read(path, name, event_id), name)
+    return check(reader.read(path, name, declared), name, declared)
 
 
 def read_recording(
-    path: str | Path, *, name: str | None = None, event_id: Mapping[str | int, int] | None = None
+    path: str | Path,
+    *,
+    name: str | None = None,
+    event_id: Mapping[str | int, int] | None = None,
+    declared: Declared | None = None,
 ) -> Recording:
     """Read a recording of any known format into memory; parameters and errors are those of :func:`open_recording`."""
-    return open_recording(path, name=name, event_id=event_id).load()
+    return open_recording(path, name=name, event_id=event_id, declared=declared).load()

@@ -1,6 +1,7 @@
 """CSV: a header with time, eeg_<channel>, stim, flash; or headless as in the Brain Invaders data sets.
 
-Lines before it that begin with ``#`` may declare what the columns do not tell: ``# sfreq=512 unit=V``.
+Lines before it that begin with ``#`` may declare what the columns do not tell: ``# sfreq=512 unit=V``, and the channels that are
+bad: ``# bads=P3;O1``.
 """
 
 import re
@@ -17,15 +18,18 @@ from p300.errors import RecordingError
 from p300.limits import HIGHEST_RATE_HZ
 from p300.recording import RecordingStream
 
-from .brain_invaders import FILE_LAYOUTS, EventId, decode_stim, player_of
+from .brain_invaders import FILE_LAYOUTS, decode_stim, player_of
+from .channels import FileChannel, choose, present
 from .checks import check_n_channels, check_n_samples
 from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, volts_per_unit
+from .declared import Declared
 
 TIME = "time"
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
 LOWEST_RATE_HZ = 50  # of EEG amplifiers
 DECLARED = re.compile(r"\b(sfreq|unit)\s*[=:]\s*([^\s,;]+)", re.IGNORECASE)
+BADS = re.compile(r"\bbads\s*[=:]\s*(\S[^,]*?)\s*(?:,|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,33 +42,36 @@ class _Head:
     declared: dict[str, str] = field(default_factory=dict)
 
 
-def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
+def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Open a csv recording, in microvolts unless a comment line says otherwise; its rate from there, or from the time column."""
     head = _head(path, name)
-    scale = volts_per_unit(head.declared.get("unit"), name)
     if head.headless:
-        return _headless(path, name, head, scale, event_id)
+        return _headless(path, name, head, declared)
+    scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
     eeg = eeg_columns(head.columns, name)
     check_n_channels(len(eeg), name)
     wanted = [column for column in (TIME, STIM, FLASH) if column in head.columns]
     side = dict(zip(wanted, _whole(path, name, head, wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
     sfreq, rate_notes = sampling_rate(head.declared.get("sfreq", _rate(side.get(TIME))), eeg, name)
-    decoded = decode_stim(side[STIM], name, event_id)
+    decoded = decode_stim(side[STIM], name, declared.event_id or None)
+    chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
+    eeg = [eeg[pick] for pick in chosen.picks]
     flash = flash_groups(side[FLASH], name) if FLASH in side else decoded.flash
     return RecordingStream(
-        ch_names,
+        chosen.names,
         sfreq,
         len(decoded.stim),
         decoded.stim,
         flash,
         lambda: _batches(path, name, head, eeg),
         scale,
-        (*name_notes, *rate_notes, *decoded.notes),
+        (*name_notes, *rate_notes, *unit_notes, *chosen.notes, *decoded.notes),
+        bad_channels=present(head.declared.get("bads", "").split(";"), chosen.names),
     )
 
 
-def _headless(path: Path, name: str, head: _Head, scale: float, event_id: EventId | None) -> RecordingStream:
+def _headless(path: Path, name: str, head: _Head, declared: Declared) -> RecordingStream:
     columns = head.columns
     layouts = [layout for layout in FILE_LAYOUTS if layout.n_columns == len(columns)]
     if not layouts:
@@ -77,12 +84,13 @@ def _headless(path: Path, name: str, head: _Head, scale: float, event_id: EventI
     layout = layouts[0]
     player = player_of(name)
     side = _whole(path, name, head, [columns[0], *(columns[i] for i in layout.stim)])
-    decoded = decode_stim(side[1:].sum(axis=0), name, event_id)
+    decoded = decode_stim(side[1:].sum(axis=0), name, declared.event_id or None)
     measured = _rate(side[0]) if layout.first_eeg else None
     if measured is None or not LOWEST_RATE_HZ <= measured <= HIGHEST_RATE_HZ:
         measured = layout.sfreq  # no time, or not in seconds
     sfreq, _ = sampling_rate(head.declared.get("sfreq", measured), [], name)
-    unit = head.declared.get("unit", "microvolts")
+    scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
+    unit = declared.unit or head.declared.get("unit", "microvolts")
     return RecordingStream(
         layout.ch_names,
         sfreq,
@@ -94,6 +102,7 @@ def _headless(path: Path, name: str, head: _Head, scale: float, event_id: EventI
         (
             f"headless csv of {len(columns)} columns read as {layout.data_set}, {unit}",
             *([f"two players: read as player {player}"] if layout.second_player else []),
+            *unit_notes,
             *decoded.notes,
         ),
     )
@@ -111,6 +120,8 @@ def _head(path: Path, name: str) -> _Head:
                 break
             n_comments += 1
             declared |= {key.lower(): value for key, value in DECLARED.findall(text)}
+            if named := BADS.search(text.strip()):
+                declared["bads"] = named[1]
     cells = [cell.strip().strip('"') for cell in text.split(",")]
     try:
         [float(cell) for cell in cells]

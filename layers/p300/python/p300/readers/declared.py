@@ -17,8 +17,11 @@ class Declared:
         Unit of the EEG where the format cannot say it, or says it wrongly: ``V``, ``mV``, ``uV`` or ``nV``.
     channel_kinds : mapping of str to str
         ``eeg`` or ``misc`` for each channel named.
+    bad_channels : tuple of str
+        Channels that are replaced, as those that the file marks as bad.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
     unit: str | None = None
     channel_kinds: Mapping[str, str] = field(default_factory=dict)
+    bad_channels: tuple[str, ...] = ()

@@ -12,31 +12,40 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
-from .brain_invaders import FILE_LAYOUTS, EventId, FileLayout, Stimulation, decode_stim, player_of
-from .checks import LARGEST_PLAUSIBLE_STEP_V, SAMPLES_LOOKED_AT, check_length, check_unfolding, typical_step
+from .brain_invaders import FILE_LAYOUTS, FileLayout, Stimulation, decode_stim, player_of
+from .channels import FileChannel, choose
+from .checks import check_length, check_unfolding
 from .columns import few, sampling_rate, volts_per_unit
+from .declared import Declared
+from .look import movement
 from .matlab_files import check_matlab
+from .units import LARGEST_MOVEMENT_V
 
 ROWS_PER_BLOCK = 1 << 16
+SAMPLES_LOOKED_AT = 1 << 14
 NAMED = "samples"  # the variable that may come with sfreq, channels and unit
 
 
-def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
+def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Read a MATLAB recording; MATLAB files cannot be read in pieces."""
     shapes = _shapes(path, name)
     layout = _layout(shapes, name)
     wanted = [*layout.variables] if layout else [NAMED, "sfreq", "channels", "unit"]
     variables = _load(path, name, wanted)
     if layout is None:
-        return _named(variables, name, event_id)
+        return _named(variables, name, declared)
     matrix = _matrix(next(variables[v] for v in layout.variables if v in shapes), name)
     check_length(len(matrix), layout.sfreq, name)
     player = player_of(name)
-    decoded = decode_stim(matrix[:, list(layout.stim)].sum(axis=1), name, event_id)
+    decoded = decode_stim(matrix[:, list(layout.stim)].sum(axis=1), name, declared.event_id or None)
     eeg = layout.eeg_columns(player)
     scale, notes = 1e-6, [f"MATLAB matrix read as {layout.data_set}"]
-    if not layout.unit_known:
-        microvolts = typical_step(matrix[:SAMPLES_LOOKED_AT, eeg].T.astype(np.float64)) > LARGEST_PLAUSIBLE_STEP_V
+    if declared.unit is not None:
+        scale, unit_notes = volts_per_unit(None, declared, name)
+        notes.extend(unit_notes)
+    elif not layout.unit_known:
+        some = movement(np.nan_to_num(matrix[:SAMPLES_LOOKED_AT, eeg].T.astype(np.float64)), layout.sfreq)
+        microvolts = np.median(some) > LARGEST_MOVEMENT_V
         scale = 1e-6 if microvolts else 1.0
         notes.append(f"unit not in the file: by their size, the values are {'microvolts' if microvolts else 'volts'}")
     if layout.second_player:
@@ -63,7 +72,7 @@ def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> FileLayout | None:
     )
 
 
-def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> RecordingStream:
+def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStream:
     matrix = _matrix(variables[NAMED], name)
     n_channels = matrix.shape[1] - 2
     declared = [str(np.squeeze(channel)).strip() for channel in np.ravel(variables.get("channels", []))]
@@ -76,11 +85,13 @@ def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> Re
     sfreq, _ = sampling_rate(str(rate) if rate.ndim == 0 else rate.dtype.name, [], name)
     check_length(len(matrix), sfreq, name)
     unit = variables.get("unit")
-    scale = volts_per_unit(None if unit is None else str(np.squeeze(unit)), name)
-    decoded = decode_stim(matrix[:, -1], name, event_id)
+    scale, notes = volts_per_unit(None if unit is None else str(np.squeeze(unit)), said, name)
+    decoded = decode_stim(matrix[:, -1], name, said.event_id or None)
     if not declared:
-        decoded = dataclasses.replace(decoded, notes=("channel names not in the file: numbered", *decoded.notes))
-    return _stream(ch_names, sfreq, matrix, list(range(1, n_channels + 1)), scale, decoded)
+        notes = ("channel names not in the file: numbered", *notes)
+    chosen = choose([FileChannel(channel) for channel in ch_names], said.channel_kinds, name)
+    decoded = dataclasses.replace(decoded, notes=(*notes, *chosen.notes, *decoded.notes))
+    return _stream(chosen.names, sfreq, matrix, [1 + pick for pick in chosen.picks], scale, decoded)
 
 
 def _matrix(value: Any, name: str) -> NDArray[Any]:

@@ -18,8 +18,10 @@ from .brainvision import check_companions
 from .checks import check_length, check_n_channels, check_rate
 from .columns import few
 from .companions import companions
+from .declared import Declared
 from .edf_structure import check_edf
 from .fif_structure import check_fif
+from .mne_channels import choose_eeg, marked, same_factor, unit_notes
 
 if TYPE_CHECKING:
     import mne
@@ -31,31 +33,34 @@ NUMBERED = re.compile(r"[a-z]? ?(\d{1,5})")
 LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trigger
 
 
-def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
+def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Open a recording through MNE-Python, which knows the units."""
     raw = _opened(path, name, _companions_beside(path, name))
     with _Explained(name):
         import mne
 
-        eeg = mne.pick_types(raw.info, eeg=True, exclude=())
         stim = mne.pick_types(raw.info, stim=True, exclude=())
-    if not len(eeg):
-        kinds = sorted(set(raw.get_channel_types()))
-        raise RecordingError("missing_eeg", f"{name}: no EEG channel, found channels of type {kinds}.")
     if raw.n_times <= 0:
         raise RecordingError("missing_eeg", f"{name} has no sample. Upload the recording again.")
     check_n_channels(len(raw.ch_names), name)
+    with _Explained(name):
+        eeg, chosen, factors = choose_eeg(raw, path, name, declared)
+        bad_channels, bad_spans, gaps = marked(raw, chosen.names)
     check_rate(float(raw.info["sfreq"]), name)
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
-    decoded = _stimulation(raw, stim, event_id, name)
+    decoded = _stimulation(raw, stim, declared.event_id or None, name)
     return RecordingStream(
-        tuple(raw.ch_names[i] for i in eeg),
+        chosen.names,
         float(raw.info["sfreq"]),
         raw.n_times,
         decoded.stim,
         decoded.flash,
-        lambda: _blocks(raw, eeg, name),
-        notes=decoded.notes,
+        lambda: _blocks(raw, np.array(eeg), name),
+        same_factor(factors, name),
+        notes=(*chosen.notes, *unit_notes(declared, factors), *decoded.notes),
+        gaps=gaps,
+        bad_spans=bad_spans,
+        bad_channels=bad_channels,
     )
 
 

@@ -1,4 +1,4 @@
-"""Parquet: columns eeg_<channel>, stim, optional flash; sfreq, unit, channels and synthetic in the schema metadata."""
+"""Parquet: columns eeg_<channel>, stim, optional flash; sfreq, unit, channels, bads and synthetic in the schema metadata."""
 
 import json
 from collections.abc import Iterator
@@ -14,9 +14,11 @@ from p300.errors import RecordingError
 from p300.limits import LARGEST_FOOTER_BYTES, LARGEST_IN_MEMORY_BYTES, MOST_COLUMNS
 from p300.recording import RecordingStream
 
-from .brain_invaders import EventId, decode_stim
+from .brain_invaders import decode_stim
+from .channels import FileChannel, choose, present
 from .checks import check_length, check_n_channels, check_unfolding
 from .columns import FLASH, STIM, channel_names, eeg_columns, few, flash_groups, sampling_rate, volts_per_unit
+from .declared import Declared
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 ROWS_PER_BLOCK = 1 << 14
 
 
-def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
+def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Open a parquet recording; EEG is in microvolts unless its metadata say otherwise."""
     import pyarrow as pa
 
@@ -51,18 +53,21 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
         ch_names, name_notes = channel_names(eeg, _channels(metadata.get("channels"), name), name)
         sfreq, rate_notes = sampling_rate(metadata.get("sfreq"), eeg, name)
         check_length(n_samples, sfreq, name)
-        scale = volts_per_unit(metadata.get("unit"), name)
+        scale, unit_notes = volts_per_unit(metadata.get("unit"), declared, name)
+        chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
+        eeg = [eeg[pick] for pick in chosen.picks]
+        bad = _channels(metadata.get("bads"), name, "bads") or []
         table = file.read(columns=stimulation)
         if table.num_rows != n_samples:
             raise RecordingError(
                 "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."
             )
-    decoded = decode_stim(to_numpy(table[STIM]), name, event_id)
+    decoded = decode_stim(to_numpy(table[STIM]), name, declared.event_id or None)
     flash = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else decoded.flash
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
     synthetic = metadata.get("synthetic", "").lower() == "true"
     return RecordingStream(
-        ch_names,
+        chosen.names,
         sfreq,
         n_samples,
         decoded.stim,
@@ -72,9 +77,12 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
         (
             *name_notes,
             *rate_notes,
+            *unit_notes,
+            *chosen.notes,
             *decoded.notes,
             *(["synthetic recording: simulated, not measured"] if synthetic else []),
         ),
+        bad_channels=present(bad, chosen.names),
     )
 
 
@@ -130,7 +138,7 @@ def _check_size(file: "pq.ParquetFile", n_columns: int, file_bytes: int, name: s
         )
 
 
-def _channels(declared: str | None, name: str) -> list[str] | None:
+def _channels(declared: str | None, name: str, key: str = "channels") -> list[str] | None:
     """Read a JSON list of names, or a comma-separated one."""
     if declared is None:
         return None
@@ -139,5 +147,5 @@ def _channels(declared: str | None, name: str) -> list[str] | None:
     except (ValueError, RecursionError):
         names = [channel.strip() for channel in declared.split(",")]
     if not isinstance(names, list):
-        raise RecordingError("bad_metadata", f"{name}: 'channels' is {declared[:80]!r}; expected a list of names.")
+        raise RecordingError("bad_metadata", f"{name}: {key!r} is {declared[:80]!r}; expected a list of names.")
     return [str(channel) for channel in names]

@@ -64,14 +64,22 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     X, peak_to_peak, over = _epochs(stream, starts, parameters)
     by_channel = over.sum(axis=0)
     notes = stream.notes
-    bad = np.zeros(len(stream.ch_names), bool)
+    bad = marked = np.isin(stream.ch_names, stream.bad_channels)
+    if bad.all():
+        raise RecordingError(
+            "no_good_channel",
+            f"All {len(bad)} EEG channels are marked bad; expected good ones, which bad ones are replaced from.",
+        )
     if parameters.reject_peak_to_peak_uv is not None:
-        bad = find_bad_channels(over, peak_to_peak)
+        bad = marked.copy()
+        bad[~marked] = find_bad_channels(over[:, ~marked], peak_to_peak[:, ~marked])
     bad_names = tuple(name for name, is_bad in zip(stream.ch_names, bad, strict=True) if is_bad)
     if bad_names:
         weights, how = replacement(stream.ch_names, bad)
         X[:, bad], _, over[:, bad] = _epochs(stream, starts, parameters, weights[bad])  # the others are what they were
         notes = (*notes, f"bad channels {', '.join(bad_names)} replaced by {how}")
+        if stream.bad_channels:
+            notes = (*notes, f"marked bad in the file, or declared bad: {', '.join(stream.bad_channels)}")
 
     good = ~over.any(axis=1)
     kept, X = np.flatnonzero(inside)[good], _first_rows(X, good)
@@ -81,6 +89,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_kept=len(kept),
         by_channel=dict(zip(stream.ch_names, by_channel.tolist(), strict=True)),
         bad_channels=bad_names,
+        marked_bad_channels=stream.bad_channels,
     )
     _check_classes(flashes.label[kept], rejection, parameters)
     return FeatureSet(
