@@ -4,10 +4,10 @@ What a channel's signal says is `p300.readers.look`'s to find.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from p300.channels import EEG_PREFIX, plain
 from p300.errors import RecordingError
 
 from .units import volts_per
@@ -31,7 +31,6 @@ _SENSORS = {
 _BY_WORD = {kind: re.compile(words) for kind, words in _SENSORS.items()}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _LETTERS = re.compile("[A-Za-z]+")
-_EEG_PREFIX = re.compile(r"eeg[ _:-]+(?=[a-z])", re.IGNORECASE)
 SHOWN = 12
 
 
@@ -134,24 +133,9 @@ def other_kind(channel: FileChannel) -> str | None:
         return channel.kind
     if channel.unit and volts_per(channel.unit) is None:
         return f"in {channel.unit}"
-    text = _EEG_PREFIX.sub("", channel.name)
+    text = EEG_PREFIX.sub("", channel.name)
     words = [word.lower() for pattern in (_WORD, _LETTERS) for word in pattern.findall(text)]
     return next((kind for word in words for kind, known in _BY_WORD.items() if known.fullmatch(word)), None)
-
-
-def plain(channel: str) -> str:
-    """Return a channel's name as it is compared with others: FP1, Fp1 and "EEG Fp1" are one electrode.
-
-    Parameters
-    ----------
-    channel : str
-        Any spelling.
-
-    Returns
-    -------
-    name : str
-    """
-    return " ".join(_EEG_PREFIX.sub("", unicodedata.normalize("NFC", channel)).casefold().split())
 
 
 def few_of(described: Sequence[str]) -> str:
@@ -190,7 +174,7 @@ def present(marked: Iterable[str], ch_names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _without_prefix(names: list[str]) -> tuple[str, ...]:
-    short = [_EEG_PREFIX.sub("", name.strip()) for name in names]
+    short = [EEG_PREFIX.sub("", name.strip()) for name in names]
     return tuple(short if len(set(short)) == len(set(names)) else names)
 
 

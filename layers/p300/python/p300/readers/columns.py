@@ -7,11 +7,11 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.channels import plain
 from p300.errors import RecordingError
 from p300.limits import MOST_COLUMNS
 
 from .brain_invaders import BI2014A
-from .channels import plain
 from .declared import Declared
 from .units import declared_volts_per
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.channels import plain
 from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET, RecordingStream
 from p300.signals.flashes import find_flashes
 
-from .channels import EEG, few_of, plain
+from .channels import EEG, few_of
 from .declared import Declared
 from .units import check_unit
 

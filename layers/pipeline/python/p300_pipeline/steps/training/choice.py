@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from p300 import __version__
+from p300.channels import in_order, plain
 from p300.errors import ArtifactError, TrainingError
 from p300.features import FeatureSet, read_features, stored_shape
 from p300.likeness import sketch
@@ -39,11 +40,14 @@ class Downloaded:
         Files by recording; each was read and found right before.
     person_of : callable
         Names the person whose a recording is.
+    channels : sequence of str
+        In this order, whatever a recording's own is.
     """
 
-    def __init__(self, paths: Mapping[str, Path], person_of: Callable[[str], str]) -> None:
+    def __init__(self, paths: Mapping[str, Path], person_of: Callable[[str], str], channels: Sequence[str]) -> None:
         self._paths = paths
         self._person_of = person_of
+        self._channels = channels
 
     @property
     def names(self) -> list[str]:
@@ -53,11 +57,13 @@ class Downloaded:
     def __iter__(self) -> Iterator[RecordingEpochs]:
         for name in self._paths:
             features = self.features(name)
-            yield RecordingEpochs(name, self._person_of(name), features.X, features.label, len(features.ch_names))
+            yield RecordingEpochs(
+                name, self._person_of(name), features.X, features.label, len(features.ch_names), features.ch_names
+            )
 
     def features(self, name: str) -> FeatureSet:
         """Return one recording's features."""
-        return read_features(self._paths[name], verify=False)
+        return in_order(read_features(self._paths[name], verify=False), self._channels, name)
 
 
 @dataclass
@@ -179,13 +185,17 @@ def choose(
     found = _Candidates(bucket, Limits.of(folder, memory_mb))
     found.download(store, {name: present[name].size for name in [*names, *held_out]}, folder)
     found.look(parameters)
+    montage: Sequence[str] = ()
     if channels := {name: found.channels[name] for name in names if name in found.fit}:
         montage = _montage(registry, request, channels)
         for name in found.fit:
             if reason := other_channels(found.channels[name], montage):
                 found.unfit[name] = reason
     found.unfit |= found.limits.too_many_epochs(found.fit_shapes(found.fit))
-    sketches = {name: sketch(read_features(path, verify=False).epochs) for name, path in found.fit.items()}
+    sketches = {
+        name: sketch(in_order(read_features(path, verify=False), montage, name).epochs)
+        for name, path in found.fit.items()
+    }
     people = People(sketches, request.held_out)
     found.unfit |= people.unfit(name for name in names if name in found.fit)
     found.unfit |= found.limits.too_many_of_a_person(found.fit_shapes(names), people.person_of)
@@ -197,7 +207,7 @@ def choose(
     if not fit:
         raise TrainingError("no_recordings", f"None of the {len(names)} recordings can be trained on: {left_out}.")
     facts = {name: found.facts[name] for name in fit}
-    return TrainingSet(Downloaded(fit, people.person_of), facts, left_out, people.merged())
+    return TrainingSet(Downloaded(fit, people.person_of, montage), facts, left_out, people.merged())
 
 
 def fingerprint_of(request: TrainingRequest, etags: Mapping[str, str], *, instead_of: str | None = None) -> str:
@@ -245,4 +255,6 @@ def _montage(registry: Registry, request: TrainingRequest, channels: Mapping[str
             pass
     if request.recording is not None and request.recording in channels:
         return channels[request.recording]
-    return Counter(channels.values()).most_common(1)[0][0]
+    sets = Counter(frozenset(map(plain, own)) for own in channels.values())
+    wanted = sets.most_common(1)[0][0]
+    return next(own for own in channels.values() if frozenset(map(plain, own)) == wanted)
