@@ -45,6 +45,10 @@ class Rejection:
         Epochs in which that channel exceeded the peak-to-peak limit; an epoch may count for several channels.
     bad_channels : tuple of str
         Channels that were replaced.
+    n_across_gaps : int
+        Flashes whose epoch spans a discontinuity of the recording.
+    n_marked_bad : int
+        Flashes whose epoch touches a span that the file marks as bad.
     """
 
     n_flashes: int
@@ -52,6 +56,8 @@ class Rejection:
     n_kept: int
     by_channel: dict[str, int]
     bad_channels: tuple[str, ...] = ()
+    n_across_gaps: int = 0
+    n_marked_bad: int = 0
 
 
 @dataclass(frozen=True)
@@ -340,6 +346,8 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "n_flashes": rejection.n_flashes,
         "n_outside": rejection.n_outside,
+        "n_across_gaps": rejection.n_across_gaps,
+        "n_marked_bad": rejection.n_marked_bad,
         "n_kept": rejection.n_kept,
         "n_target": int(target.sum()),
         "n_non_target": int(non_target.sum()),

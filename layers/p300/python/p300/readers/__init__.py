@@ -1,9 +1,10 @@
 """Recordings in: any file of a P300 lab becomes a recording.
 
-A reader is one module here with ``read(path, name, event_id) -> RecordingStream`` and one entry in ``READERS``.
+A reader is one module here with ``read(path, name, declared) -> RecordingStream`` and one entry in ``READERS``.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,7 @@ from p300.errors import RecordingError
 from p300.recording import Recording, RecordingStream
 
 from .checks import check
+from .declared import Declared
 
 READERS = {  # extension -> module of this package, imported when first needed
     ".parquet": "parquet",
@@ -25,7 +27,11 @@ READERS = {  # extension -> module of this package, imported when first needed
 
 
 def open_recording(
-    path: str | Path, *, name: str | None = None, event_id: Mapping[str | int, int] | None = None
+    path: str | Path,
+    *,
+    name: str | None = None,
+    event_id: Mapping[str | int, int] | None = None,
+    declared: Declared | None = None,
 ) -> RecordingStream:
     """Open a recording of any known format without reading its signal.
 
@@ -37,8 +43,10 @@ def open_recording(
         What to call it, and where its extension stands: an object's key, when ``path`` is a temporary file.
     event_id : mapping of str or int to int, optional
         The file's own event names or codes, and which class each stands for: ``{"S  2": 2, "S  1": 1}``. Without it,
-        annotations are named ``Target`` and ``NonTarget``, and codes are those of the Brain Invaders data sets, 1
-        (NonTarget) and 2 (Target) first of all.
+        events are named ``Target`` and ``NonTarget``, or have the codes 1 (NonTarget) and 2 (Target), or those of the Brain
+        Invaders data sets.
+    declared : Declared, optional
+        What a person says about the file: unit, kinds of channels, triggers, and events, beside those of ``event_id``.
 
     Returns
     -------
@@ -51,7 +59,8 @@ def open_recording(
         ``unknown_format``, ``empty_object``, ``unreadable`` (truncated, damaged, another format), ``too_large``
         (unfolds beyond reason), ``too_many_channels``, ``too_many_annotations``, ``not_numeric``, ``missing_eeg``,
         ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
-        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``; from the stream's blocks ``wrong_unit`` and
+        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``unclear_triggers``,
+        ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``; from the stream's blocks ``wrong_unit`` and
         ``unreadable``. `p300.limits` has what is too large and too many.
     """
     path = Path(path)
@@ -65,12 +74,18 @@ def open_recording(
         raise RecordingError("unreadable", f"{name}: there is no such file.")
     if path.stat().st_size == 0:
         raise RecordingError("empty_object", f"{name} is empty (0 bytes). Upload the recording again.")
+    declared = declared or Declared()
+    declared = replace(declared, event_id={**declared.event_id, **(event_id or {})})
     reader = import_module(f"{__name__}.{READERS[extension]}")
-    return check(reader.read(path, name, event_id), name)
+    return check(reader.read(path, name, declared), name)
 
 
 def read_recording(
-    path: str | Path, *, name: str | None = None, event_id: Mapping[str | int, int] | None = None
+    path: str | Path,
+    *,
+    name: str | None = None,
+    event_id: Mapping[str | int, int] | None = None,
+    declared: Declared | None = None,
 ) -> Recording:
     """Read a recording of any known format into memory; parameters and errors are those of :func:`open_recording`."""
-    return open_recording(path, name=name, event_id=event_id).load()
+    return open_recording(path, name=name, event_id=event_id, declared=declared).load()

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from p300.signals.triggers import Triggers
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -17,8 +19,20 @@ class Declared:
         Unit of the EEG where the format cannot say it, or says it wrongly: ``V``, ``mV``, ``uV`` or ``nV``.
     channel_kinds : mapping of str to str
         ``eeg`` or ``misc`` for each channel named.
+    triggers : Triggers
+        How pulses on a trigger line become flashes.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
     unit: str | None = None
     channel_kinds: Mapping[str, str] = field(default_factory=dict)
+    triggers: Triggers = field(default_factory=Triggers)
+
+    @property
+    def codes(self) -> dict[int, int]:
+        """Numeric codes of ``event_id``, given as numbers or as digits, and the class of each."""
+        return {
+            int(name): label
+            for name, label in self.event_id.items()
+            if isinstance(name, int) or (name.isascii() and name.isdigit())
+        }

@@ -12,27 +12,35 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
-from .brain_invaders import FILE_LAYOUTS, EventId, FileLayout, Stimulation, decode_stim, player_of
+from . import events, timing
+from .brain_invaders import FILE_LAYOUTS, FileLayout, player_of
 from .checks import LARGEST_PLAUSIBLE_STEP_V, SAMPLES_LOOKED_AT, check_length, check_unfolding, typical_step
 from .columns import few, sampling_rate, volts_per_unit
+from .declared import Declared
 from .matlab_files import check_matlab
 
 ROWS_PER_BLOCK = 1 << 16
 NAMED = "samples"  # the variable that may come with sfreq, channels and unit
 
 
-def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
+def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Read a MATLAB recording; MATLAB files cannot be read in pieces."""
     shapes = _shapes(path, name)
     layout = _layout(shapes, name)
     wanted = [*layout.variables] if layout else [NAMED, "sfreq", "channels", "unit"]
     variables = _load(path, name, wanted)
     if layout is None:
-        return _named(variables, name, event_id)
+        return _named(variables, name, declared)
     matrix = _matrix(next(variables[v] for v in layout.variables if v in shapes), name)
     check_length(len(matrix), layout.sfreq, name)
     player = player_of(name)
-    decoded = decode_stim(matrix[:, list(layout.stim)].sum(axis=1), name, event_id)
+    timed = (
+        timing.of_layout(matrix[:, 0].astype(np.float64), layout.sfreq, name)
+        if layout.first_eeg
+        else timing.Timing(layout.sfreq)
+    )
+    codes = matrix[:, list(layout.stim)].sum(axis=1)
+    decoded = events.from_codes(codes, name, layout.sfreq, declared, data_set=layout.data_set)
     eeg = layout.eeg_columns(player)
     scale, notes = 1e-6, [f"MATLAB matrix read as {layout.data_set}"]
     if not layout.unit_known:
@@ -41,8 +49,8 @@ def read(path: Path, name: str, event_id: EventId | None) -> RecordingStream:
         notes.append(f"unit not in the file: by their size, the values are {'microvolts' if microvolts else 'volts'}")
     if layout.second_player:
         notes.append(f"two players: read as player {player}")
-    stimulation = dataclasses.replace(decoded, notes=(*notes, *decoded.notes))
-    return _stream(layout.ch_names, layout.sfreq, matrix, eeg, scale, stimulation)
+    stimulation = dataclasses.replace(decoded, notes=(*notes, *timed.notes, *decoded.notes))
+    return _stream(layout.ch_names, timed, matrix, eeg, scale, stimulation)
 
 
 def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> FileLayout | None:
@@ -63,7 +71,7 @@ def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> FileLayout | None:
     )
 
 
-def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> RecordingStream:
+def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStream:
     matrix = _matrix(variables[NAMED], name)
     n_channels = matrix.shape[1] - 2
     declared = [str(np.squeeze(channel)).strip() for channel in np.ravel(variables.get("channels", []))]
@@ -77,10 +85,12 @@ def _named(variables: dict[str, Any], name: str, event_id: EventId | None) -> Re
     check_length(len(matrix), sfreq, name)
     unit = variables.get("unit")
     scale = volts_per_unit(None if unit is None else str(np.squeeze(unit)), name)
-    decoded = decode_stim(matrix[:, -1], name, event_id)
+    timed = timing.from_stamps(matrix[:, 0].astype(np.float64), sfreq, name) or timing.Timing(sfreq)
+    decoded = events.from_codes(matrix[:, -1], name, sfreq, said)
+    decoded = dataclasses.replace(decoded, notes=(*timed.notes, *decoded.notes))
     if not declared:
         decoded = dataclasses.replace(decoded, notes=("channel names not in the file: numbered", *decoded.notes))
-    return _stream(ch_names, sfreq, matrix, list(range(1, n_channels + 1)), scale, decoded)
+    return _stream(ch_names, timed, matrix, list(range(1, n_channels + 1)), scale, decoded)
 
 
 def _matrix(value: Any, name: str) -> NDArray[Any]:
@@ -95,11 +105,11 @@ def _matrix(value: Any, name: str) -> NDArray[Any]:
 
 def _stream(
     ch_names: tuple[str, ...],
-    sfreq: float,
+    timed: timing.Timing,
     matrix: NDArray[Any],
     eeg: list[int],
     volts_per_unit: float,
-    stimulation: Stimulation,
+    stimulation: events.Stimulation,
 ) -> RecordingStream:
     dtype = matrix.dtype if np.issubdtype(matrix.dtype, np.floating) else np.dtype(np.float64)
 
@@ -108,7 +118,15 @@ def _stream(
             yield np.ascontiguousarray(matrix[start : start + ROWS_PER_BLOCK, eeg].T, dtype)
 
     return RecordingStream(
-        ch_names, sfreq, len(matrix), stimulation.stim, stimulation.flash, blocks, volts_per_unit, stimulation.notes
+        ch_names,
+        timed.sfreq,
+        len(matrix),
+        stimulation.stim,
+        stimulation.flash,
+        blocks,
+        volts_per_unit,
+        stimulation.notes,
+        gaps=timed.gaps,
     )
 
 
