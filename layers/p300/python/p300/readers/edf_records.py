@@ -1,10 +1,11 @@
 """EDF and BDF data records: the rate of each signal, and when each record began; EDF+D files have gaps between records.
 
-MNE-Python puts all records one after the other, takes annotations' times as if they were, and resamples signals of different rates piece
-by piece, so that they end up elsewhere. The header says in time what has to be looked at.
+MNE-Python puts all records one after the other, takes the times of annotations as if they were and leaves out those beyond, and resamples
+signals of different rates piece by piece, so that they end up elsewhere.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .edf_structure import ANNOTATIONS, FIELDS, FIRST_HEADER_BYTES, SAMPLES_FIEL
 from .timing import GAP_STEPS, LARGEST_RATE_ERROR, gap_notes
 
 _START = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14")
+_LIST = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15(\d+(?:\.\d*)?))?\x14(.*?)\x14\x00", re.DOTALL)
 _ELECTRODE = re.compile(
     r"(?:EEG[ -]?)?(?:Fp|AF|F|FT|FC|T|C|TP|CP|P|PO|O|I|N|A|M)(?:z|\d{1,2})(?:[ -].*)?", re.IGNORECASE
 )
@@ -40,12 +42,15 @@ class Records:
         What the header says a record lasts.
     starts_s : ndarray, shape (n_records,), or None
         When each record began, in seconds from the first; None where the file does not say.
+    annotations : tuple of (float, float, str)
+        Onset in seconds from the first record, duration in seconds and text, as written.
     """
 
     labels: tuple[str, ...]
     n_samples: tuple[int, ...]
     record_s: float
     starts_s: NDArray[np.float64] | None
+    annotations: tuple[tuple[float, float, str], ...] = ()
 
     def rates(self) -> dict[str, float]:
         """Rate in Hz of each label."""
@@ -80,16 +85,20 @@ def read_records(path: Path, *, sample_bytes: int) -> Records | None:
     header_bytes = FIRST_HEADER_BYTES * (1 + n_signals)
     if record_s <= 0 or min(n_samples, default=0) <= 0 or record_bytes <= 0:
         return None
-    starts_s = None
-    first = next((number for number, label in enumerate(labels) if label in ANNOTATIONS), None)
     n_records = (path.stat().st_size - header_bytes) // record_bytes
-    if first is not None and n_records > 0:
-        at = sample_bytes * sum(n_samples[:first])
+    lists = [number for number, label in enumerate(labels) if label in ANNOTATIONS]
+    starts_s, annotations = None, []
+    if lists and n_records > 0:
         records = np.memmap(path, np.uint8, "r", header_bytes, (n_records, record_bytes))
-        texts = np.ascontiguousarray(records[:, at : at + sample_bytes * n_samples[first]])
-        found = [_START.match(text.tobytes()) for text in texts]
+        texts = [
+            [row.tobytes() for row in np.ascontiguousarray(records[:, at : at + sample_bytes * n_samples[number]])]
+            for number in lists
+            for at in (sample_bytes * sum(n_samples[:number]),)
+        ]
+        found = [_START.match(text) for text in texts[0]]
         if all(found):
             starts_s = np.array([float(match[1]) for match in found if match])
+            annotations = [one for signal in texts for text in signal for one in _annotations(text, starts_s[0])]
             starts_s -= starts_s[0]
     signals = [number for number, label in enumerate(labels) if label not in ANNOTATIONS]
     return Records(
@@ -97,7 +106,19 @@ def read_records(path: Path, *, sample_bytes: int) -> Records | None:
         tuple(n_samples[number] for number in signals),
         record_s,
         starts_s,
+        tuple(annotations),
     )
+
+
+def _annotations(text: bytes, first_s: float) -> Iterator[tuple[float, float, str]]:
+    """Read the annotations of one record."""
+    for onset, duration, described in _LIST.findall(text):
+        for description in filter(None, described.split(b"\x14")):
+            try:
+                what = description.decode()
+            except UnicodeDecodeError:
+                what = description.decode("latin-1")
+            yield float(onset) - first_s, float(duration or 0), what.partition("@@")[0]
 
 
 def other_rates(records: Records, name: str) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ def from_codes(
         (onset, label, group if groups is not None or group.any() else None),
         (len(codes), sfreq),
         name,
-        (found, {str(c): scheme[c][0] for c in counts if c in scheme}),
+        (found, {}),
         declared,
         [*scheme_notes, *notes],
     )
@@ -177,13 +177,14 @@ def from_markers(
     classes, notes = _classes(stimuli, counts, name, declared)
     if not classes:
         return None
+    by_word = {text: label for text, label in classes.items() if _word(text) in VOCABULARY}
     ignored = {text: n for text, n in counts.items() if text not in classes}
     if ignored:
         notes.append(f"events ignored: {counted(ignored)}")
     flashes = sorted((m.sample, classes[m.description]) for m in stimuli if m.description in classes)
     onset = np.array([sample for sample, _ in flashes], np.int64)
     label = np.array([label for _, label in flashes], np.int32)
-    return _stimulation((onset, label, None), (n_samples, sfreq), name, (counts, classes), declared, notes)
+    return _stimulation((onset, label, None), (n_samples, sfreq), name, (counts, by_word), declared, notes)
 
 
 def _classes(
@@ -198,7 +199,7 @@ def _classes(
         named = {
             description: VOCABULARY[word]
             for description, marker in by_description.items()
-            if marker.kind in kinds and (word := re.sub(r"[\s_-]", "", marker.text.lower())) in VOCABULARY
+            if marker.kind in kinds and (word := _word(marker.text)) in VOCABULARY
         }
         if set(named.values()) == {TARGET, NON_TARGET}:
             return named, []
@@ -211,6 +212,10 @@ def _classes(
         per_code[code] += counts[description]
     scheme, notes = _scheme(per_code, counts, name, declared, None)
     return {text: scheme[code][0] for text, code in coded.items() if code in scheme}, notes
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[\s_-]", "", text.lower())
 
 
 def _declared_classes(by_description: Mapping[str, Marker], declared: Declared) -> dict[str, int]:
@@ -321,10 +326,13 @@ def _with_changes_of_group(
 
 
 def _group_at(onset: NDArray[np.int64], groups: NDArray[np.int32], short: int) -> NDArray[np.int32]:
-    """Return the group of each flash, where the flash column may rise some samples after the stim column."""
-    found = groups[onset]
-    for later in range(1, short + 1):
-        found = np.where(found == 0, groups[np.minimum(onset + later, len(groups) - 1)], found)
+    """Return the group of each flash, where the flash column may change some samples before or after the stim column."""
+    found = np.zeros(len(onset), np.int32)
+    for offset in (*range(-short, 0), *range(short + 1)):
+        there = groups[np.clip(onset + offset, 0, len(groups) - 1)]
+        found = np.where(
+            (there != 0) & ((offset >= 0) | (there != groups[np.maximum(onset - short - 1, 0)])), there, found
+        )
     return found.astype(np.int32)
 
 

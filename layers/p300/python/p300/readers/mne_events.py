@@ -10,6 +10,7 @@ from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS, MOST_STIM_CHANNELS
 
 from .declared import Declared
+from .edf_records import Placement, Records
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
 from .events import Marker, Stimulation, from_codes, from_markers
 
@@ -67,6 +68,37 @@ def onsets(raw: "mne.io.BaseRaw") -> NDArray[np.int64]:
     found = raw.annotations
     samples: NDArray[np.int64] = raw.time_as_index(found.onset, use_rounding=True, origin=found.orig_time)
     return samples.astype(np.int64) - (raw.first_samp if found.orig_time is None else 0)
+
+
+def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[str]:
+    """Put the annotations of an EDF or BDF file with gaps at the samples that were taken at their times; none in a gap.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The file, whose annotations are replaced.
+    placed : Placement
+        Where the gaps are.
+    records : Records
+        What the file says.
+
+    Returns
+    -------
+    notes : list of str
+        How many are left out.
+    """
+    import mne
+
+    samples = placed.samples(np.array([onset for onset, _, _ in records.annotations]))
+    durations = np.array([duration for _, duration, _ in records.annotations])
+    texts = [text for _, _, text in records.annotations]
+    kept = np.flatnonzero(samples >= 0)
+    raw.set_annotations(
+        mne.Annotations(samples[kept] / placed.sfreq, durations[kept], [texts[number] for number in kept]),
+        verbose="error",
+    )
+    n_lost = len(samples) - len(kept)
+    return [f"{n_lost} events in gaps of the recording ignored"] if n_lost else []
 
 
 def decide(

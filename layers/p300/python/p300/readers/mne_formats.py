@@ -45,7 +45,8 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
     placed = edf_records.placement(records, float(raw.info["sfreq"]), name) if records else None
     with _Explained(name):
-        onsets = placed.samples(raw.annotations.onset) if placed else mne_events.onsets(raw)
+        lost = mne_events.place(raw, placed, records) if placed and records else []
+        onsets = mne_events.onsets(raw)
     stim_channels = [*(_stim_channel(raw, int(channel), name) for channel in stim)]
     if records:
         apart = edf_records.triggers_apart(records, others)
@@ -60,7 +61,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         decoded.stim,
         decoded.flash,
         lambda: _blocks(raw, eeg, name),
-        notes=(*_notes(others, records, placed), *decoded.notes),
+        notes=(*_notes(others, records, placed), *lost, *decoded.notes),
         gaps=placed.gaps if placed else _boundaries(raw, name),
     )
 

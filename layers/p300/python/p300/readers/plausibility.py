@@ -11,7 +11,8 @@ from p300.signals.triggers import settling
 
 from .event_messages import counted, remedy
 
-FEWEST_OF_A_CLASS = 3
+FEWEST_OF_A_CLASS = 2
+"""One repetition of a speller with rows and columns has two targets."""
 LARGEST_TARGET_SHARE = 0.45
 """An oddball is rare; codes the other way round, or that stand for something else, make it the majority or half."""
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.02, 60.0

@@ -13,6 +13,8 @@ SETTLE_S = 0.004
 """Within this time, at least one sample, the bits of one code have all changed, and a drop-out is over."""
 SEPARATED_FRACTION = 0.05
 """Of pulses that follow another code after a zero as short as a drop-out: then such zeros separate pulses."""
+LONGEST_JOINED = 1.5
+"""Times the usual pulse that one with a drop-out lasts, unless its parts are short."""
 LONG_PULSE = 4
 """Where pulses usually last this many times the settling time, one that does not outlast it is a glitch."""
 
@@ -136,12 +138,26 @@ def _without_dropouts(codes: NDArray[np.int64], short: int) -> tuple[NDArray[np.
     n_pulses = int((value != 0).sum())
     if separating.sum() > SEPARATED_FRACTION * n_pulses:
         return codes, 0
-    filled = codes.copy()
     inner = inner[same]
-    for offset in range(short):
-        within = inner[length[inner] > offset]
-        filled[start[within] + offset] = value[within - 1]
+    filled = _filled(codes, start[inner], length[inner], value[inner - 1])
+    # Two pulses of the usual length with a short rest between them are no pulse of twice that length.
+    joined, joined_length, _ = _runs(filled)
+    usual = np.median(joined_length[filled[joined] != 0]) if len(inner) else 0
+    whole = joined_length[np.searchsorted(joined, start[inner], side="right") - 1]
+    parts = np.minimum(length[inner - 1], length[inner + 1])
+    inner = inner[(whole <= LONGEST_JOINED * usual) | (parts < usual * (LONGEST_JOINED / 2))]
+    filled = _filled(codes, start[inner], length[inner], value[inner - 1])
     return filled, len(inner)
+
+
+def _filled(
+    codes: NDArray[np.int64], start: NDArray[np.int64], length: NDArray[np.int64], value: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    filled = codes.copy()
+    for offset in range(int(length.max(initial=0))):
+        within = length > offset
+        filled[start[within] + offset] = value[within]
+    return filled
 
 
 def _settled(
