@@ -27,12 +27,17 @@ def by_mne(recording: Recording, parameters: Parameters, bads: tuple[str, ...] =
     names = [*recording.ch_names, "STI"]
     n_channels = len(recording.ch_names)
     info = mne.create_info(names, recording.sfreq, ["eeg"] * n_channels + ["stim"], verbose="error")
-    data = held(recording.data)
+    data = np.hstack([held(segment) for segment in np.split(recording.data, recording.gaps, axis=1)])
     raw = mne.io.RawArray(np.vstack([data, recording.stim[np.newaxis]]), info, verbose="error")
     gaps = np.isnan(recording.data[[name not in bads for name in recording.ch_names]]).any(axis=0)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], gaps, [0]])))
     onsets, ends = edges[::2] / recording.sfreq, edges[1::2] / recording.sfreq
-    raw.set_annotations(mne.Annotations(onsets, ends - onsets, ["BAD_gap"] * len(onsets)), verbose="error")
+    marks = mne.Annotations(onsets, ends - onsets, ["BAD_gap"] * len(onsets))
+    for gap in recording.gaps:  # as mne.concatenate_raws marks the end of a run
+        marks.append([gap / recording.sfreq] * 2, 0.0, ["EDGE boundary", "BAD boundary"])
+    for first, after in recording.bad_spans:
+        marks.append(first / recording.sfreq, (after - first) / recording.sfreq, "BAD_movement")
+    raw.set_annotations(marks, verbose="error")
     if bads:
         interpolate(raw, bads)
     raw.filter(parameters.l_freq, parameters.h_freq, picks="eeg", verbose="error")

@@ -223,4 +223,4 @@ def test_codes_that_are_no_flashes_are_ignored_and_said(tmp_path: Path) -> None:
     codes[10] = 99
     recording = read_recording(write_parquet(tmp_path / "a.parquet", stim=codes))
     assert_flashes(recording)
-    assert recording.notes == ("stim codes [99] ignored: no flashes",)
+    assert recording.notes == ("stim codes ignored: 99 (1)",)

@@ -127,7 +127,7 @@ CASES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "no non-targets": ("no_non_targets", parquet(stim=stim(2, 2).astype(np.int32))),
     "unknown codes": ("unknown_codes", parquet(stim=stim(7, 8).astype(np.int32))),
     "codes that are not whole": ("unknown_codes", parquet(stim=stim() * 0.5)),
-    "codes that are missing": ("unknown_codes", parquet(stim=np.where(stim() > 0, np.nan, 0))),
+    "codes that are missing": ("no_events", parquet(stim=np.where(stim() > 0, np.nan, 0))),
     "csv with text in a column": ("not_numeric", csv_rows("time,eeg_Cz,stim", "oops")),
     "csv with a ragged row": ("unreadable", csv_rows("time,eeg_Cz,stim", "1,2,3,")),
     "csv without stim": ("missing_stim", csv_rows("time,eeg_Cz,trigger", "")),
@@ -257,7 +257,7 @@ def test_what_is_read_whole_takes_no_more_than_a_function_has(
     n_values = min(n_values, int(0.9 * limit) // np.dtype(dtype).itemsize)
     matrix: NDArray[Any] = np.random.default_rng(0).normal(0, 20, (n_values // 18, 18)).astype(dtype)
     matrix[:, -1] = np.arange(len(matrix)) % 600 == 0
-    matrix[1200, -1] = 2
+    matrix[1200:6000:1200, -1] = 2
     content = {"samples": matrix} if extension == "mat" else eeglab(matrix.T)
     scipy.io.savemat(tmp_path / f"a.{extension}", content, appendmat=False, oned_as="row")
     del content

@@ -182,7 +182,16 @@ def test_what_is_declared_wins_and_is_noted(tmp_path: Path, extension: str) -> N
     assert any("Cz (declared)" in note for note in stream.notes)
 
 
-@pytest.mark.parametrize("kinds", [{"Q9": "eeg"}, {"Cz": "EEG electrode"}])
+def test_declared_channels_that_a_recording_does_not_have_are_noted(tmp_path: Path) -> None:
+    declared = Declared(channel_kinds={"Q9": "eeg"}, bad_channels=("Q8",))
+    notes = open_recording(write(tmp_path, lab(), "parquet"), declared=declared).notes
+    assert notes == (
+        "channel_kinds declares Q9: no such channel",
+        "declared bad, but not among the EEG channels: Q8",
+    )
+
+
+@pytest.mark.parametrize("kinds", [{"Cz": "EEG electrode"}, {"Q9": "stim"}])
 def test_a_declaration_that_cannot_be_followed_is_refused(tmp_path: Path, kinds: dict[str, str]) -> None:
     with pytest.raises(RecordingError) as raised:
         open_recording(write(tmp_path, lab(), "parquet"), declared=Declared(channel_kinds=kinds))

@@ -47,6 +47,10 @@ class Rejection:
         Channels that were replaced.
     marked_bad_channels : tuple of str
         Those of them that the file, or a person, marks as bad.
+    n_across_gaps : int
+        Flashes whose epoch spans a discontinuity of the recording.
+    n_marked_bad : int
+        Flashes whose epoch touches a span that the file marks as bad.
     """
 
     n_flashes: int
@@ -55,6 +59,8 @@ class Rejection:
     by_channel: dict[str, int]
     bad_channels: tuple[str, ...] = ()
     marked_bad_channels: tuple[str, ...] = ()
+    n_across_gaps: int = 0
+    n_marked_bad: int = 0
 
 
 @dataclass(frozen=True)
@@ -346,6 +352,8 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "n_flashes": rejection.n_flashes,
         "n_outside": rejection.n_outside,
+        "n_across_gaps": rejection.n_across_gaps,
+        "n_marked_bad": rejection.n_marked_bad,
         "n_kept": rejection.n_kept,
         "n_target": int(target.sum()),
         "n_non_target": int(non_target.sum()),

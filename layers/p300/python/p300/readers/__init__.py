@@ -43,10 +43,10 @@ def open_recording(
         What to call it, and where its extension stands: an object's key, when ``path`` is a temporary file.
     event_id : mapping of str or int to int, optional
         The file's own event names or codes, and which class each stands for: ``{"S  2": 2, "S  1": 1}``. Without it,
-        annotations are named ``Target`` and ``NonTarget``, and codes are those of the Brain Invaders data sets, 1
-        (NonTarget) and 2 (Target) first of all.
+        events are named ``Target`` and ``NonTarget``, or have the codes 1 (NonTarget) and 2 (Target), or those of the Brain
+        Invaders data sets.
     declared : Declared, optional
-        What a person says about the file: unit, kinds of channels, bad channels, and events, beside those of ``event_id``.
+        What a person says about the file: unit, kinds of channels, bad channels, triggers, and events, beside those of ``event_id``.
 
     Returns
     -------
@@ -60,8 +60,9 @@ def open_recording(
         ``unknown_format``, ``empty_object``, ``unreadable`` (truncated, damaged, another format), ``too_large``
         (unfolds beyond reason), ``too_many_channels``, ``too_many_annotations``, ``not_numeric``, ``missing_eeg``,
         ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
-        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``wrong_unit``, ``doubtful_channels`` (most look like
-        triggers), ``bad_declaration``; from the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
+        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``unclear_triggers``,
+        ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``, ``wrong_unit``, ``doubtful_channels`` (most look
+        like triggers), ``bad_declaration``; from the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
     """
     path = Path(path)
     name = name or path.name

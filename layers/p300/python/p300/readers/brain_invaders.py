@@ -4,21 +4,12 @@ As MOABB documents them in ``moabb.datasets.braininvaders``, and the data sets' 
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
-
-from p300.errors import RecordingError
 
 _16_CHANNELS = "Fp1 Fp2 F5 AFz F6 T7 Cz T8 P7 P3 Pz P4 P8 O1 Oz O2"
 _32_CHANNELS = (
     "Fp1 Fp2 AFz F7 F3 F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8 PO7 O1 Oz O2 PO8 PO9 PO10"
 )
-
-
-type EventId = Mapping[str | int, int]
 
 
 @dataclass(frozen=True)
@@ -105,66 +96,5 @@ FLASH_CODES = {
     **{80 + i: (_TARGET, 7 + i) for i in range(6)},
 }
 PLAIN_CODES = {1: (_NON_TARGET, 0), 2: (_TARGET, 0)}
-SCHEMES: tuple[dict[int, tuple[int, int]], ...] = (
-    PLAIN_CODES,
-    {33285: (_TARGET, 0), 33286: (_NON_TARGET, 0)},  # OpenViBE's labels, in bi2013a
-    FLASH_CODES,
-)
-EXPECTED_CODES = (
-    "1 (NonTarget) and 2 (Target), or 33286 and 33285 (bi2013a), or 20-25, 40-45, 60-65, 80-85 (rows and columns)"
-)
-
-
-@dataclass(frozen=True)
-class Stimulation:
-    """A decoded stim channel: classes, stimulus groups where the codes tell them, and notes for a person."""
-
-    stim: NDArray[np.int32]
-    flash: NDArray[np.int32] | None
-    notes: tuple[str, ...]
-
-
-def decode_stim(codes: NDArray[np.number], name: str, event_id: EventId | None = None) -> Stimulation:
-    """Turn stimulation codes into classes and stimulus groups.
-
-    Parameters
-    ----------
-    codes : ndarray, shape (n_samples,)
-        The stim channel as recorded; 0 between flashes.
-    name : str
-        What to call the recording in messages.
-    event_id : mapping of str or int to int, optional
-        Code -> 1 (NonTarget) or 2 (Target), instead of the known schemes; names are for readers of annotations.
-
-    Returns
-    -------
-    Stimulation
-        ``flash`` is 1..6 for rows and 7..12 for columns.
-
-    Raises
-    ------
-    RecordingError
-        ``unknown_codes`` where codes are not whole numbers, or none of them is known.
-    """
-    events = codes[codes != 0]
-    if not np.isfinite(events).all() or (events != np.floor(events)).any():
-        raise RecordingError("unknown_codes", f"{name}: the stim channel holds values that are not whole numbers.")
-    present = {int(code) for code in np.unique(events)}
-    given = {code: (label, 0) for code, label in (event_id or {}).items() if isinstance(code, int)}
-    schemes = (given,) if given else SCHEMES
-    scheme = max(schemes, key=lambda known: len(present & set(known)))
-    if present and not present & set(scheme):
-        expected = f"those of event_id, {sorted(given)}" if given else EXPECTED_CODES
-        raise RecordingError(
-            "unknown_codes", f"{name}: codes {sorted(present)[:12]} on the stim channel; expected {expected}."
-        )
-    stim, flash = np.zeros((2, len(codes)), np.int32)
-    onsets = np.flatnonzero(codes)
-    for code in present & set(scheme):
-        stim[onsets[events == code]], flash[onsets[events == code]] = scheme[code]
-    notes = []
-    if scheme not in (PLAIN_CODES, schemes[0]):
-        notes.append(f"stim codes {sorted(present & set(scheme))} read as Brain Invaders flashes")
-    if present - set(scheme):
-        notes.append(f"stim codes {sorted(present - set(scheme))[:12]} ignored: no flashes")
-    return Stimulation(stim, flash if scheme is FLASH_CODES else None, tuple(notes))
+OPENVIBE_CODES = {33285: (_TARGET, 0), 33286: (_NON_TARGET, 0)}
+"""OpenViBE's labels, in bi2013a."""

@@ -31,7 +31,7 @@ _SENSORS = {
 _BY_WORD = {kind: re.compile(words) for kind, words in _SENSORS.items()}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _LETTERS = re.compile("[A-Za-z]+")
-SHOWN = 12
+SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,9 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
     Raises
     ------
     RecordingError
-        ``missing_eeg`` where no channel is EEG; ``bad_declaration`` for a declared kind that there is not, or of a channel that
-        there is not.
+        ``missing_eeg`` where no channel is EEG; ``bad_declaration`` for a declared kind that there is not.
     """
-    _check_declared(channels, declared_kinds, name)
+    _check_declared(declared_kinds, name)
     kinds = {plain(channel): kind for channel, kind in declared_kinds.items()}
     picks, left_out = [], []
     for number, channel in enumerate(channels):
@@ -113,7 +112,10 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
     return Chosen(
         tuple(picks),
         _without_prefix([channels[number].name for number in picks]),
-        (f"channels left out, not EEG: {few_of(left_out)}",) if left_out else (),
+        (
+            *((f"channels left out, not EEG: {few_of(left_out)}",) if left_out else ()),
+            *_unknown(channels, declared_kinds),
+        ),
     )
 
 
@@ -178,15 +180,16 @@ def _without_prefix(names: list[str]) -> tuple[str, ...]:
     return tuple(short if len(set(short)) == len(set(names)) else names)
 
 
-def _check_declared(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], name: str) -> None:
+def _check_declared(declared_kinds: Mapping[str, str], name: str) -> None:
     wrong = {channel: kind for channel, kind in declared_kinds.items() if kind not in (EEG, MISC)}
     if wrong:
         raise RecordingError(
             "bad_declaration", f"{name}: channel_kinds declares {wrong}; expected '{EEG}' or '{MISC}' for each channel."
         )
+
+
+def _unknown(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str]) -> tuple[str, ...]:
+    """A declaration may be one for many recordings, of which not all have the channel."""
     known = {plain(channel.name) for channel in channels}
-    if unknown := [channel for channel in declared_kinds if plain(channel) not in known]:
-        raise RecordingError(
-            "bad_declaration",
-            f"{name}: channel_kinds names {few_of(unknown)}; the file has {few_of([channel.name for channel in channels])}.",
-        )
+    unknown = [channel for channel in declared_kinds if plain(channel) not in known]
+    return (f"channel_kinds declares {few_of(unknown)}: no such channel",) if unknown else ()

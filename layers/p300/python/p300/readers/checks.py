@@ -23,7 +23,7 @@ from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
 from p300.signals.flashes import find_flashes
 from p300.text import is_clean, printable
 
-from .channels import present
+from .channels import few_of, present
 from .columns import few
 from .declared import Declared
 from .look import looked_at
@@ -62,7 +62,9 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
     declared = declared or Declared()
     stream = looked_at(stream, name, declared)
     bad = present({*stream.bad_channels, *declared.bad_channels}, stream.ch_names)
-    notes = tuple(printable(note) for note in stream.notes)
+    unknown = [channel for channel in declared.bad_channels if not present([channel], stream.ch_names)]
+    unknown_notes = [f"declared bad, but not among the EEG channels: {few_of(unknown)}"] if unknown else []
+    notes = tuple(printable(note) for note in (*stream.notes, *unknown_notes))
     return dataclasses.replace(stream, notes=notes, bad_channels=bad, blocks=lambda: _whole(stream, name))
 
 

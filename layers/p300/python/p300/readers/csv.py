@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from p300.arrow import to_numpy
 from p300.errors import RecordingError
-from p300.limits import HIGHEST_RATE_HZ
 from p300.recording import RecordingStream
 
-from .brain_invaders import FILE_LAYOUTS, decode_stim, player_of
+from . import events, timing
+from .brain_invaders import FILE_LAYOUTS, player_of
 from .channels import FileChannel, choose, present
 from .checks import check_n_channels, check_n_samples
 from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, volts_per_unit
@@ -27,7 +27,7 @@ from .declared import Declared
 TIME = "time"
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
-LOWEST_RATE_HZ = 50  # of EEG amplifiers
+DELIMITERS = ",;\t"
 DECLARED = re.compile(r"\b(sfreq|unit)\s*[=:]\s*([^\s,;]+)", re.IGNORECASE)
 BADS = re.compile(r"\bbads\s*[=:]\s*(\S[^,]*?)\s*(?:,|$)", re.IGNORECASE)
 
@@ -40,6 +40,8 @@ class _Head:
     headless: bool
     n_comments: int
     declared: dict[str, str] = field(default_factory=dict)
+    delimiter: str = ","
+    decimal_point: str = "."
 
 
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
@@ -53,20 +55,24 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     wanted = [column for column in (TIME, STIM, FLASH) if column in head.columns]
     side = dict(zip(wanted, _whole(path, name, head, wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
-    sfreq, rate_notes = sampling_rate(head.declared.get("sfreq", _rate(side.get(TIME))), eeg, name)
-    decoded = decode_stim(side[STIM], name, declared.event_id or None)
+    stated = head.declared.get("sfreq")
+    hz = None if stated is None else sampling_rate(stated, eeg, name)[0]
+    timed = timing.from_stamps(side[TIME], hz, name) if TIME in side else None
+    sfreq, rate_notes = sampling_rate(timed.sfreq if timed else stated, eeg, name)
     chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
     eeg = [eeg[pick] for pick in chosen.picks]
-    flash = flash_groups(side[FLASH], name) if FLASH in side else decoded.flash
+    groups = flash_groups(side[FLASH], name) if FLASH in side else None
+    decoded = events.from_codes(side[STIM], name, sfreq, declared, groups=groups)
     return RecordingStream(
         chosen.names,
         sfreq,
         len(decoded.stim),
         decoded.stim,
-        flash,
+        decoded.flash,
         lambda: _batches(path, name, head, eeg),
         scale,
-        (*name_notes, *rate_notes, *unit_notes, *chosen.notes, *decoded.notes),
+        (*name_notes, *rate_notes, *(timed.notes if timed else ()), *unit_notes, *chosen.notes, *decoded.notes),
+        gaps=timed.gaps if timed else (),
         bad_channels=present(head.declared.get("bads", "").split(";"), chosen.names),
     )
 
@@ -84,16 +90,15 @@ def _headless(path: Path, name: str, head: _Head, declared: Declared) -> Recordi
     layout = layouts[0]
     player = player_of(name)
     side = _whole(path, name, head, [columns[0], *(columns[i] for i in layout.stim)])
-    decoded = decode_stim(side[1:].sum(axis=0), name, declared.event_id or None)
-    measured = _rate(side[0]) if layout.first_eeg else None
-    if measured is None or not LOWEST_RATE_HZ <= measured <= HIGHEST_RATE_HZ:
-        measured = layout.sfreq  # no time, or not in seconds
-    sfreq, _ = sampling_rate(head.declared.get("sfreq", measured), [], name)
+    stated = head.declared.get("sfreq")
+    hz = layout.sfreq if stated is None else sampling_rate(stated, [], name)[0]
+    timed = timing.of_layout(side[0], hz, name) if layout.first_eeg else timing.Timing(hz)
+    decoded = events.from_codes(side[1:].sum(axis=0), name, timed.sfreq, declared, data_set=layout.data_set)
     scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
     unit = declared.unit or head.declared.get("unit", "microvolts")
     return RecordingStream(
         layout.ch_names,
-        sfreq,
+        timed.sfreq,
         len(decoded.stim),
         decoded.stim,
         decoded.flash,
@@ -102,9 +107,11 @@ def _headless(path: Path, name: str, head: _Head, declared: Declared) -> Recordi
         (
             f"headless csv of {len(columns)} columns read as {layout.data_set}, {unit}",
             *([f"two players: read as player {player}"] if layout.second_player else []),
+            *timed.notes,
             *unit_notes,
             *decoded.notes,
         ),
+        gaps=timed.gaps,
     )
 
 
@@ -122,12 +129,16 @@ def _head(path: Path, name: str) -> _Head:
             declared |= {key.lower(): value for key, value in DECLARED.findall(text)}
             if named := BADS.search(text.strip()):
                 declared["bads"] = named[1]
-    cells = [cell.strip().strip('"') for cell in text.split(",")]
+        first_row = file.readline(LONGEST_LINE_BYTES).decode("utf-8", "replace")
+    delimiter = max(DELIMITERS, key=text.count)
+    decimal_point = "," if delimiter != "," and "," in first_row + text else "."
+    cells = [cell.strip().strip('"').strip() for cell in text.split(delimiter)]
     try:
-        [float(cell) for cell in cells]
+        [float(cell.replace(decimal_point, ".")) for cell in cells]
+        columns, headless = [f"column {i}" for i in range(1, len(cells) + 1)], True
     except ValueError:
-        return _Head(cells, False, n_comments, declared)
-    return _Head([f"column {i}" for i in range(1, len(cells) + 1)], True, n_comments, declared)
+        columns, headless = cells, False
+    return _Head(columns, headless, n_comments, declared, delimiter, decimal_point)
 
 
 def _whole(path: Path, name: str, head: _Head, wanted: list[str]) -> NDArray[np.float64]:
@@ -145,11 +156,22 @@ def _batches(path: Path, name: str, head: _Head, wanted: list[str]) -> Iterator[
     import pyarrow as pa
     from pyarrow import csv
 
-    convert = csv.ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.float64()))
-    options = csv.ReadOptions(
-        column_names=head.columns if head.headless else None, skip_rows=head.n_comments, block_size=BLOCK_BYTES
+    convert = csv.ConvertOptions(
+        include_columns=wanted,
+        column_types=dict.fromkeys(wanted, pa.float64()),
+        decimal_point=head.decimal_point,
     )
-    with _explained(name), csv.open_csv(path, read_options=options, convert_options=convert) as reader:
+    parse = csv.ParseOptions(delimiter=head.delimiter)
+    # Names as cleaned here: some tools write a blank after each comma.
+    options = csv.ReadOptions(
+        column_names=head.columns,
+        skip_rows=head.n_comments + (0 if head.headless else 1),
+        block_size=BLOCK_BYTES,
+    )
+    with (
+        _explained(name),
+        csv.open_csv(path, read_options=options, parse_options=parse, convert_options=convert) as reader,
+    ):
         for batch in reader:
             yield np.stack([to_numpy(batch.column(i)) for i in range(len(wanted))])
 
@@ -165,10 +187,3 @@ def _explained(name: str) -> Iterator[None]:
         raise RecordingError(code, f"{name}: {error}. Expected numbers in every column of every row.") from error
     except pa.ArrowKeyError as error:
         raise RecordingError("unreadable", f"{name}: {error}.") from error
-
-
-def _rate(times: NDArray[np.float64] | None) -> float | None:
-    """Return the rate of a time column in seconds; a printed time has few digits, so its whole span counts."""
-    if times is None or len(times) < 2 or not np.isfinite(times[[0, -1]]).all() or times[-1] <= times[0]:
-        return None
-    return round((len(times) - 1) / float(times[-1] - times[0]), 2)

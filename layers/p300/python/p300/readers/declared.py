@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from p300.signals.triggers import Triggers
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -19,9 +21,21 @@ class Declared:
         ``eeg`` or ``misc`` for each channel named.
     bad_channels : tuple of str
         Channels that are replaced, as those that the file marks as bad.
+    triggers : Triggers
+        How pulses on a trigger line become flashes.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
     unit: str | None = None
     channel_kinds: Mapping[str, str] = field(default_factory=dict)
     bad_channels: tuple[str, ...] = ()
+    triggers: Triggers = field(default_factory=Triggers)
+
+    @property
+    def codes(self) -> dict[int, int]:
+        """Numeric codes of ``event_id``, given as numbers or as digits, and the class of each."""
+        return {
+            int(name): label
+            for name, label in self.event_id.items()
+            if isinstance(name, int) or (name.isascii() and name.isdigit())
+        }

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
-from .brain_invaders import FILE_LAYOUTS, FileLayout, Stimulation, decode_stim, player_of
+from . import events, timing
+from .brain_invaders import FILE_LAYOUTS, FileLayout, player_of
 from .channels import FileChannel, choose
 from .checks import check_length, check_unfolding
 from .columns import few, sampling_rate, volts_per_unit
@@ -37,7 +38,13 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     matrix = _matrix(next(variables[v] for v in layout.variables if v in shapes), name)
     check_length(len(matrix), layout.sfreq, name)
     player = player_of(name)
-    decoded = decode_stim(matrix[:, list(layout.stim)].sum(axis=1), name, declared.event_id or None)
+    timed = (
+        timing.of_layout(matrix[:, 0].astype(np.float64), layout.sfreq, name)
+        if layout.first_eeg
+        else timing.Timing(layout.sfreq)
+    )
+    codes = matrix[:, list(layout.stim)].sum(axis=1)
+    decoded = events.from_codes(codes, name, layout.sfreq, declared, data_set=layout.data_set)
     eeg = layout.eeg_columns(player)
     scale, notes = 1e-6, [f"MATLAB matrix read as {layout.data_set}"]
     if declared.unit is not None:
@@ -50,8 +57,8 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         notes.append(f"unit not in the file: by their size, the values are {'microvolts' if microvolts else 'volts'}")
     if layout.second_player:
         notes.append(f"two players: read as player {player}")
-    stimulation = dataclasses.replace(decoded, notes=(*notes, *decoded.notes))
-    return _stream(layout.ch_names, layout.sfreq, matrix, eeg, scale, stimulation)
+    stimulation = dataclasses.replace(decoded, notes=(*notes, *timed.notes, *decoded.notes))
+    return _stream(layout.ch_names, timed, matrix, eeg, scale, stimulation)
 
 
 def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> FileLayout | None:
@@ -86,12 +93,13 @@ def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStr
     check_length(len(matrix), sfreq, name)
     unit = variables.get("unit")
     scale, notes = volts_per_unit(None if unit is None else str(np.squeeze(unit)), said, name)
-    decoded = decode_stim(matrix[:, -1], name, said.event_id or None)
+    timed = timing.from_stamps(matrix[:, 0].astype(np.float64), sfreq, name) or timing.Timing(sfreq)
+    decoded = events.from_codes(matrix[:, -1], name, sfreq, said)
     if not declared:
         notes = ("channel names not in the file: numbered", *notes)
     chosen = choose([FileChannel(channel) for channel in ch_names], said.channel_kinds, name)
-    decoded = dataclasses.replace(decoded, notes=(*notes, *chosen.notes, *decoded.notes))
-    return _stream(chosen.names, sfreq, matrix, [1 + pick for pick in chosen.picks], scale, decoded)
+    decoded = dataclasses.replace(decoded, notes=(*timed.notes, *notes, *chosen.notes, *decoded.notes))
+    return _stream(chosen.names, timed, matrix, [1 + pick for pick in chosen.picks], scale, decoded)
 
 
 def _matrix(value: Any, name: str) -> NDArray[Any]:
@@ -106,11 +114,11 @@ def _matrix(value: Any, name: str) -> NDArray[Any]:
 
 def _stream(
     ch_names: tuple[str, ...],
-    sfreq: float,
+    timed: timing.Timing,
     matrix: NDArray[Any],
     eeg: list[int],
     volts_per_unit: float,
-    stimulation: Stimulation,
+    stimulation: events.Stimulation,
 ) -> RecordingStream:
     dtype = matrix.dtype if np.issubdtype(matrix.dtype, np.floating) else np.dtype(np.float64)
 
@@ -119,7 +127,15 @@ def _stream(
             yield np.ascontiguousarray(matrix[start : start + ROWS_PER_BLOCK, eeg].T, dtype)
 
     return RecordingStream(
-        ch_names, sfreq, len(matrix), stimulation.stim, stimulation.flash, blocks, volts_per_unit, stimulation.notes
+        ch_names,
+        timed.sfreq,
+        len(matrix),
+        stimulation.stim,
+        stimulation.flash,
+        blocks,
+        volts_per_unit,
+        stimulation.notes,
+        gaps=timed.gaps,
     )
 
 

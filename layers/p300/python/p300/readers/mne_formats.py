@@ -1,22 +1,19 @@
 """What MNE-Python reads: .fif .edf .bdf .set .vhdr, with a stim channel or annotations."""
 
-import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import RecordingError
-from p300.limits import MOST_ANNOTATIONS, MOST_STIM_CHANNELS
-from p300.recording import CLASS_NAMES, RecordingStream
+from p300.recording import RecordingStream
 
-from .brain_invaders import EXPECTED_CODES, EventId, Stimulation, decode_stim
+from . import edf_records, mne_events, timing
 from .brainvision import check_companions
 from .checks import check_length, check_n_channels, check_rate
-from .columns import few
 from .companions import companions
 from .declared import Declared
 from .edf_structure import check_edf
@@ -27,15 +24,13 @@ if TYPE_CHECKING:
     import mne
 
 VALUES_PER_BLOCK = 1 << 21  # MNE makes several arrays on the way
-ANNOTATED = {class_name.lower(): code for code, class_name in CLASS_NAMES.items()}
-BRAINVISION_KINDS = {"stimulus", "response", "comment"}
-NUMBERED = re.compile(r"[a-z]? ?(\d{1,5})")
 LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trigger
 
 
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Open a recording through MNE-Python, which knows the units."""
-    raw = _opened(path, name, _companions_beside(path, name))
+    records, others = _records(path, name)
+    raw = _opened(path, name, _companions_beside(path, name), exclude=others)
     with _Explained(name):
         import mne
 
@@ -45,10 +40,20 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     check_n_channels(len(raw.ch_names), name)
     with _Explained(name):
         eeg, chosen, factors = choose_eeg(raw, path, name, declared)
-        bad_channels, bad_spans, gaps = marked(raw, chosen.names)
     check_rate(float(raw.info["sfreq"]), name)
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
-    decoded = _stimulation(raw, stim, declared.event_id or None, name)
+    placed = edf_records.placement(records, float(raw.info["sfreq"]), name) if records else None
+    with _Explained(name):
+        lost = mne_events.place(raw, placed, records) if placed and records else []
+        onsets = mne_events.onsets(raw)
+        bad_channels, bad_spans, gaps = marked(raw, chosen.names)
+    stim_channels = [*(_stim_channel(raw, int(channel), name) for channel in stim)]
+    if records:
+        apart = edf_records.triggers_apart(records, others)
+        stim_channels += [_stim_channel_apart(path, name, label) for label in apart]
+    decoded = mne_events.decide(
+        mne_events.markers(raw, onsets, name), stim_channels, raw.n_times, float(raw.info["sfreq"]), declared, name
+    )
     return RecordingStream(
         chosen.names,
         float(raw.info["sfreq"]),
@@ -57,11 +62,47 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         decoded.flash,
         lambda: _blocks(raw, np.array(eeg), name),
         same_factor(factors, name),
-        notes=(*chosen.notes, *unit_notes(declared, factors), *decoded.notes),
-        gaps=gaps,
+        notes=(*_notes(others, records, placed), *lost, *chosen.notes, *unit_notes(declared, factors), *decoded.notes),
+        gaps=tuple(sorted({*gaps, *(placed.gaps if placed else _boundaries(raw, name))})),
         bad_spans=bad_spans,
         bad_channels=bad_channels,
     )
+
+
+def _records(path: Path, name: str) -> tuple[edf_records.Records | None, tuple[str, ...]]:
+    """Read the data records of EDF and BDF, and find the signals that are not sampled as the EEG is."""
+    extension = PurePosixPath(name).suffix.lower()
+    if extension not in (".edf", ".bdf"):
+        return None, ()
+    sample_bytes = 3 if extension == ".bdf" else 2
+    check_edf(path, name, sample_bytes=sample_bytes)
+    records = edf_records.read_records(path, sample_bytes=sample_bytes)
+    return records, edf_records.other_rates(records, name) if records else ()
+
+
+def _notes(
+    others: tuple[str, ...], records: edf_records.Records | None, placed: edf_records.Placement | None
+) -> tuple[str, ...]:
+    notes = placed.notes if placed else ()
+    if not others or not records:
+        return notes
+    rates = records.rates()
+    named = ", ".join(f"{label} ({rates[label]:g} Hz)" for label in others[:16])
+    return (f"left out, as not sampled with the EEG: {named}", *notes)
+
+
+def _boundaries(raw: "mne.io.BaseRaw", name: str) -> tuple[int, ...]:
+    found, sfreq = raw.annotations, float(raw.info["sfreq"])
+    if not len(found):
+        return ()
+    with _Explained(name):
+        exact = found.onset - raw.first_time
+        if found.orig_time is not None and raw.info["meas_date"] is not None:
+            exact = exact + (found.orig_time - raw.info["meas_date"]).total_seconds()
+        return timing.boundaries(
+            zip((exact * sfreq).tolist(), (found.duration * sfreq).tolist(), found.description, strict=True),
+            raw.n_times,
+        )
 
 
 def _companions_beside(path: Path, name: str) -> list[Path]:
@@ -79,12 +120,12 @@ def _companions_beside(path: Path, name: str) -> list[Path]:
     return found
 
 
-def _opened(path: Path, name: str, beside: list[Path]) -> "mne.io.BaseRaw":
+def _opened(path: Path, name: str, beside: list[Path], **options: Any) -> "mne.io.BaseRaw":
     extension = PurePosixPath(name).suffix.lower()
     if extension == ".fif":
         check_fif(path, name)
-    elif extension in (".edf", ".bdf"):
-        check_edf(path, name, sample_bytes=3 if extension == ".bdf" else 2)
+    if extension not in (".edf", ".bdf"):
+        options = {}
     with _Explained(name):
         from mne.io import read_raw_bdf, read_raw_brainvision, read_raw_edf, read_raw_eeglab, read_raw_fif
 
@@ -96,13 +137,13 @@ def _opened(path: Path, name: str, beside: list[Path]) -> "mne.io.BaseRaw":
             ".vhdr": read_raw_brainvision,
         }
         if path.suffix == extension:
-            return readers[extension](path, preload=False, verbose="error")
+            return readers[extension](path, preload=False, verbose="error", **options)
         # MNE goes by the file's own extension, and a downloaded object may have none.
         with tempfile.TemporaryDirectory() as folder:
             link = Path(folder) / f"{PurePosixPath(name).stem}{extension}"
             for file, linked in ((path, link), *((file, link.with_name(file.name)) for file in beside)):
                 linked.symlink_to(file.resolve())
-            return readers[extension](link, preload=True, verbose="error")
+            return readers[extension](link, preload=True, verbose="error", **options)
 
 
 class _Explained:
@@ -121,80 +162,21 @@ class _Explained:
             ) from error
 
 
-def _stimulation(raw: "mne.io.BaseRaw", stim: NDArray[np.integer], event_id: EventId | None, name: str) -> Stimulation:
-    """Take the annotations where their names are known, else the first stim channel whose codes are, else annotated codes."""
-    named = {_plain(str(key)): code for key, code in (event_id or ANNOTATED).items()}
-    if len(raw.annotations) > MOST_ANNOTATIONS:
-        raise RecordingError(
-            "too_many_annotations",
-            f"{name}: {len(raw.annotations):,} annotations; expected at most {MOST_ANNOTATIONS:,}. Split the recording into runs.",
-        )
-    present = sorted(set(raw.annotations.description.tolist()))
-    # EEGLAB events "1" and "2", BrainVision markers "Stimulus/S  1" and "Stimulus/S  2"
-    numbers = {text: int(match[1]) for text in present if (match := NUMBERED.fullmatch(_plain(text)))}
-    meant = {text: named.get(_plain(text), (event_id or {}).get(numbers.get(text, ""))) for text in present}
-    known = {text: code for text, code in meant.items() if code}
-    if known:
-        with _Explained(name):
-            classes = _annotated(raw, known)
-        ignored = [text for text in present if text not in known]
-        notes = (f"annotations {few(ignored)} ignored: no flashes",) if ignored else ()
-        return Stimulation(classes.astype(np.int32), None, notes)
-    refusals = []
-    if len(stim) > MOST_STIM_CHANNELS:  # each is a pass over the file
-        raise RecordingError(
-            "too_many_channels",
-            f"{name}: {len(stim):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers.",
-        )
-    for channel in stim:
-        try:
-            decoded = decode_stim(_stim_channel(raw, int(channel), name), name, event_id)
-        except RecordingError as refusal:
-            refusals.append(refusal)
-            continue
-        if decoded.stim.any():
-            return decoded
-    if numbers and not refusals:
-        try:
-            with _Explained(name):
-                return decode_stim(_annotated(raw, numbers), name, event_id)
-        except RecordingError as refusal:
-            refusals.append(refusal)
-    if present:
-        raise RecordingError(
-            "unknown_codes",
-            f"{name}: annotations {few(present)} and {len(stim)} stim channels hold no known event; expected "
-            f"{sorted(named)}, or codes {EXPECTED_CODES}. Name yours in event_id (the template's EventId).",
-        )
-    if refusals:
-        raise refusals[0]
-    if not len(stim):
-        raise RecordingError(
-            "missing_stim", f"{name}: neither a stim channel nor annotations; expected events Target and NonTarget."
-        )
-    raise RecordingError("no_events", f"{name}: no event on {len(stim)} stim channels; expected {EXPECTED_CODES}.")
+def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> mne_events.StimChannel:
+    return lambda: (_codes(raw, channel, name), float(raw.info["sfreq"]))
 
 
-def _plain(description: str) -> str:
-    """Return an annotation's text as people mean it: without BrainVision's kind of marker, in small letters, single blanks."""
-    kind, slash, text = description.lower().partition("/")
-    return " ".join((text if slash and kind in BRAINVISION_KINDS else description.lower()).split())
+def _stim_channel_apart(path: Path, name: str, label: str) -> mne_events.StimChannel:
+    """Read a trigger signal that is sampled at another rate than the EEG, alone: MNE-Python would resample it."""
+
+    def read() -> tuple[NDArray[np.float64], float]:
+        raw = _opened(path, name, [], include=[label])
+        return _codes(raw, 0, name), float(raw.info["sfreq"])
+
+    return read
 
 
-def _annotated(raw: "mne.io.BaseRaw", codes: dict[str, int]) -> NDArray[np.float64]:
-    """Return a stim channel with the annotations' codes."""
-    import mne
-
-    # MNE numbers events by unique code, so two descriptions of one class keep their class here.
-    events, _ = mne.events_from_annotations(raw, event_id=codes, verbose="error")
-    samples = events[:, 0] - raw.first_samp
-    inside = (samples >= 0) & (samples < raw.n_times)
-    stim = np.zeros(raw.n_times)
-    stim[samples[inside]] = events[inside, 2]
-    return stim
-
-
-def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> NDArray[np.float64]:
+def _codes(raw: "mne.io.BaseRaw", channel: int, name: str) -> NDArray[np.float64]:
     codes, end, above = np.empty(raw.n_times), 0, False
     for (block,) in _blocks(raw, np.array([channel]), name):
         start, end = end, end + len(block)

@@ -14,16 +14,18 @@ from p300.errors import RecordingError
 from p300.limits import LARGEST_FOOTER_BYTES, LARGEST_IN_MEMORY_BYTES, MOST_COLUMNS
 from p300.recording import RecordingStream
 
-from .brain_invaders import decode_stim
+from . import events, timing
 from .channels import FileChannel, choose, present
 from .checks import check_length, check_n_channels, check_unfolding
 from .columns import FLASH, STIM, channel_names, eeg_columns, few, flash_groups, sampling_rate, volts_per_unit
 from .declared import Declared
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 ROWS_PER_BLOCK = 1 << 14
+TIME = "time"
 
 
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
@@ -57,13 +59,15 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
         eeg = [eeg[pick] for pick in chosen.picks]
         bad = _channels(metadata.get("bads"), name, "bads") or []
-        table = file.read(columns=stimulation)
+        times = _times(schema)
+        table = file.read(columns=[*stimulation, *times])
         if table.num_rows != n_samples:
             raise RecordingError(
                 "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."
             )
-    decoded = decode_stim(to_numpy(table[STIM]), name, declared.event_id or None)
-    flash = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else decoded.flash
+    timed = timing.from_stamps(_seconds(table[TIME]), sfreq, name) if times else None
+    groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
+    decoded = events.from_codes(to_numpy(table[STIM]), name, sfreq, declared, groups=groups)
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
     synthetic = metadata.get("synthetic", "").lower() == "true"
     return RecordingStream(
@@ -71,19 +75,46 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         sfreq,
         n_samples,
         decoded.stim,
-        flash,
+        decoded.flash,
         lambda: _blocks(path, name, eeg, np.float32 if single else np.float64),
         scale,
         (
             *name_notes,
             *rate_notes,
+            *(timed.notes if timed else ()),
             *unit_notes,
             *chosen.notes,
             *decoded.notes,
             *(["synthetic recording: simulated, not measured"] if synthetic else []),
         ),
+        gaps=timed.gaps if timed else (),
         bad_channels=present(bad, chosen.names),
     )
+
+
+def _times(schema: "pa.Schema") -> list[str]:
+    """Return the time column, where there is one that holds times."""
+    import pyarrow as pa
+
+    if TIME not in schema.names:
+        return []
+    kind = schema.field(TIME).type
+    is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    return [TIME] if is_number or pa.types.is_timestamp(kind) or pa.types.is_duration(kind) else []
+
+
+def _seconds(column: "pa.ChunkedArray") -> NDArray[np.float64]:
+    """Return time stamps as numbers; timestamps and durations in seconds."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
+        per_s = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+        whole = column.cast(pa.int64())
+        first = next((value.as_py() for value in whole if value.is_valid), 0)
+        import pyarrow.compute as pc
+
+        return to_numpy(pc.subtract(whole, pa.scalar(first, pa.int64()))).astype(np.float64) / per_s
+    return to_numpy(column).astype(np.float64)
 
 
 def _blocks(path: Path, name: str, eeg: list[str], dtype: type[np.floating]) -> Iterator[NDArray[np.floating]]:

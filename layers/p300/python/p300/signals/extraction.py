@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from . import fir
 from .bad_channels import find_bad_channels, replacement
 from .bounds import check_derived
 from .flashes import find_flashes
-from .gaps import Gaps
+from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
 
@@ -26,7 +27,8 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
 
     The numbers are those of MNE-Python's ``raw.filter``, ``find_events``, ``Epochs`` with ``baseline`` and ``reject``,
     and ``epochs.resample``; bad channels are those of ``raw.interpolate_bads`` before all that. A stream is never in
-    memory as a whole.
+    memory as a whole. Where the recording is interrupted, the filter starts again, as ``raw.filter`` does at an annotation ``EDGE``;
+    epochs that span such a gap, or touch a span that the file marks as bad, are left out.
 
     Parameters
     ----------
@@ -59,20 +61,25 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     check_derived(stream, parameters, flashes=flashes)
     first, last = window_samples(stream.sfreq, parameters.tmin, parameters.tmax)
     inside = (flashes.onset_sample + first >= 0) & (flashes.onset_sample + last < stream.n_samples)
+    n_inside = int(inside.sum())
+    n_times = last - first + 1
+    broken = inside & spanned(flashes.onset_sample + first, n_times, stream.gaps)
+    marked = inside & ~broken & overlapping(flashes.onset_sample + first, n_times, stream.bad_spans)
+    inside &= ~(broken | marked)
     starts = flashes.onset_sample[inside] + first
 
     X, peak_to_peak, over = _epochs(stream, starts, parameters)
     by_channel = over.sum(axis=0)
     notes = stream.notes
-    bad = marked = np.isin(stream.ch_names, stream.bad_channels)
+    bad = named = np.isin(stream.ch_names, stream.bad_channels)
     if bad.all():
         raise RecordingError(
             "no_good_channel",
             f"All {len(bad)} EEG channels are marked bad; expected good ones, which bad ones are replaced from.",
         )
     if parameters.reject_peak_to_peak_uv is not None:
-        bad = marked.copy()
-        bad[~marked] = find_bad_channels(over[:, ~marked], peak_to_peak[:, ~marked])
+        bad = named.copy()
+        bad[~named] = find_bad_channels(over[:, ~named], peak_to_peak[:, ~named])
     bad_names = tuple(name for name, is_bad in zip(stream.ch_names, bad, strict=True) if is_bad)
     if bad_names:
         weights, how = replacement(stream.ch_names, bad)
@@ -85,11 +92,13 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     kept, X = np.flatnonzero(inside)[good], _first_rows(X, good)
     rejection = Rejection(
         n_flashes=len(flashes),
-        n_outside=len(flashes) - len(starts),
+        n_outside=len(flashes) - n_inside,
         n_kept=len(kept),
         by_channel=dict(zip(stream.ch_names, by_channel.tolist(), strict=True)),
         bad_channels=bad_names,
         marked_bad_channels=stream.bad_channels,
+        n_across_gaps=int(broken.sum()),
+        n_marked_bad=int(marked.sum()),
     )
     _check_classes(flashes.label[kept], rejection, parameters)
     return FeatureSet(
@@ -114,7 +123,8 @@ def _check_classes(label: NDArray[np.int8], rejection: Rejection, parameters: Pa
             raise RecordingError(
                 "no_epochs_kept",
                 f"No {CLASS_NAMES[code]} epoch is left of {rejection.n_flashes} flashes: {rejection.n_outside} lie too "
-                f"close to an end of the recording, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to "
+                f"close to an end of the recording, {rejection.n_across_gaps} at a gap in it, {rejection.n_marked_bad} in spans marked as "
+                f"bad, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to "
                 f"peak (epochs by channel: {rejection.by_channel}). Check electrodes and unit, or raise "
                 "reject_peak_to_peak_uv.",
             )
@@ -160,7 +170,7 @@ def _epochs(
     at_once = max(EPOCHS_BYTES // (n_channels * n_raw_times * signal.itemsize), 1)
     raw = np.empty((at_once, n_channels, n_raw_times), parameters.precision)
     position = held = done = 0
-    for piece in _ahead(_band(gaps.filled(stream.blocks()), stream, parameters, weights)):
+    for piece in _ahead(_band(stream, gaps, parameters, weights)):
         signal = _with_room(signal, held, held + piece.shape[1])
         signal[:, held : held + piece.shape[1]] = piece
         held += piece.shape[1]
@@ -214,15 +224,15 @@ def _with_room(signal: NDArray[np.floating], held: int, needed: int) -> NDArray[
 
 
 def _band(
-    blocks: Iterable[NDArray[np.floating]],
-    stream: RecordingStream,
-    parameters: Parameters,
-    weights: NDArray[np.float64] | None,
+    stream: RecordingStream, gaps: Gaps, parameters: Parameters, weights: NDArray[np.float64] | None
 ) -> Iterator[NDArray[np.floating]]:
-    """Band-pass, and notch where the line frequency lies inside the band."""
-    if weights is not None:
-        blocks = (weights @ block for block in blocks)
-    scale = stream.volts_per_unit
-    for h in fir.filters(stream.sfreq, parameters):
-        blocks, scale = fir.filtered(blocks, h, stream.n_samples, parameters.precision, scale), 1.0
-    return iter(blocks)
+    """Band-pass, and notch where the line frequency lies inside the band; each uninterrupted segment by itself."""
+    bounds = [0, *sorted({gap for gap in stream.gaps if 0 < gap < stream.n_samples}), stream.n_samples]
+    for first, n_samples, blocks in segments(stream.blocks(), bounds):
+        pieces: Iterable[NDArray[np.floating]] = gaps.filled(blocks, first)
+        if weights is not None:
+            pieces = map(partial(np.matmul, weights), pieces)
+        scale = stream.volts_per_unit
+        for h in fir.filters(stream.sfreq, parameters):
+            pieces, scale = fir.filtered(pieces, h, n_samples, parameters.precision, scale), 1.0
+        yield from pieces

@@ -3,11 +3,16 @@
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from p300.errors import P300Error
+from p300.readers.declared import Declared
+from p300.readers.units import volts_per
 from p300.recording import CLASS_NAMES
+
+from .triggers import Triggers
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,15 @@ class Parameters:
     event_id : mapping of str to int, or its items
         Names or codes of events in a lab's own files, and the class of each: ``{"S  4": 1, "33": 2}``. Without it, events are
         Target and NonTarget, 2 and 1, or the Brain Invaders data sets' codes.
+    unit : str or None
+        Unit of the EEG of files that do not say it, or say it wrongly: ``V``, ``mV``, ``uV`` or ``nV``.
+    channel_kinds : mapping of str to str, or its items
+        ``eeg`` or ``misc`` by channel name, for channels of which files say something else.
+    bad_channels : tuple of str
+        Channels that are replaced in every recording that has them.
+    triggers : Triggers, or mapping of its attributes
+        How pulses on a trigger line become flashes: ``{"min_s": 0.01, "refractory_s": 0.05}``, or ``{"repair": false}`` for
+        MNE-Python's ``find_events``.
     """
 
     l_freq: float = 1.0
@@ -46,13 +60,25 @@ class Parameters:
     sfreq: float = 100.0
     precision: Literal["float32", "float64"] = "float32"
     event_id: tuple[tuple[str, int], ...] = ()
+    triggers: Triggers = field(default_factory=Triggers)
+    unit: str | None = None
+    channel_kinds: tuple[tuple[str, str], ...] = ()
+    bad_channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channel_kinds", tuple(sorted(dict(self.channel_kinds or ()).items())))
+        if isinstance(self.bad_channels, str):
+            raise P300Error("bad_parameters", f"bad_channels is {self.bad_channels!r}; expected a list of names.")
+        object.__setattr__(self, "bad_channels", tuple(self.bad_channels))
+        if isinstance(self.triggers, Mapping):
+            object.__setattr__(self, "triggers", Triggers(**self.triggers))
         object.__setattr__(self, "event_id", tuple(sorted(dict(self.event_id or ()).items())))
         if self.baseline is not None:
             object.__setattr__(self, "baseline", (float(self.baseline[0]), float(self.baseline[1])))
         numbers = [self.l_freq, self.h_freq, self.tmin, self.tmax, self.sfreq, *(self.baseline or ())]
         numbers += [value for value in (self.notch_freq, self.reject_peak_to_peak_uv) if value is not None]
+        triggers = self.triggers
+        numbers += [triggers.refractory_s, 0 if triggers.min_s is None else triggers.min_s]
         checks = {
             "every number finite": all(math.isfinite(value) for value in numbers),
             "0 < l_freq < h_freq": 0 < self.l_freq < self.h_freq,
@@ -63,6 +89,13 @@ class Parameters:
             "reject_peak_to_peak_uv > 0": self.reject_peak_to_peak_uv is None or self.reject_peak_to_peak_uv > 0,
             "notch_freq > 0": self.notch_freq is None or self.notch_freq > 0,
             "an event_id of names and classes 1 or 2": all(code in CLASS_NAMES for _, code in self.event_id),
+            "triggers with min_s and refractory_s of at least 0": triggers.refractory_s >= 0
+            and (triggers.min_s or 0) >= 0,
+            "triggers with repair true or false": isinstance(triggers.repair, bool),
+            "a unit of V, mV, uV or nV": self.unit is None
+            or (isinstance(self.unit, str) and volts_per(self.unit) is not None),
+            "channel_kinds of names and eeg or misc": all(kind in ("eeg", "misc") for _, kind in self.channel_kinds),
+            "bad_channels of names": all(isinstance(name, str) for name in self.bad_channels),
             "precision float32 or float64": self.precision in ("float32", "float64"),
         }
         broken = [rule for rule, holds in checks.items() if not holds]
@@ -82,6 +115,17 @@ class Parameters:
         }
         return {**dict(self.event_id), **codes} or None
 
+    @property
+    def declared(self) -> Declared:
+        """What `p300.readers.open_recording` takes as ``declared``."""
+        return Declared(
+            event_id=dict(self.event_id),
+            unit=self.unit,
+            channel_kinds=dict(self.channel_kinds),
+            bad_channels=self.bad_channels,
+            triggers=self.triggers,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold.
 
@@ -90,8 +134,12 @@ class Parameters:
         values : dict
         """
         values = dataclasses.asdict(self) | {"baseline": list(self.baseline) if self.baseline else None}
-        del values["event_id"]
-        return values | ({"event_id": dict(self.event_id)} if self.event_id else {})
+        del values["event_id"], values["triggers"], values["unit"], values["channel_kinds"], values["bad_channels"]
+        values |= {"unit": self.unit} if self.unit is not None else {}
+        values |= {"channel_kinds": dict(self.channel_kinds)} if self.channel_kinds else {}
+        values |= {"bad_channels": list(self.bad_channels)} if self.bad_channels else {}
+        values |= {"event_id": dict(self.event_id)} if self.event_id else {}
+        return values | ({"triggers": dataclasses.asdict(self.triggers)} if self.triggers != Triggers() else {})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Parameters":

@@ -157,7 +157,7 @@ def _store(zones: _Zones, item: Item) -> dict[str, Any]:
             paths = [path, *(Path(folder) / name for name in names)]
             for one, to in list(zip(files, paths, strict=True))[1:]:
                 store.download(zones.landing, one.key, to, version_id=one.version_id, if_match=one.etag)
-            recording = read(path, key, zones.parameters.event_mapping)
+            recording = read(path, key, zones.parameters.declared)
             check_derived(recording, zones.parameters, str(key))
             for _ in recording.blocks():  # a file is whole only if its last sample can be read
                 pass

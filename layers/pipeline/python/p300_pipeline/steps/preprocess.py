@@ -82,7 +82,7 @@ def preprocess(
                     )
                 )
             try:
-                recording = read(path, recording_key, parameters.event_mapping)
+                recording = read(path, recording_key, parameters.declared)
                 features = extract(recording, parameters)
                 facts = {**report(features), **made_of}
                 written = Path(folder) / "features"  # not in memory: features may fill half of it

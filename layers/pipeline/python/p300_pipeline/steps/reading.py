@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.readers import open_recording
-from p300.readers.brain_invaders import EventId
+from p300.readers.declared import Declared
 from p300.recording import RecordingStream
 
 from p300_pipeline.keys import RecordingKey
 
 
-def read(path: Path, key: RecordingKey, event_id: EventId | None = None) -> RecordingStream:
+def read(path: Path, key: RecordingKey, declared: Declared | None = None) -> RecordingStream:
     """Open a recording's file; the signal is under the same watch while it is read.
 
     Raises
@@ -24,7 +24,7 @@ def read(path: Path, key: RecordingKey, event_id: EventId | None = None) -> Reco
         As `p300.readers.open_recording` does, and ``unreadable`` for what a reader did not expect.
     """
     with reading(key):
-        stream = open_recording(path, name=str(key), event_id=event_id)
+        stream = open_recording(path, name=str(key), declared=declared)
 
     def blocks() -> Iterator[NDArray[np.floating]]:
         with reading(key):

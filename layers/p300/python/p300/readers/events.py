@@ -1,0 +1,377 @@
+"""Which events of a file are flashes, decided once for all formats.
+
+An event is a flash by the exact vocabulary (Target and NonTarget, or the codes 2 and 1), by the codes of a recognised data set, or because
+it is declared in ``event_id``; never because some of its codes happen to match. What is decided then has to look like a P300 recording.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RecordingError
+from p300.recording import NON_TARGET, TARGET
+from p300.signals.triggers import find_pulses, settling
+
+from .brain_invaders import FLASH_CODES, OPENVIBE_CODES, PLAIN_CODES
+from .declared import Declared
+from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
+from .plausibility import check_plausible, without_doubles
+
+VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
+LARGEST_IGNORED = 0.2
+"""Share of coded events that may be something else than 1 and 2: codes that count rows, columns or conditions contain both by chance."""
+LARGEST_CLASS_LIKE = 0.5
+"""Of the rarer class: another code that occurs more often may be a class of its own."""
+FEWEST_OF_DATA_SET = 6
+"""Different flash codes of a data set by which it is recognised."""
+LARGEST_HELD = 0.01
+"""Share of flashes that may begin without a return to zero where codes say the class alone: equal ones in a row cannot be told apart."""
+STIMULUS, RESPONSE, COMMENT = "Stimulus", "Response", "Comment"
+OTHER_KINDS = {"New Segment", "SyncStatus", "Optic", "Pulse Artifact", "Bad Interval"}
+"""Kinds of BrainVision's markers that say nothing about stimuli."""
+_NUMBER = re.compile(r"(?:S ?)?(\d{1,5})(?:\.0)?")
+_MARKED = re.compile(r"(?:bad|edge)([ _].*)?|boundary", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Stimulation:
+    """The flashes of a recording.
+
+    Attributes
+    ----------
+    stim : ndarray of int32, shape (n_samples,)
+        1 (NonTarget) or 2 (Target) at each flash's first sample, else 0.
+    flash : ndarray of int32, shape (n_samples,), or None
+        Which stimulus group flashed, at the same samples.
+    notes : tuple of str
+        What was assumed, ignored or repaired.
+    """
+
+    stim: NDArray[np.int32]
+    flash: NDArray[np.int32] | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Marker:
+    """One event that has a name: an annotation, a marker, an EEGLAB event."""
+
+    sample: int
+    description: str
+
+    @property
+    def kind(self) -> str:
+        """Kind of marker that a BrainVision file says, ``Stimulus`` where there is none."""
+        kind, slash, _ = self.description.partition("/")
+        return kind if slash and kind in {STIMULUS, RESPONSE, COMMENT, *OTHER_KINDS} else STIMULUS
+
+    @property
+    def text(self) -> str:
+        """Text without the kind, with single blanks."""
+        kind, slash, text = self.description.partition("/")
+        return " ".join((text if slash and kind in {STIMULUS, RESPONSE, COMMENT} else self.description).split())
+
+    @property
+    def code(self) -> int | None:
+        """Number of a stimulus: of "12", "S 12" and "Stimulus/S 12"; a letter other than S says that it is none."""
+        match = _NUMBER.fullmatch(self.text) if self.kind == STIMULUS else None
+        return int(match[1]) if match else None
+
+
+def from_codes(
+    codes: NDArray[np.number],
+    name: str,
+    sfreq: float,
+    declared: Declared,
+    *,
+    groups: NDArray[np.int32] | None = None,
+    data_set: str | None = None,
+) -> Stimulation:
+    """Decide which codes of a stim column or channel are flashes.
+
+    Parameters
+    ----------
+    codes : ndarray, shape (n_samples,)
+        As recorded; 0 or missing between flashes.
+    name : str
+        What to call the recording in messages.
+    sfreq : float
+        Rate in Hz.
+    declared : Declared
+        What a person says about the file.
+    groups : ndarray of int, shape (n_samples,), optional
+        Which stimulus group flashed, where the file has a column of it.
+    data_set : str, optional
+        The data set whose layout the file has; its codes need no further evidence.
+
+    Returns
+    -------
+    Stimulation
+
+    Raises
+    ------
+    RecordingError
+        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``unclear_triggers``, ``implausible_events``.
+    """
+    if not len(codes):  # that there is no signal either, is refused for all formats
+        return Stimulation(np.zeros(0, np.int32), None)
+    whole, notes = _whole_numbers(codes, name)
+    pulses = find_pulses(whole, sfreq, declared.triggers)
+    onset, code, before = pulses.onset, pulses.code, pulses.before
+    if groups is not None:
+        onset, code, before = _with_changes_of_group(onset, code, before, whole, groups, settling(sfreq))
+    notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
+    counts = Counter(code.tolist())
+    found = {str(c): n for c, n in counts.items()}
+    scheme, scheme_notes = _scheme(counts, found, name, declared, data_set)
+    known = np.isin(code, list(scheme))
+    held = known & np.isin(before, list(scheme))
+    onset, code, held = onset[known], code[known], held[known]
+    label = np.array([scheme[c][0] for c in code.tolist()], np.int32)
+    by_code = np.array([scheme[c][1] for c in code.tolist()], np.int32)
+    group = by_code if groups is None else _group_at(onset, groups, settling(sfreq))
+    _check_held(held, len(set(code.tolist())) > 2 or groups is not None, name, notes)
+    return _stimulation(
+        (onset, label, group if groups is not None or group.any() else None),
+        (len(codes), sfreq),
+        name,
+        (found, {}),
+        declared,
+        [*scheme_notes, *notes],
+    )
+
+
+def from_markers(
+    markers: list[Marker], name: str, n_samples: int, sfreq: float, declared: Declared
+) -> Stimulation | None:
+    """Decide which named events are flashes; None where no name says it.
+
+    Parameters
+    ----------
+    markers : list of Marker
+        All events that have a name.
+    name : str
+        What to call the recording in messages.
+    n_samples : int
+        Length of the recording.
+    sfreq : float
+        Rate in Hz.
+    declared : Declared
+        What a person says about the file.
+
+    Returns
+    -------
+    Stimulation or None
+
+    Raises
+    ------
+    RecordingError
+        ``unknown_codes``, ``no_targets``, ``no_non_targets``, ``implausible_events``.
+    """
+    stimuli = [marker for marker in markers if not _MARKED.fullmatch(marker.text) and marker.kind not in OTHER_KINDS]
+    counts = Counter(marker.description for marker in stimuli)
+    classes, notes = _classes(stimuli, counts, name, declared)
+    if not classes:
+        return None
+    by_word = {text: label for text, label in classes.items() if _word(text) in VOCABULARY}
+    ignored = {text: n for text, n in counts.items() if text not in classes}
+    if ignored:
+        notes.append(f"events ignored: {counted(ignored)}")
+    flashes = sorted((m.sample, classes[m.description]) for m in stimuli if m.description in classes)
+    onset = np.array([sample for sample, _ in flashes], np.int64)
+    label = np.array([label for _, label in flashes], np.int32)
+    return _stimulation((onset, label, None), (n_samples, sfreq), name, (counts, by_word), declared, notes)
+
+
+def _classes(
+    stimuli: list[Marker], counts: Mapping[str, int], name: str, declared: Declared
+) -> tuple[dict[str, int], list[str]]:
+    """Return the class of each description that is a flash."""
+    by_description = {marker.description: marker for marker in stimuli}
+    if declared.event_id:
+        return _declared_classes(by_description, declared), []
+    half: dict[str, int] = {}
+    for kinds in ({STIMULUS}, {COMMENT}):  # MNE-Python exports any name as a comment
+        named = {
+            description: VOCABULARY[word]
+            for description, marker in by_description.items()
+            if marker.kind in kinds and (word := _word(marker.text)) in VOCABULARY
+        }
+        if set(named.values()) == {TARGET, NON_TARGET}:
+            return named, []
+        half = half or named
+    coded = {description: marker.code for description, marker in by_description.items() if marker.code is not None}
+    if not coded:
+        return half, []
+    per_code: Counter[int] = Counter()
+    for description, code in coded.items():
+        per_code[code] += counts[description]
+    scheme, notes = _scheme(per_code, counts, name, declared, None)
+    return {text: scheme[code][0] for text, code in coded.items() if code in scheme}, notes
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[\s_-]", "", text.lower())
+
+
+def _declared_classes(by_description: Mapping[str, Marker], declared: Declared) -> dict[str, int]:
+    """Match names as written, then without their kind, then whatever their capitals; and codes of stimuli."""
+    classes: dict[str, int] = {}
+    spelled = [
+        {text: " ".join(text.split()) for text in by_description},
+        {text: marker.text for text, marker in by_description.items()},
+        {text: marker.text.lower() for text, marker in by_description.items()},
+    ]
+    for key, label in declared.event_id.items():
+        wanted = " ".join(str(key).split())
+        for spelling, asked in zip(spelled, (wanted, wanted, wanted.lower()), strict=True):
+            found = [text for text, spelt in spelling.items() if spelt == asked]
+            of_stimuli = [text for text in found if by_description[text].kind == STIMULUS]
+            if found:
+                classes |= dict.fromkeys(of_stimuli if of_stimuli or wanted.isdigit() else found, label)
+                break
+    codes = declared.codes
+    for text, marker in by_description.items():
+        if text not in classes and marker.code is not None and marker.code in codes:
+            classes[text] = codes[marker.code]
+    return classes
+
+
+def _scheme(
+    counts: Mapping[int, int], found: Mapping[str, int], name: str, declared: Declared, data_set: str | None
+) -> tuple[Mapping[int, tuple[int, int]], list[str]]:
+    """Return the codes that are flashes, each with its class and group, and notes."""
+    present = set(counts)
+    if not present:
+        raise RecordingError("no_events", f"{name}: no event on the stim channel. Expected {CODES_EXPECTED}.")
+    given = {code: (label, 0) for code, label in declared.codes.items()}
+    if given:
+        if not present & set(given):
+            raise RecordingError(
+                "unknown_codes",
+                f"{name}: no event has a code of event_id, {sorted(given)}. Found {counted(found)}. {remedy(found)}",
+            )
+        return given, _ignored(counts, given)
+    if present & set(OPENVIBE_CODES):
+        note = f"stim codes {sorted(OPENVIBE_CODES)} read as Brain Invaders flashes"
+        return OPENVIBE_CODES, [note, *_ignored(counts, OPENVIBE_CODES)]
+    as_flashes = {code: n for code, n in counts.items() if code in FLASH_CODES}
+    recognised = len(as_flashes) >= FEWEST_OF_DATA_SET and {FLASH_CODES[code][0] for code in as_flashes} == {1, 2}
+    if recognised or (data_set and as_flashes and not present & set(PLAIN_CODES)):
+        ignored = sum(counts.values()) - sum(as_flashes.values())
+        if data_set or ignored <= LARGEST_IGNORED * sum(counts.values()):
+            note = f"stim codes {sorted(as_flashes)} read as Brain Invaders flashes"
+            return FLASH_CODES, [note, *_ignored(counts, FLASH_CODES)]
+    if not present & set(PLAIN_CODES):
+        raise RecordingError(
+            "unknown_codes",
+            f"{name}: no event is known as a flash. Found {counted(found)}. Expected {NAMES_EXPECTED}, or {CODES_EXPECTED}. "
+            f"{remedy(found)}",
+        )
+    others = [n for code, n in counts.items() if code not in PLAIN_CODES]
+    rarer = min(counts.get(NON_TARGET, 0), counts.get(TARGET, 0))
+    many = sum(others) > LARGEST_IGNORED * sum(counts.values())
+    if rarer and not data_set and (many or max(others, default=0) > LARGEST_CLASS_LIKE * rarer):
+        raise RecordingError(
+            "unknown_codes",
+            f"{name}: codes 1 and 2 are among others that may be stimuli too. Found {counted(found)}. Expected 1 (NonTarget) and 2 "
+            "(Target). Where the numbers say which row or column flashed, keep them in a flash column, and write the class into stim. "
+            f"{remedy(found)}",
+        )
+    return PLAIN_CODES, _ignored(counts, PLAIN_CODES)
+
+
+def _ignored(counts: Mapping[int, int], scheme: Mapping[int, object]) -> list[str]:
+    ignored = {str(code): n for code, n in counts.items() if code not in scheme}
+    return [f"stim codes ignored: {counted(ignored)}"] if ignored else []
+
+
+def _whole_numbers(codes: NDArray[np.number], name: str) -> tuple[NDArray[np.int64], list[str]]:
+    """Return codes as whole numbers; a missing one is no flash."""
+    missing = np.isnan(codes) if codes.dtype.kind == "f" else np.zeros(len(codes), bool)
+    n_missing = int(missing.sum())
+    events = codes[(codes != 0) & ~missing]
+    if not np.isfinite(events).all() or (events != np.floor(events)).any() or (np.abs(events) >= 1 << 53).any():
+        raise RecordingError("unknown_codes", f"{name}: the stim channel holds values that are not whole numbers.")
+    whole = np.where(missing, 0, codes).astype(np.int64)
+    note = f"stim: {n_missing:,} of {len(codes):,} values missing, read as no flash"
+    return whole, [note] if n_missing else []
+
+
+def _with_changes_of_group(
+    onset: NDArray[np.int64],
+    code: NDArray[np.int64],
+    before: NDArray[np.int64],
+    codes: NDArray[np.int64],
+    groups: NDArray[np.int32],
+    short: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Add the flashes that a code which stays hides, and a change of the flash column shows."""
+    at = np.flatnonzero(groups)
+    change = at[1:][groups[at[1:]] != groups[at[:-1]]]
+    change = change[(codes[change] != 0) & (codes[change - 1] == codes[change])]
+    nearest = np.searchsorted(onset, change)
+    padded = np.r_[-(1 << 40), onset, 1 << 60]
+    change = change[(change - padded[nearest] > short) & (padded[nearest + 1] - change > short)]
+    order = np.argsort(np.r_[onset, change], kind="stable")
+    return (
+        np.r_[onset, change][order],
+        np.r_[code, codes[change]][order],
+        np.r_[before, codes[change]][order],
+    )
+
+
+def _group_at(onset: NDArray[np.int64], groups: NDArray[np.int32], short: int) -> NDArray[np.int32]:
+    """Return the group of each flash, where the flash column may change some samples before or after the stim column."""
+    found = np.zeros(len(onset), np.int32)
+    for offset in (*range(-short, 0), *range(short + 1)):
+        there = groups[np.clip(onset + offset, 0, len(groups) - 1)]
+        found = np.where(
+            (there != 0) & ((offset >= 0) | (there != groups[np.maximum(onset - short - 1, 0)])), there, found
+        )
+    return found.astype(np.int32)
+
+
+def _check_held(held: NDArray[np.bool_], told_apart: bool, name: str, notes: list[str]) -> None:
+    n_held = int(held.sum())
+    if not n_held:
+        return
+    if not told_apart and n_held > max(2, LARGEST_HELD * len(held)):
+        raise RecordingError(
+            "unclear_triggers",
+            f"{name}: {n_held} of {len(held)} flashes begin without the stim channel returning to 0, and it says the class alone: equal "
+            "classes in a row are one pulse. Write 0 between flashes, or which group flashed into a flash column.",
+        )
+    notes.append(f"stim: {n_held} flashes begin without a return to 0; a code that follows itself is one flash")
+
+
+def _stimulation(
+    flashes: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None],
+    extent: tuple[int, float],
+    name: str,
+    events: tuple[Mapping[str, int], Mapping[str, int]],
+    declared: Declared,
+    notes: list[str],
+) -> Stimulation:
+    """Put flashes on the samples of the recording, where they are plausible."""
+    (n_samples, sfreq), (found, known) = extent, events
+    inside = (flashes[0] >= 0) & (flashes[0] < n_samples)
+    onset, label = flashes[0][inside], flashes[1][inside]
+    group = None if flashes[2] is None else flashes[2][inside]
+    if not inside.all():
+        notes.append(f"{int((~inside).sum())} flashes outside of the recording ignored")
+    kept, double_notes = without_doubles(onset, label, group, sfreq, name, found)
+    onset, label, group = onset[kept], label[kept], None if group is None else group[kept]
+    notes += double_notes
+    notes += check_plausible(onset, label, group, sfreq, name, found, known, is_declared=bool(declared.event_id))
+    stim = np.zeros(n_samples, np.int32)
+    stim[onset] = label
+    flash = None
+    if group is not None:
+        flash = np.zeros(n_samples, np.int32)
+        flash[onset] = group
+    return Stimulation(stim, flash, tuple(notes))

@@ -1,0 +1,182 @@
+"""Events of a file that MNE-Python has opened: its annotations, or the codes on its stim channels."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RecordingError
+from p300.limits import MOST_ANNOTATIONS, MOST_STIM_CHANNELS
+
+from .declared import Declared
+from .edf_records import Placement, Records
+from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
+from .events import Marker, Stimulation, from_codes, from_markers
+
+if TYPE_CHECKING:
+    import mne
+
+type StimChannel = Callable[[], tuple[NDArray[np.float64], float]]
+"""Codes, shape (n_samples,), and their rate in Hz."""
+
+
+def markers(raw: "mne.io.BaseRaw", samples: NDArray[np.int64], name: str) -> list[Marker]:
+    """Return the annotations as markers.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The file.
+    samples : ndarray of int, shape (n_annotations,)
+        Where each begins.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    markers : list of Marker
+
+    Raises
+    ------
+    RecordingError
+        ``too_many_annotations``.
+    """
+    if len(raw.annotations) > MOST_ANNOTATIONS:
+        raise RecordingError(
+            "too_many_annotations",
+            f"{name}: {len(raw.annotations):,} annotations; expected at most {MOST_ANNOTATIONS:,}. Split the recording into runs.",
+        )
+    return [
+        Marker(sample, str(text)) for sample, text in zip(samples.tolist(), raw.annotations.description, strict=True)
+    ]
+
+
+def onsets(raw: "mne.io.BaseRaw") -> NDArray[np.int64]:
+    """Return the sample at which each annotation begins, rounded as ``mne.events_from_annotations`` does.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The file.
+
+    Returns
+    -------
+    samples : ndarray of int, shape (n_annotations,)
+        From the first sample of the file on.
+    """
+    found = raw.annotations
+    samples: NDArray[np.int64] = raw.time_as_index(found.onset, use_rounding=True, origin=found.orig_time)
+    return samples.astype(np.int64) - (raw.first_samp if found.orig_time is None else 0)
+
+
+def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[str]:
+    """Put the annotations of an EDF or BDF file with gaps at the samples that were taken at their times; none in a gap.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The file, whose annotations are replaced.
+    placed : Placement
+        Where the gaps are.
+    records : Records
+        What the file says.
+
+    Returns
+    -------
+    notes : list of str
+        How many are left out.
+    """
+    import mne
+
+    samples = placed.samples(np.array([onset for onset, _, _ in records.annotations]))
+    durations = np.array([duration for _, duration, _ in records.annotations])
+    texts = [text for _, _, text in records.annotations]
+    kept = np.flatnonzero(samples >= 0)
+    raw.set_annotations(
+        mne.Annotations(samples[kept] / placed.sfreq, durations[kept], [texts[number] for number in kept]),
+        verbose="error",
+    )
+    n_lost = len(samples) - len(kept)
+    return [f"{n_lost} events in gaps of the recording ignored"] if n_lost else []
+
+
+def decide(
+    found: list[Marker], stim: list[StimChannel], n_samples: int, sfreq: float, declared: Declared, name: str
+) -> Stimulation:
+    """Take the markers where their names say it, else the first stim channel whose codes do.
+
+    Parameters
+    ----------
+    found : list of Marker
+        Annotations.
+    stim : list of callable
+        Reads each stim channel; a pass over the file.
+    n_samples : int
+        Length of the recording.
+    sfreq : float
+        Its rate in Hz.
+    declared : Declared
+        What a person says about the file.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    Stimulation
+
+    Raises
+    ------
+    RecordingError
+        ``missing_stim``, ``unknown_codes``, ``no_events``, and what `from_markers` and `from_codes` refuse.
+    """
+    if len(stim) > MOST_STIM_CHANNELS:
+        raise RecordingError(
+            "too_many_channels",
+            f"{name}: {len(stim):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers.",
+        )
+    refusals = []
+    try:
+        by_name = from_markers(found, name, n_samples, sfreq, declared)
+        if by_name is not None:
+            return by_name
+    except RecordingError as refusal:
+        if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets"):
+            raise
+        refusals.append(refusal)
+    for read in stim:
+        codes, rate = read()
+        try:
+            return _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
+        except RecordingError as refusal:
+            refusals.append(refusal)
+    described: dict[str, int] = {}
+    for marker in found:
+        described[marker.description] = described.get(marker.description, 0) + 1
+    seen = [refusal for refusal in refusals if refusal.code != "no_events"]
+    if seen:
+        raise seen[0]
+    if described:
+        raise RecordingError(
+            "unknown_codes",
+            f"{name}: no event is known as a flash. Found {counted(described)}, and {len(stim)} stim channels. Expected "
+            f"{NAMES_EXPECTED}, or {CODES_EXPECTED}. {remedy(described)}",
+        )
+    if refusals:
+        raise refusals[0]
+    raise RecordingError("missing_stim", f"{name}: neither a stim channel nor annotations. Expected {NAMES_EXPECTED}.")
+
+
+def _on_samples(found: Stimulation, n_samples: int, ratio: float) -> Stimulation:
+    """Put flashes of a stim channel with a rate of its own on the samples of the EEG."""
+    if ratio == 1 and len(found.stim) == n_samples:
+        return found
+    at = np.flatnonzero(found.stim)
+    to = np.minimum(np.round(at * ratio).astype(np.int64), n_samples - 1)
+    stim = np.zeros(n_samples, np.int32)
+    stim[to] = found.stim[at]
+    flash = None
+    if found.flash is not None:
+        flash = np.zeros(n_samples, np.int32)
+        flash[to] = found.flash[at]
+    return Stimulation(stim, flash, found.notes)

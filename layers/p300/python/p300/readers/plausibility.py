@@ -1,0 +1,190 @@
+"""Whether flashes look like a P300 recording: both classes, targets the minority, intervals a person can see, one class a group."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RecordingError
+from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
+from p300.signals.triggers import settling
+
+from .event_messages import counted, remedy
+
+FEWEST_OF_A_CLASS = 2
+"""One repetition of a speller with rows and columns has two targets."""
+LARGEST_TARGET_SHARE = 0.45
+"""An oddball is rare; codes the other way round, or that stand for something else, make it the majority or half."""
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.02, 60.0
+"""Between flashes. Nobody sees 50 a second; a median beyond a minute is that of blocks."""
+LARGEST_TOO_CLOSE = 0.01
+LARGEST_CHANGING = 0.5
+"""Share of repetitions in a trial after which a group's class may be another one."""
+FEWEST_REPETITIONS = 4
+PAUSE_FACTOR = 4.0
+"""Times the median interval between flashes that a pause between trials lasts."""
+
+
+def without_doubles(
+    onset: NDArray[np.int64],
+    label: NDArray[np.int32],
+    group: NDArray[np.int32] | None,
+    sfreq: float,
+    name: str,
+    found: Mapping[str, int],
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Tell which flashes are left once those that were written twice, or contradict each other, are out.
+
+    Parameters
+    ----------
+    onset : ndarray of int, shape (n_flashes,)
+        Ascending.
+    label : ndarray of int, shape (n_flashes,)
+        Their classes.
+    group : ndarray of int, shape (n_flashes,), optional
+        Their stimulus groups.
+    sfreq : float
+        Rate in Hz.
+    name : str
+        What to call the recording.
+    found : mapping of str to int
+        All events, with their counts.
+
+    Returns
+    -------
+    kept : ndarray of bool, shape (n_flashes,)
+    notes : list of str
+
+    Raises
+    ------
+    RecordingError
+        ``implausible_events`` where more than a few are closer than a person could see.
+    """
+    kept = np.ones(len(onset), bool)
+    interval = np.diff(onset)
+    close = np.flatnonzero(interval < SHORTEST_INTERVAL_S * sfreq)
+    if not len(close):
+        return kept, []
+    same = label[close] == label[close + 1]
+    if group is not None:
+        same &= group[close] == group[close + 1]
+    twice = same & (interval[close] <= settling(sfreq))
+    kept[close[twice] + 1] = False
+    others = close[~twice]
+    notes = [f"{int(twice.sum())} flashes written twice counted once"] if twice.any() else []
+    if len(others) > max(2, LARGEST_TOO_CLOSE * len(onset)):
+        raise RecordingError(
+            "implausible_events",
+            f"{name}: {len(others):,} of {len(onset):,} flashes follow another within {1e3 * SHORTEST_INTERVAL_S:g} ms. Found events "
+            f"{counted(found)}. Expected flashes that a person can tell apart. Are the events flashes, and the sampling rate "
+            f"{sfreq:g} Hz? {remedy(found)}",
+        )
+    if len(others):
+        kept[others] = kept[others + 1] = False
+        notes.append(f"{len(others)} pairs of flashes within {1e3 * SHORTEST_INTERVAL_S:g} ms ignored")
+    return kept, notes
+
+
+def check_plausible(
+    onset: NDArray[np.int64],
+    label: NDArray[np.int32],
+    group: NDArray[np.int32] | None,
+    sfreq: float,
+    name: str,
+    found: Mapping[str, int],
+    known: Mapping[str, int],
+    *,
+    is_declared: bool,
+) -> list[str]:
+    """Refuse flashes that contradict a P300 recording; of declared ones, return notes instead.
+
+    Parameters
+    ----------
+    onset : ndarray of int, shape (n_flashes,)
+        Ascending.
+    label : ndarray of int, shape (n_flashes,)
+        Their classes.
+    group : ndarray of int, shape (n_flashes,), optional
+        Their stimulus groups.
+    sfreq : float
+        Rate in Hz.
+    name : str
+        What to call the recording.
+    found : mapping of str to int
+        All events, with their counts.
+    known : mapping of str to int
+        Those that are flashes, and their classes.
+    is_declared : bool
+        Whether a person declared which events are flashes.
+
+    Returns
+    -------
+    notes : list of str
+
+    Raises
+    ------
+    RecordingError
+        ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``.
+    """
+    n_target, n_non_target = int((label == TARGET).sum()), int((label == NON_TARGET).sum())
+    if not len(label):
+        raise RecordingError("no_events", f"{name}: no flash. Found events {counted(found)}. {remedy(found)}")
+    for code, n, error in ((TARGET, n_target, "no_targets"), (NON_TARGET, n_non_target, "no_non_targets")):
+        if not n:
+            raise RecordingError(
+                error,
+                f"{name}: no {CLASS_NAMES[code]} flash. Found events {counted(found)}. Nothing can be learned from one class. "
+                f"{remedy(found, known)}",
+            )
+    doubts = []
+    if min(n_target, n_non_target) < FEWEST_OF_A_CLASS:
+        doubts.append(f"at least {FEWEST_OF_A_CLASS} flashes of each class are needed")
+    if n_target > LARGEST_TARGET_SHARE * len(label):
+        doubts.append("targets are the minority of flashes")
+    interval_s = float(np.median(np.diff(onset))) / sfreq
+    if interval_s > LONGEST_INTERVAL_S:
+        doubts.append(f"flashes follow each other within {LONGEST_INTERVAL_S:g} s, these after {interval_s:,.0f} s")
+    if group is not None and _changes_class(onset, label, group):
+        doubts.append("a stimulus group has one class throughout a trial, and here it changes from flash to flash")
+    if not doubts:
+        return []
+    seen = f"{n_target:,} Target and {n_non_target:,} NonTarget flashes"
+    if is_declared:
+        return [f"declared events are unusual: {seen}; {'; '.join(doubts)}"]
+    raise RecordingError(
+        "implausible_events",
+        f"{name}: {seen}, and in a P300 recording {'; '.join(doubts)}. Found events {counted(found)}. Check what they stand for: what is "
+        f"declared is taken as it is. {remedy(found)}",
+    )
+
+
+def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: NDArray[np.int32]) -> bool:
+    """Tell whether the classes of groups change so often that one of the two is not what it says.
+
+    Within a trial, between two pauses, a group is a target or is not. Where a target changes without a pause, it changes
+    for all groups at once, and each repetition has the same number of targets.
+    """
+    n_boundaries = n_changing = 0
+    targets_per_repetition = []
+    interval = np.diff(onset)
+    pauses = np.flatnonzero(interval > PAUSE_FACTOR * np.median(interval)) + 1
+    for groups, labels in zip(np.split(group, pauses), np.split(label, pauses), strict=True):
+        known, index = np.unique(groups, return_inverse=True)
+        n_repetitions = len(groups) // len(known)
+        if n_repetitions < 2 or len(known) < 2 or (groups == 0).any():
+            continue
+        before: dict[int, int] = {}
+        for first in range(0, n_repetitions * len(known), len(known)):
+            now = dict(
+                zip(
+                    index[first : first + len(known)].tolist(), labels[first : first + len(known)].tolist(), strict=True
+                )
+            )
+            targets_per_repetition.append(sum(value == TARGET for value in now.values()))
+            if before:
+                n_boundaries += 1
+                n_changing += any(before.get(key, value) != value for key, value in now.items())
+            before = now
+    if n_boundaries < FEWEST_REPETITIONS or n_changing <= LARGEST_CHANGING * n_boundaries:
+        return False
+    return len(set(targets_per_repetition)) > 1
