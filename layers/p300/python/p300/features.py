@@ -47,6 +47,8 @@ class Rejection:
         Channels that were replaced.
     marked_bad_channels : tuple of str
         Those of them that the file, or a person, marks as bad.
+    missing_by_channel : dict of str to int
+        Epochs in which samples of that channel are missing: not finite, or standing still.
     n_across_gaps : int
         Flashes whose epoch spans a discontinuity of the recording.
     n_marked_bad : int
@@ -59,6 +61,7 @@ class Rejection:
     by_channel: dict[str, int]
     bad_channels: tuple[str, ...] = ()
     marked_bad_channels: tuple[str, ...] = ()
+    missing_by_channel: dict[str, int] = field(default_factory=dict)
     n_across_gaps: int = 0
     n_marked_bad: int = 0
 
@@ -358,6 +361,7 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
         "n_target": int(target.sum()),
         "n_non_target": int(non_target.sum()),
         "rejected_by_channel": rejection.by_channel,
+        "missing_by_channel": rejection.missing_by_channel,
         "bad_channels": list(rejection.bad_channels),
         "marked_bad_channels": list(rejection.marked_bad_channels),
         "channels": list(feature_set.ch_names),
