@@ -16,7 +16,7 @@ $(shell here=$$(pwd -P); for stamp in .envs/*.stamp; do \
 	folder=$${stamp%.stamp}; [ "$$folder" != .envs/dev ] || folder=.venv; \
 	{ read -r place <"$$stamp" && [ "$$place" = "$$here" ] && [ -x "$$folder/bin/python" ]; } 2>/dev/null || rm -f "$$stamp"; done)
 
-.PHONY: help setup run test test-unit test-integration bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance examples fuzz generated
+.PHONY: help setup run test test-unit test-integration bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance examples fuzz fuzz-recordings
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -56,8 +56,8 @@ CASES ?= 100000
 fuzz: setup ## hostile input for every reader, models and the buckets' JSON: CASES=100000 of each; what is found is kept in .local/fuzz
 	@.venv/bin/python -m tests.fuzz --cases $(CASES)
 
-generated: setup ## thousands of generated recordings, in every format and with every kind of fault: right, or refused
-	@P300_GENERATED=30 .venv/bin/python -m pytest tests/unit/p300 -q -k "readers_channels or readers_units or readers_marks or readers_missing"
+fuzz-recordings: setup ## thousands of sessions in every format, with the faults of labs' files: read right, or refused
+	@P300_FUZZ_EXAMPLES=2000 .venv/bin/python -m pytest tests/unit/p300 -q -k "generated or readers_channels or readers_units or readers_marks or readers_missing"
 
 openapi: setup ## write docs/openapi.json anew
 	@.venv/bin/python -c 'import json; from p300_pipeline.serving.openapi import document; print(json.dumps(document(), indent=1, ensure_ascii=False))' > docs/openapi.json

@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 LAYERS_DIR = Path(__file__).resolve().parent
+BYTECODE = LAYERS_DIR / "bytecode.py"  # the program that compiles
 THIRD_PARTY_LAYERS = ("signal", "reporting", "learning", "tracking", "serving")
 OWN_LAYERS = ("p300", "pipeline")
 LAYERS = (*OWN_LAYERS, *THIRD_PARTY_LAYERS)
@@ -165,24 +165,13 @@ def build_layer(
     return BuiltLayer(name, arch, output or finished, tree_bytes(finished), key)
 
 
-def zip_tree(path: Path, zip_path: Path, level: int = 0) -> Path:
-    """Zip a folder's content: sorted, fixed times and modes, so that equal trees give equal bytes.
-
-    Parameters
-    ----------
-    path : Path
-        Folder whose content becomes the root of the archive.
-    zip_path : Path
-        Archive to write.
-    level : int
-        Deflate level. 0 stores, which is many times faster to write and to unpack, and right where nothing crosses a network.
-    """
-    method = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
+def zip_tree(path: Path, zip_path: Path) -> Path:
+    """Zip a folder's content, stored and sorted, with fixed times and modes: equal trees give equal bytes."""
     with zipfile.ZipFile(zip_path, "w") as archive:
         for file in _files(path):
             info = zipfile.ZipInfo(file.relative_to(path).as_posix())  # dated 1980-01-01
             info.external_attr = file.stat().st_mode << 16
-            archive.writestr(info, file.read_bytes(), method, level)
+            archive.writestr(info, file.read_bytes())
     return zip_path
 
 
@@ -200,9 +189,10 @@ def inputs_sha256(name: str, arch: str, stripper: Stripper | None) -> str:
         if own
         else [LAYERS_DIR / name / "requirements.txt", LAYERS_DIR / "trim.toml"]
     )
-    for file in [Path(__file__).resolve(), *inputs]:
+    for file in [Path(__file__), BYTECODE, *inputs]:
         content = file.read_bytes()
-        digest.update(f"{file.relative_to(LAYERS_DIR).as_posix()} {len(content)}\n".encode() + content)
+        name_in_layers = file.relative_to(LAYERS_DIR).as_posix() if file in inputs else file.name
+        digest.update(f"{name_in_layers} {len(content)}\n".encode() + content)
     digest.update(f"{name} {arch} {stripper and stripper.version} {sys.implementation.cache_tag}".encode())
     return digest.hexdigest()
 
@@ -335,51 +325,13 @@ def strip_symbols(target: Path, stripper: Stripper, unstripped: tuple[str, ...])
         list(pool.map(strip_one, modules))
 
 
-_COMPILE = """
-import ast, fnmatch, gc, importlib.util, marshal, pathlib, sys
-
-gc.disable()  # syntax trees hold no cycles, and looking for some takes longer than all else here
-keep_source, patterns = sys.argv[1] == "source", sys.argv[2:]
-documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-for name in sys.stdin.read().splitlines():
-    path = pathlib.Path(name)
-    source = path.read_bytes()
-    bare = any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-    module = ast.parse(source, name) if bare else source
-    blocks = [module] if bare else []
-    while blocks:
-        block = blocks.pop()
-        if isinstance(block, documented) and ast.get_docstring(block, clean=False) is not None:
-            block.body = block.body[1:] or [ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0)]
-        for field in ("body", "orelse", "handlers", "finalbody", "cases"):  # only statements hold definitions
-            inner = getattr(block, field, None)
-            blocks += inner if isinstance(inner, list) else ()
-    code = compile(module, "/opt/python/" + name, "exec", dont_inherit=True, optimize=0)
-    flags = 0b01  # the header says: identified by its source's hash, and never checked against the source
-    header = importlib.util.MAGIC_NUMBER + flags.to_bytes(4, "little") + importlib.util.source_hash(source)
-    target = pathlib.Path(importlib.util.cache_from_source(name)) if keep_source else path.with_suffix(".pyc")
-    target.parent.mkdir(exist_ok=True)
-    target.write_bytes(header + marshal.dumps(code))
-    if not keep_source:
-        path.unlink()
-"""
-
-
 def compile_bytecode(target: Path, *, keep_source: bool, without_docstrings: tuple[str, ...] = ()) -> None:
-    """Compile every module: /opt is read-only in Lambda, so without this each cold start would compile again.
+    """Compile every module of a layer's `python/`: /opt is read-only in Lambda, so each cold start would compile again.
 
-    Parameters
-    ----------
-    target : Path
-        The layer's `python/`.
-    keep_source : bool
-        Whether modules stay beside their bytecode, for tracebacks that show lines. The bytecode is not checked against
-        them: the times that a zip carries would make it stale.
-    without_docstrings : tuple of str
-        Patterns of the modules whose docstrings are left out.
+    Sources kept are for tracebacks that show lines. The bytecode is not checked against them: the times in a zip would make it stale.
     """
     modules = [file.relative_to(target).as_posix() for file in _files(target) if file.suffix == ".py"]
-    command = [sys.executable, "-S", "-s", "-c", _COMPILE, "source" if keep_source else "bare", *without_docstrings]
+    command = [sys.executable, "-S", "-s", str(BYTECODE), "source" if keep_source else "bare", *without_docstrings]
     environment = os.environ | {"PYTHONHASHSEED": "0"}  # the order of names in a set would reach the bytes
 
     def compile_shard(shard: int) -> subprocess.CompletedProcess[str]:
@@ -432,15 +384,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--no-strip", action="store_true", help="leave symbols in the compiled modules")
     parser.add_argument("--cache", type=Path, help="folder of finished layers (P300_LAYER_CACHE)")
     args = parser.parse_args(argv)
-    began = time.monotonic()
     try:
         built = build_layer(args.layer, args.output, args.arch, strip=not args.no_strip, cache=args.cache)
     except LayerBuildError as error:
         print(f"layers/build.py: {error}", file=sys.stderr)  # noqa: T201
         return 1
     share = built.size_bytes / UNZIPPED_LIMIT_BYTES
-    took = time.monotonic() - began
-    print(f"{built.name} {built.arch}: {built.size_bytes:,} bytes, {share:.1%} of Lambda's limit, {took:.1f} s")  # noqa: T201
+    print(f"{built.name} {built.arch}: {built.size_bytes:,} bytes, {share:.1%} of Lambda's limit")  # noqa: T201
     return 0
 
 

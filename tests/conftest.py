@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -29,6 +30,9 @@ from tests.support.recordings import make_recording
 
 # pytest-xdist gives its workers the width of its own terminal: what a command prints would depend on how the tests were started.
 os.environ.pop("COLUMNS", None)
+# A shell starts what runs in the background with Ctrl-C ignored, and programs that tests start and interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before anything makes a client: no test may find somebody's credentials or endpoint.
 for variable in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
     del os.environ[variable]

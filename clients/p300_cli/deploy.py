@@ -264,7 +264,7 @@ def _zipped(builder: ModuleType, folder: Path, name: str) -> Path:
     if not path.exists():
         # Two layers may need the same package at once: each writes its own, and the last one to finish replaces an equal one.
         partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
-        builder.zip_tree(folder, partial, level=0)  # stored: it goes no further than this machine
+        builder.zip_tree(folder, partial)
         partial.rename(path)
     return path
 

@@ -16,10 +16,10 @@ from typing import NoReturn
 
 import psutil
 
-from p300_cli import servers
+from p300_cli import credential, gateway, servers
 from p300_cli.locking import alone
 from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, require_checkout
-from p300_cli.target import Target
+from p300_cli.target import STACK, Target
 from p300_cli.terminal import err, fail, note
 
 START_TIMEOUT_S = 90
@@ -36,7 +36,7 @@ def up(target: Target) -> bool:
     """
     if running := servers.own_server(target.port):
         _wait_until_ready(target, running)
-        note(f"LocalStack runs already at {target.endpoint}")
+        note(f"LocalStack runs already at {target.endpoint}{_other_door(target)}")
         return False
     require_checkout()
     if servers.taken(target.port):
@@ -81,6 +81,7 @@ def _stop(port: int) -> bool:
     if process:
         with err.status("stopping LocalStack"):
             _kill(process)
+    credential.remove(port)
     _clear(_folder(port))
     return process is not None
 
@@ -142,6 +143,7 @@ def _wait_until_ready(target: Target, process: psutil.Process) -> None:
             if not servers.listens(process, target.port):
                 _refuse_port(target)
             if health(target) is not None:
+                gateway.verify(target, process)
                 return
         if time.monotonic() > deadline:
             waited = f"LocalStack was not ready after {START_TIMEOUT_S} s; `p300 down` ends it."
@@ -165,11 +167,15 @@ def _environment(target: Target, folder: Path) -> dict[str, str]:
         "FILESYSTEM_ROOT": str(folder / "state"),
         "TMPDIR": str(folder / "tmp"),
         "XDG_CACHE_HOME": str(folder / "state" / "cache"),
-        "GATEWAY_LISTEN": f"127.0.0.1:{target.port}",
+        "GATEWAY_LISTEN": f"127.0.0.1:{target.port}" + (f",[::1]:{target.port}" if gateway.has_ipv6() else ""),
+        **_guard(target),
         "LAMBDA_RUNTIME_EXECUTOR": "process",
+        "LAMBDA_PROCESS_SANDBOX": os.environ.get("LAMBDA_PROCESS_SANDBOX", "auto"),
         "LAMBDA_PROCESS_PYTHON": str(ENVIRONMENTS / "runtime" / "bin" / "python"),
         # A flood of recordings waits its turn: two processes of a function keep a core busy, more only take memory.
         "LAMBDA_PROCESS_MAX_ENVIRONMENTS": str(max(4, 2 * (os.cpu_count() or 1))),
+        # Reports are drawn while nobody waits for them: the way from a recording to a model goes first.
+        "LAMBDA_PROCESS_BACKGROUND": f"{STACK}-reporting",
         # Nothing is asked of the network: no certificate, no analytics, no DNS server.
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",
@@ -179,6 +185,26 @@ def _environment(target: Target, folder: Path) -> dict[str, str]:
 
 def _folder(port: int) -> Path:
     return STATE / "localstack" / str(port)
+
+
+def _guard(target: Target) -> dict[str, str]:
+    if _asked_to_be_open():
+        credential.remove(target.port)
+        return {"GATEWAY_GUARD_OPEN": "1"}
+    return {"GATEWAY_GUARD_CREDENTIAL": str(credential.make(target.port)), "GATEWAY_GUARD_HINT": credential.HINT}
+
+
+def _asked_to_be_open() -> bool:
+    return os.environ.get("P300_OPEN") == "1"
+
+
+def _other_door(target: Target) -> str:
+    """Return what to add about a LocalStack that was started with another P300_OPEN than this command's."""
+    is_open = credential.read(target.port) is None
+    if is_open == _asked_to_be_open():
+        return ""
+    state = "takes any key" if is_open else "takes its own key only"
+    return f"; it {state}, as when it was started: `p300 down` first to change that"
 
 
 def _log(port: int) -> Path:

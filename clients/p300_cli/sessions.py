@@ -114,12 +114,12 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -
     P300Error
         Where it is no recording, has other channels than the model, or other flash codes than the layout.
     """
-    recording = read_recording(path, name=name)
     if not isinstance(manifest.get("preprocessing"), dict):
         raise P300Error(
             "no_preprocessing", f"Model {manifest['version']} does not say how its features were made; train again."
         )
     parameters = replace(Parameters.from_dict(manifest["preprocessing"]), reject_peak_to_peak_uv=None)
+    recording = read_recording(path, name=name, declared=parameters.declared)
     features = extract(recording, parameters)
     features = in_order(features, manifest["channels"], name)
     flashes = find_flashes(recording.stim, recording.flash)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from p300.errors import P300Error
 
+from p300_cli import credential
 from p300_cli.errors import short, unreachable
 from p300_cli.terminal import fail, note
 
@@ -102,7 +103,9 @@ class Target:
 
         # The session takes its address from AWS_ENDPOINT_URL, as `choose` does.
         os.environ["AWS_ENDPOINT_URL"] = self.endpoint
-        return Session(region_name=self.region).client(service, config=config)
+        keys = credential.for_endpoint(self.endpoint)
+        session = Session(keys.access_key_id, keys.secret_access_key, region_name=self.region)
+        return session.client(service, config=config)
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -111,7 +114,7 @@ class Target:
         Raises
         ------
         NoStackError
-            ``no_stack`` or ``no_answer``; it is looked for again the next time.
+            ``no_stack``, ``no_answer`` or ``refused``; it is looked for again the next time.
         """
         from botocore.exceptions import ClientError
         from botocore.parsers import ResponseParserError
@@ -120,6 +123,8 @@ class Target:
         try:
             stack = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         except ClientError as error:
+            if self.is_local and error.response["Error"]["Code"] in credential.REFUSALS:
+                raise NoStackError("refused", f"{self} refuses this command's key. {credential.ADVICE}") from error
             if "does not exist" not in str(error):
                 raise
             where = f"{self}, region {self.region}" if self.is_local else str(self)
@@ -159,10 +164,11 @@ class Target:
         outputs = self.outputs
         result = {}
         if self.endpoint:
+            keys = credential.for_endpoint(self.endpoint)
             result = {
                 "AWS_ENDPOINT_URL": self.endpoint,
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_ACCESS_KEY_ID": keys.access_key_id,
+                "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
                 "AWS_DEFAULT_REGION": self.region,
                 **no_proxy(),
             }
@@ -190,6 +196,8 @@ def current() -> Target:
     """Return the target that the environment names, and say which it is."""
     target = choose()
     note(f"target: {target}")
+    if target.endpoint and (problem := credential.mismatch(target.endpoint)):
+        note(problem)
     return target
 
 

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from p300_cli import credential
 from p300_cli.predicting import Api
 from p300_cli.target import STACK, NoStackError, Target
 from p300_pipeline.registry import Registry
@@ -127,6 +128,8 @@ def outage(error: BaseException, stack: Stack) -> str | None:
 
 def _answered(error: ClientError, stack: Stack) -> str | None:
     code = error.response["Error"]["Code"]
+    if stack.is_local and code in credential.REFUSALS:
+        return f"{stack} refuses the key that it had before. It has been started again, or it is another's."
     if code in _REFUSED:
         return f"{stack} refused: {error}. The console uses your credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID)."
     if "Throttl" in code or code == "TooManyRequestsException":

@@ -14,7 +14,6 @@ from p300_pipeline.storage import Store
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
 settings = Settings.from_environment()
 os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())  # Matplotlib looks for a place that it may write to
-os.nice(10)  # on a laptop many functions share the cores: the way from recording to model goes first
 
 
 @logger.inject_lambda_context(correlation_id_path="execution")

@@ -5,10 +5,12 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import boto3
 import pytest
+from p300_cli import credential
 from p300_pipeline.storage import Store, default_client
 
-from tests.support.s3_servers import KNOWN, SERVERS, STARTERS, Server
+from tests.support.s3_servers import KNOWN, LOCALSTACK, SERVERS, STARTERS, Server
 
 _OUTCOMES = pytest.StashKey[dict[str, dict[str, str]]]()
 
@@ -22,10 +24,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         if request.param == "endpoint":
             user = os.environ.get("P300_S3_ACCESS_KEY", user)
             secret = os.environ.get("P300_S3_SECRET_KEY", secret)
+        endpoint = stack.enter_context(STARTERS[request.param]())
+        if request.param == "localstack":
+            keys = credential.for_endpoint(LOCALSTACK)
+            user, secret = keys.access_key_id, keys.secret_access_key
         environment.setenv("AWS_ACCESS_KEY_ID", user)
         environment.setenv("AWS_SECRET_ACCESS_KEY", secret)
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        endpoint = stack.enter_context(STARTERS[request.param]())
+        environment.setattr(boto3, "DEFAULT_SESSION", None)  # it would go on with the key of the server before
         if endpoint:
             environment.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         # The very client that the functions make from their environment, though not the one that other tests share.

@@ -22,7 +22,7 @@ def docker() -> None:
 
 @pytest.fixture(scope="session")
 def compose(docker: None) -> Iterator[None]:
-    """The stack of `docker compose up --wait`, with its own command as README gives it."""
+    """The stack of `docker compose up --wait`, with its own command as docs/docker.md gives it."""
     os.environ["AWS_ENDPOINT_URL"] = ENDPOINT
     # A machine without a registry may have an image of its own by that name: no digest names it.
     tag = "localstack/localstack:4.14.0"

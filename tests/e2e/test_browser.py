@@ -3,7 +3,6 @@
 Screenshots of every page go to .local/screenshots, in two widths and two colour schemes.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,15 +15,12 @@ from axe_playwright_python.sync_playwright import Axe
 from p300_cli.paths import STATE
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.support import chromium
 from tests.support.localstack import Stack, console, run_p300
 from tests.support.recordings import recording
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, chromium.needed]
 SCREENSHOTS = STATE / "screenshots"
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 SUBJECTS = range(1, 6)
@@ -36,14 +32,11 @@ expect.set_options(timeout=30_000)  # a failing machine is told by its tests, a 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, skipping where there is none."""
-    found = os.environ.get("P300_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        pytest.skip("no Chromium: install Debian's package `chromium`, or set P300_CHROMIUM")
+    """A browser."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield chromium
-        chromium.close()
+        started = playwright.chromium.launch(executable_path=chromium.PROGRAM, args=chromium.FLAGS)
+        yield started
+        started.close()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""The compose stack and `sam local`, each as README gives it, on a real Docker engine."""
+"""The compose stack and `sam local`, each as docs/docker.md gives it, on a real Docker engine."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -59,9 +60,9 @@ def invoke(function: str, event: str | Path) -> dict[str, Any]:
     return answer
 
 
-def readmes_invocations() -> list[tuple[str, str]]:
-    """Return function and event of each `sam local invoke` in README."""
-    lines = (PROJECT / "README.md").read_text().splitlines()
+def documented_invocations() -> list[tuple[str, str]]:
+    """Return function and event of each `sam local invoke` in docs/docker.md."""
+    lines = (PROJECT / "docs" / "docker.md").read_text().splitlines()
     words = [line.split() for line in lines if line.startswith("sam local invoke")]
     return [(word[3], Path(word[5]).stem) for word in words]
 
@@ -79,7 +80,7 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize(("function", "event"), readmes_invocations())
+@pytest.mark.parametrize(("function", "event"), documented_invocations())
 def test_sam_local_invoke(trained: Target, built: Path, function: str, event: str) -> None:
     answer = invoke(function, event)
     assert ANSWERS[event](answer), answer
@@ -88,7 +89,7 @@ def test_sam_local_invoke(trained: Target, built: Path, function: str, event: st
 def test_every_function_is_invoked() -> None:
     template = (PROJECT / "template.yaml").read_text()
     functions = set(re.findall(r"^  (\w+Function):$", template, re.MULTILINE))
-    assert {function for function, _ in readmes_invocations()} == functions
+    assert {function for function, _ in documented_invocations()} == functions
 
 
 def test_sam_local_invoke_ingests_a_recording(trained: Target, built: Path, tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_sam_local_start_api_answers_predict(trained: Target, built: Path) -> No
     server = subprocess.Popen(
         [str(SAM), "local", "start-api", "--port", "3999"],
         cwd=PROJECT,
-        env=ENVIRONMENT,
+        env={**os.environ, **ENVIRONMENT},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

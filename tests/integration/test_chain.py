@@ -280,12 +280,7 @@ def test_an_altered_champion_goes_on_answering_and_health_and_a_metric_say_so(tr
 def test_aws_s3_cp_alone_starts_an_execution(trained: Stack, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     path.write_bytes(recording(11))
-    environment = {
-        **os.environ,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
+    environment = {**os.environ, **trained.target.environment()}  # export $(p300 env)
 
     def aws(*arguments: str) -> str:
         command = [str(AWS), *arguments, "--endpoint-url", ENDPOINT]

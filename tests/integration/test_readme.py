@@ -1,4 +1,4 @@
-"""Every command of README's "Use it", run in a shell as it stands there."""
+"""Every command of README and docs/commands.md, run in a shell as it is written there."""
 
 import subprocess
 from pathlib import Path
@@ -13,19 +13,30 @@ pytestmark = pytest.mark.localstack
 TOOLS = PROJECT / ".envs" / "localstack" / "bin"  # an AWS command line
 
 
-def blocks(section: str) -> list[str]:
-    """Return the shell blocks of one section of README."""
-    text = (PROJECT / "README.md").read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    found = shell_blocks(text)
-    assert found, f"README has no commands under {section!r}"
+def commands(page: str, section: str) -> list[str]:
+    """Return the shell lines of one section of a page."""
+    text = (PROJECT / page).read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    found = [line for block in shell_blocks(text) for line in block.splitlines()]
+    assert found, f"{page} has no commands under {section!r}"
     return found
 
 
+def command(line: str) -> str:
+    """Return a shell line without its comment."""
+    return line.partition("  #")[0].rstrip()
+
+
+def test_readmes_commands_are_those_of_the_page_that_is_run() -> None:
+    every = [command(line) for line in commands("docs/commands.md", "Everyday commands")]
+    short = [command(line) for line in commands("README.md", "Use it")]
+    assert short == [line for line in every if line in short]
+
+
 @pytest.mark.usefixtures("champion")  # "After `make run`"
-def test_use_it(stack: Stack, tmp_path: Path) -> None:
+def test_everyday_commands(stack: Stack, tmp_path: Path) -> None:
     stack.land(*NO_RECORDINGS)
     old_aws = b"aws-cli/1" in subprocess.run([TOOLS / "aws", "--version"], capture_output=True, check=True).stdout
-    lines = [line for block in blocks("Use it") for line in block.splitlines()]
+    lines = commands("docs/commands.md", "Everyday commands")
     # `p300 fetch` needs the internet: tests/unit/cli/test_fetching.py runs it against a server of its own.
     # `p300 console` serves until it is stopped: tests/integration/test_console.py runs it.
     elsewhere = ("p300 fetch", "p300 console")

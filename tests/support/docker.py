@@ -12,7 +12,6 @@ from tests.support.paths import PROJECT
 ENDPOINT = "http://localhost:4566"
 # What somebody types into a shell before `sam local`: the local stack's credentials, and the Python that SAM builds for on the PATH.
 ENVIRONMENT = {
-    **os.environ,
     "PATH": f"{Path(sys.executable).resolve().parent}{os.pathsep}{os.environ['PATH']}",
     "SAM_CLI_TELEMETRY": "0",
     "AWS_MAX_ATTEMPTS": "1",  # SAM asks AWS who these credentials are, and would ask again and again
@@ -27,7 +26,7 @@ def run(*command: str | Path, check: bool = True, timeout_s: float = 600, **envi
     done = subprocess.run(
         [str(part) for part in command],
         cwd=PROJECT,
-        env={**ENVIRONMENT, **environment},
+        env={**os.environ, **ENVIRONMENT, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

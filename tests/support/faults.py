@@ -89,7 +89,12 @@ def start_localstack(folder: Path, **environment: str) -> Target:
     target = Target(ENDPOINT)
     usual = localstack._environment
     with pytest.MonkeyPatch.context() as patch:
-        extra = {"LAMBDA_PROCESS_PYTHON": str(python), "LAMBDA_RETRY_BASE_DELAY_SECONDS": "1", **environment}
+        extra = {
+            "LAMBDA_PROCESS_PYTHON": str(python),
+            "LAMBDA_PROCESS_SANDBOX": "none",  # the test build keeps its records outside of what functions may reach
+            "LAMBDA_RETRY_BASE_DELAY_SECONDS": "1",
+            **environment,
+        }
         patch.setattr(localstack, "_environment", lambda *arguments: usual(*arguments) | extra)
         localstack.up(target)
     return target

@@ -29,9 +29,8 @@ class Session:
     @cached_property
     def onsets(self) -> NDArray[np.int64]:
         rng = np.random.default_rng(self.seed)
-        return np.cumsum(
-            np.r_[self.sfreq, rng.integers(*np.array([0.12, 0.3]) * self.sfreq, 12 * self.n_repetitions - 1)]
-        )
+        intervals = rng.integers(int(0.12 * self.sfreq), int(0.3 * self.sfreq), 12 * self.n_repetitions - 1)
+        return np.cumsum(np.r_[self.sfreq, intervals])
 
     @cached_property
     def groups(self) -> NDArray[np.int32]:
@@ -104,7 +103,11 @@ def write_fif_line(path: Path, session: Session, line: NDArray[np.number]) -> Pa
 def write_edf_line(path: Path, session: Session, line: NDArray[np.number]) -> Path:
     highest = 2 ** (23 if path.suffix == ".bdf" else 15) - 1
     return write_edf_plus(
-        path, [*session.eeg_uv, line], [*CHANNELS, "Status"], [session.sfreq] * 4, largest=[3276.7] * 3 + [highest]
+        path,
+        [*session.eeg_uv, line.astype(float)],
+        [*CHANNELS, "Status"],
+        [session.sfreq] * 4,
+        largest=[3276.7] * 3 + [highest],
     )
 
 
@@ -124,7 +127,7 @@ type Events = Sequence[tuple[int, str]]
 
 def write_edf_events(path: Path, session: Session, events: Events) -> Path:
     annotations = [(sample / session.sfreq, name) for sample, name in events]
-    return write_edf_plus(path, session.eeg_uv, CHANNELS, [session.sfreq] * 3, annotations)
+    return write_edf_plus(path, list(session.eeg_uv), CHANNELS, [session.sfreq] * 3, annotations)
 
 
 def write_fif_events(path: Path, session: Session, events: Events) -> Path:

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from p300.synth import CHANNELS, POSITIONS
 
-GENERATED = int(os.environ.get("P300_GENERATED", "1"))
-"""How many times the usual number of recordings property tests generate; `make generated` sets it."""
+EXAMPLES = os.environ.get("P300_FUZZ_EXAMPLES")
+"""What `make fuzz-recordings` sets; several tests, which write each recording several times, share them."""
+SHARED_BY = 12
 SFREQ = 256.0
 FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr")
 NAMES = {1: "NonTarget", 2: "Target"}
@@ -21,7 +22,7 @@ TABLES = {"parquet", "csv", "mat"}
 def generated(usually: int) -> settings:
     """Return settings for a property test that makes so many recordings, or many times more at night."""
     return settings(
-        max_examples=usually * GENERATED,
+        max_examples=max(usually, int(EXAMPLES) // SHARED_BY) if EXAMPLES else usually,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )

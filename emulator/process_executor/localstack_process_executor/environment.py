@@ -6,7 +6,14 @@ from pathlib import Path
 
 
 def function_environment(
-    given: Mapping[str, str], *, runtime: str, python: Path, task_root: Path, opt: Path | None, tmp: Path
+    given: Mapping[str, str],
+    *,
+    runtime: str,
+    python: Path,
+    task_root: Path,
+    opt: Path | None,
+    tmp: Path,
+    bytecode: Path,
 ) -> dict[str, str]:
     """Complete the variables that LocalStack and the function's configuration give.
 
@@ -22,6 +29,8 @@ def function_environment(
         The function's interpreter.
     task_root, opt, tmp
         Stand-ins for /var/task, /opt (None without layers) and /tmp.
+    bytecode
+        Where Python keeps what it compiles.
     """
     opt_python = [opt / "python", opt / "python" / "lib" / runtime / "site-packages"] if opt else []
     defaults = {
@@ -30,6 +39,7 @@ def function_environment(
         "PATH": _path(python.parent, "/usr/local/bin", "/usr/bin", "/bin", *([opt / "bin"] if opt else [])),
         "LD_LIBRARY_PATH": _path(task_root, task_root / "lib", *([opt / "lib"] if opt else [])),
         "HOME": str(tmp),
+        "PYTHONPYCACHEPREFIX": str(bytecode),
         "TMPDIR": str(tmp),
     }
     return {

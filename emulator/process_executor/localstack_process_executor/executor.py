@@ -18,14 +18,16 @@ from localstack.services.lambda_.invocation.lambda_models import (
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 from localstack.utils.objects import singleton_factory
 
+from .bytecode import BytecodeCache
 from .environment import function_environment
+from .gateway import installation
+from .launch import command, confinement
 from .layers import Layer, LayerCache
 from .reaper import Reaper
 from .sandbox import Event, FunctionSpec, InitError, Sandbox
 from .settings import SettingsError, settings
 
 LOG = logging.getLogger(__name__)
-_ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104
 
 
 class ProcessRuntimeExecutor(RuntimeExecutor):
@@ -35,6 +37,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         super().__init__(id, function_version)
         self._sandbox: Sandbox | None = None
         self._last_log = ""
+        self._access_key_id = ""
         self._code_stamp = _code_stamp(function_version)
 
     @classmethod
@@ -68,7 +71,9 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
     def start(self, env_vars: dict[str, str]) -> None:
         directory = _reaper().directory / self.id
-        (directory / "tmp").mkdir(parents=True)
+        directory.mkdir(mode=0o700)
+        (directory / "tmp").mkdir(mode=0o700)
+        self._access_key_id = env_vars.get("AWS_ACCESS_KEY_ID", "")
         self._sandbox = Sandbox(self._spec(env_vars, directory), directory, _reaper())
         if env_vars.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "on-demand":
             # LocalStack drops the log of an environment that fails to start, so the first invocation reports that.
@@ -95,14 +100,16 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
     def stop(self) -> None:
         if self._sandbox:
+            installation.keyring.end_session(self._access_key_id)
             self._sandbox.stop()
 
     def get_address(self) -> str:
         return "127.0.0.1"
 
     def get_endpoint_from_executor(self) -> str:
-        host = config.GATEWAY_LISTEN[0].host
-        return "127.0.0.1" if host in _ANY_ADDRESS else host
+        # LocalStack shuffles the addresses; IPv4 first, which every client can write into a URL.
+        hosts = sorted((address.host for address in config.GATEWAY_LISTEN), key=config.is_ipv6_address)
+        return f"[{hosts[0]}]" if config.is_ipv6_address(hosts[0]) else hosts[0]
 
     def get_runtime_endpoint(self) -> str:
         return (
@@ -121,17 +128,28 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         function = self.function_version.config
         options = settings()
         task_root = _code(function).get_unzipped_code_location()
+        opt, tmp = _opt(self.function_version), directory / "tmp"
+        packages = f"{options.python_version} {opt.name if opt else ''}"
+        bytecode = _bytecode_cache().of(self.function_version.id.unqualified_arn(), packages)  # type: ignore[no-untyped-call]
+        own_variables = function_environment(
+            env_vars,
+            runtime=function.runtime or "",
+            python=options.python,
+            task_root=task_root,
+            opt=opt,
+            tmp=tmp,
+            bytecode=bytecode,
+        )
+        confined = confinement(
+            [task_root, *([opt] if opt else [])],
+            [tmp, bytecode],
+            max_file_mb=function.ephemeral_storage.size,
+            landlock=options.landlock,
+            background=self.function_version.id.function_name in options.background,
+        )
         return FunctionSpec(
-            # -P: the current directory is on the path already, as the task root.
-            argv=[str(options.python), "-P", "-m", "awslambdaric", function.handler or ""],
-            env=function_environment(
-                env_vars,
-                runtime=function.runtime or "",
-                python=options.python,
-                task_root=task_root,
-                opt=_opt(self.function_version),
-                tmp=directory / "tmp",
-            ),
+            argv=command(options.python, function.handler or ""),
+            env={**own_variables, **confined},
             cwd=task_root,
             timeout_s=function.timeout,
             memory_mb=function.memory_size,
@@ -150,6 +168,11 @@ def _reaper() -> Reaper:
 @singleton_factory
 def _layer_cache() -> LayerCache:
     return LayerCache(Path(config.dirs.cache) / "lambda-process-layers")
+
+
+@singleton_factory
+def _bytecode_cache() -> BytecodeCache:
+    return BytecodeCache(Path(config.dirs.cache) / "lambda-process-bytecode")
 
 
 def _code(owner: VersionFunctionConfiguration | LayerVersion) -> S3Code | HotReloadingCode:

@@ -1,10 +1,9 @@
 """The stand-in for /opt: a function's layers unpacked over each other in order, kept from run to run.
 
 There is one directory per layer and one per combination, named by the hashes of the layers' zip files. So a layer
-is unpacked once, however often LocalStack starts, and the `.pyc` files that Python writes beside the sources stay
-too: they are most of the difference between a first and a second cold start. Combinations consist of hard links,
-which cost little time and no space. Several directories on the search paths would cost nothing, but would not be
-/opt: where two layers hold parts of one package, Python would see the first only.
+is unpacked once, however often LocalStack starts. Combinations consist of hard links, which cost little time and no
+space; functions share them and must not change them. Several directories on the search paths would cost nothing, but
+would not be /opt: where two layers hold parts of one package, Python would see the first only.
 """
 
 import contextlib
@@ -44,7 +43,7 @@ class LayerCache:
         self._directory = directory
         self._guard = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._prune()
+        remove_unused(directory)
 
     def opt(self, layers: Sequence[Layer]) -> Path:
         """Return the directory that holds the layers' merged content; it must not be changed.
@@ -77,12 +76,14 @@ class LayerCache:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another LocalStack was faster
                     raise
 
-    def _prune(self) -> None:
-        oldest = time.time() - _UNUSED_DAYS * 24 * 3600
-        with contextlib.suppress(OSError):
-            for entry in self._directory.iterdir():
-                if entry.stat().st_mtime < oldest:
-                    shutil.rmtree(entry, ignore_errors=True)
+
+def remove_unused(directory: Path) -> None:
+    """Remove the entries of a cache that were not used for two weeks."""
+    oldest = time.time() - _UNUSED_DAYS * 24 * 3600
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            if entry.stat().st_mtime < oldest:
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def merge(sources: Sequence[Path], target: Path) -> None:

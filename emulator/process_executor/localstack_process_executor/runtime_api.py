@@ -2,11 +2,16 @@
 
 AWS's runtime client in the function's process polls `/invocation/next` and posts responses and errors back. Source:
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+
+Any process of this machine can connect to the port. So everything lies below a secret path, which only the function's
+process is told: another one can neither read the function's events nor answer for it.
 """
 
 import contextlib
+import hmac
 import json
 import re
+import secrets
 import socket
 import threading
 from dataclasses import dataclass
@@ -16,6 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 _PREFIX = "/2018-06-01/runtime"
 _ANSWER = re.compile(rf"{_PREFIX}/invocation/(?P<id>[^/]+)/(?P<kind>response|error)")
 _BLOCK_BYTES = 1 << 20
+_MOST_DROPPED_BYTES = 1 << 30
+_STRANGER_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ class RuntimeApi:
         self.init_error: bytes | None = None
         self.response: Response | None = None
         self.max_response_bytes = max_response_bytes
+        self.secret = secrets.token_urlsafe(24)
         self._waiting: Invocation | None = None
         self._current: Invocation | None = None
         self._closed = False
@@ -73,8 +81,8 @@ class RuntimeApi:
 
     @property
     def address(self) -> str:
-        """`host:port`, the value of AWS_LAMBDA_RUNTIME_API."""
-        return f"127.0.0.1:{self._server.server_port}"
+        """`host:port/secret`, the value of AWS_LAMBDA_RUNTIME_API."""
+        return f"127.0.0.1:{self._server.server_port}/{self.secret}"
 
     def submit(self, invocation: Invocation) -> None:
         """Queue an invocation for the client, which must have answered the one before."""
@@ -154,6 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # headers and body leave in one packet
+    timeout = _STRANGER_TIMEOUT_S  # until the first request has named the secret; then the client may take its time
 
     def __init__(self, api: RuntimeApi, *args: object):
         self._api = api
@@ -163,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Access logs would only repeat what the function's log says."""
 
     def do_GET(self) -> None:
-        if self.path != f"{_PREFIX}/invocation/next":
+        if self._path() != f"{_PREFIX}/invocation/next":
             self._answer(HTTPStatus.NOT_FOUND)
             return
         invocation = self._api.next_invocation()
@@ -180,28 +189,43 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.OK, invocation.payload, headers)
 
     def do_POST(self) -> None:
+        path = self._path()
+        match = _ANSWER.fullmatch(path)
+        if not match and path != f"{_PREFIX}/init/error":
+            self.close_connection = True  # the body stays unread
+            self._answer(HTTPStatus.NOT_FOUND)
+            return
         body = self._body()
-        match = _ANSWER.fullmatch(self.path)
         if body is None:
             if match:
                 self._api.respond(match["id"], Response(b"", too_large=True))
             limit = f"Exceeded maximum allowed payload size ({self._api.max_response_bytes} bytes)."
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge", limit)
-        elif self.path == f"{_PREFIX}/init/error":
+        elif match is None:
             self._api.fail_init(body)
             self._accept()
-        elif not match:
-            self._answer(HTTPStatus.NOT_FOUND)
         elif self._api.respond(match["id"], Response(body, is_error=match["kind"] == "error")):
             self._accept()
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, "InvalidRequestID", "This is not the current invocation.")
 
+    def _path(self) -> str:
+        """Return the path below the secret one; nothing for who does not know the secret."""
+        _, secret, *rest = (*self.path.split("/", 2), "", "")[:3]
+        if not hmac.compare_digest(secret.encode(), self._api.secret.encode()):
+            return ""
+        self.connection.settimeout(None)
+        return f"/{rest[0]}"
+
     def _body(self) -> bytes | None:
         """Return the request's body, or None (read and dropped) when it is larger than Lambda allows."""
-        size = int(self.headers.get("Content-Length") or 0)
-        if size <= self._api.max_response_bytes:
-            return self.rfile.read(size)
+        length = self.headers.get("Content-Length") or "0"
+        if length.isdecimal() and int(length) <= self._api.max_response_bytes:
+            return self.rfile.read(int(length))
+        size = int(length) if length.isdecimal() else _MOST_DROPPED_BYTES + 1
+        if size > _MOST_DROPPED_BYTES:
+            self.close_connection = True
+            return None
         while size > 0 and (block := self.rfile.read(min(size, _BLOCK_BYTES))):
             size -= len(block)
         return None

@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from . import bootstrap
+from .gateway.keyring import Credential
+
 PYTHON_VARIABLE = "LAMBDA_PROCESS_PYTHON"
 INIT_TIMEOUT_VARIABLE = "LAMBDA_PROCESS_INIT_TIMEOUT"
 MAX_ENVIRONMENTS_VARIABLE = "LAMBDA_PROCESS_MAX_ENVIRONMENTS"
+CONFINEMENT_VARIABLE = "LAMBDA_PROCESS_SANDBOX"
+BACKGROUND_VARIABLE = "LAMBDA_PROCESS_BACKGROUND"
+CREDENTIAL_VARIABLE = "GATEWAY_GUARD_CREDENTIAL"
+OPEN_VARIABLE = "GATEWAY_GUARD_OPEN"
+HINT_VARIABLE = "GATEWAY_GUARD_HINT"
 _LAMBDA_INIT_TIMEOUT_S = 10.0
 _PROBE = "import platform, awslambdaric; print(platform.python_version())"
 
@@ -24,7 +32,16 @@ class Settings:
     python: Path
     python_version: str
     init_timeout_s: float
-    max_environments: int = 0
+    max_environments: int
+    background: frozenset[str]
+    landlock: bool
+    credential: Credential | None
+    credential_hint: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the gateway takes any key."""
+        return self.credential is None
 
 
 @cache
@@ -34,12 +51,19 @@ def settings() -> Settings:
     Raises
     ------
     SettingsError
-        If the interpreter for the functions is missing or lacks AWS's runtime client.
+        If one is missing or cannot be used.
     """
     python = Path(os.environ.get(PYTHON_VARIABLE) or _missing())
-    init_timeout_s = float(os.environ.get(INIT_TIMEOUT_VARIABLE) or _LAMBDA_INIT_TIMEOUT_S)
-    max_environments = int(os.environ.get(MAX_ENVIRONMENTS_VARIABLE) or 0)
-    return Settings(python, _python_version(python), init_timeout_s, max_environments)
+    return Settings(
+        python,
+        _python_version(python),
+        init_timeout_s=float(os.environ.get(INIT_TIMEOUT_VARIABLE) or _LAMBDA_INIT_TIMEOUT_S),
+        max_environments=int(os.environ.get(MAX_ENVIRONMENTS_VARIABLE) or 0),
+        background=frozenset(os.environ.get(BACKGROUND_VARIABLE, "").split(",")) - {""},
+        landlock=_landlock(),
+        credential=_credential(),
+        credential_hint=os.environ.get(HINT_VARIABLE, ""),
+    )
 
 
 def _missing() -> str:
@@ -60,3 +84,30 @@ def _python_version(python: Path) -> str:
             "It must be the Python interpreter of an environment that holds awslambdaric and boto3."
         ) from error
     return probe.stdout.strip()
+
+
+def _landlock() -> bool:
+    chosen = os.environ.get(CONFINEMENT_VARIABLE) or "auto"
+    if chosen not in {"auto", "landlock", "none"}:
+        raise SettingsError(f"{CONFINEMENT_VARIABLE}={chosen}; expected landlock, none or auto.")
+    offered = bootstrap.landlock_version() > 0
+    if chosen == "landlock" and not offered:
+        raise SettingsError(
+            f"{CONFINEMENT_VARIABLE}=landlock, but this kernel does not offer Landlock. Set it to none."
+        )
+    return offered and chosen != "none"
+
+
+def _credential() -> Credential | None:
+    path = os.environ.get(CREDENTIAL_VARIABLE)
+    if os.environ.get(OPEN_VARIABLE) == "1":
+        return None
+    if not path:
+        raise SettingsError(
+            f"{CREDENTIAL_VARIABLE} is not set. It must name a JSON file with access_key_id and secret_access_key, "
+            f"which only you may read (mode 0600). {OPEN_VARIABLE}=1 instead takes any key."
+        )
+    try:
+        return Credential.read(Path(path))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{CREDENTIAL_VARIABLE}={path} cannot be used: {error}") from error

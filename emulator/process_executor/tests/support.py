@@ -18,6 +18,7 @@ class Function:
         self.directory = directory
         self.tmp = directory / "tmp"
         self.tmp.mkdir(parents=True)
+        self.bytecode = Path(spec.env["PYTHONPYCACHEPREFIX"])
         self.sandbox = Sandbox(spec, directory, reaper)
         self._request_ids = (f"request-{number}" for number in count(1))
 

@@ -1,4 +1,4 @@
-"""The whole: a real LocalStack in host mode that runs functions through this plugin, asked through boto3."""
+"""Functions in a real LocalStack that runs them through this plugin, asked through boto3."""
 
 import base64
 import contextlib
@@ -8,8 +8,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,87 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psutil
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 from botocore.waiter import WaiterModel, create_waiter_with_client
+from localstack_server import LocalStack
 
 FAST = {"Delay": 1, "MaxAttempts": 60}
 ROLE = "arn:aws:iam::000000000000:role/any"
-
-
-class LocalStack:
-    """A LocalStack process with its state in one directory."""
-
-    def __init__(self, directory: Path, python: Path):
-        for name in ("state", "tmp"):
-            (directory / name).mkdir(exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.tmp = directory / "tmp"
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(directory),
-            "TMPDIR": str(self.tmp),
-            "FILESYSTEM_ROOT": str(directory / "state"),
-            "OVERRIDE_IN_DOCKER": "0",
-            "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-            "SKIP_SSL_CERT_DOWNLOAD": "1",
-            "DISABLE_EVENTS": "1",
-            "DNS_ADDRESS": "0",
-            "LAMBDA_RUNTIME_EXECUTOR": "process",
-            "LAMBDA_PROCESS_PYTHON": str(python),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "localstack.runtime.main"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.output: list[str] = []
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.output.append(line)
-            if line.strip() == "Ready.":
-                break
-        else:
-            pytest.fail("LocalStack did not start:\n" + "".join(self.output))
-        # Its output must be read on, or it would block.
-        threading.Thread(target=self.output.extend, args=(self.process.stdout,), daemon=True).start()
-
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=f"http://127.0.0.1:{self.port}",
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(max_pool_connections=50, retries={"total_max_attempts": 1}, read_timeout=120),
-        )
-
-    def load_services(self) -> None:
-        """Start what the first invocation makes LocalStack start in the background.
-
-        LocalStack does not end on SIGTERM while that is under way.
-        """
-        self.client("sqs").list_queues()
-        self.client("cloudwatch").list_metrics()
-
-    def end(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
-        self.process.wait(100)
-
-
-@pytest.fixture(scope="session")
-def localstack(tmp_path_factory: pytest.TempPathFactory, runtime_python: Path) -> Iterator[LocalStack]:
-    localstack = LocalStack(tmp_path_factory.mktemp("localstack"), runtime_python)
-    yield localstack
-    localstack.end(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

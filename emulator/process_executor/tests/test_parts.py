@@ -14,7 +14,7 @@ from localstack.services.stepfunctions.asl.parse.asl_parser import ASLParserExce
 from localstack.services.stepfunctions.asl.utils import json_path
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
 
-from localstack_process_executor import parsing, report, settings, storage_folder, threads
+from localstack_process_executor import bootstrap, parsing, report, settings, storage_folder, threads
 from localstack_process_executor.environment import function_environment
 from localstack_process_executor.faults import out_of_memory, timed_out
 from localstack_process_executor.log_pipe import LogPipe
@@ -118,6 +118,7 @@ def test_environment_stands_in_for_lambdas_directories() -> None:
         task_root=Path("/task"),
         opt=Path("/layers"),
         tmp=Path("/private"),
+        bytecode=Path("/bytecode"),
     )
     assert environment == {
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
@@ -127,6 +128,7 @@ def test_environment_stands_in_for_lambdas_directories() -> None:
         "LANG": "C",
         "LD_LIBRARY_PATH": "/task:/task/lib:/layers/lib",
         "PATH": "/env/bin:/usr/local/bin:/usr/bin:/bin:/layers/bin",
+        "PYTHONPYCACHEPREFIX": "/bytecode",
         "PYTHONPATH": "/task:/layers/python:/layers/python/lib/python3.13/site-packages:/mine",
         "TMPDIR": "/private",
         "TZ": ":UTC",
@@ -136,13 +138,26 @@ def test_environment_stands_in_for_lambdas_directories() -> None:
 @pytest.fixture
 def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     settings.settings.cache_clear()
-    monkeypatch.delenv("LAMBDA_PROCESS_INIT_TIMEOUT", raising=False)
+    names = settings.INIT_TIMEOUT_VARIABLE, settings.CONFINEMENT_VARIABLE
+    for name in (*names, settings.OPEN_VARIABLE, settings.CREDENTIAL_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
 
-def test_settings_are_read(fresh_settings: pytest.MonkeyPatch, runtime_python: Path) -> None:
+@pytest.fixture
+def credential(tmp_path: Path) -> Path:
+    path = tmp_path / "credential.json"
+    path.write_text(json.dumps({"access_key_id": "P300KEY", "secret_access_key": "s" * 40}))
+    path.chmod(0o600)
+    return path
+
+
+def test_settings_are_read(fresh_settings: pytest.MonkeyPatch, runtime_python: Path, credential: Path) -> None:
     fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", str(runtime_python))
+    fresh_settings.setenv("GATEWAY_GUARD_CREDENTIAL", str(credential))
     found = settings.settings()
+    assert found.credential is not None
+    assert (found.credential.access_key_id, found.is_open) == ("P300KEY", False)
     assert found.python == runtime_python
     assert found.python_version.startswith("3.")
     assert found.init_timeout_s == 10
@@ -162,6 +177,55 @@ def test_an_unusable_interpreter_is_named(fresh_settings: pytest.MonkeyPatch, py
     else:
         fresh_settings.delenv("LAMBDA_PROCESS_PYTHON", raising=False)
     with pytest.raises(settings.SettingsError, match=message):
+        settings.settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        (None, 0o600, "No such file"),
+        ('{"access_key_id": "a", "secret_access_key": "' + "s" * 40 + '"}', 0o640, "expected mode 0600"),
+        ('{"access_key_id": "a", "secret_access_key": "short"}', 0o600, "20 characters or more"),
+        ("[]", 0o600, "holds no access_key_id"),
+        ("{", 0o600, "cannot be used"),
+    ],
+)
+def test_a_credential_that_is_none_or_no_secret_is_refused(
+    fresh_settings: pytest.MonkeyPatch, credential: Path, content: str | None, mode: int, message: str
+) -> None:
+    credential.unlink()
+    if content is not None:
+        credential.write_text(content)
+        credential.chmod(mode)
+    fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", os.environ["LAMBDA_PROCESS_PYTHON"])
+    fresh_settings.setenv("GATEWAY_GUARD_CREDENTIAL", str(credential))
+    with pytest.raises(settings.SettingsError, match=message):
+        settings.settings()
+
+
+def test_any_key_is_taken_only_where_that_was_asked_for(
+    fresh_settings: pytest.MonkeyPatch, runtime_python: Path
+) -> None:
+    fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", str(runtime_python))
+    with pytest.raises(settings.SettingsError, match="GATEWAY_GUARD_CREDENTIAL is not set"):
+        settings.settings()
+    fresh_settings.setenv("GATEWAY_GUARD_OPEN", "1")
+    assert settings.settings().is_open
+
+
+def test_a_confinement_that_the_kernel_lacks_is_refused_and_not_forgotten(
+    fresh_settings: pytest.MonkeyPatch, runtime_python: Path
+) -> None:
+    fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", str(runtime_python))
+    fresh_settings.setenv("GATEWAY_GUARD_OPEN", "1")
+    fresh_settings.setattr(bootstrap, "landlock_version", lambda: 0)
+    assert not settings.settings().landlock
+    settings.settings.cache_clear()
+    fresh_settings.setenv("LAMBDA_PROCESS_SANDBOX", "landlock")
+    with pytest.raises(settings.SettingsError, match="does not offer Landlock"):
+        settings.settings()
+    fresh_settings.setenv("LAMBDA_PROCESS_SANDBOX", "chroot")
+    with pytest.raises(settings.SettingsError, match="expected landlock, none or auto"):
         settings.settings()
 
 

@@ -5,7 +5,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from localstack_process_executor.process import Ending, RuntimeProcess
@@ -37,14 +36,15 @@ def test_a_report_just_before_the_end_is_heard(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_process_group_ends_before_its_number_is_free(tmp_path: Path, reaper: Reaper) -> None:
-    leave = (
-        "import subprocess, sys; print(subprocess.Popen(['sleep', '600'], env={}, stdout=2).pid, file=open('pid', 'w'))"
-    )
+    os.mkfifo(tmp_path / "held")
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    leave = "import subprocess; subprocess.Popen(['sleep', '600'], env={}, stdout=open('held', 'w'))"
     process = start([sys.executable, "-c", leave], tmp_path, reaper)
     assert process.wait_until(lambda _: False, time.monotonic() + 60) is Ending.EXITED
     assert process.returncode == 0
-    left = int((tmp_path / "pid").read_text())
-    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+    os.set_blocking(held, True)
+    assert os.read(held, 1) == b""  # comes when nobody has it open any more
+    os.close(held)
     process.close()
 
 

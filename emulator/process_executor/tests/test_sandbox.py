@@ -294,24 +294,23 @@ def test_functions_see_their_own_environment_only(function: MakeFunction, monkey
     assert seen["path"][0] == seen["cwd"] == str(looks.spec.cwd)
     assert not any("localstack" in Path(entry).name for entry in seen["path"])
     assert seen["tmp"] == str(looks.tmp)
-    assert list(looks.spec.cwd.glob("__pycache__/app.*.pyc"))
+    assert list(looks.bytecode.rglob("app.*.pyc"))
 
 
 def test_functions_cannot_import_what_localstack_is_made_of(function: MakeFunction) -> None:
     assert function("import localstack").error()["errorType"] == "Runtime.ImportModuleError"
 
 
-def test_imports_from_layers_leave_bytecode_beside_the_sources(function: MakeFunction, tmp_path: Path) -> None:
+def test_imports_from_layers_leave_bytecode_for_the_next_start(function: MakeFunction, tmp_path: Path) -> None:
     site = tmp_path / "opt" / "python" / "lib" / "python3.13" / "site-packages"
     site.mkdir(parents=True)
     (tmp_path / "opt" / "python" / "direct.py").write_text("NAME = 'direct'")
     (site / "installed.py").write_text("NAME = 'installed'")
-    imports = function(
-        "import direct, installed\ndef handler(event, context): return [direct.NAME, installed.NAME]",
-        opt=tmp_path / "opt",
-    )
+    code = "import direct, installed\ndef handler(event, context): return [direct.NAME, installed.NAME]"
+    imports = function(code, opt=tmp_path / "opt")
     assert imports.answer() == ["direct", "installed"]
-    assert list(site.glob("__pycache__/installed.*.pyc"))
+    assert list(imports.bytecode.rglob("installed.*.pyc"))
+    assert not list((tmp_path / "opt").rglob("*.pyc"))  # other functions share it
 
 
 def test_a_process_that_ends_between_two_invocations_is_replaced(function: MakeFunction) -> None:

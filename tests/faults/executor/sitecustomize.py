@@ -22,8 +22,10 @@ import resource
 import signal
 import time
 from contextlib import ExitStack, contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 WRITES = {"PutObject", "CopyObject", "DeleteObject", "CompleteMultipartUpload", "UploadPart", "UploadPartCopy"}
 CLOCK_JUMPS_S = (-400 * 86400, -3600, -1, 1, 3600, 400 * 86400)
@@ -221,12 +223,20 @@ def deadly_reader(rule):
 
 @contextmanager
 def other_time(rule):
-    """The clock of each invocation is off by another jump."""
+    """The clock of each invocation is off by another jump.
+
+    Requests are signed by the right time all the same: S3 refuses others, and then nothing else could go wrong.
+    """
+    import botocore.auth
     import time_machine
 
     jump = current.random.choice(CLOCK_JUMPS_S)
     note("jumps", seconds=jump)
-    with time_machine.travel(time.time() + jump, tick=True):
+    real = time_machine.escape_hatch.datetime.datetime
+    signing_time = mock.patch.object(
+        botocore.auth, "get_current_datetime", lambda **_: real.now(UTC).replace(tzinfo=None)
+    )
+    with signing_time, time_machine.travel(time.time() + jump, tick=True):
         yield
 
 

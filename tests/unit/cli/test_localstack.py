@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from p300_cli import localstack, servers
+from p300.errors import P300Error
+from p300_cli import credential, localstack, servers
 from p300_cli.target import Target
 
 STAND_IN = """
@@ -27,7 +28,8 @@ if what == "waits":
     threading.Event().wait()
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200)
+        is_refused = self.path != "/_localstack/health" and what != "serves all"
+        self.send_response(403 if is_refused else 200)
         self.end_headers()
         self.wfile.write(b"{}")
 HTTPServer(("127.0.0.1", int(os.environ["P300_LOCALSTACK_PORT"])), Handler).serve_forever()
@@ -56,7 +58,8 @@ class Checkout:
         """Make this the checkout that the command is run from."""
         self._patch.setattr(servers, "PROJECT", self.folder)
         self._patch.setattr(localstack, "PROJECT", self.folder)
-        self._patch.setattr(localstack, "STATE", self.folder / ".local")
+        for module in (credential, localstack):
+            self._patch.setattr(module, "STATE", self.folder / ".local")
         self._patch.setattr(localstack, "ENVIRONMENTS", self.folder / ".envs")
 
     def scratch(self, port: int) -> Path:
@@ -115,6 +118,40 @@ def test_it_is_started_once_and_stopped_with_its_functions_and_files(checkout: C
     assert not checkout.scratch(target.port).exists()
     assert not servers.taken(target.port)
     assert not localstack.down(target)
+
+
+def test_one_that_is_not_guarded_is_refused_and_ended(checkout: Checkout, target: Target) -> None:
+    checkout.behaves("serves all")
+    with pytest.raises(P300Error, match="its guard is not installed"):
+        localstack.up(target)
+    assert not servers.taken(target.port)
+    assert not servers.own_servers()
+
+
+def test_its_credential_is_gone_with_it(checkout: Checkout, target: Target) -> None:
+    localstack.up(target)
+    first = credential.read(target.port)
+    localstack.up(target)
+    assert first
+    assert credential.read(target.port) == first
+    localstack.down(target)
+    assert credential.read(target.port) is None
+    localstack.up(target)
+    assert credential.read(target.port) not in {None, first}
+
+
+def test_one_that_was_started_with_another_door_says_so(
+    checkout: Checkout, target: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    localstack.up(target)
+    monkeypatch.setenv("P300_OPEN", "1")
+    localstack.up(target)
+    assert "it takes its own key only, as when it was started: `p300 down` first" in said(capsys)
+    localstack.down(target)
+    localstack.up(target)
+    monkeypatch.delenv("P300_OPEN")
+    localstack.up(target)
+    assert "it takes any key, as when it was started: `p300 down` first" in said(capsys)
 
 
 def test_all_of_them_are_stopped(checkout: Checkout, target: Target) -> None:

@@ -197,8 +197,8 @@ def test_people_of_the_training_are_refused_unless_asked_for(target, capsys):
 
 
 def test_recordings_without_flash_codes_give_labels_only(target, store, people, monkeypatch, capsys):
-    def without_codes(path, name=None):
-        return replace(read_recording(path, name=name), flash=None)
+    def without_codes(path, name=None, declared=None):
+        return replace(read_recording(path, name=name, declared=declared), flash=None)
 
     monkeypatch.setattr("p300_cli.sessions.read_recording", without_codes)
     document, _ = replay(target, store)

@@ -60,7 +60,7 @@ def recordings(order=None, names=NAMES):
             one.X,
             one.label,
             6,
-            tuple(names) if i == 2 and not order else one.ch_names,
+            ch_names=tuple(names) if i == 2 and not order else one.ch_names,
         )
         for i, one in enumerate(made)
     ]

@@ -141,3 +141,30 @@ def test_truncated_edf(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(RecordingError):
         read_recording(path)
+
+
+def test_comments_beside_coded_stimuli_are_no_flashes(tmp_path: Path) -> None:
+    markers = named_events("S 12", "S 11")
+    path = write_brainvision(tmp_path / "a.vhdr", markers)
+    comments = [f"Mk{90 + i}=Comment,{text},{10 + 300 * i},1,0" for i, text in enumerate(["target", "nontarget"] * 4)]
+    vmrk = path.with_suffix(".vmrk")
+    vmrk.write_text(vmrk.read_text() + "\n".join(comments) + "\n")
+    with pytest.raises(RecordingError, match=r"S 11 \(33\), Stimulus/S 12 \(7\)") as raised:
+        open_recording(path)
+    assert raised.value.code == "unknown_codes"
+
+
+def test_blocks_named_as_classes_are_no_flashes(tmp_path: Path) -> None:
+    blocks = [("Target" if i % 3 == 0 else "NonTarget", 5 + 400 * i) for i in range(6)]
+    with pytest.raises(RecordingError, match="most events are other stimuli") as raised:
+        open_recording(write_brainvision(tmp_path / "a.vhdr", [*blocks, *named_events("S 12", "S 11")]))
+    assert raised.value.code == "implausible_events"
+
+
+def test_names_that_are_declared_do_not_excuse_codes(tmp_path: Path) -> None:
+    raw = raw_array(with_stim=True)
+    raw._data[-1] = np.where(raw._data[-1], 3 - raw._data[-1], 0)
+    raw.save(tmp_path / "a_raw.fif", fmt="double", verbose="error")
+    with pytest.raises(RecordingError) as raised:
+        open_recording(tmp_path / "a_raw.fif", event_id={"hit": 2, "miss": 1})
+    assert raised.value.code == "implausible_events"

@@ -18,6 +18,7 @@ from .units import declared_volts_per
 EEG_PREFIX = "eeg_"
 LONGEST_QUOTED = 64
 STIM, FLASH = "stim", "flash"
+TIMES = ("time", "timestamp", "timestamps")
 UNNAMED = re.compile(r"eeg_ch\d+")
 
 
@@ -121,6 +122,11 @@ def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
     if (groups != numbers).any():
         raise RecordingError("bad_flash", f"{name}: the {FLASH!r} column holds values that are not whole numbers.")
     return groups
+
+
+def time_column(columns: list[str]) -> str | None:
+    """Return the name of the column of time stamps, where there is one."""
+    return next((column for column in columns if column.lower() in TIMES), None)
 
 
 def few(columns: list[str]) -> str:

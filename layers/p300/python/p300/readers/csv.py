@@ -21,10 +21,9 @@ from . import events, timing
 from .brain_invaders import FILE_LAYOUTS, player_of
 from .channels import FileChannel, choose, present
 from .checks import check_n_channels, check_n_samples
-from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, volts_per_unit
+from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, time_column, volts_per_unit
 from .declared import Declared
 
-TIME = "time"
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
 DELIMITERS = ",;\t"
@@ -52,12 +51,13 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
     eeg = eeg_columns(head.columns, name)
     check_n_channels(len(eeg), name)
-    wanted = [column for column in (TIME, STIM, FLASH) if column in head.columns]
+    time = time_column(head.columns)
+    wanted = [column for column in (time, STIM, FLASH) if column in head.columns]
     side = dict(zip(wanted, _whole(path, name, head, wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
     stated = head.declared.get("sfreq")
     hz = None if stated is None else sampling_rate(stated, eeg, name)[0]
-    timed = timing.from_stamps(side[TIME], hz, name) if TIME in side else None
+    timed = timing.from_stamps(side[time], hz, name) if time else None
     sfreq, rate_notes = sampling_rate(timed.sfreq if timed else stated, eeg, name)
     chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
     eeg = [eeg[pick] for pick in chosen.picks]

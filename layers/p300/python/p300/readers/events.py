@@ -24,6 +24,8 @@ from .plausibility import check_plausible, without_doubles
 VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
 LARGEST_IGNORED = 0.2
 """Share of coded events that may be something else than 1 and 2: codes that count rows, columns or conditions contain both by chance."""
+MOST_OTHER_EVENTS = 4
+"""Times the flashes that other named stimuli may occur: beyond it, Target and NonTarget name something else, blocks for instance."""
 LARGEST_CLASS_LIKE = 0.5
 """Of the rarer class: another code that occurs more often may be a class of its own."""
 FEWEST_OF_DATA_SET = 6
@@ -140,8 +142,8 @@ def from_codes(
         (len(codes), sfreq),
         name,
         (found, {}),
-        declared,
         [*scheme_notes, *notes],
+        is_declared=bool(declared.codes),
     )
 
 
@@ -181,10 +183,19 @@ def from_markers(
     ignored = {text: n for text, n in counts.items() if text not in classes}
     if ignored:
         notes.append(f"events ignored: {counted(ignored)}")
+    n_others = sum(m.kind == STIMULUS and m.description not in classes for m in stimuli)
+    if not declared.event_id and n_others > MOST_OTHER_EVENTS * sum(m.description in classes for m in stimuli):
+        raise RecordingError(
+            "implausible_events",
+            f"{name}: most events are other stimuli than the flashes. Found {counted(counts)}. Expected {NAMES_EXPECTED}, one "
+            f"for each flash. {remedy(counts)}",
+        )
     flashes = sorted((m.sample, classes[m.description]) for m in stimuli if m.description in classes)
     onset = np.array([sample for sample, _ in flashes], np.int64)
     label = np.array([label for _, label in flashes], np.int32)
-    return _stimulation((onset, label, None), (n_samples, sfreq), name, (counts, by_word), declared, notes)
+    return _stimulation(
+        (onset, label, None), (n_samples, sfreq), name, (counts, by_word), notes, is_declared=bool(declared.event_id)
+    )
 
 
 def _classes(
@@ -195,16 +206,17 @@ def _classes(
     if declared.event_id:
         return _declared_classes(by_description, declared), []
     half: dict[str, int] = {}
-    for kinds in ({STIMULUS}, {COMMENT}):  # MNE-Python exports any name as a comment
+    coded = {description: marker.code for description, marker in by_description.items() if marker.code is not None}
+    # MNE-Python exports any name as a comment; people write comments too, beside the codes of stimuli.
+    for kind in (STIMULUS,) if coded else (STIMULUS, COMMENT):
         named = {
             description: VOCABULARY[word]
             for description, marker in by_description.items()
-            if marker.kind in kinds and (word := _word(marker.text)) in VOCABULARY
+            if marker.kind == kind and (word := _word(marker.text)) in VOCABULARY
         }
         if set(named.values()) == {TARGET, NON_TARGET}:
             return named, []
         half = half or named
-    coded = {description: marker.code for description, marker in by_description.items() if marker.code is not None}
     if not coded:
         return half, []
     per_code: Counter[int] = Counter()
@@ -354,8 +366,9 @@ def _stimulation(
     extent: tuple[int, float],
     name: str,
     events: tuple[Mapping[str, int], Mapping[str, int]],
-    declared: Declared,
     notes: list[str],
+    *,
+    is_declared: bool,
 ) -> Stimulation:
     """Put flashes on the samples of the recording, where they are plausible."""
     (n_samples, sfreq), (found, known) = extent, events
@@ -367,7 +380,7 @@ def _stimulation(
     kept, double_notes = without_doubles(onset, label, group, sfreq, name, found)
     onset, label, group = onset[kept], label[kept], None if group is None else group[kept]
     notes += double_notes
-    notes += check_plausible(onset, label, group, sfreq, name, found, known, is_declared=bool(declared.event_id))
+    notes += check_plausible(onset, label, group, sfreq, name, found, known, is_declared=is_declared)
     stim = np.zeros(n_samples, np.int32)
     stim[onset] = label
     flash = None

@@ -17,7 +17,17 @@ from p300.recording import RecordingStream
 from . import events, timing
 from .channels import FileChannel, choose, present
 from .checks import check_length, check_n_channels, check_unfolding
-from .columns import FLASH, STIM, channel_names, eeg_columns, few, flash_groups, sampling_rate, volts_per_unit
+from .columns import (
+    FLASH,
+    STIM,
+    channel_names,
+    eeg_columns,
+    few,
+    flash_groups,
+    sampling_rate,
+    time_column,
+    volts_per_unit,
+)
 from .declared import Declared
 
 if TYPE_CHECKING:
@@ -65,7 +75,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             raise RecordingError(
                 "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."
             )
-    timed = timing.from_stamps(_seconds(table[TIME]), sfreq, name) if times else None
+    timed = timing.from_stamps(_seconds(table[times[0]]), sfreq, name) if times else None
     groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
     decoded = events.from_codes(to_numpy(table[STIM]), name, sfreq, declared, groups=groups)
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
@@ -96,11 +106,12 @@ def _times(schema: "pa.Schema") -> list[str]:
     """Return the time column, where there is one that holds times."""
     import pyarrow as pa
 
-    if TIME not in schema.names:
+    column = time_column(schema.names)
+    if column is None:
         return []
-    kind = schema.field(TIME).type
+    kind = schema.field(column).type
     is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
-    return [TIME] if is_number or pa.types.is_timestamp(kind) or pa.types.is_duration(kind) else []
+    return [column] if is_number or pa.types.is_timestamp(kind) or pa.types.is_duration(kind) else []
 
 
 def _seconds(column: "pa.ChunkedArray") -> NDArray[np.float64]:

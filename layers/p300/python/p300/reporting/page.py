@@ -39,7 +39,7 @@ def single_trial(feature_set: FeatureSet, recording: str) -> dict[str, Any]:
         feature_set.X,
         feature_set.label,
         len(feature_set.ch_names),
-        feature_set.ch_names,
+        ch_names=feature_set.ch_names,
     )
     try:
         figures = within_recording(epochs)

@@ -43,6 +43,6 @@ def reading(key: RecordingKey) -> Iterator[None]:
     except Exception as error:
         raise RecordingError(
             "unreadable",
-            f"{key} cannot be read as .{key.ext}: {type(error).__name__}: {error}. Expected a whole recording as the README describes "
-            "it; export it again.",
+            f"{key} cannot be read as .{key.ext}: {type(error).__name__}: {error}. Expected a whole recording (docs/recordings.md); "
+            "export it again.",
         ) from error

@@ -58,7 +58,14 @@ class Downloaded:
         for name in self._paths:
             features = self.features(name)
             yield RecordingEpochs(
-                name, self._person_of(name), features.X, features.label, len(features.ch_names), features.ch_names
+                name,
+                self._person_of(name),
+                features.X,
+                features.label,
+                len(features.ch_names),
+                features.flash,
+                features.onset_sample,
+                features.ch_names,
             )
 
     def features(self, name: str) -> FeatureSet:

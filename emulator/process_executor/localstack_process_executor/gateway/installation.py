@@ -1,0 +1,53 @@
+"""Puts the guard into a LocalStack that is starting."""
+
+import functools
+import sys
+
+from localstack import constants
+from localstack.aws import handlers
+from localstack.runtime import get_current_runtime
+
+from ..settings import settings
+from .guard import Guard
+from .keyring import Keyring
+
+keyring: Keyring
+"""The secrets of this LocalStack, once installed."""
+
+
+def install() -> None:
+    """Guard the gateway, before it listens."""
+    from . import listening  # Twisted's server, which only a LocalStack that runs has loaded
+
+    global keyring  # noqa: PLW0603 -- there is one LocalStack in a process
+    options = settings()
+    keyring = Keyring(options.credential)
+    _sign_internal_calls_with(keyring.internal_secret)
+    guard = Guard(keyring, is_open=options.is_open, hint=options.credential_hint)
+    chain = get_current_runtime().components.gateway.request_handlers
+    chain.insert(0, guard)
+    chain.insert(chain.index(handlers.serve_edge_router_rules) + 1, guard.stop_unserved_api_request)
+    _give_sessions_secrets_of(keyring)
+    listening.install()
+
+
+def _sign_internal_calls_with(secret: str) -> None:
+    """Replace the published secret that LocalStack's services sign with when they call each other."""
+    published = constants.INTERNAL_AWS_SECRET_ACCESS_KEY
+    for name, module in list(sys.modules.items()):
+        if name.startswith("localstack.") and getattr(module, "INTERNAL_AWS_SECRET_ACCESS_KEY", None) == published:
+            module.INTERNAL_AWS_SECRET_ACCESS_KEY = secret  # type: ignore[attr-defined]
+
+
+def _give_sessions_secrets_of(keys: Keyring) -> None:
+    """Let STS give away secrets that the keyring knows."""
+    from moto.sts.models import AssumedRole
+
+    make = AssumedRole.__init__
+
+    @functools.wraps(make)
+    def make_with_secret(role: AssumedRole, *args: object, **named: object) -> None:
+        make(role, *args, **named)  # type: ignore[arg-type]
+        role.secret_access_key = role.access_key.secret_access_key = keys.session_secret(role.access_key_id)
+
+    AssumedRole.__init__ = make_with_secret  # type: ignore[method-assign, assignment]
