@@ -186,7 +186,7 @@ def predict(
 
     target = current()
     features = predicting.load_features(target, recording)
-    probability, version = predicting.Api(target).predict(features.X, alias)
+    probability, version = predicting.Api(target).predict(features, alias)
     figures = classification_metrics(features.label, probability)
     if as_json:
         print_json(

@@ -76,14 +76,16 @@ class Api:
             )
         return Answer(status, {"error": {"code": "unreadable", "message": shown}})
 
-    def predict(self, X: NDArray[np.float32], alias: str) -> tuple[NDArray[np.float64], str]:
+    def predict(self, features: FeatureSet, alias: str) -> tuple[NDArray[np.float64], str]:
         """Return the probability of Target of each epoch and the model that gave it; ends the command where the API refuses."""
+        X = features.X
         probabilities: list[float] = []
         version = ""
         said: set[str] = set()
         for start in range(0, len(X), EPOCHS_A_REQUEST):
             batch = np.ascontiguousarray(X[start : start + EPOCHS_A_REQUEST], "<f4")
             body = {"epochs_b64": base64.b64encode(batch.tobytes()).decode(), "n_epochs": len(batch)}
+            body["channels"] = list(features.ch_names)
             answer = self.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
             if answer.status != 200:
                 fail(f"POST /predict answered {answer.status}: {answer.refusal}")
@@ -126,7 +128,7 @@ def recordings(target: Target, subject: str | None = None) -> list[str]:
 
 def time_single_epoch(api: Api, features: FeatureSet, alias: str = "champion") -> tuple[Answer, float]:
     """Ask for one epoch as a client would; return the answer and the milliseconds it took."""
-    body = {"features": features.X[0].astype(float).tolist()}
+    body = {"features": features.X[0].astype(float).tolist(), "channels": list(features.ch_names)}
     began = time.perf_counter()
     answer = api.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
     return answer, 1000 * (time.perf_counter() - began)

@@ -103,7 +103,7 @@ def predict_each(target: Target, names: Sequence[str]) -> None:
     rows, version = [], ""
     for name in names:
         features = predicting.load_features(target, name)
-        probability, now_serving = api.predict(features.X, "champion")
+        probability, now_serving = api.predict(features, "champion")
         if now_serving != version:
             version = now_serving
             trained_on = set(registry(target).manifest(version)["subjects"])

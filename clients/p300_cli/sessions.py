@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from p300.channels import in_order
 from p300.decoding import Layout, Trial, find_trials, with_gaps
 from p300.decoding.layouts import SPELLER_6X6
 from p300.errors import P300Error
@@ -120,12 +121,7 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -
     parameters = replace(Parameters.from_dict(manifest["preprocessing"]), reject_peak_to_peak_uv=None)
     recording = read_recording(path, name=name, declared=parameters.declared)
     features = extract(recording, parameters)
-    if list(features.ch_names) != list(manifest["channels"]):
-        raise P300Error(
-            "wrong_channels",
-            f"{name} has the channels {' '.join(features.ch_names)}; model {manifest['version']} expects "
-            f"{' '.join(manifest['channels'])}.",
-        )
+    features = in_order(features, manifest["channels"], name)
     flashes = find_flashes(recording.stim, recording.flash)
     trials = []
     if flashes.flash is not None:

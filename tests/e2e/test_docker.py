@@ -45,7 +45,7 @@ def trained(compose: None, tmp_path_factory: pytest.TempPathFactory) -> Target:
 
 def test_the_compose_stack_predicts(trained: Target) -> None:
     features = load_features(trained, "subject_01/subject_01_eeg_stim")
-    probability, version = Api(trained).predict(features.X, "champion")
+    probability, version = Api(trained).predict(features, "champion")
     assert version.startswith("v")
     assert probability[features.label == 2].mean() > probability[features.label == 1].mean()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from p300.errors import RecordingError
 from p300.readers import open_recording, read_recording
 from p300.readers.brain_invaders import BI2014A, FILE_LAYOUTS
 from p300.recording import Recording
@@ -44,8 +45,22 @@ def test_parquet_single_precision_stays_single(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("declared", [json.dumps(["Fz", "Cz", "Pz"]), "Fz, Cz, Pz"])
 def test_parquet_channels_from_its_metadata(tmp_path: Path, declared: str) -> None:
-    path = write_parquet(tmp_path / "a.parquet", {"sfreq": "256", "channels": declared})
+    numbered = {f"eeg_ch{i}": row for i, row in enumerate(eeg_uv(3).T)}
+    path = write_parquet(tmp_path / "a.parquet", {"sfreq": "256", "channels": declared}, n_channels=0, **numbered)
     assert open_recording(path).ch_names == ("Fz", "Cz", "Pz")
+
+
+@pytest.mark.parametrize("declared", [["A", "C", "B"], ["Fz", "Cz", "Pz"], ["A", "B", "Pz"]])
+def test_parquet_metadata_that_contradict_the_columns_are_refused(tmp_path: Path, declared: list[str]) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"sfreq": "256", "channels": json.dumps(declared)})
+    with pytest.raises(RecordingError, match=r"contradict each other.*eeg_") as raised:
+        open_recording(path)
+    assert raised.value.code == "bad_metadata"
+
+
+def test_parquet_metadata_may_spell_the_columns_differently(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {"sfreq": "256", "channels": json.dumps(["a", "EEG B", "C"])})
+    assert open_recording(path).ch_names == ("a", "B", "C")
 
 
 def test_bi2014a_defaults_only_where_the_file_says_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.limits import LARGEST_IN_MEMORY_BYTES
 from p300.readers import open_recording, read_recording
-from p300.signals import extract
 
 from tests.support.readers import N_SAMPLES, eeg_uv, stim, write_parquet
 
@@ -113,7 +112,11 @@ CASES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "parquet with channels that are no list": ("bad_metadata", parquet_metadata({"sfreq": "256", "channels": "3"})),
     "parquet with a channel named twice": (
         "duplicate_channels",
-        parquet_metadata({"sfreq": "256", "channels": '["Cz", "Pz", "Cz"]'}),
+        parquet_metadata(
+            {"sfreq": "256", "channels": '["Cz", "Pz", "Cz"]'},
+            n_channels=0,
+            **{f"eeg_ch{i}": row for i, row in enumerate(eeg_uv(3).T)},
+        ),
     ),
     "parquet with a column twice": ("duplicate_channels", duplicate_columns),
     "parquet in volts that does not say so": ("wrong_unit", volts_declared_as_microvolts),
@@ -165,10 +168,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         open_recording(tmp_path / "a.parquet")
 
 
-def test_wrong_unit_is_refused_on_the_streaming_path_too(tmp_path: Path) -> None:
-    stream = open_recording(volts_declared_as_microvolts(tmp_path))
-    with pytest.raises(RecordingError, match="look like volts") as raised:
-        extract(stream)
+def test_wrong_unit_is_refused_with_the_unit_that_would_fit(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r'changes by .* uV .* declare the unit .*"unit": "V"') as raised:
+        open_recording(volts_declared_as_microvolts(tmp_path))
     assert raised.value.code == "wrong_unit"
 
 

@@ -104,7 +104,9 @@ from p300.signals import Parameters
 make_features(RecordingKey("subject_01", "run", "parquet"), folder / "run.parquet", Parameters(), {{}}, folder / "f.parquet")
 features = loaded() - {{"p300_pipeline.keys", "p300.formats"}}
 from p300_pipeline.making.model import Downloaded, make_model
-make_model(Downloaded({{"a/b": folder / "f.parquet"}}, lambda name: "a"), "ensemble", 0)
+from p300.features import read_features
+channels = read_features(folder / "f.parquet").ch_names
+make_model(Downloaded({{"a/b": folder / "f.parquet"}}, lambda name: "a", channels), "ensemble", 0)
 print(json.dumps([sorted(features), sorted(loaded() - features - {{"p300_pipeline.keys", "p300.formats"}})]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from p300.channels import in_order
 from p300.errors import TrainingError
 from p300.features import write_features
 from p300.models import n_fits
@@ -19,7 +20,7 @@ from p300_pipeline.steps.training.limits import EPOCH_BYTES, EPOCHS_SHARE, KEPT_
 from p300_pipeline.storage import Store
 
 from tests.support.buckets import FEATURES, MODELS
-from tests.support.training import finish, later, train
+from tests.support.training import evaluate, finish, later, train
 
 
 # ---- on whom
@@ -81,12 +82,45 @@ def test_the_montage_is_that_of_the_champion(
         put_features(f"subject_{number:02d}/run", channels=OTHERS)
     put_features("subject_08/run", channels=("Cz", "Fz", "Pz"))
     answer = train(store, "b", later(60), recording="subject_04/run", seed=1)
-    assert answer["subjects"] == ["subject_01", "subject_02", "subject_03"]
-    assert [entry["recording"] for entry in answer["left_out"]] == [f"subject_0{number}/run" for number in range(4, 9)]
-    assert answer["left_out"][4]["reason"] == "channels Cz Fz Pz; this stack learns Fz Cz Pz"
+    assert answer["subjects"] == [
+        "subject_01",
+        "subject_02",
+        "subject_03",
+        "subject_08",
+    ]  # the same channels, in another order
+    assert registry.manifest(answer["version"])["channels"] == ["Fz", "Cz", "Pz"]
+    assert [entry["recording"] for entry in answer["left_out"]] == [f"subject_0{number}/run" for number in range(4, 8)]
+    assert answer["left_out"][3]["reason"] == "channels C3 C4; this stack learns Fz Cz Pz"
     # New recordings of the wrong montage alone change nothing.
+    store.delete(FEATURES, "subject_08/run/features.parquet")
     finish(store, first)
     assert train(store, "c", later(120))["outcome"] == "unchanged"
+
+
+def arrays_of(store: Store, version: str) -> dict[str, Any]:
+    return dict(np.load(io.BytesIO(store.get(MODELS, f"{version}/model.npz")[0])))
+
+
+def test_channels_in_another_order_give_the_same_model(store: Store, put_features: Callable[..., Any]) -> None:
+    made = {f"subject_0{number}/run": put_features(f"subject_0{number}/run") for number in (1, 2, 3)}
+    straight = arrays_of(store, train(store)["version"])
+    for name in ("subject_02/run", "subject_03/run"):
+        put_features(name, features=in_order(made[name], ("Pz", "Fz", "Cz")))
+    permuted = arrays_of(store, train(store, "b", later(60))["version"])
+    assert permuted.keys() == straight.keys()
+    for name, values in straight.items():
+        np.testing.assert_array_equal(permuted[name], values)
+
+
+def test_held_out_recordings_in_another_order_are_scored_the_same(
+    store: Store, people: list[str], put_features: Callable[..., Any]
+) -> None:
+    made = put_features("subject_04/run")
+    version = train(store, held_out=["subject_04"])["version"]
+    straight = evaluate(store, version)
+    put_features("subject_04/run", features=in_order(made, ("Pz", "Fz", "Cz")))
+    assert (permuted := evaluate(store, version))["recordings"] == straight["recordings"]
+    assert permuted["skipped"] == []
 
 
 def test_without_champion_or_reason_the_commonest_montage_is_learned(

@@ -44,6 +44,10 @@ class Rejection:
         Epochs in which that channel exceeded the peak-to-peak limit; an epoch may count for several channels.
     bad_channels : tuple of str
         Channels that were replaced.
+    marked_bad_channels : tuple of str
+        Those of them that the file, or a person, marks as bad.
+    missing_by_channel : dict of str to int
+        Epochs in which samples of that channel are missing: not finite, or standing still.
     n_across_gaps : int
         Flashes whose epoch spans a discontinuity of the recording.
     n_marked_bad : int
@@ -55,6 +59,8 @@ class Rejection:
     n_kept: int
     by_channel: dict[str, int]
     bad_channels: tuple[str, ...] = ()
+    marked_bad_channels: tuple[str, ...] = ()
+    missing_by_channel: dict[str, int] = field(default_factory=dict)
     n_across_gaps: int = 0
     n_marked_bad: int = 0
 
@@ -284,6 +290,7 @@ def _parsed(source: str | Path | BinaryIO, name: str, *, verify: bool) -> Featur
         )
     features = table["features"].combine_chunks()
     rejection = json.loads(metadata["rejection"])
+    marked = tuple(rejection.get("marked_bad_channels", ()))
     feature_set = FeatureSet(
         X=to_numpy(features.values).reshape(len(features), -1),
         label=to_numpy(table["label"]),
@@ -295,7 +302,9 @@ def _parsed(source: str | Path | BinaryIO, name: str, *, verify: bool) -> Featur
         tmin=float(metadata["tmin"]),
         tmax=float(metadata["tmax"]),
         parameters=Parameters.from_dict(json.loads(metadata["parameters"])),
-        rejection=Rejection(**rejection | {"bad_channels": tuple(rejection["bad_channels"])}),
+        rejection=Rejection(
+            **rejection | {"bad_channels": tuple(rejection["bad_channels"]), "marked_bad_channels": marked}
+        ),
         notes=tuple(json.loads(metadata["notes"])),
         provenance={key: metadata[key] for key in json.loads(metadata["provenance"])},
     )
@@ -351,7 +360,9 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
         "n_target": int(target.sum()),
         "n_non_target": int(non_target.sum()),
         "rejected_by_channel": rejection.by_channel,
+        "missing_by_channel": rejection.missing_by_channel,
         "bad_channels": list(rejection.bad_channels),
+        "marked_bad_channels": list(rejection.marked_bad_channels),
         "channels": list(feature_set.ch_names),
         "parameters": feature_set.parameters.to_dict(),
         "notes": list(feature_set.notes),

@@ -181,7 +181,8 @@ def _make_model(paths: Mapping[str, Path], manifest: Mapping[str, Any]) -> str:
     from p300_pipeline.making.model import Downloaded, make_model
 
     person = {entry["recording"]: entry["person"] for entry in manifest["recordings"]}
-    made = make_model(Downloaded(paths, person.__getitem__), manifest["kind"], manifest["seed"])
+    recordings = Downloaded(paths, person.__getitem__, manifest["channels"])
+    made = make_model(recordings, manifest["kind"], manifest["seed"])
     return hashlib.sha256(made.npz).hexdigest()
 
 

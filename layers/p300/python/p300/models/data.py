@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from p300.errors import TrainingError
+from p300.channels import match
+from p300.errors import P300Error, TrainingError
 from p300.recording import NON_TARGET, TARGET
 
 HELD_BYTES = 800_000_000
@@ -32,6 +33,8 @@ class RecordingEpochs:
         So that an epoch can be unflattened.
     flash, onset : ndarray of int, shape (n_epochs,), optional
         Which group each flash lit, and its first sample: a session whose symbols can be decoded, where both are known.
+    ch_names : tuple of str
+        Their names in order, by which recordings are matched; empty where nobody knows them.
     """
 
     recording: str
@@ -41,6 +44,7 @@ class RecordingEpochs:
     n_channels: int
     flash: NDArray[np.integer] | None = None
     onset: NDArray[np.integer] | None = None
+    ch_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.X.ndim != 2 or len(self.X) != len(self.y) or self.X.shape[1] % self.n_channels:
@@ -151,6 +155,37 @@ class Held:
 
     def _read(self) -> Iterator[RecordingEpochs]:
         return (recording for recording in self._source if recording.subject in self._subjects)
+
+
+def one_montage(recordings: Recordings) -> Recordings:
+    """Match recordings by the names of their channels: all get the order of the first.
+
+    Parameters
+    ----------
+    recordings : iterable of RecordingEpochs
+        Of the same channels.
+
+    Returns
+    -------
+    recordings : iterable of RecordingEpochs
+        The same object where the first recording has no names; else what refuses others with ``mixed_channels`` as it is read.
+    """
+    first = next(iter(recordings), None)
+    wanted = first.ch_names if first else ()
+    if not wanted:
+        return recordings
+
+    def matched(recording: RecordingEpochs) -> list[RecordingEpochs]:
+        if recording.ch_names in ((), wanted):
+            return [recording]
+        try:
+            order = match(recording.ch_names, wanted, f"Recording {recording.recording}")
+        except P300Error as error:
+            raise TrainingError("mixed_channels", f"{error.message} Train on recordings of one montage.") from error
+        X = np.ascontiguousarray(recording.epochs[:, order]).reshape(recording.X.shape)
+        return [replace(recording, X=X, ch_names=wanted)]
+
+    return Derived(recordings, matched)
 
 
 def require_rereadable(recordings: Recordings) -> None:

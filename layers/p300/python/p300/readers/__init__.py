@@ -33,7 +33,7 @@ def open_recording(
     event_id: Mapping[str | int, int] | None = None,
     declared: Declared | None = None,
 ) -> RecordingStream:
-    """Open a recording of any known format without reading its signal.
+    """Open a recording of any known format without reading all of its signal.
 
     Parameters
     ----------
@@ -46,12 +46,13 @@ def open_recording(
         events are named ``Target`` and ``NonTarget``, or have the codes 1 (NonTarget) and 2 (Target), or those of the Brain
         Invaders data sets.
     declared : Declared, optional
-        What a person says about the file: unit, kinds of channels, triggers, and events, beside those of ``event_id``.
+        What a person says about the file: unit, kinds of channels, bad channels, triggers, and events, beside those of ``event_id``.
 
     Returns
     -------
     RecordingStream
-        Stimulation as 1 (NonTarget) and 2 (Target), notes on what had to be assumed, and the signal on demand.
+        Stimulation as 1 (NonTarget) and 2 (Target), notes on what had to be assumed, and the signal on demand. The EEG of its first
+        flashes has been looked at, for its unit and for channels that are triggers.
 
     Raises
     ------
@@ -60,8 +61,8 @@ def open_recording(
         (unfolds beyond reason), ``too_many_channels``, ``too_many_annotations``, ``not_numeric``, ``missing_eeg``,
         ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
         ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``unclear_triggers``,
-        ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``; from the stream's blocks ``wrong_unit`` and
-        ``unreadable``. `p300.limits` has what is too large and too many.
+        ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``, ``wrong_unit``, ``doubtful_channels`` (most look
+        like triggers), ``bad_declaration``; from the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
     """
     path = Path(path)
     name = name or path.name
@@ -77,7 +78,7 @@ def open_recording(
     declared = declared or Declared()
     declared = replace(declared, event_id={**declared.event_id, **(event_id or {})})
     reader = import_module(f"{__name__}.{READERS[extension]}")
-    return check(reader.read(path, name, declared), name)
+    return check(reader.read(path, name, declared), name, declared)
 
 
 def read_recording(

@@ -23,23 +23,20 @@ from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
 from p300.signals.flashes import find_flashes
 from p300.text import is_clean, printable
 
+from .channels import few_of, present
 from .columns import few
-
-# Median absolute difference of neighbouring samples in volts. EEG at 100 to 2000 Hz lies between 0.01 and 100 uV; a
-# wrong unit moves it by 1e6, so the gap is wide on both sides.
-SMALLEST_PLAUSIBLE_STEP_V = 1e-9
-LARGEST_PLAUSIBLE_STEP_V = 1e-2
-SAMPLES_LOOKED_AT = 4096  # per channel
+from .declared import Declared
+from .look import looked_at
 
 
-def check(stream: RecordingStream, name: str) -> RecordingStream:
-    """Refuse a recording that no features can come from; return it with its signal under the same watch.
+def check(stream: RecordingStream, name: str, declared: Declared | None = None) -> RecordingStream:
+    """Refuse a recording that no features can come from; return it with what its signal shows, and its length under watch.
 
     Raises
     ------
     RecordingError
         ``missing_eeg``, ``missing_sfreq``, ``bad_metadata``, ``too_many_channels``, ``duplicate_channels``, ``too_large``, ``no_events``,
-        ``no_targets``, ``no_non_targets``; and ``wrong_unit`` from the returned stream's blocks.
+        ``no_targets``, ``no_non_targets``, ``wrong_unit``, ``doubtful_channels``; and ``unreadable`` from the returned stream's blocks.
     """
     if not stream.ch_names or not stream.n_samples:
         raise RecordingError(
@@ -62,8 +59,13 @@ def check(stream: RecordingStream, name: str) -> RecordingStream:
         raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {few(repeated)}. Rename them.")
     check_length(stream.n_samples, stream.sfreq, name)
     _check_stim(stream.stim, name)
-    notes = tuple(printable(note) for note in stream.notes)
-    return dataclasses.replace(stream, notes=notes, blocks=lambda: _with_plausible_unit(stream, name))
+    declared = declared or Declared()
+    stream = looked_at(stream, name, declared)
+    bad = present({*stream.bad_channels, *declared.bad_channels}, stream.ch_names)
+    unknown = [channel for channel in declared.bad_channels if not present([channel], stream.ch_names)]
+    unknown_notes = [f"declared bad, but not among the EEG channels: {few_of(unknown)}"] if unknown else []
+    notes = tuple(printable(note) for note in (*stream.notes, *unknown_notes))
+    return dataclasses.replace(stream, notes=notes, bad_channels=bad, blocks=lambda: _whole(stream, name))
 
 
 def check_n_channels(n_channels: int, name: str) -> None:
@@ -176,26 +178,10 @@ def _check_stim(stim: NDArray[np.integer], name: str) -> None:
             )
 
 
-def typical_step(block: NDArray[np.floating]) -> float:
-    """Median absolute difference of neighbouring samples in the block's unit; 0 where nothing ever moves."""
-    steps = np.abs(np.diff(block[:, :SAMPLES_LOOKED_AT], axis=1))
-    moving = steps[steps > 0]  # False for NaN
-    return float(np.median(moving)) if moving.size else 0.0
-
-
-def _with_plausible_unit(stream: RecordingStream, name: str) -> Iterator[NDArray[np.floating]]:
-    looked_at, n_samples = False, 0
+def _whole(stream: RecordingStream, name: str) -> Iterator[NDArray[np.floating]]:
+    n_samples = 0
     for block in stream.blocks():
         n_samples += block.shape[1]
-        step = 0.0 if looked_at else typical_step(block) * stream.volts_per_unit
-        looked_at = looked_at or step > 0
-        if step and not SMALLEST_PLAUSIBLE_STEP_V <= step <= LARGEST_PLAUSIBLE_STEP_V:
-            read_as, meant = ("microvolts", "volts") if step < SMALLEST_PLAUSIBLE_STEP_V else ("volts", "microvolts")
-            raise RecordingError(
-                "wrong_unit",
-                f"{name}: neighbouring samples differ by {step:.1e} V, expected about 1e-6 V. The values were read as "
-                f"{read_as} and look like {meant}. Declare their unit ('uV' or 'V') in the file.",
-            )
         yield block
     if n_samples != stream.n_samples:
         raise RecordingError(

@@ -7,16 +7,18 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.channels import plain
 from p300.errors import RecordingError
 from p300.limits import MOST_COLUMNS
 
 from .brain_invaders import BI2014A
+from .declared import Declared
+from .units import declared_volts_per
 
 EEG_PREFIX = "eeg_"
 LONGEST_QUOTED = 64
 STIM, FLASH = "stim", "flash"
 TIMES = ("time", "timestamp", "timestamps")
-VOLTS_PER = {"uv": 1e-6, "µv": 1e-6, "μv": 1e-6, "mv": 1e-3, "v": 1.0}
 UNNAMED = re.compile(r"eeg_ch\d+")
 
 
@@ -47,14 +49,29 @@ def eeg_columns(columns: list[str], name: str) -> list[str]:
 
 
 def channel_names(eeg: list[str], declared: list[str] | None, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Name the EEG columns: by the file's list, by the columns' own names, or as bi2014a. Return names and notes."""
+    """Name the EEG columns: by the file's list, by the columns' own names, or as bi2014a. Return names and notes.
+
+    Raises
+    ------
+    RecordingError
+        ``bad_metadata`` where the file's list and its columns contradict each other.
+    """
+    own = tuple(column.removeprefix(EEG_PREFIX) for column in eeg)
     if declared is not None:
         if len(declared) != len(eeg):
             raise RecordingError(
                 "bad_metadata", f"{name}: the metadata name {len(declared)} channels, the file has {len(eeg)} of them."
             )
+        differing = [
+            f"{a} is {b}" for a, b in zip(eeg, declared, strict=True) if plain(a.removeprefix(EEG_PREFIX)) != plain(b)
+        ]
+        if differing and not _unnamed(eeg):
+            raise RecordingError(
+                "bad_metadata",
+                f"{name}: the metadata's 'channels' and the columns contradict each other: {few(differing)}. Expected the same names in "
+                f"the same order. Write the right names to the columns, and leave 'channels' out.",
+            )
         return tuple(declared), ()
-    own = tuple(column.removeprefix(EEG_PREFIX) for column in eeg)
     if not _unnamed(eeg):
         return own, ()
     if len(eeg) == len(BI2014A.ch_names):
@@ -81,12 +98,11 @@ def sampling_rate(declared: str | float | None, eeg: list[str], name: str) -> tu
     return sfreq, ()
 
 
-def volts_per_unit(declared: str | None, name: str) -> float:
-    """Return the factor to volts; that of microvolts where the file does not say."""
-    unit = "uv" if declared is None else declared.strip().lower()
-    if unit not in VOLTS_PER:
-        raise RecordingError("bad_metadata", f"{name}: unit {declared!r}; expected one of 'uV', 'mV', 'V'.")
-    return VOLTS_PER[unit]
+def volts_per_unit(stated: str | None, declared: Declared, name: str) -> tuple[float, tuple[str, ...]]:
+    """Return the factor to volts, as declared or as the file states; that of microvolts where nobody says. And notes."""
+    if declared.unit is not None:
+        return declared_volts_per(declared.unit, name), (f"unit declared: {declared.unit}",)
+    return declared_volts_per("uV" if stated is None else stated, name), ()
 
 
 def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:

@@ -1,6 +1,7 @@
 """CSV: a header with time, eeg_<channel>, stim, flash; or headless as in the Brain Invaders data sets.
 
-Lines before it that begin with ``#`` may declare what the columns do not tell: ``# sfreq=512 unit=V``.
+Lines before it that begin with ``#`` may declare what the columns do not tell: ``# sfreq=512 unit=V``, and the channels that are
+bad: ``# bads=P3;O1``.
 """
 
 import re
@@ -18,6 +19,7 @@ from p300.recording import RecordingStream
 
 from . import events, timing
 from .brain_invaders import FILE_LAYOUTS, player_of
+from .channels import FileChannel, choose, present
 from .checks import check_n_channels, check_n_samples
 from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, time_column, volts_per_unit
 from .declared import Declared
@@ -26,6 +28,7 @@ BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
 DELIMITERS = ",;\t"
 DECLARED = re.compile(r"\b(sfreq|unit)\s*[=:]\s*([^\s,;]+)", re.IGNORECASE)
+BADS = re.compile(r"\bbads\s*[=:]\s*(\S[^,]*?)\s*(?:,|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ class _Head:
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Open a csv recording, in microvolts unless a comment line says otherwise; its rate from there, or from the time column."""
     head = _head(path, name)
-    scale = volts_per_unit(head.declared.get("unit"), name)
     if head.headless:
-        return _headless(path, name, head, scale, declared)
+        return _headless(path, name, head, declared)
+    scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
     eeg = eeg_columns(head.columns, name)
     check_n_channels(len(eeg), name)
     time = time_column(head.columns)
@@ -56,22 +59,25 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     hz = None if stated is None else sampling_rate(stated, eeg, name)[0]
     timed = timing.from_stamps(side[time], hz, name) if time else None
     sfreq, rate_notes = sampling_rate(timed.sfreq if timed else stated, eeg, name)
+    chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
+    eeg = [eeg[pick] for pick in chosen.picks]
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
     decoded = events.from_codes(side[STIM], name, sfreq, declared, groups=groups)
     return RecordingStream(
-        ch_names,
+        chosen.names,
         sfreq,
         len(decoded.stim),
         decoded.stim,
         decoded.flash,
         lambda: _batches(path, name, head, eeg),
         scale,
-        (*name_notes, *rate_notes, *(timed.notes if timed else ()), *decoded.notes),
+        (*name_notes, *rate_notes, *(timed.notes if timed else ()), *unit_notes, *chosen.notes, *decoded.notes),
         gaps=timed.gaps if timed else (),
+        bad_channels=present(head.declared.get("bads", "").split(";"), chosen.names),
     )
 
 
-def _headless(path: Path, name: str, head: _Head, scale: float, declared: Declared) -> RecordingStream:
+def _headless(path: Path, name: str, head: _Head, declared: Declared) -> RecordingStream:
     columns = head.columns
     layouts = [layout for layout in FILE_LAYOUTS if layout.n_columns == len(columns)]
     if not layouts:
@@ -88,7 +94,8 @@ def _headless(path: Path, name: str, head: _Head, scale: float, declared: Declar
     hz = layout.sfreq if stated is None else sampling_rate(stated, [], name)[0]
     timed = timing.of_layout(side[0], hz, name) if layout.first_eeg else timing.Timing(hz)
     decoded = events.from_codes(side[1:].sum(axis=0), name, timed.sfreq, declared, data_set=layout.data_set)
-    unit = head.declared.get("unit", "microvolts")
+    scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
+    unit = declared.unit or head.declared.get("unit", "microvolts")
     return RecordingStream(
         layout.ch_names,
         timed.sfreq,
@@ -101,6 +108,7 @@ def _headless(path: Path, name: str, head: _Head, scale: float, declared: Declar
             f"headless csv of {len(columns)} columns read as {layout.data_set}, {unit}",
             *([f"two players: read as player {player}"] if layout.second_player else []),
             *timed.notes,
+            *unit_notes,
             *decoded.notes,
         ),
         gaps=timed.gaps,
@@ -119,6 +127,8 @@ def _head(path: Path, name: str) -> _Head:
                 break
             n_comments += 1
             declared |= {key.lower(): value for key, value in DECLARED.findall(text)}
+            if named := BADS.search(text.strip()):
+                declared["bads"] = named[1]
         first_row = file.readline(LONGEST_LINE_BYTES).decode("utf-8", "replace")
     delimiter = max(DELIMITERS, key=text.count)
     decimal_point = "," if delimiter != "," and "," in first_row + text else "."

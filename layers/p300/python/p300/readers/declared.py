@@ -19,6 +19,8 @@ class Declared:
         Unit of the EEG where the format cannot say it, or says it wrongly: ``V``, ``mV``, ``uV`` or ``nV``.
     channel_kinds : mapping of str to str
         ``eeg`` or ``misc`` for each channel named.
+    bad_channels : tuple of str
+        Channels that are replaced, as those that the file marks as bad.
     triggers : Triggers
         How pulses on a trigger line become flashes.
     """
@@ -26,6 +28,7 @@ class Declared:
     event_id: Mapping[str | int, int] = field(default_factory=dict)
     unit: str | None = None
     channel_kinds: Mapping[str, str] = field(default_factory=dict)
+    bad_channels: tuple[str, ...] = ()
     triggers: Triggers = field(default_factory=Triggers)
 
     @property

@@ -73,6 +73,30 @@ def check_edf(path: Path, name: str, *, sample_bytes: int) -> None:
         _check_lists(np.ascontiguousarray(records[:, at : at + size]), name)
 
 
+def read_dimensions(path: Path) -> dict[str, str]:
+    """Return the physical dimension of each signal of a header that has been checked, by label.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dimensions : dict of str to str
+        As written; empty where it is blank.
+    """
+    with path.open("rb") as file:
+        n_signals = _number(file.read(FIRST_HEADER_BYTES)[252:256])
+        labels = [_text(file.read(FIELDS[0])) for _ in range(n_signals)]
+        file.seek(n_signals * FIELDS[1], 1)
+        return {label: _text(file.read(FIELDS[2])) for label in labels}
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\x00")[0].decode("latin-1").strip()
+
+
 def _layout(path: Path, name: str, sample_bytes: int) -> _Layout | None:
     """Read the header; None where its numbers are none."""
     with path.open("rb") as file:

@@ -11,6 +11,8 @@ from .checks import check_n_channels
 TAG_BYTES = 16
 FILE_ID, DIRECTORY_POINTER = 100, 101
 CHANNEL, SIGNAL = 203, 300
+END_OF_DIRECTORY = (-1, -1)
+"""Kind and place of the last entry of a directory as MNE-C and acquisition software write it."""
 NAMES = 3507
 """Names of channels in one text, which MNE-Python compares one by one with all channels."""
 LARGEST_NAMES_BYTES = 64 << 10
@@ -51,7 +53,11 @@ def check_fif(path: Path, name: str) -> None:
             if following < 0:
                 break
             if following and following < end:
-                raise _damaged(name, f"the tag at {at:,} points back to {following:,}")
+                raise RecordingError(
+                    "unreadable",
+                    f"{name}: the tag at {at:,} points back to {following:,}. The file is damaged, or its tags are out of order, which "
+                    "FIF allows and this check does not. Read it with MNE-Python, save it again, and upload that.",
+                )
             at = following or end
         check_n_channels(sum(kind == CHANNEL for kind, _, _ in tags.values()), name)
         if directory > 0:  # MNE then reads the tags that it lists, and no others
@@ -61,8 +67,8 @@ def check_fif(path: Path, name: str) -> None:
             if size < 0 or size % TAG_BYTES or directory + TAG_BYTES + size > total:
                 raise _damaged(name, f"no directory at {directory:,}")
             for entry in struct.iter_unpack(">iIii", file.read(size)):
-                if tags.get(entry[3]) != entry[:3]:
-                    raise _damaged(name, f"the directory tells of a tag at {entry[3]:,} that is none")
+                if tags.get(entry[3]) != entry[:3] and (entry[0], entry[3]) != END_OF_DIRECTORY:
+                    raise _damaged(name, f"the directory lists a tag at {entry[3]:,}, where there is none")
 
 
 def _damaged(name: str, what: str) -> RecordingError:

@@ -14,12 +14,16 @@ from p300.recording import RecordingStream
 
 from . import events, timing
 from .brain_invaders import FILE_LAYOUTS, FileLayout, player_of
-from .checks import LARGEST_PLAUSIBLE_STEP_V, SAMPLES_LOOKED_AT, check_length, check_unfolding, typical_step
+from .channels import FileChannel, choose
+from .checks import check_length, check_unfolding
 from .columns import few, sampling_rate, volts_per_unit
 from .declared import Declared
+from .look import movement
 from .matlab_files import check_matlab
+from .units import LARGEST_MOVEMENT_V
 
 ROWS_PER_BLOCK = 1 << 16
+SAMPLES_LOOKED_AT = 1 << 14
 NAMED = "samples"  # the variable that may come with sfreq, channels and unit
 
 
@@ -43,8 +47,12 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     decoded = events.from_codes(codes, name, layout.sfreq, declared, data_set=layout.data_set)
     eeg = layout.eeg_columns(player)
     scale, notes = 1e-6, [f"MATLAB matrix read as {layout.data_set}"]
-    if not layout.unit_known:
-        microvolts = typical_step(matrix[:SAMPLES_LOOKED_AT, eeg].T.astype(np.float64)) > LARGEST_PLAUSIBLE_STEP_V
+    if declared.unit is not None:
+        scale, unit_notes = volts_per_unit(None, declared, name)
+        notes.extend(unit_notes)
+    elif not layout.unit_known:
+        some = movement(np.nan_to_num(matrix[:SAMPLES_LOOKED_AT, eeg].T.astype(np.float64)), layout.sfreq)
+        microvolts = np.median(some) > LARGEST_MOVEMENT_V
         scale = 1e-6 if microvolts else 1.0
         notes.append(f"unit not in the file: by their size, the values are {'microvolts' if microvolts else 'volts'}")
     if layout.second_player:
@@ -84,13 +92,14 @@ def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStr
     sfreq, _ = sampling_rate(str(rate) if rate.ndim == 0 else rate.dtype.name, [], name)
     check_length(len(matrix), sfreq, name)
     unit = variables.get("unit")
-    scale = volts_per_unit(None if unit is None else str(np.squeeze(unit)), name)
+    scale, notes = volts_per_unit(None if unit is None else str(np.squeeze(unit)), said, name)
     timed = timing.from_stamps(matrix[:, 0].astype(np.float64), sfreq, name) or timing.Timing(sfreq)
     decoded = events.from_codes(matrix[:, -1], name, sfreq, said)
-    decoded = dataclasses.replace(decoded, notes=(*timed.notes, *decoded.notes))
     if not declared:
-        decoded = dataclasses.replace(decoded, notes=("channel names not in the file: numbered", *decoded.notes))
-    return _stream(ch_names, timed, matrix, list(range(1, n_channels + 1)), scale, decoded)
+        notes = ("channel names not in the file: numbered", *notes)
+    chosen = choose([FileChannel(channel) for channel in ch_names], said.channel_kinds, name)
+    decoded = dataclasses.replace(decoded, notes=(*timed.notes, *notes, *chosen.notes, *decoded.notes))
+    return _stream(chosen.names, timed, matrix, [1 + pick for pick in chosen.picks], scale, decoded)
 
 
 def _matrix(value: Any, name: str) -> NDArray[Any]:

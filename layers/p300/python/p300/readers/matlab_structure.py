@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from p300.limits import MOST_ARRAYS, MOST_VARIABLES
 
-INT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 5, 6, 14, 15
+INT8, INT32, UINT32, MATRIX, COMPRESSED, UTF8 = 1, 5, 6, 14, 15, 16
 ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
 """Bytes of a value by the type of an element: integers, floats, text in UTF-8, 16 and 32."""
 CELL, STRUCT, OBJECT, CHAR, SPARSE, FUNCTION, OPAQUE = 1, 2, 3, 4, 5, 16, 17
 NUMBERS = range(6, 16)
-COMPLEX = 0x08
-DEEPEST, LONGEST_NAMES, MOST_DIMENSIONS, MOST_FIELDS = 40, 4096, 32, 4096
+COMPLEX, LOGICAL = 0x08, 0x02
+DEEPEST, LONGEST_NAMES, LONGEST_BLANK, MOST_DIMENSIONS, MOST_FIELDS = 40, 4096, 4096, 32, 4096
 FIRST_BYTES = 8192
 """Of a variable unfolded to look at it; a matrix of numbers tells all about itself there."""
 
@@ -121,23 +121,23 @@ class _Parts:
         self.at = end + -end % 8
         return kind, self.data[begin:end]
 
-    def integers(self, what: str, kind: int, most: int) -> list[int]:
+    def integers(self, what: str, most: int, *kinds: int) -> list[int]:
         """Return whole numbers, of which there are a few."""
-        found = self.indices(what, kind)
+        found = self.indices(what, *kinds)
         if len(found) > most:
             raise DamagedError(f"{len(found):,} numbers of {what}")
         return [int(number) for number in found]
 
-    def indices(self, what: str, kind: int) -> NDArray[np.integer]:
-        """Return whole numbers, of which there may be as many as the file has room for."""
-        _, data = self.next(what, kind)
+    def indices(self, what: str, *kinds: int) -> NDArray[np.integer]:
+        """Return whole numbers, of which there may be as many as the file has room for; SciPy takes either sign for indices."""
+        _, data = self.next(what, *kinds)
         if len(data) % 4:
             raise DamagedError(f"{what} of {len(data)} bytes")
-        return np.frombuffer(data, f"{'<' if self.order == 'little' else '>'}{'i4' if kind == INT32 else 'u4'}")
+        return np.frombuffer(data, f"{'<' if self.order == 'little' else '>'}{'i4' if INT32 in kinds else 'u4'}")
 
 
 def _class(data: memoryview, order: Order) -> int:
-    flags = _Parts(data, order).integers("flags", UINT32, 2) if len(data) else [CELL]
+    flags = _Parts(data, order).integers("flags", 2, UINT32) if len(data) else [CELL]
     if len(flags) != 2:
         raise DamagedError(f"{len(flags)} flags")
     return flags[0] & 0xFF
@@ -157,20 +157,20 @@ def _check_matrix(data: memoryview, order: Order, count: _Count, size: int | Non
 
 
 def _check_parts(parts: _Parts, count: _Count, size: int | None, depth: int) -> None:
-    flags = parts.integers("flags", UINT32, 2)
+    flags = parts.integers("flags", 2, UINT32)
     if len(flags) != 2:
         raise DamagedError(f"{len(flags)} flags")
     kind = flags[0] & 0xFF
     if kind == OPAQUE:
         for _ in range(3):
-            parts.next("a name", INT8)
+            parts.next("a name", INT8, UTF8)
         _check_matrix(parts.next("an object's data", MATRIX)[1], parts.order, count, depth=depth + 1)
         return
-    dimensions = parts.integers("dimensions", INT32, MOST_DIMENSIONS)
+    dimensions = parts.integers("dimensions", MOST_DIMENSIONS, INT32, UINT32)
     if not dimensions or min(dimensions) < 0:
         raise DamagedError(f"dimensions {dimensions[:4]}")
     n_items = math.prod(dimensions)
-    parts.next("a name", INT8)
+    parts.next("a name", INT8, UTF8)
     if kind in NUMBERS:
         for _ in range(2 if flags[0] >> 8 & COMPLEX else 1):
             _check_numbers(parts, n_items, size)
@@ -222,12 +222,13 @@ def _check_numbers(parts: _Parts, n_items: int, size: int | None) -> None:
 
 def _check_text(parts: _Parts, n_items: int) -> None:
     kind, characters = parts.next("text", *ITEM_BYTES)
-    if n_items > len(characters):
+    # Of no bytes SciPy makes as many blanks as there should be characters.
+    if n_items > (len(characters) or LONGEST_BLANK):
         raise DamagedError(f"{n_items:,} characters in {len(characters):,} bytes of type {kind}")
 
 
 def _check_sparse(parts: _Parts, dimensions: list[int], flags: list[int]) -> None:
-    rows, columns = parts.indices("row indices", INT32), parts.indices("column indices", INT32)
+    rows, columns = parts.indices("row indices", INT32, UINT32), parts.indices("column indices", INT32, UINT32)
     if (
         len(dimensions) != 2
         or len(columns) != dimensions[1] + 1
@@ -241,12 +242,13 @@ def _check_sparse(parts: _Parts, dimensions: list[int], flags: list[int]) -> Non
         raise DamagedError(f"a sparse matrix of {n_items:,} numbers in {len(rows):,} rows")
     for _ in range(2 if flags[0] >> 8 & COMPLEX else 1):
         kind, values = parts.next("numbers", *ITEM_BYTES)
-        if len(values) < n_items * ITEM_BYTES[kind]:
+        # MATLAB says double of a logical array, and writes a byte for each.
+        if len(values) < n_items * ITEM_BYTES[kind] and not (flags[0] >> 8 & LOGICAL and len(values) == n_items):
             raise DamagedError(f"{n_items:,} numbers in {len(values):,} bytes of type {kind}")
 
 
 def _n_fields(parts: _Parts) -> int:
-    lengths = parts.integers("the length of field names", INT32, 1)
+    lengths = parts.integers("the length of field names", 1, INT32, UINT32)
     _, names = parts.next("field names", INT8)
     if not lengths or not 1 <= lengths[0] <= LONGEST_NAMES or len(names) % lengths[0]:
         raise DamagedError(f"{len(names):,} bytes of field names, {lengths} each")

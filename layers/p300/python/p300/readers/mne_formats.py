@@ -18,6 +18,7 @@ from .companions import companions
 from .declared import Declared
 from .edf_structure import check_edf
 from .fif_structure import check_fif
+from .mne_channels import choose_eeg, marked, same_factor, unit_notes
 
 if TYPE_CHECKING:
     import mne
@@ -33,20 +34,19 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     with _Explained(name):
         import mne
 
-        eeg = mne.pick_types(raw.info, eeg=True, exclude=())
         stim = mne.pick_types(raw.info, stim=True, exclude=())
-    if not len(eeg):
-        kinds = sorted(set(raw.get_channel_types()))
-        raise RecordingError("missing_eeg", f"{name}: no EEG channel, found channels of type {kinds}.")
     if raw.n_times <= 0:
         raise RecordingError("missing_eeg", f"{name} has no sample. Upload the recording again.")
     check_n_channels(len(raw.ch_names), name)
+    with _Explained(name):
+        eeg, chosen, factors = choose_eeg(raw, path, name, declared)
     check_rate(float(raw.info["sfreq"]), name)
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
     placed = edf_records.placement(records, float(raw.info["sfreq"]), name) if records else None
     with _Explained(name):
         lost = mne_events.place(raw, placed, records) if placed and records else []
         onsets = mne_events.onsets(raw)
+        bad_channels, bad_spans, gaps = marked(raw, chosen.names)
     stim_channels = [*(_stim_channel(raw, int(channel), name) for channel in stim)]
     if records:
         apart = edf_records.triggers_apart(records, others)
@@ -55,14 +55,17 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         mne_events.markers(raw, onsets, name), stim_channels, raw.n_times, float(raw.info["sfreq"]), declared, name
     )
     return RecordingStream(
-        tuple(raw.ch_names[i] for i in eeg),
+        chosen.names,
         float(raw.info["sfreq"]),
         raw.n_times,
         decoded.stim,
         decoded.flash,
-        lambda: _blocks(raw, eeg, name),
-        notes=(*_notes(others, records, placed), *lost, *decoded.notes),
-        gaps=placed.gaps if placed else _boundaries(raw, name),
+        lambda: _blocks(raw, np.array(eeg), name),
+        same_factor(factors, name),
+        notes=(*_notes(others, records, placed), *lost, *chosen.notes, *unit_notes(declared, factors), *decoded.notes),
+        gaps=tuple(sorted({*gaps, *(placed.gaps if placed else _boundaries(raw, name))})),
+        bad_spans=bad_spans,
+        bad_channels=bad_channels,
     )
 
 

@@ -1,4 +1,4 @@
-"""Parquet: columns eeg_<channel>, stim, optional flash; sfreq, unit, channels and synthetic in the schema metadata."""
+"""Parquet: columns eeg_<channel>, stim, optional flash; sfreq, unit, channels, bads and synthetic in the schema metadata."""
 
 import json
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from p300.limits import LARGEST_FOOTER_BYTES, LARGEST_IN_MEMORY_BYTES, MOST_COLU
 from p300.recording import RecordingStream
 
 from . import events, timing
+from .channels import FileChannel, choose, present
 from .checks import check_length, check_n_channels, check_unfolding
 from .columns import (
     FLASH,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ROWS_PER_BLOCK = 1 << 14
+TIME = "time"
 
 
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
@@ -63,7 +65,10 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         ch_names, name_notes = channel_names(eeg, _channels(metadata.get("channels"), name), name)
         sfreq, rate_notes = sampling_rate(metadata.get("sfreq"), eeg, name)
         check_length(n_samples, sfreq, name)
-        scale = volts_per_unit(metadata.get("unit"), name)
+        scale, unit_notes = volts_per_unit(metadata.get("unit"), declared, name)
+        chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
+        eeg = [eeg[pick] for pick in chosen.picks]
+        bad = _channels(metadata.get("bads"), name, "bads") or []
         times = _times(schema)
         table = file.read(columns=[*stimulation, *times])
         if table.num_rows != n_samples:
@@ -76,7 +81,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
     synthetic = metadata.get("synthetic", "").lower() == "true"
     return RecordingStream(
-        ch_names,
+        chosen.names,
         sfreq,
         n_samples,
         decoded.stim,
@@ -87,10 +92,13 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             *name_notes,
             *rate_notes,
             *(timed.notes if timed else ()),
+            *unit_notes,
+            *chosen.notes,
             *decoded.notes,
             *(["synthetic recording: simulated, not measured"] if synthetic else []),
         ),
         gaps=timed.gaps if timed else (),
+        bad_channels=present(bad, chosen.names),
     )
 
 
@@ -172,7 +180,7 @@ def _check_size(file: "pq.ParquetFile", n_columns: int, file_bytes: int, name: s
         )
 
 
-def _channels(declared: str | None, name: str) -> list[str] | None:
+def _channels(declared: str | None, name: str, key: str = "channels") -> list[str] | None:
     """Read a JSON list of names, or a comma-separated one."""
     if declared is None:
         return None
@@ -181,5 +189,5 @@ def _channels(declared: str | None, name: str) -> list[str] | None:
     except (ValueError, RecursionError):
         names = [channel.strip() for channel in declared.split(",")]
     if not isinstance(names, list):
-        raise RecordingError("bad_metadata", f"{name}: 'channels' is {declared[:80]!r}; expected a list of names.")
+        raise RecordingError("bad_metadata", f"{name}: {key!r} is {declared[:80]!r}; expected a list of names.")
     return [str(channel) for channel in names]

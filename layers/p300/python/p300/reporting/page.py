@@ -35,7 +35,12 @@ def single_trial(feature_set: FeatureSet, recording: str) -> dict[str, Any]:
         `p300.chance.against_chance` returns; or all None, and ``why``, where there are too few epochs.
     """
     epochs = RecordingEpochs(
-        recording, recording.partition("/")[0], feature_set.X, feature_set.label, len(feature_set.ch_names)
+        recording,
+        recording.partition("/")[0],
+        feature_set.X,
+        feature_set.label,
+        len(feature_set.ch_names),
+        ch_names=feature_set.ch_names,
     )
     try:
         figures = within_recording(epochs)

@@ -18,6 +18,7 @@ from .flashes import find_flashes
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
+from .stillness import Stillness
 
 EPOCHS_BYTES = 512 * 1024  # cut, measured and resampled at once: they stay in a core's second-level cache
 
@@ -68,17 +69,29 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     inside &= ~(broken | marked)
     starts = flashes.onset_sample[inside] + first
 
-    X, peak_to_peak, over = _epochs(stream, starts, parameters)
+    gaps, stillness = Gaps(), Stillness(stream.sfreq)
+    X, peak_to_peak, over, missing = _epochs(stream, starts, parameters, gaps, stillness)
     by_channel = over.sum(axis=0)
-    notes = stream.notes
-    bad = np.zeros(len(stream.ch_names), bool)
-    if parameters.reject_peak_to_peak_uv is not None:
-        bad = find_bad_channels(over, peak_to_peak)
+    notes = (*stream.notes, *_missing_notes(stream, stillness, missing))
+    bad = named = np.isin(stream.ch_names, stream.bad_channels)
+    if bad.all():
+        raise RecordingError(
+            "no_good_channel",
+            f"All {len(bad)} EEG channels are marked bad; expected good ones, which bad ones are replaced from.",
+        )
+    if parameters.reject_peak_to_peak_uv is not None or missing.any():
+        bad = named.copy()
+        bad[~named] = find_bad_channels(over[:, ~named], peak_to_peak[:, ~named])
     bad_names = tuple(name for name, is_bad in zip(stream.ch_names, bad, strict=True) if is_bad)
     if bad_names:
         weights, how = replacement(stream.ch_names, bad)
-        X[:, bad], _, over[:, bad] = _epochs(stream, starts, parameters, weights[bad])  # the others are what they were
+        # The others are what they were.
+        X[:, bad], _, over[:, bad], _ = _epochs(
+            stream, starts, parameters, Gaps(), Stillness(stream.sfreq), weights[bad]
+        )
         notes = (*notes, f"bad channels {', '.join(bad_names)} replaced by {how}")
+        if stream.bad_channels:
+            notes = (*notes, f"marked bad in the file, or declared bad: {', '.join(stream.bad_channels)}")
 
     good = ~over.any(axis=1)
     kept, X = np.flatnonzero(inside)[good], _first_rows(X, good)
@@ -88,6 +101,8 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_kept=len(kept),
         by_channel=dict(zip(stream.ch_names, by_channel.tolist(), strict=True)),
         bad_channels=bad_names,
+        marked_bad_channels=stream.bad_channels,
+        missing_by_channel=dict(zip(stream.ch_names, missing.sum(axis=0).tolist(), strict=True)),
         n_across_gaps=int(broken.sum()),
         n_marked_bad=int(marked.sum()),
     )
@@ -108,6 +123,21 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     )
 
 
+def _missing_notes(stream: RecordingStream, stillness: Stillness, missing: NDArray[np.bool_]) -> tuple[str, ...]:
+    still = [
+        f"{channel} {n / stream.sfreq:.1f} s, {epochs} epochs"
+        for channel, n, epochs in zip(
+            stream.ch_names, stillness.n_still.tolist(), missing.sum(axis=0).tolist(), strict=False
+        )
+        if n
+    ]
+    if not still:
+        return ()
+    return (
+        f"samples that stand still (repeated, at the amplifier's limit, or dead), taken as missing: {'; '.join(still)}",
+    )
+
+
 def _check_classes(label: NDArray[np.int8], rejection: Rejection, parameters: Parameters) -> None:
     for code in (TARGET, NON_TARGET):
         if not (label == code).any():
@@ -125,8 +155,10 @@ def _epochs(
     stream: RecordingStream,
     starts: NDArray[np.int64],
     parameters: Parameters,
+    gaps: Gaps,
+    stillness: Stillness,
     weights: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.bool_], NDArray[np.bool_]]:
     """Filter the signal and cut, measure and resample the epochs while it passes by.
 
     Parameters
@@ -137,6 +169,8 @@ def _epochs(
         First sample of each epoch, ascending.
     parameters : Parameters
         What is wanted.
+    gaps, stillness
+        Collect what is missing.
     weights : ndarray, shape (n_replaced, n_channels), optional
         Makes replacements of the channels before the filter; then these are what is returned.
 
@@ -148,6 +182,8 @@ def _epochs(
         Measured at the recording's own rate, where a spike has its full height, in volts.
     over : ndarray of bool, shape (n_epochs, n_channels)
         Where that exceeds the limit, or samples are missing.
+    missing : ndarray of bool, shape (n_epochs, n_channels)
+        Where samples are missing; nowhere with `weights`: a gap goes with its channel.
     """
     matrix = epoch_matrix(stream.sfreq, parameters).astype(parameters.precision)
     n_raw_times, n_times = matrix.shape
@@ -155,13 +191,12 @@ def _epochs(
     limit = np.inf if parameters.reject_peak_to_peak_uv is None else parameters.reject_peak_to_peak_uv * 1e-6
     X = np.empty((len(starts), n_channels, n_times), parameters.precision)
     peak_to_peak = np.empty((len(starts), n_channels), parameters.precision)
-    over = np.empty((len(starts), n_channels), bool)
-    gaps = Gaps()
+    over, missing = np.empty((len(starts), n_channels), bool), np.zeros((len(starts), n_channels), bool)
     signal = np.empty((n_channels, 0), parameters.precision)  # what epochs may still need, `held` samples of it
     at_once = max(EPOCHS_BYTES // (n_channels * n_raw_times * signal.itemsize), 1)
     raw = np.empty((at_once, n_channels, n_raw_times), parameters.precision)
     position = held = done = 0
-    for piece in _ahead(_band(stream, gaps, parameters, weights)):
+    for piece in _ahead(_band(stream, gaps, stillness, parameters, weights)):
         signal = _with_room(signal, held, held + piece.shape[1])
         signal[:, held : held + piece.shape[1]] = piece
         held += piece.shape[1]
@@ -173,8 +208,9 @@ def _epochs(
                 epoch[:] = signal[:, start : start + n_raw_times]
             np.subtract(cut.max(axis=2), cut.min(axis=2), out=peak_to_peak[first:last])
             over[first:last] = peak_to_peak[first:last] > limit
-            if weights is None:  # a gap goes with its channel
-                over[first:last] |= gaps.touched(starts[first:last], n_raw_times, n_channels)
+            if weights is None:
+                missing[first:last] = gaps.touched(starts[first:last], n_raw_times, n_channels)
+                over[first:last] |= missing[first:last]
             np.matmul(cut.reshape(-1, n_raw_times), matrix, out=new.reshape(-1, n_times))
         done = max(done, ready)
         surplus = max(held - n_raw_times + 1, 0)
@@ -185,7 +221,7 @@ def _epochs(
         raise RecordingError(
             "unreadable", f"The signal ends after {position + held} of {stream.n_samples} samples. Upload it again."
         )
-    return X, peak_to_peak, over
+    return X, peak_to_peak, over, missing
 
 
 def _first_rows(X: NDArray[np.floating], wanted: NDArray[np.bool_]) -> NDArray[np.floating]:
@@ -215,12 +251,16 @@ def _with_room(signal: NDArray[np.floating], held: int, needed: int) -> NDArray[
 
 
 def _band(
-    stream: RecordingStream, gaps: Gaps, parameters: Parameters, weights: NDArray[np.float64] | None
+    stream: RecordingStream,
+    gaps: Gaps,
+    stillness: Stillness,
+    parameters: Parameters,
+    weights: NDArray[np.float64] | None,
 ) -> Iterator[NDArray[np.floating]]:
     """Band-pass, and notch where the line frequency lies inside the band; each uninterrupted segment by itself."""
     bounds = [0, *sorted({gap for gap in stream.gaps if 0 < gap < stream.n_samples}), stream.n_samples]
     for first, n_samples, blocks in segments(stream.blocks(), bounds):
-        pieces: Iterable[NDArray[np.floating]] = gaps.filled(blocks, first)
+        pieces: Iterable[NDArray[np.floating]] = gaps.filled(stillness.blanked(blocks), first)
         if weights is not None:
             pieces = map(partial(np.matmul, weights), pieces)
         scale = stream.volts_per_unit

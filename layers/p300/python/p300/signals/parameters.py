@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from p300.errors import P300Error
 from p300.readers.declared import Declared
+from p300.readers.units import volts_per
 from p300.recording import CLASS_NAMES
 
 from .triggers import Triggers
@@ -38,6 +39,12 @@ class Parameters:
     event_id : mapping of str to int, or its items
         Names or codes of events in a lab's own files, and the class of each: ``{"S  4": 1, "33": 2}``. Without it, events are
         Target and NonTarget, 2 and 1, or the Brain Invaders data sets' codes.
+    unit : str or None
+        Unit of the EEG of files that do not say it, or say it wrongly: ``V``, ``mV``, ``uV`` or ``nV``.
+    channel_kinds : mapping of str to str, or its items
+        ``eeg`` or ``misc`` by channel name, for channels of which files say something else.
+    bad_channels : tuple of str
+        Channels that are replaced in every recording that has them.
     triggers : Triggers, or mapping of its attributes
         How pulses on a trigger line become flashes: ``{"min_s": 0.01, "refractory_s": 0.05}``, or ``{"repair": false}`` for
         MNE-Python's ``find_events``.
@@ -54,8 +61,15 @@ class Parameters:
     precision: Literal["float32", "float64"] = "float32"
     event_id: tuple[tuple[str, int], ...] = ()
     triggers: Triggers = field(default_factory=Triggers)
+    unit: str | None = None
+    channel_kinds: tuple[tuple[str, str], ...] = ()
+    bad_channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channel_kinds", tuple(sorted(dict(self.channel_kinds or ()).items())))
+        if isinstance(self.bad_channels, str):
+            raise P300Error("bad_parameters", f"bad_channels is {self.bad_channels!r}; expected a list of names.")
+        object.__setattr__(self, "bad_channels", tuple(self.bad_channels))
         if isinstance(self.triggers, Mapping):
             object.__setattr__(self, "triggers", Triggers(**self.triggers))
         object.__setattr__(self, "event_id", tuple(sorted(dict(self.event_id or ()).items())))
@@ -78,6 +92,10 @@ class Parameters:
             "triggers with min_s and refractory_s of at least 0": triggers.refractory_s >= 0
             and (triggers.min_s or 0) >= 0,
             "triggers with repair true or false": isinstance(triggers.repair, bool),
+            "a unit of V, mV, uV or nV": self.unit is None
+            or (isinstance(self.unit, str) and volts_per(self.unit) is not None),
+            "channel_kinds of names and eeg or misc": all(kind in ("eeg", "misc") for _, kind in self.channel_kinds),
+            "bad_channels of names": all(isinstance(name, str) for name in self.bad_channels),
             "precision float32 or float64": self.precision in ("float32", "float64"),
         }
         broken = [rule for rule, holds in checks.items() if not holds]
@@ -100,7 +118,13 @@ class Parameters:
     @property
     def declared(self) -> Declared:
         """What `p300.readers.open_recording` takes as ``declared``."""
-        return Declared(event_id=dict(self.event_id), triggers=self.triggers)
+        return Declared(
+            event_id=dict(self.event_id),
+            unit=self.unit,
+            channel_kinds=dict(self.channel_kinds),
+            bad_channels=self.bad_channels,
+            triggers=self.triggers,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold.
@@ -110,7 +134,10 @@ class Parameters:
         values : dict
         """
         values = dataclasses.asdict(self) | {"baseline": list(self.baseline) if self.baseline else None}
-        del values["event_id"], values["triggers"]
+        del values["event_id"], values["triggers"], values["unit"], values["channel_kinds"], values["bad_channels"]
+        values |= {"unit": self.unit} if self.unit is not None else {}
+        values |= {"channel_kinds": dict(self.channel_kinds)} if self.channel_kinds else {}
+        values |= {"bad_channels": list(self.bad_channels)} if self.bad_channels else {}
         values |= {"event_id": dict(self.event_id)} if self.event_id else {}
         return values | ({"triggers": dataclasses.asdict(self.triggers)} if self.triggers != Triggers() else {})
 

@@ -1,13 +1,14 @@
 """Makes a model of features."""
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from p300.channels import in_order
 from p300.features import FeatureSet, read_features
 from p300.models import RecordingEpochs
 
@@ -26,12 +27,15 @@ class Downloaded:
         Files by recording; each was read and found right before.
     person_of : callable
         Names the person whose a recording is.
+    channels : sequence of str
+        In this order, whatever a recording's own is.
     """
 
-    def __init__(self, paths: Mapping[str, Path], person_of: Callable[[str], str]) -> None:
+    def __init__(self, paths: Mapping[str, Path], person_of: Callable[[str], str], channels: Sequence[str]) -> None:
         # One person's recordings are read one after another: memory holds those of one.
         self._paths = {name: paths[name] for name in sorted(sorted(paths), key=person_of)}
         self.person_of = person_of
+        self._channels = channels
 
     @property
     def names(self) -> list[str]:
@@ -49,11 +53,12 @@ class Downloaded:
                 len(features.ch_names),
                 features.flash,
                 features.onset_sample,
+                features.ch_names,
             )
 
     def features(self, name: str) -> FeatureSet:
         """Return one recording's features."""
-        return read_features(self._paths[name], verify=False)
+        return in_order(read_features(self._paths[name], verify=False), self._channels, name)
 
 
 @dataclass(frozen=True)

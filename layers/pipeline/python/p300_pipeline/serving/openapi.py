@@ -19,6 +19,13 @@ from .symbols import MAX_FLASHES, MAX_SYMBOL_LENGTH, MAX_SYMBOLS
 
 Volts = Annotated[float, Field(ge=-LARGEST_V, le=LARGEST_V)]
 Features = Annotated[list[Volts], Field(min_length=1, description="volts, channel after channel, as GET /health says")]
+Channels = Annotated[
+    list[str] | None,
+    Field(
+        max_length=MAX_CHANNELS,
+        description="names of the features' channels in order: the model's in any order; the model's order by default",
+    ),
+]
 Notes = Annotated[list[str] | None, Field(description="what is implausible about the features' size")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Symbol = Annotated[str, Field(min_length=1, max_length=MAX_SYMBOL_LENGTH)]
@@ -36,12 +43,14 @@ class OneEpoch(_Closed):
     """One epoch, answered at the top level."""
 
     features: Features
+    channels: Channels = None
 
 
 class Epochs(_Closed):
     """A batch of epochs."""
 
     epochs: Annotated[list[Features], Field(min_length=1, max_length=MAX_EPOCHS)]
+    channels: Channels = None
 
 
 class PackedEpochs(_Closed):
@@ -49,6 +58,7 @@ class PackedEpochs(_Closed):
 
     epochs_b64: Base64
     n_epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
+    channels: Channels = None
 
 
 class RawEpochs(_Closed):
@@ -148,6 +158,7 @@ class _Session(_Closed):
         list[Annotated[int, Field(ge=1)]] | None,
         Field(min_length=1, description="flashes of each symbol in order, the last one being decoded now"),
     ] = None
+    channels: Channels = None
     confidence: Annotated[float, Field(gt=0, le=1, description="stop once a symbol is this likely")] = 1.0
     prior: Annotated[dict[str, Probability] | None, Field(description="of every symbol")] = None
     adapt: Annotated[bool, Field(description="to this person, by the structure of the stimulation")] = True

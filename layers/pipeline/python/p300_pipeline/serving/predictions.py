@@ -11,14 +11,14 @@ from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
 from p300_pipeline.errors import HttpError
 
 from .cache import Served
-from .requests import float32, float32_rows, known_fields, number_row
+from .requests import channel_order, float32, float32_rows, known_fields, number_row, ordered
 from .scale import scale_notes
 
 MAX_EPOCHS = 2048
 FORMS = {
-    "features": ("features",),
-    "epochs": ("epochs",),
-    "epochs_b64": ("epochs_b64", "n_epochs"),
+    "features": ("features", "channels"),
+    "epochs": ("epochs", "channels"),
+    "epochs_b64": ("epochs_b64", "n_epochs", "channels"),
     "epochs_uv": ("epochs_uv", "sfreq", "channels", "tmin", "filtered"),
 }
 """Each form, and the fields that it may have."""
@@ -31,7 +31,8 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     ----------
     request : mapping
         One of ``features`` (one epoch), ``epochs`` (a list of them), ``epochs_b64`` with ``n_epochs`` (little-endian float32), or
-        ``epochs_uv`` with ``sfreq`` and ``channels``: raw epochs (`p300_pipeline.serving.raw_epochs`).
+        ``epochs_uv`` with ``sfreq`` and ``channels``: raw epochs (`p300_pipeline.serving.raw_epochs`). Features with ``channels`` are
+        put in the model's order by name.
     served : Served
         The model.
 
@@ -57,7 +58,8 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         for row, rejected in zip(rows, raw.rejected.tolist(), strict=True):
             row["rejected"] = rejected
     else:
-        rows, notes = _scored(_features(form, request, served), form, served)
+        order = channel_order(request.get("channels"), served)
+        rows, notes = _scored(ordered(_features(form, request, served), order), form, served)
         more = {}
     if notes:
         more["notes"] = notes

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from p300.channels import plain
 from p300.errors import P300Error, RequestError
 from p300.signals import EpochFeatures, Parameters, features_of_epochs
 from p300.signals.epochs import MAX_SFREQ
@@ -12,12 +13,11 @@ from p300.signals.epochs import MAX_SFREQ
 from p300_pipeline.errors import HttpError
 
 from .cache import Served
-from .requests import NUMBERS, is_number, short
+from .requests import MAX_CHANNELS, NUMBERS, is_number, short
 
 __all__ = ["LARGEST_UV", "MAX_CHANNELS", "MAX_RAW_EPOCHS", "MAX_SFREQ", "features_of"]
 
 MAX_RAW_EPOCHS = 256
-MAX_CHANNELS = 512
 LARGEST_UV = 1e7
 """Ten volts, direct current included: more than the supply of any amplifier's input. Beyond are nanovolts or counts."""
 
@@ -82,16 +82,16 @@ def _order(channels: Any, served: Served) -> list[int]:
         )
     if len(channels) > MAX_CHANNELS:
         raise HttpError("too_large", f"There are {len(channels)} channels; at most {MAX_CHANNELS} a request.", 413)
-    place = {name.casefold(): number for number, name in enumerate(channels)}
+    place = {plain(name): number for number, name in enumerate(channels)}
     if len(place) < len(channels):
         raise RequestError("bad_channels", f"channels names one twice: {short(channels)}; expected different names.")
-    missing = [name for name in expected if name.casefold() not in place]
+    missing = [name for name in expected if plain(name) not in place]
     if missing:
         raise RequestError(
             "missing_channels",
             f"channels lacks {' '.join(missing)}; model {served.version} expects {' '.join(expected)}, in any order.",
         )
-    return [place[name.casefold()] for name in expected]
+    return [place[plain(name)] for name in expected]
 
 
 def _epochs(value: Any, n_channels: int) -> NDArray[np.float64]:

@@ -8,7 +8,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
-from p300.errors import RequestError
+from p300.channels import match
+from p300.errors import P300Error, RequestError
 
 from p300_pipeline.errors import HttpError
 
@@ -24,6 +25,7 @@ except ImportError:  # outside their layer
 else:
     _loads = orjson.loads
 
+MAX_CHANNELS = 512
 MAX_BODY_BYTES = 6_000_000
 """Lambda takes 6 MiB with the event around the body; LocalStack takes anything."""
 NUMBERS = frozenset({float, int})  # not bool: JSON's true is no number
@@ -94,6 +96,44 @@ def named(fields: Sequence[str]) -> str:
     """Return the names of a few fields as a message can hold them."""
     more = f" and {len(fields) - 3} more" if len(fields) > 3 else ""
     return f"the field{'s' * (len(fields) > 1)} {', '.join(repr(name[:40]) for name in fields[:3])}{more}"
+
+
+def channel_order(channels: Any, served: Served) -> list[int] | None:
+    """Return where each of the model's channels is in a request's ``channels``; None where it names none.
+
+    Raises
+    ------
+    RequestError
+        ``bad_channels`` where it is no list of names, ``wrong_channels`` where they are not those of the model.
+    """
+    if channels is None:
+        return None
+    if not isinstance(channels, list) or not all(isinstance(name, str) for name in channels):
+        raise RequestError(
+            "bad_channels", f"channels is {short(channels)}; expected the names of the epochs' channels, in order."
+        )
+    if len(channels) > MAX_CHANNELS:
+        raise HttpError("too_large", f"There are {len(channels)} channels; at most {MAX_CHANNELS} a request.", 413)
+    try:
+        order: list[int] = match(channels, served.manifest["channels"], "The request").tolist()
+    except P300Error as error:
+        raise RequestError(error.code, f"{error.message} These are the channels of model {served.version}.") from error
+    return order
+
+
+def ordered(X: NDArray[np.float32], order: list[int] | None) -> NDArray[np.float32]:
+    """Return features, shape (n_epochs, n_features), with their channels in the model's order.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n_epochs, n_features)
+        Channel after channel.
+    order : list of int or None
+        As `channel_order` returns it.
+    """
+    if order is None or order == sorted(order):
+        return X
+    return np.ascontiguousarray(X.reshape(len(X), len(order), -1)[:, order]).reshape(X.shape)
 
 
 def short(value: Any) -> str:

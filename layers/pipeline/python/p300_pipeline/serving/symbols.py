@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -15,7 +15,7 @@ from p300.errors import RequestError
 from p300_pipeline.errors import HttpError
 
 from .cache import Served
-from .requests import float32, float32_rows, is_number, known_fields, number_row, short
+from .requests import channel_order, float32, float32_rows, is_number, known_fields, number_row, ordered, short
 from .scale import scale_notes
 
 MAX_FLASHES = 4096
@@ -23,7 +23,7 @@ MAX_SYMBOLS = 1024
 MAX_SYMBOL_LENGTH = 64
 CERTAIN = 1e-12
 """A probability this close to 0 or 1 counts as this far away: that of a distant epoch rounds to them."""
-FIELDS = ("layout", "flashes", "groups", "epochs_b64", "trials", "confidence", "prior", "adapt")
+FIELDS = ("layout", "flashes", "groups", "epochs_b64", "channels", "trials", "confidence", "prior", "adapt")
 FLASH_FIELDS = ("group", "features", "probability")
 LAYOUT_FIELDS = {
     "grid": ("type", "rows", "rows_first"),
@@ -52,7 +52,7 @@ class Flashes:
     """
 
     groups: list[Any]
-    X: NDArray[np.floating] | None
+    X: NDArray[np.float32] | None
     probability: Array
 
 
@@ -67,7 +67,7 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     ----------
     request : mapping
         ``layout`` and the flashes, as ``flashes`` (a list of ``{"group", "features" | "probability"}``) or as ``groups`` with
-        ``epochs_b64``; optionally ``trials``, ``confidence``, ``prior``, ``adapt``.
+        ``epochs_b64``; optionally ``channels`` of the features, ``trials``, ``confidence``, ``prior``, ``adapt``.
     served : Served
         The model.
 
@@ -84,7 +84,10 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     """
     known_fields(request, FIELDS, "The body")
     layout = read_layout(request.get("layout"))
+    order = channel_order(request.get("channels"), served)
     flashes = _flashes(request, served)
+    if flashes.X is not None:
+        flashes = replace(flashes, X=ordered(flashes.X, order))
     trials = _trials(request.get("trials"), len(flashes.groups))
     confidence = _confidence(request.get("confidence", 1.0))
     prior = _prior(request.get("prior"), layout)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from p300.channels import in_order, plain
 from p300.errors import ArtifactError, TrainingError
 from p300.features import FeatureSet, read_features, stored_shape
 from p300.likeness import sketch
@@ -176,13 +177,17 @@ def choose(
     found.download(store, {name: present[name].size for name in [*names, *held_out]}, folder)
     found.look(parameters)
     found.of_other_libraries({name: item.modified for name, item in present.items()})
+    montage: Sequence[str] = ()
     if channels := {name: found.channels[name] for name in names if name in found.fit}:
         montage = _montage(registry, request, channels)
         for name in found.fit:
             if reason := other_channels(found.channels[name], montage):
                 found.unfit[name] = reason
     found.unfit |= found.limits.too_many_epochs(found.fit_shapes(found.fit))
-    sketches = {name: sketch(read_features(path, verify=False).epochs) for name, path in found.fit.items()}
+    sketches = {
+        name: sketch(in_order(read_features(path, verify=False), montage, name).epochs)
+        for name, path in found.fit.items()
+    }
     people = People(sketches, request.held_out)
     found.unfit |= people.unfit(name for name in names if name in found.fit)
     found.unfit |= found.limits.too_many_of_a_person(found.fit_shapes(names), people.person_of)
@@ -194,7 +199,7 @@ def choose(
         raise TrainingError("no_recordings", f"None of the {len(names)} recordings can be trained on: {left_out}.")
     facts = {name: {**found.facts[name], "person": people.person_of(name)} for name in fit}
     libraries = found.libraries[next(iter(fit))]
-    return TrainingSet(Downloaded(fit, people.person_of), facts, left_out, people.merged(), libraries)
+    return TrainingSet(Downloaded(fit, people.person_of, montage), facts, left_out, people.merged(), libraries)
 
 
 def fingerprint_of(request: TrainingRequest, facts: Facts, *, instead_of: str | None = None) -> str:
@@ -274,4 +279,6 @@ def _montage(registry: Registry, request: TrainingRequest, channels: Mapping[str
             pass
     if request.recording is not None and request.recording in channels:
         return channels[request.recording]
-    return Counter(channels.values()).most_common(1)[0][0]
+    sets = Counter(frozenset(map(plain, own)) for own in channels.values())
+    wanted = sets.most_common(1)[0][0]
+    return next(own for own in channels.values() if frozenset(map(plain, own)) == wanted)

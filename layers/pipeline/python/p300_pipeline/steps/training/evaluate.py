@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from p300.channels import in_order
 from p300.errors import ArtifactError
 from p300.features import FeatureSet
 from p300.metrics import classification_metrics, curves
@@ -113,7 +114,7 @@ def _usable(
                 if not reason and same and not seen:
                     reason = f"it is the same upload as {same}, which the model was trained on"
                 if not reason:
-                    yield name, features
+                    yield name, in_order(features, manifest["channels"], name)
                     continue
         skipped.append({"recording": name, "reason": reason})
 

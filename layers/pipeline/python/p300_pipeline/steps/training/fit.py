@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from p300.channels import match
+from p300.errors import P300Error
 from p300.features import FeatureSet
 
 Recipe = Mapping[str, Any]
@@ -29,7 +31,9 @@ def other_recipe(found: Recipe, expected: Recipe) -> str | None:
 
 
 def other_channels(found: Sequence[str], expected: Sequence[str]) -> str | None:
-    """Say that channels differ; None where they do not."""
-    if tuple(found) == tuple(expected):
-        return None
-    return f"channels {' '.join(found)}; this stack learns {' '.join(expected)}"
+    """Say that channels differ; None where they are the same in any order."""
+    try:
+        match(found, expected)
+    except P300Error:
+        return f"channels {' '.join(found)}; this stack learns {' '.join(expected)}"
+    return None

@@ -1,0 +1,106 @@
+"""Channels go by name: the same channels in another order are put in order, anything else is refused.
+
+Every place where features meet a model, or another recording, comes through here: their numbers alone do not tell one channel from another.
+"""
+
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import P300Error
+
+if TYPE_CHECKING:
+    from p300.features import FeatureSet
+
+EEG_PREFIX = re.compile(r"eeg[ _:-]+(?=[a-z])", re.IGNORECASE)
+_SHOWN = 40
+
+
+def plain(channel: str) -> str:
+    """Return a channel's name as it is compared with others: FP1, Fp1 and "EEG Fp1" are one electrode.
+
+    Parameters
+    ----------
+    channel : str
+        Any spelling.
+
+    Returns
+    -------
+    name : str
+    """
+    return " ".join(EEG_PREFIX.sub("", unicodedata.normalize("NFC", channel)).casefold().split())
+
+
+def match(names: Sequence[str], wanted: Sequence[str], what: str = "The recording") -> NDArray[np.intp]:
+    """Return where each wanted channel is among others.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Channels as they are.
+    wanted : sequence of str
+        The same channels as they should be.
+    what : str
+        Whose `names` are, to begin a message with.
+
+    Returns
+    -------
+    order : ndarray of int, shape (n_channels,)
+        ``names[order[i]]`` is ``wanted[i]``.
+
+    Raises
+    ------
+    P300Error
+        ``wrong_channels`` where the two are not the same set, or a name occurs twice.
+    """
+    place = {plain(name): number for number, name in enumerate(names)}
+    expected = [plain(name) for name in wanted]
+    if len(place) < len(names) or len(set(expected)) < len(expected):
+        raise P300Error("wrong_channels", f"{what} has a channel twice: {_few(names)}; expected different names.")
+    missing = [name for name, key in zip(wanted, expected, strict=True) if key not in place]
+    surplus = [name for name in names if plain(name) not in set(expected)]
+    if missing or surplus:
+        differences = [f"{_few(missing)} missing"] * bool(missing) + [f"{_few(surplus)} not expected"] * bool(surplus)
+        raise P300Error(
+            "wrong_channels",
+            f"{what} has channels {_few(names)}; expected {_few(wanted)}, in any order: {', '.join(differences)}.",
+        )
+    return np.array([place[key] for key in expected], np.intp)
+
+
+def in_order(features: "FeatureSet", wanted: Sequence[str], what: str = "The recording") -> "FeatureSet":
+    """Return features with their channels in the wanted order.
+
+    Parameters
+    ----------
+    features : FeatureSet
+        Of the same channels.
+    wanted : sequence of str
+        A model's, for instance.
+    what : str
+        Whose features they are, to begin a message with.
+
+    Returns
+    -------
+    features : FeatureSet
+        The same object where nothing changes.
+
+    Raises
+    ------
+    P300Error
+        ``wrong_channels`` as `match`.
+    """
+    if features.ch_names == tuple(wanted):
+        return features
+    order = match(features.ch_names, wanted, what)
+    X = np.ascontiguousarray(features.epochs[:, order]).reshape(features.X.shape)
+    return dataclasses.replace(features, X=X, ch_names=tuple(wanted))
+
+
+def _few(names: Sequence[str]) -> str:
+    return " ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

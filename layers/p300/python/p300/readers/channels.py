@@ -1,0 +1,195 @@
+"""Which channels of a file are EEG: decided here for every format, by what the file says of a channel and by its name.
+
+What a channel's signal says is `p300.readers.look`'s to find.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from p300.channels import EEG_PREFIX, plain
+from p300.errors import RecordingError
+
+from .units import volts_per
+
+EEG, MISC = "eeg", "misc"
+_SENSORS = {
+    "eog": r"[hvlr]?eog[hvlrud]{0,2}|eyes?|gaze|pupil",
+    "ecg": "ecg|ekg|heart",
+    "emg": "emg[lr]?|chin",
+    "external input": "exg|ext|aux|bip|erg|misc",
+    "skin": "gsr|eda|scr|scl",
+    "breathing": "resp|respiration|breath|breathing|airflow|nasal|thorax|abdomen",
+    "pulse": "plet|pleth|plethysmogra(ph|m)|ppg|pulse|sp ?o|sa ?o",  # SpO2
+    "temperature": "temp|temperature",
+    "movement": "acc[xyz]?|accel[xyz]?|accelerometer|acceleration|gyro?[xyz]?|gyroscope|magnetometer|imu",
+    "trigger": "trig|triggers?|ttl|sti|stim|stimulus|status|din|marker|events?|codes?|photo|photodiode|photocell|buttons?|keys?",
+    "sound or light": "audio|sound|mic|microphone|light",
+    "device": "counter|count|timestamp|time|battery|impedance|quality|clock|sample|index",
+    "other": "nc|meg|mcg|ep",  # types of EDF+, before a blank
+}
+_BY_WORD = {kind: re.compile(words) for kind, words in _SENSORS.items()}
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_LETTERS = re.compile("[A-Za-z]+")
+SHOWN = 40
+
+
+@dataclass(frozen=True)
+class FileChannel:
+    """A channel as a file describes it.
+
+    Attributes
+    ----------
+    name : str
+        As written in the file.
+    kind : str or None
+        Type that the file states, in small letters; None where its format knows none.
+    unit : str or None
+        Physical dimension that the file states; None or empty where it states none.
+    """
+
+    name: str
+    kind: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The EEG channels of a file.
+
+    Attributes
+    ----------
+    picks : tuple of int
+        Which they are, in the file's order.
+    names : tuple of str
+        What they are called, without the prefix ``EEG``.
+    notes : tuple of str
+        Which channels were left out, and why.
+    """
+
+    picks: tuple[int, ...]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], name: str) -> Chosen:
+    """Decide which channels are EEG.
+
+    A declared kind decides first, then the type that the file states, its unit, and last the channel's name.
+
+    Parameters
+    ----------
+    channels : sequence of FileChannel
+        All that may be EEG.
+    declared_kinds : mapping of str to str
+        ``eeg`` or ``misc`` by channel name.
+    name : str
+        What to call the recording in messages.
+
+    Returns
+    -------
+    Chosen
+
+    Raises
+    ------
+    RecordingError
+        ``missing_eeg`` where no channel is EEG; ``bad_declaration`` for a declared kind that there is not.
+    """
+    _check_declared(declared_kinds, name)
+    kinds = {plain(channel): kind for channel, kind in declared_kinds.items()}
+    picks, left_out = [], []
+    for number, channel in enumerate(channels):
+        declared = kinds.get(plain(channel.name))
+        reason = other_kind(channel) if declared is None else None if declared == EEG else "declared"
+        if reason:
+            left_out.append(f"{channel.name} ({reason})")
+        else:
+            picks.append(number)
+    if not picks:
+        found = few_of(left_out) or "no channel"
+        way_out = f' Declare EEG by name: {{"channel_kinds": {{"{channels[0].name}": "eeg"}}}}.' if channels else ""
+        raise RecordingError("missing_eeg", f"{name}: no EEG channel, found {found}; expected EEG.{way_out}")
+    return Chosen(
+        tuple(picks),
+        _without_prefix([channels[number].name for number in picks]),
+        (
+            *((f"channels left out, not EEG: {few_of(left_out)}",) if left_out else ()),
+            *_unknown(channels, declared_kinds),
+        ),
+    )
+
+
+def other_kind(channel: FileChannel) -> str | None:
+    """Say what a channel is instead of EEG; None where nothing speaks against EEG.
+
+    Parameters
+    ----------
+    channel : FileChannel
+        As the file describes it.
+
+    Returns
+    -------
+    kind : str or None
+    """
+    if channel.kind and channel.kind != EEG:
+        return channel.kind
+    if channel.unit and volts_per(channel.unit) is None:
+        return f"in {channel.unit}"
+    text = EEG_PREFIX.sub("", channel.name)
+    words = [word.lower() for pattern in (_WORD, _LETTERS) for word in pattern.findall(text)]
+    return next((kind for word in words for kind, known in _BY_WORD.items() if known.fullmatch(word)), None)
+
+
+def few_of(described: Sequence[str]) -> str:
+    """Return some descriptions separated by commas, and how many more there are.
+
+    Parameters
+    ----------
+    described : sequence of str
+        In the order in which they are shown.
+
+    Returns
+    -------
+    text : str
+    """
+    more = f" and {len(described) - SHOWN} more" if len(described) > SHOWN else ""
+    return ", ".join(text[:80] for text in described[:SHOWN]) + more
+
+
+def present(marked: Iterable[str], ch_names: Sequence[str]) -> tuple[str, ...]:
+    """Return those of a recording's channels that somebody marked, however they spelled them.
+
+    Parameters
+    ----------
+    marked : iterable of str
+        Names, of channels that may have been left out too.
+    ch_names : sequence of str
+        The recording's EEG channels.
+
+    Returns
+    -------
+    names : tuple of str
+        As the recording spells them.
+    """
+    wanted = {plain(channel) for channel in marked}
+    return tuple(channel for channel in ch_names if plain(channel) in wanted)
+
+
+def _without_prefix(names: list[str]) -> tuple[str, ...]:
+    short = [EEG_PREFIX.sub("", name.strip()) for name in names]
+    return tuple(short if len(set(short)) == len(set(names)) else names)
+
+
+def _check_declared(declared_kinds: Mapping[str, str], name: str) -> None:
+    wrong = {channel: kind for channel, kind in declared_kinds.items() if kind not in (EEG, MISC)}
+    if wrong:
+        raise RecordingError(
+            "bad_declaration", f"{name}: channel_kinds declares {wrong}; expected '{EEG}' or '{MISC}' for each channel."
+        )
+
+
+def _unknown(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str]) -> tuple[str, ...]:
+    """A declaration may be one for many recordings, of which not all have the channel."""
+    known = {plain(channel.name) for channel in channels}
+    unknown = [channel for channel in declared_kinds if plain(channel) not in known]
+    return (f"channel_kinds declares {few_of(unknown)}: no such channel",) if unknown else ()

@@ -1,0 +1,300 @@
+"""A look at the first flashes' EEG: whether it moves as scalp EEG does in its unit, and which channels are something else.
+
+Nothing a file says can be relied on for this: triggers are exported as one more channel, and units are lost on the way.
+"""
+
+import dataclasses
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.channels import plain
+from p300.errors import RecordingError
+from p300.recording import NON_TARGET, TARGET, RecordingStream
+from p300.signals.flashes import find_flashes
+
+from .channels import EEG, few_of
+from .declared import Declared
+from .units import check_unit
+
+FLASHES_OF_A_CLASS, SHORTEST_S = 30, 15.0
+MOST_VALUES_LOOKED_AT = 1 << 22
+SMOOTHING_S, LAG_S = 0.02, 0.1
+FEW_VALUES, MOSTLY_STILL = 32, 0.8
+"""Of a trigger: few different values, and most samples equal to the one before."""
+FLASH_LOCKED = 2.0
+"""Mean over standard deviation of the jump at a flash: scalp EEG has less than 0.8 in 60 flashes of the recordings at hand."""
+FEWEST_LOCKED = 20
+"""Flashes; with fewer, chance can look like it."""
+LEAST_AUC_ABOVE_CHANCE, MOST_AUC_ABOVE_CHANCE, STANDARD_ERRORS, FEWEST_OF_A_CLASS = 0.3, 0.47, 6.0, 8
+"""Of the classes, told by the jump at a flash's first sample, when no brain has seen it yet."""
+_PLACES = "fp|afp?|aff?|f|fft|ffc|ft|fc|ftt|fcc|t|c|ttp|ccp|tp|cp|tpp|cpp|p|ppo?|po|poo|o|oi|i"
+_ELECTRODE = re.compile(rf"nz|iz|[am][12]|({_PLACES})(z|\d{{1,2}}h?)")
+SMALLEST_SHARE_OF_MEDIAN = 0.01
+"""A channel that moves less than this much of the median channel is no working electrode, or in another unit."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What the looked-at EEG shows.
+
+    Attributes
+    ----------
+    movement_v : ndarray, shape (n_channels,)
+        Robust standard deviation of the change within `LAG_S` in volts, smoothed over `SMOOTHING_S`.
+    deviation : ndarray, shape (n_channels,)
+        Standard deviation in the file's unit.
+    triggers : dict of int to str
+        What about a channel is a trigger's.
+    """
+
+    movement_v: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    triggers: dict[int, str]
+
+
+def looked_at(stream: RecordingStream, name: str, declared: Declared) -> RecordingStream:
+    """Refuse EEG in an impossible unit; leave out channels that are triggers, by their signal.
+
+    Parameters
+    ----------
+    stream : RecordingStream
+        The recording, its flashes checked.
+    name : str
+        What to call it.
+    declared : Declared
+        Channels declared EEG are kept, with a note.
+
+    Returns
+    -------
+    RecordingStream
+        Without triggers; electrodes that only carry the trigger, or next to nothing, among its bad channels.
+
+    Raises
+    ------
+    RecordingError
+        ``wrong_unit``, ``doubtful_channels``; what the stream's blocks raise.
+    """
+    remembered = Remembered(stream.blocks)
+    stream = dataclasses.replace(stream, blocks=remembered)
+    look = _look(stream, remembered)
+    if look is None:
+        return stream
+    doubtful = {
+        number: reason
+        for number, reason in look.triggers.items()
+        if not _declared_eeg(stream.ch_names[number], declared)
+    }
+    _check_doubtful(stream, doubtful, name)
+    eeg = np.setdiff1d(np.arange(len(stream.ch_names)), list(doubtful))
+    check_unit(stream, look.movement_v[eeg], look.deviation[eeg], eeg, name)
+    median = float(np.median(look.movement_v[eeg]))
+    weak = {number for number in eeg.tolist() if 0 < look.movement_v[number] < SMALLEST_SHARE_OF_MEDIAN * median}
+    return _without(stream, doubtful, weak, look, declared)
+
+
+class Remembered:
+    """A stream's blocks, of which those that were looked at need not be decoded a second time.
+
+    Parameters
+    ----------
+    blocks : callable
+        Returns a new iterator over the blocks.
+    """
+
+    def __init__(self, blocks: Callable[[], Iterator[NDArray[np.floating]]]) -> None:
+        self._blocks = blocks
+        self._rest: Iterator[NDArray[np.floating]] | None = None
+        self._head: deque[NDArray[np.floating]] = deque()
+
+    def look(self) -> Iterator[NDArray[np.floating]]:
+        """Yield blocks from the first on; those that are taken are remembered for the first call."""
+        self._rest = self._blocks()
+        for block in self._rest:
+            self._head.append(block)
+            yield block
+
+    def __call__(self) -> Iterator[NDArray[np.floating]]:
+        """Return an iterator over all blocks."""
+        head, rest = self._head, self._rest
+        if rest is None:
+            return self._blocks()
+        self._head, self._rest = deque(), None
+        return _joined(head, rest)
+
+
+def _joined(head: deque[NDArray[np.floating]], rest: Iterator[NDArray[np.floating]]) -> Iterator[NDArray[np.floating]]:
+    while head:
+        yield head.popleft()
+    yield from rest
+
+
+def _look(stream: RecordingStream, remembered: Remembered) -> Look | None:
+    """Read from the first flash on; None where nothing moves."""
+    flashes = find_flashes(stream.stim)
+    width = max(1, round(SMOOTHING_S * stream.sfreq))
+    begin = max(int(flashes.onset_sample[0]) - round(stream.sfreq), 0) if len(flashes) else 0
+    enough = [np.flatnonzero(flashes.label == code)[:FLASHES_OF_A_CLASS][-1:] for code in (TARGET, NON_TARGET)]
+    last = max((int(flashes.onset_sample[row[0]]) for row in enough if len(row)), default=0)
+    end = min(max(last + 2 * width, begin + round(SHORTEST_S * stream.sfreq)), stream.n_samples)
+    end = min(end, begin + MOST_VALUES_LOOKED_AT // len(stream.ch_names))
+    eeg = _read(remembered.look(), begin, end)
+    finite = np.isfinite(eeg)
+    if not finite.all():
+        eeg = np.where(finite, eeg, 0)
+    if eeg.shape[1] < 2 or not (eeg[:, 1:] != eeg[:, :-1]).any():
+        return None
+    some = eeg[:, : round(SHORTEST_S * stream.sfreq)]
+    onsets = flashes.onset_sample - begin
+    inside = (onsets > width) & (onsets + width < eeg.shape[1])
+    return Look(
+        movement(some, stream.sfreq) * stream.volts_per_unit,
+        some[:, :: max(1, width // 2)].std(axis=1, dtype=np.float64),
+        dict(_triggers(eeg, some, onsets[inside], flashes.label[inside], width)),
+    )
+
+
+def movement(eeg: NDArray[np.floating], sfreq: float) -> NDArray[np.float64]:
+    """Return how much each channel moves within a tenth of a second, of shape (n_channels,), in the unit of ``eeg``.
+
+    Parameters
+    ----------
+    eeg : ndarray, shape (n_channels, n_samples)
+        Finite.
+    sfreq : float
+        In Hz.
+
+    Returns
+    -------
+    movement : ndarray, shape (n_channels,)
+        A median, scaled to the standard deviation of a normal distribution; mains at 50 Hz averages out. Of the moving samples: a
+        channel that is dead for most of the time is measured by the rest.
+    """
+    width = max(1, round(SMOOTHING_S * sfreq))
+    n_means = eeg.shape[1] // width
+    pieces = np.ascontiguousarray(eeg[:, : n_means * width]).reshape(-1, width)
+    means = (pieces @ np.full(width, 1 / width, eeg.dtype)).reshape(len(eeg), n_means)
+    lag = min(max(1, round(LAG_S * sfreq / width)), n_means - 1)
+    changes = np.abs(means[:, lag:] - means[:, :-lag]) if lag > 0 else np.zeros((len(eeg), 1))
+    moving = [row[row > 0] for row in changes]
+    medians = np.array([np.median(row) if len(row) else 0.0 for row in moving])
+    scaled: NDArray[np.float64] = medians / 0.6745 / np.sqrt(2)
+    return scaled
+
+
+def _read(blocks: Iterator[NDArray[np.floating]], begin: int, end: int) -> NDArray[np.floating]:
+    parts: list[NDArray[np.floating]] = []
+    position = 0
+    for block in blocks:
+        if position + block.shape[1] > begin:
+            parts.append(block[:, max(begin - position, 0) : end - position])
+        position += block.shape[1]
+        if position >= end:
+            break
+    return np.concatenate(parts, axis=1) if parts else np.zeros((0, 0))
+
+
+def _triggers(
+    eeg: NDArray[np.floating],
+    some: NDArray[np.floating],
+    onsets: NDArray[np.int64],
+    label: NDArray[np.int8],
+    width: int,
+) -> Iterator[tuple[int, str]]:
+    steps = np.arange(width)
+    jumps = (eeg[:, onsets[:, np.newaxis] + steps] - eeg[:, onsets[:, np.newaxis] - 1 - steps]).mean(
+        axis=2, dtype=np.float64
+    )
+    classes = [jumps[:, label == code] for code in (TARGET, NON_TARGET)]
+    n_targets, n_non_targets = (group.shape[1] for group in classes)
+    chance = np.inf
+    if min(n_targets, n_non_targets) >= FEWEST_OF_A_CLASS:
+        error = np.sqrt((n_targets + n_non_targets + 1) / (12 * n_targets * n_non_targets))
+        chance = max(LEAST_AUC_ABOVE_CHANCE, min(STANDARD_ERRORS * error, MOST_AUC_ABOVE_CHANCE))
+    locked = np.zeros(len(eeg), bool)
+    for group in (*classes, jumps):
+        if group.shape[1] >= FEWEST_LOCKED:
+            locked |= np.abs(group.mean(axis=1)) > FLASH_LOCKED * group.std(axis=1)
+    changed = np.count_nonzero(some[:, 1:] != some[:, :-1], axis=1) / max(some.shape[1] - 1, 1)
+    for number, row in enumerate(eeg):
+        if changed[number] < 1 - MOSTLY_STILL and 1 < len(values := np.unique(row)) <= FEW_VALUES:
+            yield number, f"takes {len(values)} values and is constant in between"
+        elif chance < np.inf and abs(_auc(*(group[number] for group in classes)) - 0.5) > chance:
+            yield number, "tells targets from non-targets at the flash's first sample"
+        elif locked[number]:
+            yield number, "jumps with each flash's first sample"
+
+
+def _auc(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the share of pairs in which the first is larger; equal ones count half."""
+    ordered = np.sort(second)
+    below, upto = (np.searchsorted(ordered, first, side=side) for side in ("left", "right"))
+    return float((below + upto).mean() / 2 / len(second))
+
+
+def _check_doubtful(stream: RecordingStream, doubtful: dict[int, str], name: str) -> None:
+    if 2 * len(doubtful) < len(stream.ch_names) or not doubtful:
+        return
+    described = [f"{stream.ch_names[number]} {reason}" for number, reason in doubtful.items()]
+    first = stream.ch_names[next(iter(doubtful))]
+    raise RecordingError(
+        "doubtful_channels",
+        f"{name}: {len(doubtful)} of {len(stream.ch_names)} EEG channels look like triggers: {few_of(described)}. Expected EEG in most "
+        f'channels. Export the EEG; or, if these are EEG, declare them: {{"channel_kinds": {{"{first}": "eeg"}}}}.',
+    )
+
+
+def _without(
+    stream: RecordingStream, doubtful: dict[int, str], weak: set[int], look: Look, declared: Declared
+) -> RecordingStream:
+    names = stream.ch_names
+    kept_anyway = [f"{names[n]} {why}" for n, why in look.triggers.items() if n not in doubtful]
+    notes = [f"declared EEG, though it looks like a trigger: {text}" for text in kept_anyway]
+    electrodes = {n for n in doubtful if is_electrode(names[n])}
+    if electrodes:
+        notes.append(
+            f"electrodes that carry the trigger: {few_of([f'{names[n]} {doubtful[n]}' for n in sorted(electrodes)])}"
+        )
+    if weak:
+        notes.append(
+            f"channels that move less than a hundredth as much as the others: {few_of([names[n] for n in sorted(weak)])}"
+        )
+    left_out = sorted(doubtful.keys() - electrodes)
+    bad = {*stream.bad_channels, *(names[n] for n in electrodes | weak)}
+    if left_out:
+        notes.append(
+            f"channels left out, not EEG by their signal: {few_of([f'{names[n]} {doubtful[n]}' for n in left_out])}"
+        )
+    kept = [n for n in range(len(names)) if n not in left_out]
+    stream = dataclasses.replace(
+        stream,
+        ch_names=tuple(names[n] for n in kept),
+        notes=(*stream.notes, *notes),
+        bad_channels=tuple(names[n] for n in kept if names[n] in bad),
+    )
+    if left_out:
+        blocks = stream.blocks
+        stream = dataclasses.replace(stream, blocks=lambda: (block[kept] for block in blocks()))
+    return stream
+
+
+def is_electrode(channel: str) -> bool:
+    """Tell whether a name is one of the 10-05 system: one letter or two of a place, z or a number.
+
+    Parameters
+    ----------
+    channel : str
+        As the recording spells it.
+
+    Returns
+    -------
+    known : bool
+    """
+    return _ELECTRODE.fullmatch(plain(channel)) is not None
+
+
+def _declared_eeg(channel: str, declared: Declared) -> bool:
+    return any(plain(named) == plain(channel) and kind == EEG for named, kind in declared.channel_kinds.items())

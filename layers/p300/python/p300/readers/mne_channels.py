@@ -1,0 +1,152 @@
+"""What MNE-Python's formats say of channels: type, unit, and what people marked as bad."""
+
+import math
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from p300.errors import RecordingError
+
+from .channels import Chosen, FileChannel, choose, present
+from .declared import Declared
+from .edf_structure import read_dimensions
+from .units import declared_volts_per, volts_per
+
+if TYPE_CHECKING:
+    import mne
+
+_EEGLAB_UNIT = 1e-6
+_BY_MNE_IN_EDF = {"μV": 1e-6, "µV": 1e-6, "\x83\xcaV": 1e-6, "uV": 1e-6, "mV": 1e-3}
+"""Dimensions that MNE converts to volts; it takes any other for volts."""
+_ROUNDING = 6  # decimals of a sample, beyond which an onset is that sample
+
+
+def choose_eeg(
+    raw: "mne.io.BaseRaw", path: Path, name: str, declared: Declared
+) -> tuple[list[int], Chosen, list[float]]:
+    """Return the EEG channels of a file that MNE-Python has opened.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The opened file.
+    path : Path
+        Where it is.
+    name : str
+        What to call it, and where its extension stands.
+    declared : Declared
+        Kinds of channels and the unit, where somebody declares them.
+
+    Returns
+    -------
+    picks : list of int
+        Their numbers in `raw`.
+    chosen : Chosen
+        Their names, and notes.
+    factors : list of float
+        From what MNE takes for volts to volts, for each of them.
+    """
+    extension = PurePosixPath(name).suffix.lower()
+    kinds = raw.get_channel_types()
+    numbers = [number for number, kind in enumerate(kinds) if kind != "stim"]
+    if extension in (".edf", ".bdf"):
+        units = read_dimensions(path)
+        stated = [units.get(raw.ch_names[number]) for number in numbers]
+    else:
+        stated = [(raw._orig_units or {}).get(raw.ch_names[number]) for number in numbers]
+    # A BrainVision channel in another unit is misc to MNE, and its unit says more.
+    plain_kinds = [
+        kinds[number] if kinds[number] != "misc" or not unit else None
+        for number, unit in zip(numbers, stated, strict=True)
+    ]
+    channels = [
+        FileChannel(raw.ch_names[number], kind, unit if extension != ".set" else None)
+        for number, kind, unit in zip(numbers, plain_kinds, stated, strict=True)
+    ]
+    chosen = choose(channels, declared.channel_kinds, name)
+    factors = [_factor(extension, stated[pick], declared.unit, name) for pick in chosen.picks]
+    return [numbers[pick] for pick in chosen.picks], chosen, factors
+
+
+def _factor(extension: str, stated: str | None, declared: str | None, name: str) -> float:
+    by_mne = 1.0
+    if extension == ".set":
+        by_mne = _EEGLAB_UNIT
+    elif extension in (".edf", ".bdf"):
+        by_mne = _BY_MNE_IN_EDF.get(stated or "", 1.0)
+    elif extension == ".vhdr":
+        by_mne = volts_per(stated or "") or 1.0
+    if declared is not None:
+        return declared_volts_per(declared, name) / by_mne
+    return (volts_per(stated) or 1.0) / by_mne if stated and extension != ".set" else 1.0
+
+
+def marked(
+    raw: "mne.io.BaseRaw", ch_names: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """Return what people, or the software that joined runs, marked in a file, as ``mne.Epochs`` and ``raw.filter`` honour it.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The opened file.
+    ch_names : tuple of str
+        The recording's EEG channels.
+
+    Returns
+    -------
+    bad_channels : tuple of str
+        Those in ``raw.info["bads"]``.
+    bad_spans : tuple of (int, int)
+        Of annotations that begin with ``bad``: first sample, and the first after.
+    gaps : tuple of int
+        First samples after a boundary: of annotations that begin with ``edge``, and of bad ones without a duration.
+    """
+    spans, gaps = [], []
+    onsets = raw.annotations.onset - raw.first_time
+    for onset, duration, text in zip(onsets, raw.annotations.duration, raw.annotations.description, strict=True):
+        is_bad, is_edge = text.lower().startswith("bad"), text.lower().startswith("edge")
+        if not (is_bad or is_edge) or not math.isfinite(onset + duration):
+            continue
+        begin, end = (round(seconds * raw.info["sfreq"], _ROUNDING) for seconds in (onset, onset + duration))
+        first, after = max(math.floor(begin), 0), min(math.ceil(end), raw.n_times)
+        if is_bad and first < after:
+            spans.append((first, after))
+        elif 0 < first < raw.n_times and first >= after:
+            gaps.append(first)
+    return present(raw.info["bads"], ch_names), tuple(sorted(spans)), tuple(sorted(set(gaps)))
+
+
+def unit_notes(declared: Declared, factors: list[float]) -> tuple[str, ...]:
+    """Return what to tell of a declared unit.
+
+    Parameters
+    ----------
+    declared : Declared
+        What was declared.
+    factors : list of float
+        As `choose_eeg` returns them.
+
+    Returns
+    -------
+    notes : tuple of str
+    """
+    if declared.unit is None:
+        return ()
+    other = any(not math.isclose(factor, 1.0) for factor in factors)
+    return (f"unit declared: {declared.unit}" + (", other than the file's" if other else ""),)
+
+
+def same_factor(factors: list[float], name: str) -> float:
+    """Return the factor of all channels.
+
+    Raises
+    ------
+    RecordingError
+        ``wrong_unit`` where it is not the same for all.
+    """
+    if max(factors) > min(factors) * (1 + 1e-9):
+        raise RecordingError(
+            "wrong_unit",
+            f"{name}: EEG channels in different units that MNE-Python does not convert. Expected one unit. Export them in uV.",
+        )
+    return factors[0]
