@@ -135,7 +135,7 @@ def _make_features(
     store: Store,
     bucket: str,
     entry: Mapping[str, Any],
-    made_by: Mapping[str, Any],
+    made_by: dict[str, Any],
     parameters: Parameters,
     target: Path,
 ) -> None:
