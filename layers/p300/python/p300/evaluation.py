@@ -238,7 +238,7 @@ def _evaluate(
     folds = blocks(recordings, N_BLOCKS) if alone else recordings
     left_out = cross_validate(model, folds, lambda recording: recording.subject)
     within = {fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}
-    each = [(name, left_out.folds[fold], at) for name, fold, at in _places(folds)]
+    each = left_out.by_recording(folds)
     single = _alone(left_out)
     compared, scored = [model], [single]
     if model.kind != REFERENCE_KIND:
@@ -303,17 +303,6 @@ def _by_fold(scored: Scored, name: str) -> Report:
         "mean": {key: float(found.mean()) if len(found) else None for key, found in values.items()},
         "sd": {key: float(found.std(ddof=1)) if len(found) > 1 else None for key, found in values.items()},
     }
-
-
-def _places(recordings: Recordings) -> list[tuple[str, str, slice]]:
-    """Return each recording, its subject and its place in the predictions for the subject, which are in the order of reading."""
-    read: dict[str, int] = {}
-    places = []
-    for recording in recordings:
-        begin = read.get(recording.subject, 0)
-        end = read[recording.subject] = begin + len(recording.y)
-        places.append((recording.recording, recording.subject, slice(begin, end)))
-    return places
 
 
 def _pooled(scored: Scored) -> tuple[NDArray[np.integer], NDArray[np.float64]]:

@@ -195,6 +195,26 @@ class CrossValidation:
     calibration: Calibration
     recording_calibration: Calibration
 
+    def by_recording(self, recordings: Recordings) -> list[tuple[str, FoldPredictions, slice]]:
+        """Return each recording with the predictions for its subject's fold, and its place in them: they are in the order of reading.
+
+        Parameters
+        ----------
+        recordings : iterable of RecordingEpochs
+            Those that were left out; a fold is a subject.
+
+        Returns
+        -------
+        places : list of (str, FoldPredictions, slice)
+        """
+        read: dict[str, int] = {}
+        places = []
+        for recording in recordings:
+            begin = read.get(recording.subject, 0)
+            end = read[recording.subject] = begin + len(recording.y)
+            places.append((recording.recording, self.folds[recording.subject], slice(begin, end)))
+        return places
+
 
 def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) -> CrossValidation:
     """Leave each fold out once.
