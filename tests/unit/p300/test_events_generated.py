@@ -85,10 +85,10 @@ def events(draw: st.DrawFn, session: Session, pair: tuple[str, str]) -> list[tup
             others.append((5, "experiment start"))
         elif kind == "blink":
             others += [(int(onset) + 30, "blink") for onset in session.onsets[::7]]
-        elif kind == "response":
+        elif kind == "response" and not pair[0].startswith("Response"):
             others += [(int(onset) + 60, "Response/R  2") for onset in session.onsets[session.labels == TARGET]]
             others += [(int(onset) + 61, "Response/R  1") for onset in session.onsets[:3]]
-        elif kind == "comment":
+        elif kind in ("comment", "response"):
             others.append((20, "Comment/target was the letter A"))
         else:
             others += [(int(session.onsets[12 * i]) - 10, "S 99") for i in range(session.n_repetitions - 1)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET
+from p300.signals.bounds import check_n_flashes
 from p300.signals.triggers import find_pulses, settling
 
 from .brain_invaders import FLASH_CODES, OPENVIBE_CODES, PLAIN_CODES
@@ -117,11 +118,14 @@ def from_codes(
     Raises
     ------
     RecordingError
-        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``unclear_triggers``, ``implausible_events``.
+        ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``unclear_triggers``, ``implausible_events``,
+        ``too_many_flashes``.
     """
     if not len(codes):  # that there is no signal either, is refused for all formats
         return Stimulation(np.zeros(0, np.int32), None)
     whole, notes = _whole_numbers(codes, name)
+    # Noise has to be seen before repairs make a few long pulses of it.
+    check_n_flashes(int((whole[1:] > whole[:-1]).sum()), len(whole) / sfreq, name)
     pulses = find_pulses(whole, sfreq, declared.triggers)
     onset, code, before = pulses.onset, pulses.code, pulses.before
     if groups is not None:

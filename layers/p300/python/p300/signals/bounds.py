@@ -40,13 +40,8 @@ def check_derived(
             "Split it into runs.",
         )
     flashes = flashes or find_flashes(stream.stim, stream.flash)
-    n_flashes, seconds = len(flashes), stream.n_samples / stream.sfreq
-    if n_flashes > MOST_FLASHES_PER_S * max(seconds, 1):
-        raise RecordingError(
-            "too_many_flashes",
-            f"{name} has {n_flashes:,} flashes in {seconds:,.1f} s; expected at most {MOST_FLASHES_PER_S} a second. Does the stim "
-            "channel hold noise, or something else than triggers? Each flash is one rise from 0.",
-        )
+    n_flashes = len(flashes)
+    check_n_flashes(n_flashes, stream.n_samples / stream.sfreq, name)
     groups = 0 if flashes.flash is None else len(np.unique(flashes.flash))
     if groups > MOST_FLASH_GROUPS:
         raise RecordingError(
@@ -68,4 +63,29 @@ def check_derived(
             "too_large",
             f"{name} has {n_flashes:,} flashes and {n_channels:,} channels: with {last - first + 1:,} samples an "
             f"epoch at {stream.sfreq:g} Hz, {n_values:,} values; expected at most {MOST_EPOCH_VALUES:,}. Resample it, or split it.",
+        )
+
+
+def check_n_flashes(n_flashes: int, seconds: float, name: str) -> None:
+    """Refuse a trigger line that rises more often than anybody could see.
+
+    Parameters
+    ----------
+    n_flashes : int
+        How often it does.
+    seconds : float
+        Length of the recording.
+    name : str
+        What to call it.
+
+    Raises
+    ------
+    RecordingError
+        ``too_many_flashes``.
+    """
+    if n_flashes > MOST_FLASHES_PER_S * max(seconds, 1):
+        raise RecordingError(
+            "too_many_flashes",
+            f"{name} has {n_flashes:,} flashes in {seconds:,.1f} s; expected at most {MOST_FLASHES_PER_S} a second. Does the stim "
+            "channel hold noise, or something else than triggers? Each flash is one rise from 0.",
         )
