@@ -51,6 +51,7 @@ def test_features_and_report(store: Store, recording_bytes: Callable[..., bytes]
         "recording": "subject_11/run_01",
         "key": KEY,
         "features_key": FEATURES_KEY,
+        "etag": etag,
         "n_flashes": 24,
         "n_kept": 24,
         "bad_channels": [],
