@@ -23,10 +23,11 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from p300_cli import backfilling, localstack, servers
 from p300_cli import deploy as deployment
-from p300_cli.target import LOCAL_ENDPOINT, Target
+from p300_cli import localstack, servers
 from p300_cli.terminal import fail, note, out, progress, table
+from p300_client import backfilling
+from p300_client.target import LOCAL_ENDPOINT, Target
 
 HERE = Path(__file__).parent
 WAITING = 24

@@ -16,8 +16,8 @@ from types import FrameType
 from typing import NoReturn
 
 from p300.errors import P300Error
+from p300_client.paths import STATE
 
-from p300_cli.paths import STATE
 from p300_cli.terminal import fail
 
 INTERRUPTED = 128 + signal.SIGINT

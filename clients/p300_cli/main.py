@@ -12,7 +12,7 @@ from p300.errors import P300Error
 from p300_cli.terminal import fail, note, out, print_json
 
 if TYPE_CHECKING:
-    from p300_cli.target import Target
+    from p300_client.target import Target
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,9 +54,10 @@ def run(
     ] = None,
 ) -> None:
     """Start LocalStack, deploy, land recordings, follow them, predict (what `make run` does)."""
+    from p300_client.target import local
+
     from p300_cli.localstack import stack_lock
     from p300_cli.run import run as run_all
-    from p300_cli.target import local
 
     with stack_lock(target := local()):
         run_all(target, recordings or [])
@@ -65,8 +66,9 @@ def run(
 @app.command()
 def up() -> None:
     """Start LocalStack on this machine and deploy the stack."""
+    from p300_client.target import local
+
     from p300_cli import localstack
-    from p300_cli.target import local
 
     with localstack.stack_lock(target := local()):
         localstack.up(target)
@@ -78,8 +80,9 @@ def down(
     everything: Annotated[bool, typer.Option("--all", help="On every port that this checkout uses.")] = False,
 ) -> None:
     """Stop the LocalStack that `p300 up` or `p300 run` started; its buckets are gone with it."""
+    from p300_client.target import local
+
     from p300_cli import localstack, servers
-    from p300_cli.target import local
 
     if everything:
         note(f"stopped {localstack.down_all()}")
@@ -98,9 +101,9 @@ def deploy(
 ) -> None:
     """Build what changed and put it on LocalStack (AWS: `sam build && sam deploy --config-env aws`)."""
     from p300.signals import Parameters
+    from p300_client.target import local
 
     from p300_cli import localstack
-    from p300_cli.target import local
 
     pairs = [text.partition("=") for text in parameter or []]
     if wrong := [name for name, equals, _ in pairs if not equals]:
@@ -138,11 +141,11 @@ def land(
     wait: Annotated[bool, typer.Option("--wait", help="Follow the executions until they end.")] = False,
 ) -> None:
     """Put recordings into the landing zone; each starts an execution."""
+    from p300_client import landing, watching
+    from p300_client.target import current
     from p300_pipeline.keys import is_recording
 
-    from p300_cli import landing, watching
     from p300_cli.run import show_executions
-    from p300_cli.target import current
 
     target = current()
     since = datetime.now(UTC).replace(microsecond=0)
@@ -162,9 +165,10 @@ def watch(
     everything: Annotated[bool, typer.Option("--all", help="Also the executions that have ended.")] = False,
 ) -> None:
     """Follow the executions that run, until none does."""
-    from p300_cli import watching
+    from p300_client import watching
+    from p300_client.target import current
+
     from p300_cli.run import show_executions
-    from p300_cli.target import current
 
     began = datetime.now(UTC)
     executions = watching.follow(current(), datetime.min.replace(tzinfo=UTC))
@@ -179,9 +183,9 @@ def predict(
 ) -> None:
     """Ask the API for every flash of a recording and compare with its labels."""
     from p300.metrics import classification_metrics
+    from p300_client import api as predicting
+    from p300_client.target import current
 
-    from p300_cli import predicting
-    from p300_cli.target import current
     from p300_cli.terminal import table
 
     target = current()
@@ -221,10 +225,10 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Replay recordings flash by flash against the API, as a session would run: labels, symbols, bits per minute."""
-    from p300_cli import simulating
-    from p300_cli.paths import STATE
-    from p300_cli.sessions import screen
-    from p300_cli.target import current
+    from p300_client import simulating
+    from p300_client.paths import STATE
+    from p300_client.sessions import screen
+    from p300_client.target import current
 
     target, shown = current(), screen(layout)
     manifest = simulating.manifest_of(target, alias)
@@ -252,10 +256,10 @@ def decode(
     as_json: Json = False,
 ) -> None:
     """Decode the symbols of one recording through the API, and how many repetitions they needed."""
-    from p300_cli import decoding, simulating
-    from p300_cli.paths import STATE
-    from p300_cli.sessions import read, screen
-    from p300_cli.target import current
+    from p300_client import decoding, simulating
+    from p300_client.paths import STATE
+    from p300_client.sessions import read, screen
+    from p300_client.target import current
 
     target, shown = current(), screen(layout)
     manifest = simulating.manifest_of(target, alias)
@@ -272,8 +276,8 @@ app.add_typer(models_app, name="models")
 @models_app.callback()
 def models(context: typer.Context, as_json: Json = False) -> None:
     """List the model versions with their figures."""
-    from p300_cli.models import show_models
-    from p300_cli.target import current
+    from p300_client.model_versions import show_models
+    from p300_client.target import current
 
     if context.invoked_subcommand is None:
         show_models(current(), as_json=as_json)
@@ -286,11 +290,12 @@ def show_one_model(
     as_json: Json = False,
 ) -> None:
     """Show one version's figures beside the plain LDA's, its promotions, and its pictures."""
-    from p300_cli import reports
-    from p300_cli.model import show_model
-    from p300_cli.models import registry
-    from p300_cli.paths import STATE
-    from p300_cli.target import current
+    from p300_client import reports
+    from p300_client.model_versions import registry
+    from p300_client.paths import STATE
+    from p300_client.target import current
+
+    from p300_cli.model_details import show_model
 
     pictures = show_model(registry(current()), version, STATE / "models", as_json=as_json)
     if browser and not as_json:
@@ -303,8 +308,8 @@ def promote(
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
 ) -> None:
     """Make a version the champion, whatever its figures; the API serves it within seconds."""
-    from p300_cli.models import promote as promote_version
-    from p300_cli.target import current
+    from p300_client.model_versions import promote as promote_version
+    from p300_client.target import current
 
     if (version is None) != rollback:
         fail("Name a version, or say --rollback.", 2)
@@ -323,9 +328,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
 ) -> None:
     """Ask for a training now and follow it."""
+    from p300_client.target import current
+    from p300_client.training import parse_request, request_training
+
     from p300_cli.run import show_executions
-    from p300_cli.target import current
-    from p300_cli.training import parse_request, request_training
 
     execution = request_training(current(), parse_request(subjects, held_out, model, seed))
     show_executions([execution])
@@ -339,7 +345,8 @@ def track(
     folder: Annotated[Path, typer.Option(help="Where the run folders go.")] = Path("wandb"),
 ) -> None:
     """Fetch the offline Weights & Biases runs from the models bucket, and send them with --sync."""
-    from p300_cli.target import current
+    from p300_client.target import current
+
     from p300_cli.tracking import fetch_runs, sync_runs
 
     runs = fetch_runs(current(), folder)
@@ -353,9 +360,9 @@ def report(
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
 ) -> None:
     """Fetch a recording's report, open it and print where it lies."""
-    from p300_cli import reports
-    from p300_cli.paths import STATE
-    from p300_cli.target import current
+    from p300_client import reports
+    from p300_client.paths import STATE
+    from p300_client.target import current
 
     paths = reports.download(current(), name, STATE / "reports")
     if browser:
@@ -367,8 +374,8 @@ def report(
 @app.command()
 def backfill() -> None:
     """Make all features and reports anew that the stack's preprocessing parameters, or its code, have outdated."""
-    from p300_cli import backfilling
-    from p300_cli.target import current
+    from p300_client import backfilling
+    from p300_client.target import current
 
     result = backfilling.backfill(current())
     backfilling.show(result)
@@ -393,10 +400,11 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Start again what failed in the last 14 days: executions, inputs in the queue, events that started nothing."""
-    from p300_cli import retrying, watching
-    from p300_cli.failures import Way
+    from p300_client import retrying, watching
+    from p300_client.failures import Way
+    from p300_client.target import current
+
     from p300_cli.run import show_executions
-    from p300_cli.target import current
 
     if drop and not names:
         fail("--drop wants names: `p300 retry --list` shows them.", 2)
@@ -436,8 +444,8 @@ All = Annotated[bool, typer.Option("--all", help="Everything that is in quaranti
 @quarantine_app.command("list")
 def quarantine_list(as_json: Json = False) -> None:
     """Show what is in quarantine, and why."""
-    from p300_cli import quarantine
-    from p300_cli.target import current
+    from p300_client import quarantine
+    from p300_client.target import current
 
     target = current()
     found = quarantine.find_quarantined(quarantine.store_of(target), target.outputs["RawBucketName"])
@@ -456,9 +464,10 @@ def quarantine_release(
     as_json: Json = False,
 ) -> None:
     """Move objects back to the landing zone, after a fix or under another key; each starts an execution."""
-    from p300_cli import quarantine, watching
+    from p300_client import quarantine, watching
+    from p300_client.target import current
+
     from p300_cli.run import show_executions
-    from p300_cli.target import current
 
     target = current()
     store, landing, raw = (
@@ -491,8 +500,8 @@ def quarantine_drop(
     as_json: Json = False,
 ) -> None:
     """Delete objects from quarantine; the bucket keeps them as old versions."""
-    from p300_cli import quarantine
-    from p300_cli.target import current
+    from p300_client import quarantine
+    from p300_client.target import current
 
     target = current()
     store, raw = quarantine.store_of(target), target.outputs["RawBucketName"]
@@ -516,9 +525,8 @@ def console(
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
 ) -> None:
     """Show executions, recordings and models in the browser, with your own credentials, on this machine only."""
+    from p300_client.target import choose
     from p300_console.serve import serve
-
-    from p300_cli.target import choose
 
     serve(choose(), port, browser=browser)
 
@@ -526,7 +534,7 @@ def console(
 @app.command()
 def env() -> None:
     """Print the stack's addresses and key as KEY=VALUE lines: `export $(p300 env)`."""
-    from p300_cli.target import choose
+    from p300_client.target import choose
 
     for name, value in choose().environment().items():
         print(f"{name}={value}")

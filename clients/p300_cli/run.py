@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from p300_client import api as predicting
+from p300_client import landing, watching
+from p300_client.model_versions import registry, show_models
+from p300_client.paths import STATE
+from p300_client.target import Target
+from p300_client.training import request_training, tell_what_was_used
 from p300_pipeline.keys import is_recording
 
-from p300_cli import deploy, landing, localstack, predicting, watching
-from p300_cli.model import fetch_pictures
-from p300_cli.models import registry, show_models
-from p300_cli.paths import STATE
-from p300_cli.target import Target
+from p300_cli import deploy, localstack
+from p300_cli.model_details import fetch_pictures
 from p300_cli.terminal import escape, fail, note, out, table
-from p300_cli.training import request_training, tell_what_was_used
 
 SYNTHETIC_SUBJECTS = 5
 SYNTHETIC_SEED = 7

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from p300_cli import watching
-from p300_cli.watching import ENDED
+from p300_client import watching
+from p300_client.watching import ENDED
 from p300_pipeline.executions import document
 
 from p300_console.stack import Stack

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from p300_cli.paths import STATE
-from p300_cli.target import Target
 from p300_cli.terminal import fail, note
+from p300_client.paths import STATE
+from p300_client.target import Target
 
 HOST = "127.0.0.1"
 """Whoever reaches the console acts with the user's credentials: it is for this machine alone."""

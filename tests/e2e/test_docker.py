@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from p300.synth import write_subjects
-from p300_cli import watching
-from p300_cli.predicting import Api, load_features
-from p300_cli.target import Target
+from p300_client import watching
+from p300_client.api import Api, load_features
+from p300_client.target import Target
 
 from tests.support.docker import ENDPOINT, ENVIRONMENT, run
 from tests.support.paths import PROJECT

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
-from p300_cli.target import Target
+from p300_client.target import Target
 from p300_console.app import make_app
 from p300_console.security import Tokens
 from p300_console.stack import Stack

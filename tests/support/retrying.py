@@ -77,6 +77,6 @@ class Stack:
 def command_on(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return `p300 retry` with that stack as its target."""
     target = SimpleNamespace(outputs=stack.outputs, client=stack.client)
-    monkeypatch.setattr("p300_cli.target.current", lambda: target)
+    monkeypatch.setattr("p300_client.target.current", lambda: target)
     monkeypatch.setattr("p300_cli.terminal.out.width", 300)
     return lambda *arguments: CliRunner().invoke(app, ["retry", *arguments])

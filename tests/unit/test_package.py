@@ -10,8 +10,8 @@ from pathlib import Path
 import p300
 import pytest
 import yaml
-from p300_cli import paths
 from p300_cli.main import app
+from p300_client import paths
 from typer.testing import CliRunner
 
 from tests.support.paths import PROJECT
@@ -20,6 +20,7 @@ PACKAGES = (
     "layers/p300/python/p300",
     "layers/pipeline/python/p300_pipeline",
     "clients/p300_cli",
+    "clients/p300_client",
     "clients/p300_console",
 )
 OWN = {Path(package).name for package in PACKAGES}

@@ -6,8 +6,8 @@ from typing import Any
 
 from p300.errors import ArtifactError, P300Error
 from p300.evaluation import headline
-from p300_cli import models as by_hand
-from p300_cli.training import parse_request, start_training
+from p300_client import model_versions as by_hand
+from p300_client.training import parse_request, start_training
 from p300_pipeline.model_index import newest_rows, row_of
 from p300_pipeline.registry import VERSION, Registry
 from p300_pipeline.steps.training import TrainingRequest

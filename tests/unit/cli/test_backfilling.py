@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
-from p300_cli import backfilling
-from p300_cli.backfilling import Backfill, show
 from p300_cli.main import app
+from p300_client import backfilling
+from p300_client.backfilling import Backfill, show
 from typer.testing import CliRunner
 
 FAILED = {"outcome": "failed", "key": "subject_01/a.parquet", "reason": "Sandbox.Timedout"}
@@ -89,7 +89,7 @@ class Target:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Target], tuple[int, str, str]]:
     def run(target: Target) -> tuple[int, str, str]:
-        monkeypatch.setattr("p300_cli.target.current", lambda: target)
+        monkeypatch.setattr("p300_client.target.current", lambda: target)
         monkeypatch.setattr(backfilling, "POLL_S", 0)
         done = CliRunner().invoke(app, ["backfill"])
         return done.exit_code, done.stdout, " ".join(done.stderr.split())

@@ -340,7 +340,7 @@ class _Target:
 
 
 def test_reports_of_a_subject_are_downloaded(store: Store, tmp_path: Path) -> None:
-    from p300_cli import reports
+    from p300_client import reports
 
     for name in ("subject_1/a", "subject_1/b", "subject_11/c"):
         for file in ("features.parquet", "report.html", "erp.png"):
@@ -357,7 +357,7 @@ def test_reports_of_a_subject_are_downloaded(store: Store, tmp_path: Path) -> No
 def test_a_report_that_is_being_drawn_is_waited_for(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from p300_cli import reports
+    from p300_client import reports
 
     target: Any = _Target(store.client)
     store.put(FEATURES, "subject_1/a/features.parquet", b"")
@@ -365,13 +365,13 @@ def test_a_report_that_is_being_drawn_is_waited_for(
         reports.download(target, "subject_1", tmp_path, timeout_s=0)
     assert "no report of subject_1/a yet" in capsys.readouterr().err
     monkeypatch.setattr(
-        "p300_cli.reports.time.sleep", lambda _: store.put(FEATURES, "subject_1/a/report.html", b"drawn")
+        "p300_client.reports.time.sleep", lambda _: store.put(FEATURES, "subject_1/a/report.html", b"drawn")
     )
     assert [path.read_bytes() for path in reports.download(target, "subject_1", tmp_path)] == [b"drawn"]
 
 
 def test_a_key_cannot_lead_out_of_the_folder(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from p300_cli import reports
+    from p300_client import reports
 
     store.client.put_object(Bucket=FEATURES, Key="subject_1/../../evil/report.html", Body=io.BytesIO(b""))
     with pytest.raises(SystemExit):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from p300_cli.landing import find
+from p300_client.landing import find
 
 from tests.support.readers import write_brainvision, write_parquet
 

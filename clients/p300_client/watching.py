@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
+from p300_cli.terminal import err, escape, note
 from p300_pipeline import executions
 from p300_pipeline.errors import InputError
 from p300_pipeline.executions import UNKNOWN_INPUT
 from rich.live import Live
 from rich.table import Table
 
-from p300_cli.landing import Upload
-from p300_cli.target import Target
-from p300_cli.terminal import err, escape, note
+from p300_client.landing import Upload
+from p300_client.target import Target
 
 POLL_S = 0.4
 MARKS = {"SUCCEEDED": "[green]✔[/green]", "RUNNING": "[cyan]…[/cyan]"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from p300.errors import P300Error
-from p300_cli import target
+from p300_client import target
 
 
 @pytest.fixture(autouse=True)

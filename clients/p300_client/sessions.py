@@ -16,12 +16,12 @@ from p300.readers import read_recording
 from p300.recording import TARGET
 from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
+from p300_cli.terminal import fail
 from p300_pipeline.keys import RecordingKey, is_recording
 from p300_pipeline.serving.symbols import read_layout
 from p300_pipeline.storage import Store
 
-from p300_cli.target import Target
-from p300_cli.terminal import fail
+from p300_client.target import Target
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "speller": {"type": "grid", "rows": list(SPELLER_6X6)},

@@ -9,8 +9,9 @@ import psutil
 import pytest
 from botocore.stub import Stubber
 from p300.errors import P300Error
-from p300_cli import credential, gateway, localstack
-from p300_cli.target import NoStackError, Target
+from p300_cli import gateway, localstack
+from p300_client import credential
+from p300_client.target import NoStackError, Target
 
 PORT = 4599
 HERE = f"http://localhost:{PORT}"

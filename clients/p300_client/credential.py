@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from p300.errors import P300Error
 
-from p300_cli.paths import STATE
+from p300_client.paths import STATE
 
 HINT = "First run: export $(p300 env)"
 ADVICE = (

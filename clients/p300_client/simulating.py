@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from p300.decoding import Share, bits_per_minute, by_repetitions
 from p300.errors import P300Error
 from p300.evaluation import classification_metrics, curves
+from p300_cli.plots import Curve, Stop, draw_accuracy
+from p300_cli.terminal import fail, note, out, print_json, progress, table
 from p300_pipeline.storage import Store
 
-from p300_cli import decoding
-from p300_cli.decoding import Decision, Requests, Speller
-from p300_cli.models import registry
-from p300_cli.plots import Curve, Stop, draw_accuracy
-from p300_cli.predicting import Api
-from p300_cli.sessions import Screen, Session, of_target, raw_keys
-from p300_cli.target import Target
-from p300_cli.terminal import fail, note, out, print_json, progress, table
+from p300_client import decoding
+from p300_client.api import Api
+from p300_client.decoding import Decision, Requests, Speller
+from p300_client.model_versions import registry
+from p300_client.sessions import Screen, Session, of_target, raw_keys
+from p300_client.target import Target
 
 FLASH_FIGURES = ("n_epochs", "accuracy", "kappa", "roc_auc")
 SYMBOL_FIGURES = ("n_symbols", "accuracy_stopping", "mean_repetitions", "seconds_a_symbol", "bits_per_minute")

@@ -7,14 +7,14 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from p300_cli.terminal import fail, note, out, print_json, progress, table
 from p300_pipeline import executions
 from p300_pipeline.executions import Upload, retry_name
 from p300_pipeline.keys import RecordingKey, is_litter, is_recording
 from p300_pipeline.storage import Item, Store, find
 
-from p300_cli.failures import Failure, Way, executions_of, of_execution, of_message
-from p300_cli.target import Target
-from p300_cli.terminal import fail, note, out, print_json, progress, table
+from p300_client.failures import Failure, Way, executions_of, of_execution, of_message
+from p300_client.target import Target
 
 DAYS = 14  # as long as the queue keeps a failed input
 BAD_ENDS = ("FAILED", "TIMED_OUT", "ABORTED")

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from p300.errors import RecordingError
+from p300_cli.terminal import fail, note, out, print_json, table
 from p300_pipeline.keys import RecordingKey, is_companion, record_key
 from p300_pipeline.steps.quarantine_records import Quarantined, find_quarantined, old_record_key
 from p300_pipeline.storage import NotFoundError, Store, UnreadableError, find
 
-from p300_cli.landing import Upload
-from p300_cli.target import Target
-from p300_cli.terminal import fail, note, out, print_json, table
+from p300_client.landing import Upload
+from p300_client.target import Target
 
 __all__ = ["Quarantined", "choose", "drop", "find_quarantined", "release", "show", "store_of"]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from p300.decoding import Share, by_repetitions
-
 from p300_cli.plots import Curve, draw_accuracy
-from p300_cli.predicting import Api, tell_notes
-from p300_cli.sessions import Screen, Session
 from p300_cli.terminal import escape, fail, note, out, print_json, progress, table
+
+from p300_client.api import Api, tell_notes
+from p300_client.sessions import Screen, Session
 
 MAX_BYTES = 3 << 20
 """Of epochs in a request: base64 makes 4 MiB of them, and a function takes 6."""

@@ -13,10 +13,11 @@ from p300.models import RecordingEpochs, make
 from p300.readers import read_recording
 from p300.signals import Parameters, extract
 from p300.synth import write_subjects
-from p300_cli import decoding, predicting, simulating
-from p300_cli.decoding import Requests
-from p300_cli.predicting import Answer
-from p300_cli.sessions import of_file, of_target, read, screen
+from p300_client import api as predicting
+from p300_client import decoding, simulating
+from p300_client.api import Answer
+from p300_client.decoding import Requests
+from p300_client.sessions import of_file, of_target, read, screen
 from p300_pipeline.errors import status_of
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.registry import Registry
@@ -156,8 +157,8 @@ def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, mon
     )[0]
     few = replace(session, X=session.X[:12], label=session.label[:12], onset_s=session.onset_s[:12], trials=[])
     now = [100.0]
-    monkeypatch.setattr("p300_cli.simulating.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("p300_cli.simulating.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("p300_client.simulating.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("p300_client.simulating.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     simulating.simulate(Requests(Api(store), VERSION), [few], SPELLER, rate=2.0, confidence=0.9)
     assert now[0] - 100.0 == pytest.approx((few.onset_s[-1] - few.onset_s[0] + 0.6) / 2)
     assert "keep up" not in capsys.readouterr().err
@@ -174,7 +175,7 @@ def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, mon
 
 
 def test_a_busy_api_is_asked_again(target, store, monkeypatch):
-    monkeypatch.setattr("p300_cli.decoding.time.sleep", lambda _: None)
+    monkeypatch.setattr("p300_client.decoding.time.sleep", lambda _: None)
     requests = Requests(Api(store, busy=3), VERSION)
     X = np.zeros(16 * 35).tolist()
     assert requests.post("/predict", {"features": X})["model_version"] == VERSION
@@ -200,7 +201,7 @@ def test_recordings_without_flash_codes_give_labels_only(target, store, people, 
     def without_codes(path, name=None):
         return replace(read_recording(path, name=name), flash=None)
 
-    monkeypatch.setattr("p300_cli.sessions.read_recording", without_codes)
+    monkeypatch.setattr("p300_client.sessions.read_recording", without_codes)
     document, _ = replay(target, store)
     assert document["pooled"]["n_epochs"] == 24 * 12
     assert document["pooled"]["n_symbols"] is None

@@ -5,10 +5,10 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from p300_cli.terminal import err, fail, note
 from p300_pipeline.storage import Store
 
-from p300_cli.target import Target
-from p300_cli.terminal import err, fail, note
+from p300_client.target import Target
 
 FEATURES, PAGE = "/features.parquet", "/report.html"
 DRAWING_S = 60

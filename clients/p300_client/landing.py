@@ -8,10 +8,10 @@ from pathlib import Path
 from p300.errors import RecordingError
 from p300.formats import EXTENSIONS
 from p300.readers.companions import companions
+from p300_cli.terminal import fail, note, progress
 from p300_pipeline.keys import RecordingKey, is_companion, is_litter
 
-from p300_cli.target import Target
-from p300_cli.terminal import fail, note, progress
+from p300_client.target import Target
 
 
 @dataclass(frozen=True)

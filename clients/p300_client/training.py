@@ -4,10 +4,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from p300_cli import watching
-from p300_cli.model import used
-from p300_cli.target import Target
+from p300_cli.model_details import used
 from p300_cli.terminal import fail, note
+
+from p300_client import watching
+from p300_client.target import Target
 
 
 def start_training(target: Target, request: dict[str, Any]) -> str:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from p300.errors import ArtifactError, P300Error
 from p300.features import FeatureSet
+from p300_cli.terminal import fail, note
 from p300_pipeline import feature_store
 from p300_pipeline.storage import Store
 
-from p300_cli.target import Target
-from p300_cli.terminal import fail, note
+from p300_client.target import Target
 
 EPOCHS_A_REQUEST = 256
 MAX_NOTES = 5

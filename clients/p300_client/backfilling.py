@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from p300_cli.terminal import fail, note, out, progress, table
 from p300_pipeline.keys import is_recording
 
-from p300_cli.target import Target
-from p300_cli.terminal import fail, note, out, progress, table
-from p300_cli.watching import ENDED, POLL_S
+from p300_client.target import Target
+from p300_client.watching import ENDED, POLL_S
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from p300.errors import P300Error
-
-from p300_cli import credential
 from p300_cli.errors import short, unreachable
 from p300_cli.terminal import fail, note
+
+from p300_client import credential
 
 STACK = os.environ.get("P300_STACK", "p300")
 LOCAL_ENDPOINT = "http://localhost:4566"

@@ -7,12 +7,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 from p300.errors import ArtifactError
 from p300.evaluation import headline
+from p300_cli.terminal import err, escape, out, print_json, table
 from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
-from p300_cli.target import Target
-from p300_cli.terminal import err, escape, out, print_json, table
+from p300_client.target import Target
 
 
 def registry(target: Target) -> Registry:
