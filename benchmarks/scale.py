@@ -227,7 +227,7 @@ def main() -> None:
     note("backfill")
     deployment.deploy(target, parameters | {"Preprocessing": '{"h_freq": 15}'})
     began = time.monotonic()
-    backfill = backfilling.backfill(target)
+    backfill = backfilling.follow_backfill(target, *backfilling.start_backfill(target))
     made = backfill.counts["outcomes"].get("features", 0)
     document["backfill"] = {"status": backfill.status, "features_made": made, "seconds": time.monotonic() - began}
     out.print(table("Backfill", list(document["backfill"]), [list(document["backfill"].values())]))

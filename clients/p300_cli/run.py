@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from p300_client import api as predicting
-from p300_client import landing, watching
-from p300_client.model_versions import registry, show_models
+from p300_client import landing
+from p300_client.api import Api, load_features, time_single_epoch
+from p300_client.model_versions import registry
 from p300_client.paths import STATE
 from p300_client.target import Target
-from p300_client.training import request_training, tell_what_was_used
 from p300_pipeline.keys import is_recording
 
 from p300_cli import deploy, localstack
+from p300_cli.following import follow, follow_training, show_executions
 from p300_cli.model_details import fetch_pictures
-from p300_cli.terminal import escape, fail, note, out, table
+from p300_cli.model_list import show_models
+from p300_cli.terminal import escape, fail, note, out, progress_of, table
 
 SYNTHETIC_SUBJECTS = 5
 SYNTHETIC_SEED = 7
@@ -31,14 +32,15 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     localstack.up(target)
     step = time.monotonic()
     deploy.describe(target, deploy.deploy(target), time.monotonic() - step)
-    uploads = landing.find(folders)
+    found = landing.find(folders, tell=note)
     since = datetime.now(UTC).replace(microsecond=0)
-    uploads = landing.land(target, uploads)
-    executions = watching.follow(target, since, uploads)
+    with progress_of("landing") as progress:
+        uploads = landing.land(target, found, progress)
+    executions = follow(target, since, uploads)
     recordings = [upload.key for upload in uploads if is_recording(upload.key)]
     if registry(target).alias("champion") is None:
         note("too few recordings for a training to be due: asking for one")
-        executions.append(request_training(target, {}))
+        executions.append(follow_training(target, {}))
     show_executions(executions)
     failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
     quarantined = [execution for execution in executions if execution.output.get("outcome") == "quarantined"]
@@ -59,29 +61,6 @@ def run(target: Target, folders: Sequence[Path]) -> None:
         fail(f"{len(quarantined)} of {len(recordings)} recordings went to quarantine; the reasons stand above.")
 
 
-def show_executions(executions: Sequence[watching.Execution]) -> None:
-    """Print what each execution came to, and which recordings a training left out."""
-    rows = []
-    for execution in executions:
-        output = execution.output
-        facts = output.get("recording") or {}
-        facts = facts if isinstance(facts, dict) else output
-        bad = " ".join(facts.get("bad_channels", []))
-        rows.append(
-            [
-                execution.source,
-                execution.status,
-                f"{execution.seconds:.1f}",
-                facts.get("n_flashes"),
-                facts.get("n_kept"),
-                execution.outcome + (f" (bad channels: {bad})" if bad else ""),
-            ]
-        )
-    out.print(table("Executions", ["recording", "status", "seconds", "flashes", "kept", "outcome"], rows))
-    for execution in executions:
-        tell_what_was_used(execution.output)
-
-
 def _show_pictures(target: Target) -> None:
     """Fetch the champion's pictures and say where they are."""
     models = registry(target)
@@ -96,12 +75,12 @@ def predict_each(target: Target, names: Sequence[str]) -> None:
 
     if not names:
         fail("No recording has features: nothing to predict.")
-    api = predicting.Api(target)
+    api = Api(target)
     trained_on: set[str] = set()
     rows, version = [], ""
     for name in names:
-        features = predicting.load_features(target, name)
-        probability, now_serving = api.predict(features.X, "champion")
+        features = load_features(target, name)
+        probability, now_serving = api.predict(features.X, "champion", note)
         if now_serving != version:
             version = now_serving
             trained_on = set(registry(target).manifest(version)["subjects"])
@@ -112,7 +91,7 @@ def predict_each(target: Target, names: Sequence[str]) -> None:
         )
     columns = ["recording", "epochs", "AUC", "balanced accuracy", "kappa", "person seen in training"]
     out.print(table(f"POST /predict, model {version}", columns, rows))
-    answer, milliseconds = predicting.time_single_epoch(api, features)
+    answer, milliseconds = time_single_epoch(api, features)
     if answer.status != 200:
         fail(f"POST /predict answered {answer.status}: {answer.body}")
     out.print(f"one flash of {names[-1]} in {milliseconds:.0f} ms: {escape(json.dumps(answer.body))}")

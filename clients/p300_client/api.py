@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from p300.errors import ArtifactError, P300Error
 from p300.features import FeatureSet
-from p300_cli.terminal import fail, note
 from p300_pipeline import feature_store
 from p300_pipeline.storage import Store
 
+from p300_client.progress import Tell, tell_nobody
 from p300_client.target import Target
 
 EPOCHS_A_REQUEST = 256
@@ -76,8 +76,30 @@ class Api:
             )
         return Answer(status, {"error": {"code": "unreadable", "message": shown}})
 
-    def predict(self, X: NDArray[np.float32], alias: str) -> tuple[NDArray[np.float64], str]:
-        """Return the probability of Target of each epoch and the model that gave it; ends the command where the API refuses."""
+    def predict(
+        self, X: NDArray[np.float32], alias: str = "champion", tell: Tell = tell_nobody
+    ) -> tuple[NDArray[np.float64], str]:
+        """Return the probability of Target of each epoch, and the model that gave it.
+
+        Parameters
+        ----------
+        X : ndarray of float32, shape (n_epochs, n_features)
+            Features in volts.
+        alias : str
+            ``champion``, ``challenger`` or a version.
+        tell : callable, optional
+            Called with what the API notes, once each.
+
+        Returns
+        -------
+        probability : ndarray, shape (n_epochs,)
+        version : str
+
+        Raises
+        ------
+        P300Error
+            ``refused``, with what the API said.
+        """
         probabilities: list[float] = []
         version = ""
         said: set[str] = set()
@@ -86,31 +108,61 @@ class Api:
             body = {"epochs_b64": base64.b64encode(batch.tobytes()).decode(), "n_epochs": len(batch)}
             answer = self.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
             if answer.status != 200:
-                fail(f"POST /predict answered {answer.status}: {answer.refusal}")
-            tell_notes(answer, said)
+                raise P300Error("refused", f"POST /predict answered {answer.status}: {answer.refusal}")
+            tell_notes(answer, said, tell)
             probabilities += [prediction["probability_target"] for prediction in answer.body["predictions"]]
             version = answer.body["model_version"]
         return np.array(probabilities), version
 
+    def decode(self, body: dict[str, Any], alias: str = "champion") -> dict[str, Any]:
+        """Return what POST /decode answers about flashes and a layout.
 
-def tell_notes(answer: Answer, said: set[str]) -> None:
+        Raises
+        ------
+        P300Error
+            ``refused``, with what the API said.
+        """
+        return self._success("POST", f"/decode?alias={quote(alias, safe='')}", body)
+
+    def models(self) -> dict[str, Any]:
+        """Return what GET /models answers; errors as `decode`."""
+        return self._success("GET", "/models")
+
+    def health(self) -> dict[str, Any]:
+        """Return what GET /health answers; errors as `decode`."""
+        return self._success("GET", "/health")
+
+    def _success(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer = self.ask(method, path, body)
+        if answer.status != 200:
+            raise P300Error("refused", f"{method} {path.partition('?')[0]} answered {answer.status}: {answer.refusal}")
+        return answer.body
+
+
+def tell_notes(answer: Answer, said: set[str], tell: Tell) -> None:
     """Say what the API notes about a request: the first few notes, once each."""
     for text in set(answer.body.get("notes", [])) - said:
         if len(said) < MAX_NOTES:
-            note(text)
+            tell(text)
         elif len(said) == MAX_NOTES:
-            note("There are more such notes.")
+            tell("There are more such notes.")
         said.add(text)
 
 
 def load_features(target: Target, recording: str) -> FeatureSet:
-    """Return a recording's features from the features bucket; ends the command where there are none, or they are damaged."""
+    """Return a recording's features from the features bucket.
+
+    Raises
+    ------
+    ArtifactError
+        Where there are none, or they are damaged.
+    """
     bucket = target.outputs["FeaturesBucketName"]
     try:
         return feature_store.load_features(Store(target.client("s3")), bucket, recording)
     except ArtifactError as error:
         hint = f" `aws s3 ls --recursive s3://{bucket}` lists what there is." if error.code == "no_features" else ""
-        fail(error.message + hint)
+        raise ArtifactError(error.code, error.message + hint) from error
 
 
 def recordings(target: Target, subject: str | None = None) -> list[str]:

@@ -1,15 +1,15 @@
-"""Preprocess every raw recording again with the parameters that the stack has now, and draw its report; follow it."""
+"""Preprocess every raw recording again with the parameters that the stack has now, and draw its report; follow that."""
 
 import json
 import os
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from p300_cli.terminal import fail, note, out, progress, table
+from p300.errors import P300Error
 from p300_pipeline.keys import is_recording
 
+from p300_client.progress import Progress, no_progress
 from p300_client.target import Target
 from p300_client.watching import ENDED, POLL_S
 
@@ -41,27 +41,53 @@ class Backfill:
         return self.status == "SUCCEEDED" and not self.failures
 
 
-def backfill(target: Target) -> Backfill:
-    """Start a backfill and follow it to its end."""
+def start_backfill(target: Target) -> tuple[str, int]:
+    """Start a backfill; return its execution's ARN and how many recordings there are.
+
+    Raises
+    ------
+    P300Error
+        ``storage_elsewhere`` or ``no_recordings``.
+    """
     if os.environ.get("AWS_ENDPOINT_URL_S3"):
-        fail("The recordings lie on another S3 server (AWS_ENDPOINT_URL_S3), which Step Functions cannot list.")
+        raise P300Error(
+            "storage_elsewhere",
+            "The recordings lie on another S3 server (AWS_ENDPOINT_URL_S3), which Step Functions cannot list.",
+        )
     n_recordings = _count(target)
     if not n_recordings:
-        fail(f"There are no recordings in s3://{target.outputs['RawBucketName']}: nothing to do.")
+        raise P300Error(
+            "no_recordings", f"There are no recordings in s3://{target.outputs['RawBucketName']}: nothing to do."
+        )
     client = target.client("stepfunctions")
-    arn = client.start_execution(stateMachineArn=target.outputs["BackfillStateMachineArn"])["executionArn"]
-    with progress() as display:
-        task = display.add_task("backfill", total=n_recordings, detail="")
-        try:
-            while (described := client.describe_execution(executionArn=arn))["status"] not in ENDED:
-                counts = _counts(client, arn)
-                running = f"{counts.get('running', 0)} at once"
-                display.update(task, completed=_done(counts), detail=running)
-                time.sleep(POLL_S)
-        except KeyboardInterrupt:
-            note(f"not followed any more; {arn} goes on")
-            raise
-        display.update(task, completed=_done(_counts(client, arn)), detail=described["status"].lower())
+    started = client.start_execution(stateMachineArn=target.outputs["BackfillStateMachineArn"])
+    return str(started["executionArn"]), n_recordings
+
+
+def follow_backfill(target: Target, arn: str, n_recordings: int, progress: Progress = no_progress) -> Backfill:
+    """Follow a backfill to its end.
+
+    Parameters
+    ----------
+    target : Target
+        Where it runs.
+    arn : str
+        Of its execution.
+    n_recordings : int
+        How many recordings there are.
+    progress : callable, optional
+        Called at each look with how many recordings are done.
+
+    Returns
+    -------
+    Backfill
+    """
+    client = target.client("stepfunctions")
+    while (described := client.describe_execution(executionArn=arn))["status"] not in ENDED:
+        counts = _counts(client, arn)
+        progress(_done(counts), n_recordings, f"{counts.get('running', 0)} at once")
+        time.sleep(POLL_S)
+    progress(_done(_counts(client, arn)), n_recordings, described["status"].lower())
     error = " ".join(filter(None, (described.get("error"), described.get("cause"))))
     if described["status"] != "SUCCEEDED":
         return Backfill(described["status"], error=error)
@@ -69,24 +95,6 @@ def backfill(target: Target) -> Backfill:
     where = {"Bucket": target.outputs["FeaturesBucketName"], "Key": counts["failures"]}
     failures = json.load(target.client("s3").get_object(**where)["Body"])
     return Backfill(described["status"], counts, failures)
-
-
-def show(result: Backfill) -> None:
-    """Print what a backfill came to."""
-    if result.status != "SUCCEEDED":
-        fail(f"The backfill ended as {result.status.lower()}: {result.error}")
-    outcomes = Counter(result.counts["outcomes"])
-    columns = ["recordings", "features made", "up to date before", "replaced meanwhile", "failed", "reports drawn"]
-    shown = [outcomes["features"], outcomes["unchanged"], outcomes["superseded"], len(result.failures)]
-    row = [result.counts["n_recordings"], *shown, result.counts["reports_drawn"]]
-    out.print(table("Backfill", columns, [row]))
-    if result.failures:
-        rows = [[failure["key"], failure["outcome"], failure["reason"]] for failure in result.failures]
-        out.print(
-            table("Not up to date: these keep the features that they had", ["recording", "outcome", "reason"], rows)
-        )
-    if outcomes["features"]:
-        note("models are still those of the features before: `p300 train` makes one of these")
 
 
 def _count(target: Target) -> int:

@@ -4,15 +4,15 @@ import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import numpy as np
 from p300.decoding import Share, by_repetitions
-from p300_cli.plots import Curve, draw_accuracy
-from p300_cli.terminal import escape, fail, note, out, print_json, progress, table
+from p300.errors import P300Error
 
 from p300_client.api import Api, tell_notes
+from p300_client.progress import Progress, Tell, no_progress, tell_nobody
 from p300_client.sessions import Screen, Session
 
 MAX_BYTES = 3 << 20
@@ -33,15 +33,24 @@ class Requests:
         The model that is asked, whatever becomes champion meanwhile.
     milliseconds : dict of str to list of float
         By path.
+    tell : callable
+        Called with what the API notes, once each.
     """
 
     api: Api
     version: str
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
+    tell: Tell = tell_nobody
     _said: set[str] = field(default_factory=set, repr=False)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer; ends the command where the API refuses, after some patience where it is busy."""
+        """Return the answer, after some patience where the API is busy.
+
+        Raises
+        ------
+        P300Error
+            ``refused``, with what the API said.
+        """
         for attempt in range(N_ATTEMPTS):
             began = time.perf_counter()
             answer = self.api.ask("POST", f"{path}?alias={self.version}", body)
@@ -50,8 +59,8 @@ class Requests:
                 break
             time.sleep(0.2 * 2**attempt)
         if answer.status != 200:
-            fail(f"POST {path} answered {answer.status}: {answer.refusal}")
-        tell_notes(answer, self._said)
+            raise P300Error("refused", f"POST {path} answered {answer.status}: {answer.refusal}")
+        tell_notes(answer, self._said, self.tell)
         self.milliseconds.setdefault(path, []).append(elapsed)
         return answer.body
 
@@ -183,20 +192,48 @@ def rights(session: Session, shown: Screen, answers: Sequence[Sequence[Mapping[s
     ]
 
 
-def decode(requests: Requests, session: Session, shown: Screen, confidence: float) -> dict[str, Any]:
-    """Decode one recording in every way; return a document of it."""
+def decode(
+    requests: Requests, session: Session, shown: Screen, confidence: float, progress: Progress = no_progress
+) -> dict[str, Any]:
+    """Decode one recording in every way: as a session would run, after any number of repetitions, and all at once.
+
+    Parameters
+    ----------
+    requests : Requests
+        To the model.
+    session : Session
+        The recording.
+    shown : Screen
+        What flashed.
+    confidence : float
+        At which flashing for a symbol would stop.
+    progress : callable, optional
+        Called while the API is asked.
+
+    Returns
+    -------
+    dict
+        What `p300 decode --json` prints, without the plot.
+
+    Raises
+    ------
+    P300Error
+        ``no_symbols`` where the recording tells of none, ``refused`` where the API refuses.
+    """
     if not session.trials:
-        fail(
-            f"{session.name} has no {'full repetition' if session.code is not None else 'flash codes'}: no symbol to decode."
-        )
+        lacks = "full repetition" if session.code is not None else "flash codes"
+        raise P300Error("no_symbols", f"{session.name} has no {lacks}: no symbol to decode.")
     speller = Speller(requests, session, shown, confidence)
-    with progress() as display:
-        task = display.add_task("decoding", total=n_curve_requests(session) + len(session.label), detail=session.name)
-        for n_flashes in range(1, len(session.label) + 1):
-            speller.after(n_flashes)
-            display.advance(task)
-        answers = curve(requests, session, shown, lambda: display.advance(task))
-        last = ask(requests, session, shown, [trial.flashes for trial in session.trials])
+    steps, total = count(1), n_curve_requests(session) + len(session.label)
+
+    def advance() -> None:
+        progress(next(steps), total, session.name)
+
+    for n_flashes in range(1, len(session.label) + 1):
+        speller.after(n_flashes)
+        advance()
+    answers = curve(requests, session, shown, advance)
+    last = ask(requests, session, shown, [trial.flashes for trial in session.trials])
     revised = [*last.get("trials", []), {name: last[name] for name in ("symbol", "confidence")}]
     trials = [
         {
@@ -238,76 +275,3 @@ def shares(found: Sequence[Share]) -> list[dict[str, Any]]:
         }
         for n, share in enumerate(found, start=1)
     ]
-
-
-def show(document: Mapping[str, Any], confidence: float, plot: Path, *, as_json: bool) -> None:
-    """Print a decoded recording, and draw its accuracy where the truth is known."""
-    by_n = document["accuracy_by_repetitions"]
-    if by_n:
-        found = [Share(row["right"], row["symbols"]) for row in by_n]
-        title = f"{document['recording']}, model {document['model_version']}"
-        draw_accuracy(plot, title, [Curve("symbols right", found)])
-    if as_json:
-        print_json({**document, "plot": str(plot) if by_n else None})
-        return
-    names = [
-        "",
-        "looked at",
-        "decoded",
-        "confidence",
-        "repetitions",
-        f"at {confidence:g}",
-        "repetitions",
-        "revised",
-        "confidence",
-    ]
-    out.print(
-        table(
-            f"{document['recording']}, model {document['model_version']}{'' if document['adapted'] else ', not adapted'}",
-            names,
-            [
-                [
-                    number,
-                    trial["attended"],
-                    trial["symbol"],
-                    trial["confidence"],
-                    trial["repetitions"],
-                    trial["stopping"]["symbol"],
-                    trial["stopping"]["repetitions"],
-                    trial["revised"] and trial["revised"]["symbol"],
-                    trial["revised"] and trial["revised"]["confidence"],
-                ]
-                for number, trial in enumerate(document["trials"], start=1)
-            ],
-        )
-    )
-    stopping = [trial["stopping"] for trial in document["trials"]]
-    mean = sum(one["repetitions"] for one in stopping) / len(stopping)
-    spelled, early = ("".join(one["symbol"] for one in ones) for ones in (document["trials"], stopping))
-    told = f"spelled {spelled}; stopping at {confidence:g}, {early} with {mean:.1f} repetitions a symbol"
-    out.print(escape(told), highlight=False)
-    if by_n:
-        show_by_repetitions([("right", [Share(row["right"], row["symbols"]) for row in by_n])])
-        note("accuracy against repetitions:")
-        out.print(str(plot), soft_wrap=True)
-
-
-def show_by_repetitions(rows: Sequence[tuple[str, Sequence[Share]]]) -> None:
-    """Print accuracy against repetitions, a row for each name."""
-    longest = max(len(found) for _, found in rows)
-    # More columns than a terminal has room for: the first ones, where it happens, and some of the others.
-    chosen = [n for n in range(1, longest + 1) if longest <= 16 or n <= 10 or n % 5 == 0 or n == longest]
-    out.print(
-        table(
-            "Symbols right after so many repetitions",
-            ["", *map(str, chosen)],
-            [
-                [name, *[_two(found[n - 1].accuracy) if n <= len(found) else None for n in chosen]]
-                for name, found in rows
-            ],
-        )
-    )
-
-
-def _two(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f}"

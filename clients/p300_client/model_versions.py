@@ -1,4 +1,4 @@
-"""Model versions as tables."""
+"""Model versions: all of them with their figures, and which is the champion."""
 
 import time
 from contextlib import suppress
@@ -7,7 +7,6 @@ from typing import Any
 from botocore.exceptions import ClientError
 from p300.errors import ArtifactError
 from p300.evaluation import headline
-from p300_cli.terminal import err, escape, out, print_json, table
 from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
@@ -72,8 +71,15 @@ def before(models: Registry, serving: str | None) -> str:
     )
 
 
-def show_models(target: Target, *, as_json: bool = False) -> None:
-    """Print all versions, newest first, with the figures of left-out people."""
+def list_models(target: Target) -> dict[str, Any]:
+    """Return all versions with their figures.
+
+    Returns
+    -------
+    dict
+        ``models``, newest first, with the figures of people left out, or ``problem`` where a version is damaged; ``aliases``;
+        ``history`` of promotions; ``problems`` of the bucket.
+    """
     models = registry(target)
     with suppress(ClientError):  # who may only read sees the same
         update_index(models)
@@ -97,51 +103,4 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
                 **headline(manifest["metrics"]),
             }
         )
-    if as_json:
-        print_json({"models": rows, "aliases": aliases, "history": models.history(), "problems": problems})
-        return
-    out.print(
-        table(
-            "Models (AUC on people left out of training; the random split is optimistic)",
-            [
-                "version",
-                "alias",
-                "kind",
-                "subjects",
-                "recordings",
-                "epochs",
-                "AUC left out",
-                "± sd",
-                "AUC random split",
-            ],
-            [
-                [
-                    row["version"],
-                    row["aliases"] or row.get("problem"),
-                    *[
-                        row.get(name)
-                        for name in (
-                            "kind",
-                            "subjects",
-                            "recordings",
-                            "epochs",
-                            "auc_mean",
-                            "auc_sd",
-                            "auc_pooled_random_split_optimistic",
-                        )
-                    ],
-                ]
-                for row in rows
-            ],
-        )
-    )
-    for problem in problems:
-        err.print(f"[yellow]{escape(problem)}[/yellow]")
-    if rows and "auc_by_fold" in rows[0]:
-        by_fold = rows[0]["auc_by_fold"]
-        out.print(
-            escape(
-                f"newest, {rows[0]['scheme'].replace('_', ' ')}: "
-                + "  ".join(f"{name} {auc:.3f}" for name, auc in by_fold.items() if auc is not None)
-            )
-        )
+    return {"models": rows, "aliases": aliases, "history": models.history(), "problems": problems}

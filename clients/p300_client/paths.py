@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from p300_cli.terminal import fail
+from p300.errors import P300Error
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The checkout; some other folder where `p300` is installed without one, which `require_checkout` refuses."""
@@ -27,9 +27,16 @@ def home_is_writable() -> bool:
 
 
 def require_checkout() -> None:
-    """End the command where there is no checkout to deploy from."""
+    """Refuse to go on where there is no checkout to deploy from.
+
+    Raises
+    ------
+    P300Error
+        ``no_checkout``.
+    """
     if not IN_CHECKOUT:
-        fail(
+        raise P300Error(
+            "no_checkout",
             "This command needs a checkout of the project, which holds the template, the functions and LocalStack's environment; "
-            "this `p300` is installed without one. Run `make setup` in a checkout and use its `.venv/bin/p300`."
+            "this `p300` is installed without one. Run `make setup` in a checkout and use its `.venv/bin/p300`.",
         )

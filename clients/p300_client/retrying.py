@@ -7,13 +7,14 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from p300_cli.terminal import fail, note, out, print_json, progress, table
+from p300.errors import P300Error
 from p300_pipeline import executions
 from p300_pipeline.executions import Upload, retry_name
 from p300_pipeline.keys import RecordingKey, is_litter, is_recording
 from p300_pipeline.storage import Item, Store, find
 
 from p300_client.failures import Failure, Way, executions_of, of_execution, of_message
+from p300_client.progress import Progress, no_progress
 from p300_client.target import Target
 
 DAYS = 14  # as long as the queue keeps a failed input
@@ -156,7 +157,14 @@ class Failures:
             return None
 
 
-def retry(target: Target, names: Sequence[str], *, only_list: bool, drop: bool) -> list[tuple[Failure, str]]:
+def retry(
+    target: Target,
+    names: Sequence[str],
+    *,
+    only_list: bool = False,
+    drop: bool = False,
+    progress: Progress = no_progress,
+) -> list[tuple[Failure, str]]:
     """Start failures again: those named, or all for which that may help.
 
     Parameters
@@ -169,11 +177,18 @@ def retry(target: Target, names: Sequence[str], *, only_list: bool, drop: bool) 
         Start nothing.
     drop : bool
         Take the named ones off the queue and start nothing.
+    progress : callable, optional
+        Called after each with what it was about.
 
     Returns
     -------
     list of tuple of (Failure, str)
         Each with the ARN of the execution that was started for it; empty where none was.
+
+    Raises
+    ------
+    P300Error
+        ``nothing_named`` where nothing that failed has such a name, ``not_startable`` where it cannot be started.
     """
     failures = Failures(target)
     try:
@@ -182,22 +197,24 @@ def retry(target: Target, names: Sequence[str], *, only_list: bool, drop: bool) 
             wanted = {name.rpartition(":")[2] for name in names}
             chosen = [one for one in chosen if wanted & {one.name, one.source}]
             if missing := wanted - {one.name for one in chosen} - {one.source for one in chosen}:
-                fail(f"Nothing that failed is named {', '.join(sorted(missing))}; `p300 retry --list` shows what did.")
-            if not (only_list or drop) and (stuck := [one for one in chosen if one.way is Way.NONE]):
-                fail(
-                    f"{stuck[0].name}: {stuck[0].left_because} Take it off the queue with `p300 retry {stuck[0].name} --drop`."
+                raise P300Error(
+                    "nothing_named",
+                    f"Nothing that failed is named {', '.join(sorted(missing))}; `p300 retry --list` shows what did.",
                 )
-        done = []
-        with progress() as display:
-            task = display.add_task("retry", total=len(chosen), detail="")
-            for failure in chosen:
-                arn = ""
-                if drop:
-                    failures.drop(failure)
-                elif not only_list and (names or not failure.left_because):
-                    arn = failures.start(failure)
-                done.append((failure, arn))
-                display.update(task, advance=1, detail=failure.source)
+            if not (only_list or drop) and (stuck := [one for one in chosen if one.way is Way.NONE]):
+                raise P300Error(
+                    "not_startable",
+                    f"{stuck[0].name}: {stuck[0].left_because} Take it off the queue with `p300 retry {stuck[0].name} --drop`.",
+                )
+        done: list[tuple[Failure, str]] = []
+        for failure in chosen:
+            arn = ""
+            if drop:
+                failures.drop(failure)
+            elif not only_list and (names or not failure.left_because):
+                arn = failures.start(failure)
+            done.append((failure, arn))
+            progress(len(done), len(chosen), failure.source)
         return done
     finally:
         failures.close()
@@ -241,25 +258,3 @@ def start_unfinished(target: Target, but: set[str]) -> list[str]:
 
 def _event(bucket: str, item: Item, etag: str) -> dict[str, Any]:
     return executions.upload_event(Upload(item.key, etag, bucket=bucket), item.size)
-
-
-def show(done: Sequence[tuple[Failure, str]], *, as_json: bool) -> None:
-    """Print what failed, and what was started for it."""
-    if as_json:
-        print_json([failure.as_json() | {"started": arn or None} for failure, arn in done])
-        return
-    if not done:
-        note("nothing that failed is waiting")
-        return
-    rows = [
-        [
-            failure.name,
-            failure.source,
-            f"{failure.at.astimezone():%Y-%m-%d %H:%M}",
-            failure.retries,
-            failure.error,
-            f"started as {arn.rpartition(':')[2]}" if arn else failure.left_because or "waits",
-        ]
-        for failure, arn in done
-    ]
-    out.print(table("Failed", ["name", "about", "at", "retries", "error", "now"], rows))

@@ -16,7 +16,6 @@ from p300.readers import read_recording
 from p300.recording import TARGET
 from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
-from p300_cli.terminal import fail
 from p300_pipeline.keys import RecordingKey, is_recording
 from p300_pipeline.serving.symbols import read_layout
 from p300_pipeline.storage import Store
@@ -91,18 +90,25 @@ class Session:
 
 
 def screen(name: str) -> Screen:
-    """Return a layout by its name, or from a JSON file that states it as a request to /decode does."""
+    """Return a layout by its name, or from a JSON file that states it as a request to /decode does.
+
+    Raises
+    ------
+    P300Error
+        ``bad_layout``.
+    """
     if name in LAYOUTS:
         return Screen(read_layout(LAYOUTS[name]), LAYOUTS[name])
     try:
         stated = json.loads(Path(name).read_text())
         return Screen(read_layout(stated), stated)
     except P300Error as error:
-        fail(f"--layout {name}: {error.message}")
+        raise P300Error("bad_layout", f"--layout {name}: {error.message}") from error
     except (OSError, ValueError) as error:
-        fail(
-            f"--layout {name}: {error}. Expected {', '.join(LAYOUTS)} or a JSON file with a layout as /decode takes it."
-        )
+        raise P300Error(
+            "bad_layout",
+            f"--layout {name}: {error}. Expected {', '.join(LAYOUTS)} or a JSON file with a layout as /decode takes it.",
+        ) from error
 
 
 def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
@@ -161,13 +167,19 @@ def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], sh
 
 
 def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
-    """Read a recording's file, or a ``<subject>/<recording>`` of the raw data; ends the command where there is neither."""
-    try:
-        if Path(name).is_file():
-            return of_file(Path(name), Path(name).name, manifest, shown)
-        keys = [key for key in raw_keys(target, f"{name}.") if key.recording == name]
-        if keys:
-            return of_target(target, keys[0], manifest, shown)
-    except P300Error as error:
-        fail(error.message)
-    fail(f"{name} is neither a file nor a recording of the raw data; expected <subject>/<recording> of a landed one.")
+    """Read a recording's file, or a ``<subject>/<recording>`` of the raw data.
+
+    Raises
+    ------
+    P300Error
+        ``no_recording`` where there is neither; others as `of_file`.
+    """
+    if Path(name).is_file():
+        return of_file(Path(name), Path(name).name, manifest, shown)
+    keys = [key for key in raw_keys(target, f"{name}.") if key.recording == name]
+    if keys:
+        return of_target(target, keys[0], manifest, shown)
+    raise P300Error(
+        "no_recording",
+        f"{name} is neither a file nor a recording of the raw data; expected <subject>/<recording> of a landed one.",
+    )

@@ -1,26 +1,22 @@
 """Replay recordings flash by flash against the API, as a speller's session would run, and count what was right."""
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from p300.decoding import Share, bits_per_minute, by_repetitions
 from p300.errors import P300Error
-from p300.evaluation import classification_metrics, curves
-from p300_cli.plots import Curve, Stop, draw_accuracy
-from p300_cli.terminal import fail, note, out, print_json, progress, table
-from p300_pipeline.storage import Store
+from p300.evaluation import classification_metrics
 
 from p300_client import decoding
 from p300_client.api import Api
 from p300_client.decoding import Decision, Requests, Speller
 from p300_client.model_versions import registry
+from p300_client.progress import Progress, Tell, no_progress, tell_nobody
 from p300_client.sessions import Screen, Session, of_target, raw_keys
 from p300_client.target import Target
 
@@ -44,66 +40,137 @@ class Replayed:
 
 
 def manifest_of(target: Target, alias: str) -> dict[str, Any]:
-    """Return the manifest of the model that is asked; ends the command where there is none."""
+    """Return the manifest of the model that is asked.
+
+    Raises
+    ------
+    P300Error
+        Where there is none.
+    """
     models = registry(target)
     try:
         return models.manifest(models.resolve(alias))
     except P300Error as error:
-        fail(f"{error.message} `p300 models` lists the versions.")
+        raise P300Error(error.code, f"{error.message} `p300 models` lists the versions.") from error
 
 
 def sessions(
-    target: Target, subjects: Sequence[str], manifest: Mapping[str, Any], shown: Screen, *, seen: bool
+    target: Target,
+    subjects: Sequence[str],
+    manifest: Mapping[str, Any],
+    shown: Screen,
+    *,
+    seen: bool = False,
+    tell: Tell = tell_nobody,
 ) -> list[Session]:
-    """Read the subjects' recordings; ends the command for subjects that the model was trained on, and where nothing can be replayed."""
+    """Read the subjects' recordings.
+
+    Parameters
+    ----------
+    target : Target
+        Where they lie.
+    subjects : sequence of str
+        Whose.
+    manifest : mapping
+        Of the model that is to score them.
+    shown : Screen
+        What flashed.
+    seen : bool
+        Whether subjects that the model was trained on are allowed.
+    tell : callable, optional
+        Called with what is left out and why.
+
+    Returns
+    -------
+    list of Session
+
+    Raises
+    ------
+    P300Error
+        ``seen_in_training``, ``no_recordings``, or ``nothing_to_replay``.
+    """
     trained_on = sorted(set(subjects) & set(manifest["subjects"]))
     if trained_on and not seen:
-        fail(
+        raise P300Error(
+            "seen_in_training",
             f"Model {manifest['version']} was trained on {', '.join(trained_on)}: its figures on them would flatter. Simulate "
-            "subjects that it has not seen (`p300 train --held-out subject_<n>` keeps some out), or say --seen."
+            "subjects that it has not seen (`p300 train --held-out subject_<n>` keeps some out), or say --seen.",
         )
     found = []
     for subject in dict.fromkeys(subjects):
         keys = raw_keys(target, f"{subject}/")
         if not keys:
-            fail(f"There are no recordings of {subject} in the raw data. Expected subject_<n> of a landed recording.")
+            raise P300Error(
+                "no_recordings",
+                f"There are no recordings of {subject} in the raw data. Expected subject_<n> of a landed recording.",
+            )
         for key in keys:
             try:
                 session = of_target(target, key, manifest, shown)
             except P300Error as error:
-                note(f"left out: {error.message}")
+                tell(f"left out: {error.message}")
                 continue
             if session.code is None:
-                note(f"{session.name} does not say what each flash lit: labels only, no symbols")
+                tell(f"{session.name} does not say what each flash lit: labels only, no symbols")
             found.append(session)
     if not found:
-        fail("No recording is left that this model can score.")
+        raise P300Error("nothing_to_replay", "No recording is left that this model can score.")
     return found
 
 
 def simulate(
-    requests: Requests, found: Sequence[Session], shown: Screen, *, rate: float, confidence: float
+    requests: Requests,
+    found: Sequence[Session],
+    shown: Screen,
+    *,
+    rate: float,
+    confidence: float,
+    progress: Progress = no_progress,
 ) -> list[Replayed]:
-    """Replay sessions one after the other at ``rate`` times their own pace; 0 is as fast as it goes."""
+    """Replay sessions one after the other.
+
+    Parameters
+    ----------
+    requests : Requests
+        To the model; its ``tell`` is called where the API does not keep up.
+    found : sequence of Session
+        What to replay.
+    shown : Screen
+        What flashed.
+    rate : float
+        Times the recordings' own pace; 0 is as fast as it goes.
+    confidence : float
+        At which flashing for a symbol stops.
+    progress : callable, optional
+        Called after each flash with the recording and what was spelled last.
+
+    Returns
+    -------
+    list of Replayed
+
+    Raises
+    ------
+    P300Error
+        ``refused`` where the API refuses.
+    """
     replayed = []
     total = sum(len(session.label) + decoding.n_curve_requests(session) for session in found)
-    with progress() as display:
-        task = display.add_task("simulating", total=total, detail="")
-        for session in found:
-            speller = Speller(requests, session, shown, confidence)
+    steps = count(1)
+    for session in found:
+        speller = Speller(requests, session, shown, confidence)
 
-            def tell(session: Session = session, speller: Speller = speller) -> None:
-                spelled = " ".join(one.symbol for one in speller.decisions[-12:])
-                display.update(task, advance=1, detail=f"{session.name.rpartition('/')[2]}  {spelled}")
+        def advance(session: Session = session, speller: Speller = speller) -> None:
+            spelled = " ".join(one.symbol for one in speller.decisions[-12:])
+            progress(next(steps), total, f"{session.name.rpartition('/')[2]}  {spelled}")
 
-            probability = _replay(requests, session, speller, rate, tell)
-            right = decoding.rights(session, shown, decoding.curve(requests, session, shown, tell))
-            replayed.append(Replayed(session, probability, speller.decisions, right))
+        probability = _replay(requests, session, speller, rate, advance)
+        right = decoding.rights(session, shown, decoding.curve(requests, session, shown, advance))
+        replayed.append(Replayed(session, probability, speller.decisions, right))
     return replayed
 
 
 def _replay(
-    requests: Requests, session: Session, speller: Speller, rate: float, tell: Callable[[], None]
+    requests: Requests, session: Session, speller: Speller, rate: float, advance: Callable[[], None]
 ) -> NDArray[np.float64]:
     probability = np.full(len(session.label), np.nan)
     began = time.monotonic()
@@ -118,9 +185,11 @@ def _replay(
             answer = requests.post("/predict", {"features": epoch.astype(float).tolist()})
             probability[number] = answer["probability_target"]
         speller.after(number + 1)
-        tell()
+        advance()
     if rate and late_s > session.soa_s / rate:
-        note(f"{session.name}: the API did not keep up; epochs were sent up to {late_s:.1f} s after they were complete")
+        requests.tell(
+            f"{session.name}: the API did not keep up; epochs were sent up to {late_s:.1f} s after they were complete"
+        )
     return probability
 
 
@@ -173,110 +242,6 @@ def report(replayed: Sequence[Replayed], requests: Requests, shown: Screen, how:
     }
 
 
-def draw(document: Mapping[str, Any], path: Path) -> bool:
-    """Draw accuracy against repetitions; nothing where no symbol is known."""
-    pooled = document["pooled"]
-    if not pooled.get("accuracy_by_repetitions"):
-        return False
-    others = [Curve(subject, _shares(row)) for subject, row in document["subjects"].items() if row["n_symbols"]]
-    n = pooled["n_symbols"]
-    stop = Stop(
-        pooled["mean_repetitions"],
-        pooled["accuracy_stopping"],
-        f"stopping at {document['confidence']:g}: {pooled['bits_per_minute']:.1f} bits/min",
-    )
-    people = "person" if len(document["subjects"]) == 1 else "people"
-    seen = "who trained the model" if document["seen_in_training"] else "the model has not seen"
-    title = f"{n} symbols of {len(document['subjects'])} {people} {seen}"
-    behind = others if len(others) > 1 else []
-    draw_accuracy(path, title, [Curve("all symbols", _shares(pooled))], behind=behind, stop=stop)
-    return True
-
-
-def _shares(row: Mapping[str, Any]) -> list[Share]:
-    return [Share(entry["right"], entry["symbols"]) for entry in row["accuracy_by_repetitions"]]
-
-
-def show(document: Mapping[str, Any], plot: Path | None, *, as_json: bool) -> None:
-    """Print the figures."""
-    if as_json:
-        print_json({**document, "plot": str(plot) if plot else None})
-        return
-    rows = list(document["subjects"].items())
-    if len(rows) > 1:
-        rows += [("pooled", document["pooled"]), ("mean", document["mean"])]
-    out.print(
-        table(
-            f"Session replayed, model {document['model_version']}, stopping at {document['confidence']:g}",
-            ["", "flashes", "Acc", "Kap", "AUC", "symbols", "right", "repetitions", "s / symbol", "bits / min"],
-            [
-                [name, *[row.get(figure) for figure in FLASH_FIGURES], *[_short(row.get(f), f) for f in SYMBOL_FIGURES]]
-                for name, row in rows
-            ],
-        )
-    )
-    pooled = document["pooled"]
-    if pooled["n_symbols"]:
-        low, high = pooled["accuracy_stopping_interval_95"]
-        known = [(name, _shares(row)) for name, row in rows if row.get("accuracy_by_repetitions")]
-        decoding.show_by_repetitions(known)
-        out.print(
-            f"right with stopping: {pooled['accuracy_stopping']:.2f}, 95 % interval {low:.2f} to {high:.2f}; "
-            "seconds and bits count the pause between symbols"
-        )
-    for path, times in document["latency"].items():
-        out.print(
-            f"{path}: {times['requests']} requests, p50 {times['p50_ms']:.1f} ms, p95 {times['p95_ms']:.1f} ms",
-            highlight=False,
-        )
-    if plot:
-        out.print(str(plot), soft_wrap=True, highlight=False)
-
-
-def _short(value: float | None, name: str) -> Any:
-    if value is None or name == "n_symbols":
-        return value
-    return f"{value:.2f}" if name == "accuracy_stopping" else f"{value:.1f}"
-
-
-def log(target: Target, document: Mapping[str, Any], replayed: Sequence[Replayed]) -> None:
-    """Keep the batch as a Weights & Biases run, or say why not: the figures are there either way."""
-    mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
-    if mode == "disabled":
-        return
-    try:
-        from p300_pipeline.steps.tracking import keep
-        from p300_pipeline.wandb_run import PROJECT, Destination, batch_evaluation
-
-        version = document["model_version"]
-        run = batch_evaluation(
-            f"{version}-simulation-{datetime.now(UTC):%Y%m%d%H%M%S}",
-            version,
-            [
-                {"subject": subject, **{name: row[name] for name in (*FLASH_FIGURES, *SYMBOL_FIGURES)}}
-                for subject, row in document["subjects"].items()
-            ],
-            document["pooled"],
-            curves=_curves(document, replayed),
-            config={name: document[name] for name in ("rate", "confidence", "layout", "seen_in_training")},
-        )
-        destination = Destination(os.environ.get("WANDB_PROJECT") or PROJECT, mode, os.environ.get("WANDB_API_KEY"))
-        keep(Store(target.client("s3")), target.outputs["ModelsBucketName"], run, destination)
-        where = "sent" if destination.online else "kept offline; `p300 track --sync` sends it"
-        note(f"Weights & Biases run {run.id}: {where}")
-    except Exception as error:
-        note(f"not logged to Weights & Biases: {type(error).__name__}: {error}")
-
-
-def _curves(document: Mapping[str, Any], replayed: Sequence[Replayed]) -> dict[str, Any]:
-    label = np.concatenate([one.session.label[one.present] for one in replayed])
-    found: dict[str, Any] = dict(curves(label, np.concatenate([one.probability[one.present] for one in replayed])))
-    by_n = document["pooled"].get("accuracy_by_repetitions")
-    if by_n:
-        found["symbols"] = [{"repetitions": row["repetitions"], "symbols_right": row["accuracy"]} for row in by_n]
-    return found
-
-
-def requests_to(target: Target, version: str) -> Requests:
+def requests_to(target: Target, version: str, tell: Tell = tell_nobody) -> Requests:
     """Return requests to the target's API about one version."""
-    return Requests(Api(target), version)
+    return Requests(Api(target), version, tell=tell)

@@ -1,4 +1,4 @@
-"""Which AWS the command talks to, with which clients, and what the stack there offers.
+"""Which AWS to talk to, with which clients, and what the stack there offers.
 
 ``AWS_ENDPOINT_URL`` decides if it is set; else AWS credentials in the environment (``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``) mean AWS;
 else it is LocalStack on this machine.
@@ -7,15 +7,14 @@ else it is LocalStack on this machine.
 import os
 import re
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 from p300.errors import P300Error
-from p300_cli.errors import short, unreachable
-from p300_cli.terminal import fail, note
 
 from p300_client import credential
+from p300_client.errors import short, unreachable
 
 STACK = os.environ.get("P300_STACK", "p300")
 LOCAL_ENDPOINT = "http://localhost:4566"
@@ -191,16 +190,6 @@ def no_proxy(*hosts: str) -> dict[str, str]:
     return dict.fromkeys(names, value)
 
 
-@cache
-def current() -> Target:
-    """Return the target that the environment names, and say which it is."""
-    target = choose()
-    note(f"target: {target}")
-    if target.endpoint and (problem := credential.mismatch(target.endpoint)):
-        note(problem)
-    return target
-
-
 def choose() -> Target:
     """Return the target that the environment names.
 
@@ -231,15 +220,23 @@ def _check(endpoint: str) -> None:
         )
 
 
-def local() -> Target:
-    """Return the target, which has to be LocalStack on this machine."""
-    target = current()
+def require_local(target: Target) -> None:
+    """Refuse a target that is not LocalStack on this machine.
+
+    Raises
+    ------
+    P300Error
+        ``not_local``.
+    """
     if target.endpoint is None:
-        fail(
+        raise P300Error(
+            "not_local",
             "This runs on LocalStack only, but the environment names AWS (AWS_PROFILE or AWS_ACCESS_KEY_ID). "
-            "Unset them, or set AWS_ENDPOINT_URL."
+            "Unset them, or set AWS_ENDPOINT_URL.",
         )
     parts = urlsplit(target.endpoint)
     if parts.hostname not in _LOCAL_HOSTS or parts.scheme != "http":
-        fail(f"AWS_ENDPOINT_URL is {target.endpoint}: expected http:// and this machine, such as {LOCAL_ENDPOINT}.")
-    return target
+        raise P300Error(
+            "not_local",
+            f"AWS_ENDPOINT_URL is {target.endpoint}: expected http:// and this machine, such as {LOCAL_ENDPOINT}.",
+        )

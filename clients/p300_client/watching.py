@@ -2,24 +2,22 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-from p300_cli.terminal import err, escape, note
+from p300.errors import P300Error
 from p300_pipeline import executions
 from p300_pipeline.errors import InputError
 from p300_pipeline.executions import UNKNOWN_INPUT
-from rich.live import Live
-from rich.table import Table
 
 from p300_client.landing import Upload
 from p300_client.target import Target
 
 POLL_S = 0.4
-MARKS = {"SUCCEEDED": "[green]✔[/green]", "RUNNING": "[cyan]…[/cyan]"}
+TIMEOUT_S = 900
 ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 
 
@@ -103,6 +101,43 @@ class Watcher:
             if not execution.ended:
                 self._look(execution)
 
+    def changes(
+        self, until: "Callable[[Watcher], bool]", timeout_s: float = TIMEOUT_S, pause_s: float = POLL_S
+    ) -> Iterator[list[Execution]]:
+        """Yield at each look the executions that are new or in another state than at the look before.
+
+        Parameters
+        ----------
+        until : callable
+            Asked after each look whether it was the last: `all_ended` or `each_ended`, for instance.
+        timeout_s : float
+            How long to go on looking.
+        pause_s : float
+            Seconds between two looks.
+
+        Yields
+        ------
+        list of Execution
+            Empty where nothing changed.
+
+        Raises
+        ------
+        P300Error
+            ``timeout``.
+        """
+        deadline = time.monotonic() + timeout_s
+        seen: dict[str, tuple[str, str]] = {}
+        while True:
+            self.refresh()
+            now = {arn: (one.status, one.state) for arn, one in self.executions.items()}
+            yield [one for arn, one in self.executions.items() if seen.get(arn) != now[arn]]
+            if until(self):
+                return
+            if time.monotonic() > deadline:
+                raise P300Error("timeout", f"gave up following after {timeout_s:.0f} s; the executions go on")
+            seen = now
+            time.sleep(pause_s)
+
     def _first_look(self, entry: dict[str, Any]) -> Execution | None:
         try:
             execution = from_description(self._client.describe_execution(executionArn=entry["executionArn"]))
@@ -152,53 +187,17 @@ def about(text: str | None, name: str | None = None) -> tuple[str, str]:
     return found.source, found.etag if isinstance(found, executions.Upload) else ""
 
 
-def follow(
-    target: Target,
-    since: datetime,
-    uploads: Sequence[Upload] = (),
-    *,
-    until: Callable[[Watcher], bool] | None = None,
-    timeout_s: float = 900,
-) -> list[Execution]:
-    """Show executions until `until` says so: by default until each upload has an execution that ended and none runs."""
-    watcher = Watcher(target, since)
-    deadline = time.monotonic() + timeout_s
+def all_ended(uploads: Sequence[Upload] = ()) -> Callable[[Watcher], bool]:
+    """Return whether each upload has an execution that ended and none runs, to be asked of a `Watcher`."""
+    wanted = Counter((unquote_plus(upload.key), upload.etag) for upload in uploads)
 
-    def all_done(seen: Watcher) -> bool:
-        ended = Counter((one.source, one.etag) for one in seen.executions.values() if one.ended)
-        wanted = Counter((unquote_plus(upload.key), upload.etag) for upload in uploads)
-        return all(one.ended for one in seen.executions.values()) and wanted <= ended
+    def ended(seen: Watcher) -> bool:
+        found = Counter((one.source, one.etag) for one in seen.executions.values() if one.ended)
+        return all(one.ended for one in seen.executions.values()) and wanted <= found
 
-    until = until or all_done
-    told: set[str] = set()
-    with Live(console=err, refresh_per_second=4, transient=True) as live:
-        while True:
-            watcher.refresh()
-            live.update(_display(watcher, uploads))
-            if not err.is_terminal:  # a log file gets one line for each that ended
-                for execution in watcher.executions.values():
-                    if execution.ended and execution.arn not in told:
-                        told.add(execution.arn)
-                        note(
-                            f"{execution.status.lower()} {execution.source} ({execution.seconds:.1f} s): {execution.outcome}"
-                        )
-            if until(watcher):
-                break
-            if time.monotonic() > deadline:
-                note(f"gave up following after {timeout_s:.0f} s; the executions go on")
-                break
-            time.sleep(POLL_S)
-    return sorted(watcher.executions.values(), key=lambda execution: execution.started)
+    return ended
 
 
-def _display(watcher: Watcher, uploads: Sequence[Upload]) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    executions = sorted(watcher.executions.values(), key=lambda execution: execution.started)
-    for execution in executions[-30:]:
-        mark = MARKS.get(execution.status, "[red]✘[/red]")
-        text = execution.outcome if execution.ended else execution.state
-        grid.add_row(mark, escape(execution.source), f"{execution.seconds:5.1f} s", escape(text[:90]))
-    waiting = len(uploads) - len([execution for execution in executions if execution.etag])
-    if waiting > 0:
-        grid.add_row("[dim]·[/dim]", f"[dim]{waiting} not started yet[/dim]", "", "")
-    return grid
+def each_ended(arns: Collection[str]) -> Callable[[Watcher], bool]:
+    """Return whether each of some executions has ended, to be asked of a `Watcher`."""
+    return lambda seen: all(arn in seen.executions and seen.executions[arn].ended for arn in arns)

@@ -35,10 +35,10 @@ def trained(compose: None, tmp_path_factory: pytest.TempPathFactory) -> Target:
     for path in paths:
         key = f"{path.parent.name}/{path.name}"
         run(AWS, "s3", "cp", path, f"s3://p300-landing-zone/{key}", "--endpoint-url", ENDPOINT)
-    executions = watching.follow(
-        target, since, until=lambda seen: sum(one.ended for one in seen.executions.values()) == len(paths)
-    )
-    assert {execution.status for execution in executions} == {"SUCCEEDED"}
+    watcher = watching.Watcher(target, since)
+    for _ in watcher.changes(lambda seen: sum(one.ended for one in seen.executions.values()) == len(paths)):
+        pass
+    assert {execution.status for execution in watcher.executions.values()} == {"SUCCEEDED"}
     return target
 
 

@@ -48,11 +48,14 @@ class Stack:
     def started_after(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         return [(one["name"], json.loads(one["input"])) for one in self.executions() if one["name"] != name]
 
-    def end(self, arn: str, status: str = "FAILED", error: str = "Runtime.ExitError") -> None:
+    def end(
+        self, arn: str, status: str = "FAILED", error: str = "Runtime.ExitError", output: dict[str, Any] | None = None
+    ) -> None:
         for machine in stepfunctions_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].state_machines:
             for execution in machine.executions:
                 if execution.execution_arn == arn:
                     execution.status, execution.error, execution.stop_date = status, error, execution.start_date
+                    execution.output = None if output is None else json.dumps(output)
 
     def failed(self, name: str, body: dict[str, Any], *, kept: bool = True, error: str = "Runtime.ExitError") -> str:
         arn = str(
@@ -77,6 +80,6 @@ class Stack:
 def command_on(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return `p300 retry` with that stack as its target."""
     target = SimpleNamespace(outputs=stack.outputs, client=stack.client)
-    monkeypatch.setattr("p300_client.target.current", lambda: target)
+    monkeypatch.setattr("p300_cli.targets.current", lambda: target)
     monkeypatch.setattr("p300_cli.terminal.out.width", 300)
     return lambda *arguments: CliRunner().invoke(app, ["retry", *arguments])

@@ -10,6 +10,7 @@ from pathlib import Path
 import p300
 import pytest
 import yaml
+from p300.errors import P300Error
 from p300_cli.main import app
 from p300_client import paths
 from typer.testing import CliRunner
@@ -71,14 +72,10 @@ def test_shell_completion_is_offered() -> None:
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
 
 
-def test_deployment_without_a_checkout_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_deployment_without_a_checkout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "IN_CHECKOUT", False)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(P300Error, match="make setup"):
         paths.require_checkout()
-    assert ended.value.code == 1
-    assert "make setup" in capsys.readouterr().err
 
 
 def test_citation_and_changelog_name_the_release() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from p300.decoding import Response
-from p300.errors import RequestError
+from p300.errors import P300Error, RequestError
 from p300.models import RecordingEpochs, make
 from p300.readers import read_recording
 from p300.signals import Parameters, extract
 from p300.synth import write_subjects
+from p300_cli import decoded, simulated
 from p300_client import api as predicting
 from p300_client import decoding, simulating
 from p300_client.api import Answer
@@ -101,7 +102,7 @@ def target(store, people):
 
 def replay(target, store, **how):
     manifest = simulating.manifest_of(target, "champion")
-    found = simulating.sessions(target, ["subject_03"], manifest, SPELLER, seen=False)
+    found = simulating.sessions(target, ["subject_03"], manifest, SPELLER, tell=how.pop("tell", print))
     requests = Requests(Api(store, busy=how.pop("busy", 0)), manifest["version"])
     replayed = simulating.simulate(requests, found, SPELLER, **{"rate": 0.0, "confidence": 0.9, **how})
     facts = {"rate": 0.0, "confidence": 0.9, "layout": {}, "seen_in_training": []}
@@ -124,21 +125,21 @@ def test_a_session_is_replayed(target, store, tmp_path, capsys, monkeypatch):
     per_repetition = subject["seconds_a_symbol"] / subject["mean_repetitions"]
     assert per_repetition == pytest.approx(12 * 0.2 + 1.0, rel=0.05)
     assert document["latency"]["/predict"]["requests"] == 24 * 12
-    assert simulating.draw(document, tmp_path / "plot.png")
+    assert simulated.draw(document, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    simulating.show(document, tmp_path / "plot.png", as_json=False)
+    simulated.show(document, tmp_path / "plot.png", as_json=False)
     alone = capsys.readouterr().out
     assert all(name in alone for name in ("Acc", "Kap", "AUC", "bits / min", "p95", "subject_03"))
     assert "pooled" not in alone
     two = {**document, "subjects": {**document["subjects"], "subject_04": subject}}
-    assert simulating.draw(two, tmp_path / "two.png")
-    simulating.show(two, None, as_json=False)
+    assert simulated.draw(two, tmp_path / "two.png")
+    simulated.show(two, None, as_json=False)
     both = capsys.readouterr().out
     assert all(name in both for name in ("subject_04", "pooled", "mean"))
-    simulating.show(document, None, as_json=True)
+    simulated.show(document, None, as_json=True)
     assert json.loads(capsys.readouterr().out)["pooled"]["n_symbols"] == 4
     monkeypatch.setenv("WANDB_MODE", "offline")
-    simulating.log(target, document, replayed)
+    simulated.log(target, document, replayed)
     runs = [item.key for item in store.list("p300-models", "wandb/")]
     assert any(f"{VERSION}-simulation-" in key and key.endswith(".wandb") for key in runs)
 
@@ -147,7 +148,7 @@ def test_tracking_that_fails_fails_nothing(target, store, monkeypatch, capsys):
     document, replayed = replay(target, store, confidence=0.5)
     monkeypatch.setattr("p300_pipeline.steps.tracking.keep", lambda *_: 1 / 0)
     monkeypatch.setenv("WANDB_MODE", "offline")
-    simulating.log(target, document, replayed)
+    simulated.log(target, document, replayed)
     assert "not logged to Weights & Biases: ZeroDivisionError" in capsys.readouterr().err
 
 
@@ -159,19 +160,20 @@ def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, mon
     now = [100.0]
     monkeypatch.setattr("p300_client.simulating.time.monotonic", lambda: now[0])
     monkeypatch.setattr("p300_client.simulating.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    simulating.simulate(Requests(Api(store), VERSION), [few], SPELLER, rate=2.0, confidence=0.9)
+    notes = []
+    simulating.simulate(Requests(Api(store), VERSION, tell=notes.append), [few], SPELLER, rate=2.0, confidence=0.9)
     assert now[0] - 100.0 == pytest.approx((few.onset_s[-1] - few.onset_s[0] + 0.6) / 2)
-    assert "keep up" not in capsys.readouterr().err
+    assert notes == []
 
     class Slow(Api):
         def ask(self, *request):
             now[0] += 1.0
             return super().ask(*request)
 
-    simulating.simulate(Requests(Slow(store), VERSION), [few], SPELLER, rate=2.0, confidence=0.9)
+    simulating.simulate(Requests(Slow(store), VERSION, tell=notes.append), [few], SPELLER, rate=2.0, confidence=0.9)
     # The last of twelve is sent after eleven answers of a second each, and the first epoch.
     late_s = 11 + 0.3 - (few.onset_s[-1] - few.onset_s[0] + 0.6) / 2
-    assert f"up to {late_s:.1f} s after" in " ".join(capsys.readouterr().err.split())
+    assert f"up to {late_s:.1f} s after" in " ".join(notes)
 
 
 def test_a_busy_api_is_asked_again(target, store, monkeypatch):
@@ -184,17 +186,17 @@ def test_a_busy_api_is_asked_again(target, store, monkeypatch):
 
 def test_people_of_the_training_are_refused_unless_asked_for(target, capsys):
     manifest = simulating.manifest_of(target, "champion")
-    with pytest.raises(SystemExit):
+    with pytest.raises(P300Error) as refused:
         simulating.sessions(target, ["subject_03", "subject_02"], manifest, SPELLER, seen=False)
-    message = " ".join(capsys.readouterr().err.split())
+    message = refused.value.message
     assert "trained on subject_02" in message
     assert "--seen" in message
     assert [one.subject for one in simulating.sessions(target, ["subject_02"], manifest, SPELLER, seen=True)] == [
         "subject_02"
     ]
-    with pytest.raises(SystemExit):
+    with pytest.raises(P300Error) as refused:
         simulating.sessions(target, ["subject_77"], manifest, SPELLER, seen=False)
-    assert "no recordings of subject_77" in " ".join(capsys.readouterr().err.split())
+    assert "no recordings of subject_77" in refused.value.message
 
 
 def test_recordings_without_flash_codes_give_labels_only(target, store, people, monkeypatch, capsys):
@@ -202,14 +204,15 @@ def test_recordings_without_flash_codes_give_labels_only(target, store, people, 
         return replace(read_recording(path, name=name), flash=None)
 
     monkeypatch.setattr("p300_client.sessions.read_recording", without_codes)
-    document, _ = replay(target, store)
+    notes = []
+    document, _ = replay(target, store, tell=notes.append)
     assert document["pooled"]["n_epochs"] == 24 * 12
     assert document["pooled"]["n_symbols"] is None
-    assert "labels only, no symbols" in capsys.readouterr().err
-    assert not simulating.draw(document, Path("unused.png"))
-    simulating.show(document, None, as_json=False)
+    assert "labels only, no symbols" in " ".join(notes)
+    assert not simulated.draw(document, Path("unused.png"))
+    simulated.show(document, None, as_json=False)
     session = of_file(people[0][2], "a.parquet", simulating.manifest_of(target, "champion"), SPELLER)
-    with pytest.raises(SystemExit):
+    with pytest.raises(P300Error, match="no flash codes: no symbol"):
         decoding.decode(Requests(Api(store), VERSION), session, SPELLER, 0.9)
 
 
@@ -223,7 +226,7 @@ def test_one_recording_is_decoded(target, store, people, tmp_path, capsys):
     assert [trial["repetitions"] for trial in document["trials"]] == [6] * 4
     assert sum(trial["symbol"] == trial["attended"] for trial in document["trials"]) >= 3
     assert document["trials"][-1]["revised"]["symbol"] == document["trials"][-1]["symbol"]
-    decoding.show(document, 0.9, tmp_path / "plot.png", as_json=False)
+    decoded.show(document, 0.9, tmp_path / "plot.png", as_json=False)
     assert "looked at" in (printed := capsys.readouterr().out)
     assert f"spelled {''.join(trial['symbol'] for trial in document['trials'])}; stopping at 0.9" in printed
     assert str(tmp_path / "plot.png") in printed
@@ -235,13 +238,13 @@ def test_what_cannot_be_decoded_is_told(target, people, tmp_path, capsys):
         ("subject_03/nothing", manifest, "neither a file nor a recording"),
         (str(people[0][2]), {**manifest, "channels": ["Cz"]}, "expects Cz"),
     ]:
-        with pytest.raises(SystemExit):
+        with pytest.raises(P300Error) as refused:
             read(target, name, how, SPELLER)
-        assert told in " ".join(capsys.readouterr().err.split())
+        assert told in refused.value.message
     (tmp_path / "layout.json").write_text('{"type": "grid", "rows": ["AB", "CD"]}')
-    with pytest.raises(SystemExit):
+    with pytest.raises(P300Error) as refused:
         read(target, str(people[0][2]), manifest, screen(str(tmp_path / "layout.json")))
-    assert "--layout" in capsys.readouterr().err
+    assert "--layout" in refused.value.message
     (tmp_path / "ragged.json").write_text('{"type": "grid", "rows": ["AB", "C"]}')
     for name, told in [
         ("nonsense", "or a JSON file"),
@@ -251,9 +254,9 @@ def test_what_cannot_be_decoded_is_told(target, people, tmp_path, capsys):
             "ragged.json: The grid's rows have [1, 2] symbols; expected equally many in each.",
         ),
     ]:
-        with pytest.raises(SystemExit):
+        with pytest.raises(P300Error) as refused:
             screen(name)
-        printed = " ".join(capsys.readouterr().err.split())
+        printed = refused.value.message
         assert told in printed
         assert ("or a JSON file" in printed) == (told == "or a JSON file")
 

@@ -53,7 +53,7 @@ def promoted(store: Store) -> Registry:
 @pytest.fixture
 def command(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     target = SimpleNamespace(outputs={"ModelsBucketName": MODELS}, client=lambda _: store.client)
-    monkeypatch.setattr("p300_client.target.current", lambda: target)
+    monkeypatch.setattr("p300_cli.targets.current", lambda: target)
     for name in ("out", "err"):
         monkeypatch.setattr(f"p300_cli.terminal.{name}.width", 600)
     return lambda *arguments: CliRunner().invoke(app, [*arguments])

@@ -265,7 +265,7 @@ def test_watching_goes_through_odd_executions(stack: Stack, monkeypatch: pytest.
 
     monkeypatch.setattr(stack.steps, "describe_execution", described)
     monkeypatch.setattr(stack.steps, "get_execution_history", lambda **_: {"events": []})
-    monkeypatch.setattr("p300_client.target.current", lambda: stack)
+    monkeypatch.setattr("p300_cli.targets.current", lambda: stack)
     done = CliRunner().invoke(app, ["watch", "--all"])
     assert done.exit_code == 0, done.exception
     assert done.stdout.count(UNKNOWN_INPUT) >= len(names)
