@@ -1,0 +1,86 @@
+"""What came of an execution, in one word: an execution that succeeded may have put its recording into quarantine."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+from p300_client.watching import Execution
+
+Status = Literal[
+    "features",
+    "model",
+    "unchanged",
+    "superseded",
+    "left out",
+    "ignored",
+    "waiting",
+    "incomplete",
+    "unreadable",
+    "quarantined",
+    "running",
+    "failed",
+]
+"""``features`` and ``model`` are what an upload is for. ``unchanged``: the stack had it already. ``superseded``: a newer upload, or another
+execution, took over. ``left out``: it has features, and a training left it out. ``ignored``: no recording, and nobody meant it as one.
+``waiting``: for other files or other recordings. ``incomplete``: other files have not come. ``unreadable``: storage keeps it from the
+pipeline. ``failed``: the execution did, timed out, or was stopped."""
+STATUSES: tuple[Status, ...] = get_args(Status)
+GOOD: frozenset[Status] = frozenset({"features", "model"})
+BAD: frozenset[Status] = frozenset({"quarantined", "incomplete", "unreadable", "failed"})
+"""What was uploaded is not in the pipeline: a command that waited for it ends with the exit code 1."""
+_AS_THEY_ARE: dict[Any, Status] = {name: name for name in STATUSES} | {"gone": "superseded", "waiting": "incomplete"}
+
+
+def status_of(execution: Execution, left_out: Mapping[str, str] | None = None) -> Status:
+    """Return what came of an execution, or what it is doing.
+
+    Parameters
+    ----------
+    execution : Execution
+        As a `Watcher` saw it last.
+    left_out : mapping of str to str, optional
+        Recordings that trainings left out, as `left_out_of` returns them.
+
+    Returns
+    -------
+    str
+        One of `STATUSES`.
+    """
+    if not execution.ended:
+        return "waiting" if execution.state.startswith("Wait") else "running"
+    if execution.status != "SUCCEEDED":
+        return "failed"
+    output = execution.output
+    recording = _part(output, "recording")
+    found = _AS_THEY_ARE.get(output.get("outcome"), "features")
+    if found == "features" and recording.get("outcome") == "unchanged":
+        found = "unchanged"
+    if found in {"features", "model"} and recording.get("recording") in {
+        **(left_out or {}),
+        **_left_out(_part(output, "training")),
+    }:
+        return "left out"
+    return found
+
+
+def left_out_of(executions: Iterable[Execution]) -> dict[str, str]:
+    """Return the recordings that the newest training among some executions left out, as far as it names them, and why."""
+    for execution in sorted(executions, key=lambda one: one.started, reverse=True):
+        output = execution.output
+        for training in (_part(output, "training"), output):
+            if "left_out" in training:
+                return _left_out(training)
+    return {}
+
+
+def _left_out(training: Mapping[str, Any]) -> dict[str, str]:
+    entries = training.get("left_out")
+    return {
+        str(entry.get("recording")): str(entry.get("reason"))
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+    }
+
+
+def _part(output: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = output.get(name)
+    return found if isinstance(found, dict) else {}
