@@ -14,7 +14,7 @@ Methods, none of which sees a label of what it decodes:
 - umm: unsupervised mean-difference maximisation, no training at all (Sosulski and Tangermann 2023, arXiv:2306.11830);
 - em: expectation maximisation with a trial's own flashes among its teachers (Kindermans et al. 2012);
 - adapt, unmoved: the same but for leaving them out;
-- adapt: p300.decoding.adapt, which finds the person's latency first; decodes each symbol when it is flashed;
+- adapt: p300.decoding.SessionDecoder, which finds the person's latency first; decodes each symbol when it is flashed;
 - adapt, revised: the same with the whole run known, as a word is corrected when it ends.
 Learning from label proportions (Huebner et al. 2017) needs sequences with different shares of targets; in a grid every flash
 and every repetition has the same expected share, its system of equations is singular, and it does not apply.
@@ -27,27 +27,30 @@ columns (and constants, where they did not tell either, by synthetic people). do
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from p300 import models
 from p300.decoding import (
     Response,
+    SessionDecoder,
     Share,
-    adapt,
-    adaptation,
     attended,
-    decode,
+    bayes,
     evidence,
     grid,
+    session_decoder,
     split_trials,
+    whitened,
     wilson_interval,
     wolpaw_bits,
 )
-from p300.decoding.bayes import EVIDENCE_WEIGHT
 from p300.decoding.layouts import SPELLER_6X6
+from p300.decoding.whitened import Whitened
 from p300.models import RecordingEpochs
 from p300.models.base import Estimator
 from p300.readers import read_recording
@@ -71,7 +74,7 @@ STARTS = {4: (0, 4, 8), 8: (0, 7), 15: (0,)}
 
 Key = tuple[str, int]
 Session = list[slice]  # the flashes of each symbol so far, within a run
-Method = Callable[["Run", tuple[Key, ...], Session], np.ndarray]
+Method = Callable[["Run", tuple[Key, ...], Session], list[np.ndarray]]  # log evidence of each symbol, for each trial
 
 
 class Run:
@@ -113,32 +116,27 @@ class Benchmark:
         runs = [self.runs[key] for key in training]
         return Response.fit([run.epochs for run in runs], runs[0].sfreq)
 
-    # Each method returns the log likelihood ratios of the session's flashes, joined in the order of its slices.
-    def plain(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
+    def plain(self, run: Run, training: tuple[Key, ...], session: Session) -> list[np.ndarray]:
         model = self.lda(training)
         score = model.decision_function(np.concatenate([run.epochs.X[t] for t in session]))
-        return evidence(score, model.prior_target_)
+        return summed(evidence(score, model.prior_target_), run, session)
 
-    def adapted(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
-        X = np.concatenate([run.epochs.X[t] for t in session])
-        lit = np.concatenate([run.lit[t] for t in session])
-        return adapt(X, lit, joined(session), self.response(training))
+    def adapted(self, run: Run, training: tuple[Key, ...], session: Session) -> list[np.ndarray]:
+        return inferred(run, session, self.response(training))
 
-    def transferred(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
-        return with_constants(lambda: self.unmoved(run, training, session), N_ITERATIONS=0, PRIOR_EPOCHS=1e9)
+    def transferred(self, run: Run, training: tuple[Key, ...], session: Session) -> list[np.ndarray]:
+        with constants(session_decoder, N_ITERATIONS=0), constants(whitened, PRIOR_EPOCHS=1e9):
+            return self.unmoved(run, training, session)
 
-    def unmoved(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
+    def unmoved(self, run: Run, training: tuple[Key, ...], session: Session) -> list[np.ndarray]:
         """Adapt all but the latency."""
-        X = np.concatenate([run.epochs.X[t] for t in session])
-        lit = np.concatenate([run.lit[t] for t in session])
-        return adapt(X, lit, joined(session), replace(self.response(training), latency_sd_bins=0.0))
+        return inferred(run, session, replace(self.response(training), latency_sd_bins=0.0))
 
-    def champion(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
+    def champion(self, run: Run, training: tuple[Key, ...], session: Session) -> list[np.ndarray]:
         """Sum the calibrated log-odds of the kind of model that the pipeline trains; what probabilities sent to /decode come to."""
         model = self.ensemble(training)
-        return evidence(
-            model.log_odds(np.concatenate([run.epochs.X[t] for t in session]), adapt=False), model.prior_target
-        )
+        log_odds = model.log_odds(np.concatenate([run.epochs.X[t] for t in session]), adapt=False)
+        return summed(evidence(log_odds, model.prior_target), run, session)
 
     @cache  # noqa: B019
     def ensemble(self, training: tuple[Key, ...]) -> Scorer:
@@ -148,32 +146,34 @@ class Benchmark:
             models.make("ensemble", n_channels=n_channels, n_times=n_times).fit_recordings(epochs).to_arrays()
         )
 
-    def self_taught(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
+    def self_taught(self, run: Run, training: tuple[Key, ...], session: Session) -> list[np.ndarray]:
         """Expectation maximisation with nothing left out."""
-        m_0, z = self.whitened(run, training, session)
-        k = self.response(training).prior_flashes
-        parts, m = joined(session), m_0
-        for _ in range(adaptation.N_ITERATIONS):
-            sums = [
-                adaptation._expected_sum(z[p], run.lit[t], 0.5 * z[p] @ m) for p, t in zip(parts, session, strict=True)
-            ]
-            m = (k * m_0 + sum(s for s, _ in sums)) / (k + sum(w for _, w in sums))
-        return np.asarray(0.5 * z @ m)
+        white = self.whitened(run, training, session)
+        start = belief = white.start()
+        parts = joined(session)
+        for _ in range(session_decoder.N_ITERATIONS):
+            total, weight = np.zeros_like(start.weighted), 0.0
+            for part, scores in zip(parts, summed(0.5 * white.ratio(white.z, belief.mean), run, session), strict=True):
+                target = run.lit[session[parts.index(part)]] @ np.exp(scores - np.logaddexp.reduce(scores))
+                total += (target - target.mean()) @ white.z[part]
+                weight += len(target) * target.mean() * (1 - target.mean())
+            belief = start.updated(total, weight)
+        return summed(0.5 * white.ratio(white.z, belief.mean), run, session)
 
-    def untrained(self, run: Run, training: tuple[Key, ...], session: Session) -> np.ndarray:
+    def untrained(self, run: Run, training: tuple[Key, ...], session: Session) -> list[np.ndarray]:
         """Unsupervised mean-difference maximisation; what was decoded before counts as known."""
-        _, z = with_constants(lambda: self.whitened(run, training, session), PRIOR_EPOCHS=0.0, PRIOR_MEAN_EPOCHS=0.0)
+        with constants(whitened, PRIOR_EPOCHS=0.0, PRIOR_MEAN_EPOCHS=0.0):
+            z = self.whitened(run, training, session).z
         known = np.zeros(z.shape[1])
         for part, trial in zip(joined(session), session, strict=True):
             centred = run.lit[trial] - run.lit[trial].mean(axis=0)
             sums = known + centred.T @ z[part]
             known = sums[np.argmax((sums**2).sum(axis=1))]
-        return np.asarray(z @ known)
+        return summed(z @ known, run, session)
 
-    def whitened(self, run: Run, training: tuple[Key, ...], session: Session) -> tuple[np.ndarray, np.ndarray]:
+    def whitened(self, run: Run, training: tuple[Key, ...], session: Session) -> Whitened:
         response = replace(self.response(training), latency_sd_bins=0.0)
-        (m_0,), z = adaptation._whitened(np.concatenate([run.epochs.X[t] for t in session]), response)
-        return m_0, z
+        return Whitened.of(np.concatenate([run.epochs.X[t] for t in session]), response)
 
     def decisions(
         self, method: Method, n: int, start: int = 0, *, revised: bool = False
@@ -184,12 +184,11 @@ class Benchmark:
             flashes = [
                 slice(t.start + N_PER_REPETITION * start, t.start + N_PER_REPETITION * (start + n)) for t in run.trials
             ]
-            for k, trial in enumerate(flashes):
+            for k in range(len(flashes)):
                 session = flashes if revised else flashes[: k + 1]
-                ratio = method(run, training, session)[joined(session)[k]]
-                scores = ratio @ run.lit[trial]
+                scores = method(run, training, session)[k]
                 loss = float(np.logaddexp.reduce(scores) - scores[run.truth[k]])
-                yield key, decode(run.lit[trial], ratio).best == run.truth[k], loss
+                yield key, int(scores.argmax()) == run.truth[k], loss
 
 
 def joined(session: Session) -> list[slice]:
@@ -198,15 +197,27 @@ def joined(session: Session) -> list[slice]:
     return [slice(a, b) for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
 
 
-def with_constants[Found](call: Callable[[], Found], **constants: float) -> Found:
-    before = {name: getattr(adaptation, name) for name in constants}
+def summed(ratio: np.ndarray, run: Run, session: Session) -> list[np.ndarray]:
+    """Sum up log likelihood ratios of a session's flashes, in the order of its slices, for each trial and symbol."""
+    return [ratio[part] @ run.lit[trial] for part, trial in zip(joined(session), session, strict=True)]
+
+
+def inferred(run: Run, session: Session, response: Response) -> list[np.ndarray]:
+    X, lit = (np.concatenate([of[t] for t in session]) for of in (run.epochs.X, run.lit))
+    decoder = SessionDecoder(response).fit(X, lit, joined(session))
+    return [np.log(np.maximum(posterior, np.finfo(float).tiny)) for posterior in decoder.posterior_]
+
+
+@contextmanager
+def constants(module: ModuleType, **changes: float) -> Iterator[None]:
+    before = {name: getattr(module, name) for name in changes}
     try:
-        for name, value in constants.items():
-            setattr(adaptation, name, value)
-        return call()
+        for name, value in changes.items():
+            setattr(module, name, value)
+        yield
     finally:
         for name, value in before.items():
-            setattr(adaptation, name, value)
+            setattr(module, name, value)
 
 
 def share(right: Sequence[bool]) -> str:
@@ -303,11 +314,12 @@ def dynamic(bench: Benchmark, key: Key) -> Iterator[tuple[bool, int, bool]]:
     for k, trial in enumerate(run.trials):
         for n in range(1, 16):
             now = slice(trial.start, trial.start + N_PER_REPETITION * n)
-            decoding = decode(run.lit[now], bench.adapted(run, training, [*session, now])[joined([*session, now])[-1]])
-            if decoding.confidence >= CONFIDENCE:
+            scores = bench.adapted(run, training, [*session, now])[-1]
+            confidence = float(np.exp(scores.max() - np.logaddexp.reduce(scores)))
+            if confidence >= CONFIDENCE:
                 break
         session.append(now)
-        yield decoding.best == run.truth[k], n, decoding.confidence >= CONFIDENCE
+        yield int(scores.argmax()) == run.truth[k], n, confidence >= CONFIDENCE
 
 
 def calibration(bench: Benchmark) -> None:
@@ -318,9 +330,9 @@ def calibration(bench: Benchmark) -> None:
         for n in (1, 2, 3, 4, 6, 8, 11, 15):
             for key, run in bench.runs.items():
                 flashes = [slice(t.start, t.start + N_PER_REPETITION * n) for t in run.trials]
-                for k, trial in enumerate(flashes):
-                    ratio = method(run, bench.training_runs(key), flashes[: k + 1])[joined(flashes[: k + 1])[-1]]
-                    collected[name].append((ratio @ run.lit[trial] / EVIDENCE_WEIGHT, run.truth[k]))
+                for k in range(len(flashes)):
+                    scores = method(run, bench.training_runs(key), flashes[: k + 1])[-1]
+                    collected[name].append((scores / bayes.EVIDENCE_WEIGHT, run.truth[k]))
     for weight in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0):
         cells = []
         for found in collected.values():

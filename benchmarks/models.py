@@ -5,9 +5,8 @@ itself: for each person left out, the setting is chosen by leave-one-subject-out
 person. ``--settings`` also chooses among the default's inner settings that way. The person of Brain Invaders 2012, on another montage,
 took no part in any choice but is tested in five blocks of time. Nothing is asserted: tests/unit/p300/test_models_real.py does that.
 
-Seen: each of the five people is best served by the aligned ensemble according to the other four, so the nested mean is its own, 0.807
-(plain LDA 0.772). Each epoch on its own, as when epochs are asked for one by one, it is 0.786: what is gained comes from adapting to the
-recording, and where nothing can be adapted to, alignment gains nothing. `p300.models.ensemble` has the table, and what was tried.
+`p300.models.ensemble` has the table, and what was tried. Each epoch on its own, as when epochs are asked for one by one, nothing can be
+adapted to, and alignment gains nothing.
 """
 
 import argparse
@@ -17,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from p300 import models
+from p300 import models, scoring
+from p300.decoding import components, whitened
 from p300.metrics import roc_auc
-from p300.models import RecordingEpochs, recording_adaptation, xdawn
+from p300.models import RecordingEpochs, xdawn
 from p300.models.base import cross_validate
 from p300.models.data import blocks
 from real_data import needed
@@ -57,12 +57,11 @@ class Setting:
 
 KINDS = [Setting(kind, align) for kind in models.KINDS for align in (False, True)]
 INSIDE: list[tuple[Any, str, list[float]]] = [
-    (recording_adaptation, "DIFFERENCE_WEIGHT_TARGETS", [30, 300]),
-    (recording_adaptation, "COVARIANCE_WEIGHT_EPOCHS", [300, 3000]),
-    (recording_adaptation, "MEAN_WEIGHT_EPOCHS", [30, 300]),
-    (recording_adaptation, "WINDOW_SAMPLES", [2, 8]),
+    (scoring, "RESPONSE_FLASHES", [12.0, 50.0]),
+    (scoring, "UNLABELLED", [0.1, 1.0]),
+    (components, "N_FILTERS", [4, 8]),
+    (whitened, "PRIOR_EPOCHS", [50.0, 800.0]),
     (xdawn, "N_FILTERS", [3, 6]),
-    (xdawn, "REGULARISATION_C", [0.01, 1.0]),
 ]
 SETTINGS = [Setting("ensemble", True)] + [
     Setting("ensemble", True, {(module, name): value}) for module, name, values in INSIDE for value in values

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import console_pages
 import decoding
+import personal
 import preprocessing
 import serving
 import training
@@ -62,6 +63,8 @@ def main() -> None:
     if real:
         console.print("decoding symbols of real people: a minute")
         rows += decoding.promised()
+        console.print("models of real subjects: some minutes")
+        rows += personal.promised()
     console.print("the console's pages at 1,000 executions: a minute")
     rows += console_pages.promised()
     console.print("serving: a few minutes, most of them a speller's pace through API Gateway")
@@ -73,7 +76,7 @@ def main() -> None:
     for entry in rows:
         bound = f">= {entry['at_least']}" if entry["at_least"] is not None else f"<= {entry['at_most']}"
         table.add_row(
-            str(entry["name"]), f"{entry['value']:.2f}", bound, "met" if entry["met"] else "[red]not met[/red]"
+            str(entry["name"]), f"{entry['value']:.3f}", bound, "met" if entry["met"] else "[red]not met[/red]"
         )
     console.print(table)
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}

@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 from p300_client.target import Target
+from p300_console import executions
 from p300_console.app import make_app
 from p300_console.security import Tokens
 from p300_console.stack import Stack
@@ -66,8 +68,8 @@ def closed_console() -> Iterator[tuple[TestClient, Tokens]]:
 
 @contextmanager
 def open_console() -> Iterator[TestClient]:
-    """A browser that has opened it."""
-    with closed_console() as (browser, tokens):
+    """A browser that has opened it; pages show what was started a moment ago."""
+    with patch.object(executions, "FRESH_S", 0.0), closed_console() as (browser, tokens):
         assert browser.get("/", params={"token": tokens.one_time}).status_code == 200
         yield browser
 

@@ -26,18 +26,22 @@ def fitted() -> dict[str, Any]:
 
 
 @functools.cache
-def response() -> dict[str, Any]:
-    """Return the arrays of a response that fits the model."""
+def response(n_times: int = N_TIMES) -> dict[str, Any]:
+    """Return the arrays of a response; by default it fits the model."""
     rng = np.random.default_rng(1)
-    X, y = rng.normal(0, 1e-5, (24, N_FEATURES)), np.tile([1, 1, 1, 2], 6)
+    X, y = rng.normal(0, 1e-5, (24, len(CHANNELS) * n_times)), np.tile([1, 1, 1, 2], 6)
     return Response.fit([RecordingEpochs("a", "a", X, y, len(CHANNELS))], sfreq=100.0).to_arrays()
 
 
 def npz(**changes: Any) -> bytes:
     """Return a model that says Target where the epoch's sum is above 0."""
-    known = {"aligned": 0, "calibration": [1.0, 0.0], "weights": np.full(N_FEATURES, 1e6), "intercept": 0.0}
+    known = {"aligned": 0, "calibration": [1.0, 0.0, 0.0, 0.0], "weights": np.full(N_FEATURES, 1e6), "intercept": 0.0}
+    return npz_of(fitted() | known | changes)
+
+
+def npz_of(arrays: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: cast("Any", np.array(value)) for name, value in (fitted() | known | changes).items()})
+    np.savez(buffer, **{name: cast("Any", np.array(value)) for name, value in arrays.items()})
     return buffer.getvalue()
 
 

@@ -1,7 +1,8 @@
 """Made-up subjects who spell, a latency and an amplitude each."""
 
 import numpy as np
-from p300.decoding import brain_invaders
+from p300.decoding import SessionDecoder, brain_invaders
+from p300.metrics import roc_auc
 from p300.models import RecordingEpochs
 
 SFREQ = 100.0
@@ -36,3 +37,21 @@ def recordings(seeds, **how):
 
 LATER = {"latency": 0.41, "amplitude_uv": 2.5}
 """How other people answer: 50 ms after those that the model knows."""
+
+
+def scores(X, lit, trials, response):
+    """Score each flash with the whole session known."""
+    return SessionDecoder(response).fit(X, lit, trials).log_likelihood_ratio_
+
+
+def n_right(X, lit, truth, response):
+    """Count the symbols that are decoded right with the whole session known."""
+    decoder = SessionDecoder(response).fit(X, lit, TRIALS)
+    return sum(decoder.decode(k).best == symbol for k, symbol in enumerate(truth))
+
+
+def auc(y, score) -> float:
+    """Return the ROC AUC of flashes that hold both classes."""
+    found = roc_auc(y, score)
+    assert found is not None
+    return found

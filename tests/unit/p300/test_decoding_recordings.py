@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from p300.decoding import Response, adapt, attended, decode, grid, split_trials, with_gaps
+from p300.decoding import Response, SessionDecoder, attended, grid, split_trials, with_gaps
 from p300.decoding.layouts import SPELLER_6X6
 from p300.models import RecordingEpochs
 from p300.readers import read_recording
@@ -49,8 +49,8 @@ def decisions(training, n, *, revised=False):
         slices = [slice(12 * n * k, 12 * n * (k + 1)) for k in range(len(parts))]
         for k, part in enumerate(parts):
             session = np.concatenate(parts if revised else parts[: k + 1])
-            ratio = adapt(X[session], lit[session], slices if revised else slices[: k + 1], response)[slices[k]]
-            decoding = decode(lit[part], ratio)
+            so_far = slices if revised else slices[: k + 1]
+            decoding = SessionDecoder(response).fit(X[session], lit[session], so_far).decode(k)
             yield decoding.best == attended(lit[part], target[part]), decoding.confidence
 
 

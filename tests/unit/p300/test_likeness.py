@@ -1,9 +1,7 @@
 """Copies of a recording are found however they were exported, and nothing else is taken for one."""
 
 import dataclasses
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from p300.signals import extract
 from p300.synth import write_subjects
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
+from tests.support import real_data
 from tests.support.features import make_features
 
 Export = Callable[[Recording], Recording]
@@ -110,10 +109,9 @@ def test_hardly_anything_can_be_compared_too(shape: tuple[int, int, int], value:
     assert not list(alike({}))
 
 
-REAL = Path(os.environ.get("P300_DATA") or Path(__file__).parents[4] / "shared" / "data") / "bnci_2015_003"
-
-
-@pytest.mark.skipif(not REAL.is_dir(), reason="no real recordings on this machine")
+@pytest.mark.real_data
 def test_runs_of_real_people_are_not_alike() -> None:
-    sketches = {path.stem: sketch(extract(read_recording(path)).epochs) for path in sorted(REAL.glob("*/*.parquet"))}
+    sketches = {
+        path.stem: sketch(extract(read_recording(path)).epochs) for path in real_data.recordings("bnci_2015_003")
+    }
     assert not list(alike(sketches))

@@ -11,6 +11,7 @@ import pytest
 from p300 import models
 from p300.models import RecordingEpochs
 from p300.models.base import cross_validate
+from p300.models.calibration import Calibration
 from p300.models.portable import to_pipeline
 from p300.scoring import Scorer
 from pyriemann.estimation import XdawnCovariances
@@ -44,11 +45,13 @@ def recording(subject):
     return RecordingEpochs(name, name, epochs.reshape(180, -1).astype(np.float32), y, N_CHANNELS)
 
 
-def fitted(kind, align):
+def fitted(kind, align, bounds=(0.0, 0.0)):
     """A model as training leaves it: calibrated on people left out."""
     people = [recording(subject) for subject in range(3)]
     model = models.make(kind, align=align).fit_recordings(people)
-    return model.calibrate(cross_validate(model, people, lambda one: one.subject))
+    model.calibrate(cross_validate(model, people, lambda one: one.subject))
+    model.calibration_ = Calibration(model.calibration_.slope, model.calibration_.intercept, *bounds)
+    return model
 
 
 @pytest.fixture(scope="module", params=[(kind, align) for kind in models.KINDS for align in (False, True)], ids=str)
@@ -67,14 +70,30 @@ def test_it_predicts_the_same(model, new):
     expected = model.predict_proba(new.X)
     for X in (new.X, new.epochs, new.X.astype(np.float64)):
         np.testing.assert_allclose(pipeline.predict_proba(X), expected, rtol=0, atol=1e-9)
-        np.testing.assert_allclose(pipeline.decision_function(X), model.decision_function(X), rtol=1e-9, atol=1e-9)
         np.testing.assert_array_equal(pipeline.predict(X), model.predict(X))
     served = Scorer(model.to_arrays()).probability_target(new.X)
     np.testing.assert_allclose(pipeline.predict_proba(new.X)[:, 1], served, rtol=0, atol=1e-9)
 
 
+def test_its_decision_function_is_the_same(model, new):
+    expected = model.decision_function(new.X)
+    np.testing.assert_allclose(to_pipeline(model).decision_function(new.X), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("bounds", [(0.02, 0.1), (0.0, 0.1), (0.02, 0.0)])
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_probabilities_have_the_same_floor_and_ceiling(kind, bounds, new):
+    model = fitted(kind, None, bounds)
+    pipeline = to_pipeline(model)
+    X = np.concatenate([new.X, -30 * new.X])
+    expected = model.predict_proba(X)
+    assert expected[:, 1].min() >= bounds[0] - 1e-12
+    np.testing.assert_allclose(pipeline.predict_proba(X), expected, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(pipeline.predict(X), model.predict(X))
+
+
 def test_it_loads_where_this_package_is_not_installed(new, tmp_path):
-    trained = {kind: fitted(kind, None) for kind in models.KINDS}
+    trained = {kind: fitted(kind, None, (0.02, 0.1)) for kind in models.KINDS}
     np.save(tmp_path / "X.npy", new.X)
     for kind, model in trained.items():
         joblib.dump(to_pipeline(model), tmp_path / f"{kind}.joblib")

@@ -91,7 +91,7 @@ def test_every_kind_is_a_scikit_learn_classifier():
 
 def test_make_sets_the_parameters_and_leaves_the_kinds_default_of_align():
     made = {kind: models.make(kind, seed=3, n_channels=4).get_params() for kind in models.KINDS}
-    shared = {"n_channels": 4, "n_times": None, "random_state": 3}
+    shared = {"n_channels": 4, "n_times": None, "random_state": 3, "sfreq": 100.0}
     assert made == {kind: {**shared, "align": kind in ("xdawn_ts", "ensemble")} for kind in models.KINDS}
     assert models.make("lda", align=True).align
 

@@ -79,16 +79,34 @@ def test_every_array_is_needed_in_its_shape(kind):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("format_version", 2, "format version 2; this code reads 1 to 1"),
+        ("format_version", 3, "format version 3; this code reads 1 to 2"),
         ("format_version", 0, "format version 0"),
         ("kind", "svm", "kind 'svm'"),
         ("prior_target", 1.5, "1.5 targets"),
         ("n_channels", 0, "0 channels"),
+        ("calibration", [1.0, 0.0, 0.6, 0.0], "floor of 0.6"),
+        ("recording_calibration", [1.0, 0.0, 0.0, -0.1], "ceiling of -0.1"),
     ],
 )
 def test_values_out_of_range_are_refused(name, value, message):
     with pytest.raises(ArtifactError, match=message):
         Scorer.from_arrays({**fitted("lda")[0].to_arrays(), name: np.array(value)})
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_models_of_format_1_score_as_they_did(kind):
+    """They have no floor, no ceiling, and of the ensemble an adaptation to recordings that is no longer applied."""
+    model, X = fitted(kind)
+    arrays = {name: array for name, array in model.to_arrays().items() if not name.startswith("response_")}
+    for name in ("calibration", "recording_calibration"):
+        arrays[name] = arrays[name][:2]
+    old = Scorer.from_arrays(arrays | {"format_version": np.array(1)})
+    slope, intercept = arrays["calibration"]
+    np.testing.assert_allclose(old.log_odds(X), slope * old.score(X) + intercept, rtol=1e-9)
+    np.testing.assert_array_equal(old.score(X), Scorer.from_arrays(model.to_arrays()).score(X))
+    if kind == "ensemble":
+        np.testing.assert_array_equal(old.log_odds(X, adapt=True), old.log_odds(X))
+    assert old.response is None
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from p300 import models
 from p300.errors import RequestError
 from p300_pipeline.errors import status_of
 from p300_pipeline.model_index import update_index
@@ -24,11 +25,13 @@ from p300_pipeline.storage import Store
 
 from tests.support.serving import (
     N_FEATURES,
+    N_TIMES,
     OTHER_EPOCH,
     TARGET_EPOCH,
     V1,
     V2,
     npz,
+    npz_of,
     publish,
     response,
 )
@@ -296,6 +299,18 @@ def test_storage_is_not_asked_for_every_request(
     assert asked == ["aliases/champion"]
 
 
+def test_a_montage_may_have_more_channels_than_its_response_has_filters(service: Service, store: Store) -> None:
+    names = [f"EEG{k}" for k in range(16)]
+    rng = np.random.default_rng(2)
+    X, y = rng.normal(0, 1e-5, (96, len(names) * N_TIMES)), np.tile([1, 1, 1, 2], 24)
+    model = models.make("ensemble", n_channels=len(names), n_times=N_TIMES).fit(X, y)
+    publish(store, V2, npz_of(model.to_arrays()), kind="ensemble", channels=names)
+    Registry(store, MODELS).set_alias("champion", V2)
+    response = Service(store, MODELS).cache.model().response
+    assert response is not None
+    assert (response.n_channels, len(response.filters) < len(names)) == (len(names), True)
+
+
 def broken_models() -> dict[str, Callable[[Store], object]]:
     """Return ways for the new champion to be one that cannot serve."""
 
@@ -309,8 +324,8 @@ def broken_models() -> dict[str, Callable[[Store], object]]:
         "newer format": lambda store: publish(store, V2, npz(format_version=99)),
         "unknown kind": lambda store: publish(store, V2, npz(kind="net")),
         "not npz": lambda store: publish(store, V2, b"model"),
-        "half a response": lambda store: publish(store, V2, npz(response_mean=[[0.0]])),
-        "response of other shape": lambda store: publish(store, V2, npz(**response() | {"response_n_times": 4})),
+        "half a response": lambda store: publish(store, V2, npz(response_filters=[[0.0]])),
+        "response of other shape": lambda store: publish(store, V2, npz(**response(N_TIMES + 1))),
         "other shape": lambda store: publish(store, V2, channels=["Cz"]),
         "not a manifest": lambda store: store.put(MODELS, f"{V2}/manifest.json", b"[]"),
     }

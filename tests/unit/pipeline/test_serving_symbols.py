@@ -72,8 +72,8 @@ def test_a_session_is_decoded_as_decoding_does() -> None:
     X, _, lit, _ = session()
     response = served().response
     assert response is not None
-    ratio = decoding.adapt(X, lit, TRIALS, response)
-    expected = [decoding.decode(lit[trial], ratio[trial]) for trial in TRIALS]
+    decoder = decoding.SessionDecoder(response).fit(X, lit, TRIALS)
+    expected = [decoder.decode(number) for number in range(len(TRIALS))]
     answer = ask(compact(trials=LENGTHS))
     names = LAYOUT.symbols
     assert answer["symbol"] == names[expected[-1].best]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from p300 import models
 from p300.errors import ArtifactError, TrainingError
 from p300.learning_curve import learning_curve, points
-from p300.metrics import Report, Scored, classification_metrics, curves, roc_auc
+from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, roc_auc
 from p300.models import RecordingEpochs, Recordings
 from p300.models.data import HELD_BYTES, Derived, blocks, require_rereadable
 from p300.recording import TARGET
@@ -24,10 +24,12 @@ __all__ = ["classification_metrics", "curves", "evaluate", "train", "within_reco
 N_BLOCKS = 5
 REFERENCE_KIND = "lda"
 TEST_FRACTION = 0.2
+SFREQ = 100.0
+"""Of the features that the pipeline makes, in Hz."""
 SUMMARISED = ("roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier")
 
 
-def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
+def evaluate(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SFREQ) -> Report:
     """Evaluate one kind of model on recordings; `train` does the same and returns a model too.
 
     Parameters
@@ -38,6 +40,8 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
         One of ``p300.models.KINDS``.
     seed : int
         Of the model and of every random split.
+    sfreq : float
+        Rate of the features in Hz.
 
     Returns
     -------
@@ -50,6 +54,9 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
         ``leave_one_subject_out_single_epochs``
             The same with each epoch on its own, as if it came alone, and so in all parts below. Equal where the kind
             does not adapt.
+        ``leave_one_subject_out_sessions``
+            The same with the groups that flashed and the whole session known, by what decodes symbols: for revising a session, not for
+            what could be said while it ran. None where a recording does not say what flashed, or with one subject.
         ``reference_lda``
             What the plain LDA gives on the same left-out people (or blocks), for comparison.
         ``learning_curve``
@@ -59,6 +66,8 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
             Of the pooled probabilities of ``leave_one_subject_out`` (or of the blocks).
         ``left_out_recordings``
             ROC AUC of each recording of ``leave_one_subject_out``, None where it holds one class; models are compared on these.
+        ``calibration_by_subject``
+            Deciles of the same within each subject (or block), averaged (`p300.metrics.calibration_by_subject`).
         ``train_first_test_rest``
             Per subject with several recordings: trained on the first, tested on the others. None without such, or
             where no first one has enough epochs of both classes.
@@ -73,11 +82,11 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0) -> Report:
     TrainingError
         Where there are no recordings, or a fold's training side lacks a class.
     """
-    model, subjects, counts = _prepare(recordings, kind, seed)
+    model, subjects, counts = _prepare(recordings, kind, seed, sfreq)
     return _evaluate(model, recordings, subjects, counts)[0]
 
 
-def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator", Report]:
+def train(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SFREQ) -> tuple["Estimator", Report]:
     """Fit on all recordings, calibrate on left-out people, and evaluate.
 
     Parameters
@@ -87,6 +96,8 @@ def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator"
     kind : str
         As in `evaluate`.
     seed : int
+        As in `evaluate`.
+    sfreq : float
         As in `evaluate`.
 
     Returns
@@ -101,7 +112,7 @@ def train(recordings: Recordings, kind: str, seed: int = 0) -> tuple["Estimator"
     TrainingError
         As `evaluate` raises it, and ``cannot_fit`` where recordings are too few or too much alike for this kind of model.
     """
-    model, subjects, counts = _prepare(recordings, kind, seed)
+    model, subjects, counts = _prepare(recordings, kind, seed, sfreq)
     try:
         report, left_out = _evaluate(model, recordings, subjects, counts)
         model._fit(recordings)
@@ -237,10 +248,12 @@ def _evaluate(
         "leave_one_subject_out": None if alone else _by_fold(within, "subjects"),
         "leave_one_subject_out_single_epochs": None if alone else _by_fold(single, "subjects"),
         "left_out_recordings": {} if alone else _by_recording(left_out, recordings),
+        "leave_one_subject_out_sessions": None if alone else _sessions(left_out),
         "within_subject_blocks": _by_fold(single, "blocks") if alone else None,
         "reference_lda": _by_fold(scored[-1], "blocks" if alone else "subjects"),
         "learning_curve": [] if alone else points(learning_curve(compared, recordings, subjects), scored),
         **{f"{name}_curve": points for name, points in curves(*_pooled(single if alone else within)).items()},
+        "calibration_by_subject": calibration_by_subject(single if alone else within),
         "train_first_test_rest": _train_first_test_rest(model, recordings),
         "label_shuffled_control": _label_shuffled(model, folds),
         "pooled_random_split_optimistic": _random_split(model, recordings),
@@ -248,7 +261,9 @@ def _evaluate(
     return report, left_out
 
 
-def _prepare(recordings: Recordings, kind: str, seed: int) -> tuple["Estimator", list[str], Report]:
+def _prepare(
+    recordings: Recordings, kind: str, seed: int, sfreq: float = SFREQ
+) -> tuple["Estimator", list[str], Report]:
     require_rereadable(recordings)
     subjects: dict[str, None] = {}
     n_recordings = n_epochs = n_targets = 0
@@ -265,7 +280,7 @@ def _prepare(recordings: Recordings, kind: str, seed: int) -> tuple["Estimator",
         found = "; ".join(f"{name}: {c} channels x {t} samples" for (c, t), name in shapes.items())
         raise TrainingError("mixed_shapes", f"Recordings differ in shape ({found}); train on those of one montage.")
     (n_channels, n_times), *_ = shapes
-    model = models.make(kind, seed=seed, n_channels=n_channels, n_times=n_times)
+    model = models.make(kind, seed=seed, n_channels=n_channels, n_times=n_times, sfreq=sfreq)
     counts = {
         "n_subjects": len(subjects),
         "n_recordings": n_recordings,
@@ -302,6 +317,11 @@ def _pooled(scored: Scored) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
 
 def _alone(left_out: "CrossValidation") -> Scored:
     return {fold: (p.y, p.alone) for fold, p in left_out.folds.items()}
+
+
+def _sessions(left_out: "CrossValidation") -> Report | None:
+    scored = {fold: (p.y, p.session) for fold, p in left_out.folds.items() if p.session is not None}
+    return _by_fold(scored, "subjects") if len(scored) == len(left_out.folds) else None
 
 
 def _predict(model: "Estimator", recordings: Recordings) -> tuple[NDArray[np.integer], NDArray[np.float64]]:

@@ -123,6 +123,38 @@ def calibration_curve(y: NDArray[np.integer], probability_target: NDArray[np.flo
     ]
 
 
+def calibration_by_subject(scored: Scored) -> list[dict[str, float]]:
+    """Compare predicted with observed frequencies of Target within each subject, and average.
+
+    Pooled deciles mix subjects: the lowest may be of one subject alone, whom the model understands least.
+
+    Parameters
+    ----------
+    scored : dict
+        Labels and probabilities by subject.
+
+    Returns
+    -------
+    deciles : list of dict
+        From each subject's lowest probabilities to its highest: means over subjects of ``predicted`` and ``observed``, the standard error
+        ``sem`` of their difference, and ``n_subjects``.
+    """
+    by_subject = [calibration_curve(y, p) for y, p in scored.values()]
+    deciles = []
+    for bins in zip(*(curve for curve in by_subject if len(curve) == N_CALIBRATION_BINS), strict=True):
+        predicted, observed = (np.array([one[key] for one in bins]) for key in ("predicted", "observed"))
+        n = len(bins)
+        deciles.append(
+            {
+                "predicted": float(predicted.mean()),
+                "observed": float(observed.mean()),
+                "sem": float((observed - predicted).std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0,
+                "n_subjects": n,
+            }
+        )
+    return deciles
+
+
 def curves(y: NDArray[np.integer], probability_target: NDArray[np.floating]) -> dict[str, list[dict[str, float]]]:
     """Return the curves behind the figures of one set of predictions.
 

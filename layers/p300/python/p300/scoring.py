@@ -10,20 +10,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.decoding import Response, SessionDecoder
 from p300.errors import ArtifactError, RequestError
 from p300.models.alignment import adapted_whitener, whitener
 from p300.models.calibration import Calibration, sigmoid
-from p300.models.recording_adaptation import Adaptation, window_matrix, window_means
 from p300.models.tangent import TangentSpace
 
-NEWEST_FORMAT = 1
+NEWEST_FORMAT = 2
+"""Format 1 had no floors and ceilings of probabilities, and another adaptation to recordings, which is not applied any more."""
+RESPONSE_FLASHES = 25.0
+"""How many target flashes a response must have learnt from to count as much as the model of epochs on their own."""
+UNLABELLED = 0.25
+"""How much a flash counts there whose label nobody gave."""
 MAX_MODEL_BYTES = 256 << 20  # unfolded; 64 channels make 2 MB
 MAX_CHANNELS, MAX_TIMES = 4096, 65536
 _PARTS = {
     "lda": frozenset({"linear"}),
     "ridge": frozenset({"linear"}),
     "xdawn_ts": frozenset({"tangent"}),
-    "ensemble": frozenset({"linear", "tangent", "adaptation"}),
+    "ensemble": frozenset({"linear", "tangent"}),
 }
 
 Array = NDArray[np.float64]
@@ -92,6 +97,9 @@ class Scorer:
         Shape of one epoch.
     prior_target : float
         Fraction of targets in training: subtract its log-odds from `log_odds` for a log likelihood ratio.
+    response : Response or None
+        What decodes sessions. It counts in single flashes' scores too: within a recording where the kind adapts, and in all of them
+        where ``response.own`` says that this is the model of one subject.
     """
 
     def __init__(self, arrays: Arrays) -> None:
@@ -118,8 +126,8 @@ class Scorer:
             raise ArtifactError(
                 "unknown_kind", f"Model is of kind {self.kind!r}; this code scores {', '.join(sorted(_PARTS))}."
             )
-        self._calibration = Calibration(*_numbers(arrays, "calibration", (2,)).tolist())
-        self._recording_calibration = Calibration(*_numbers(arrays, "recording_calibration", (2,)).tolist())
+        self._calibration = _calibration(arrays, "calibration", version)
+        self._recording_calibration = _calibration(arrays, "recording_calibration", version)
         self._reference: Array | None = None
         self._lone_whitener: Array = np.eye(self.n_channels)
         if _scalar(arrays, "aligned"):
@@ -129,7 +137,21 @@ class Scorer:
         # What scores an epoch on its own has the reference alignment folded in: a linear model stays one dot product.
         self._aligned = _Parts(arrays, parts, self.n_channels, self.n_times)
         self._alone = self._aligned.after(self._lone_whitener)
-        self._adaptation = self._read_adaptation(arrays) if "adaptation" in parts else None
+        self.response = Response.from_arrays(arrays)
+        if self.response and (self.response.n_channels, self.response.n_times) != (self.n_channels, self.n_times):
+            raise ArtifactError(
+                "bad_model",
+                f"Model takes {self.n_channels} channels x {self.n_times} samples; its response is one of "
+                f"{self.response.n_channels} x {self.response.n_times}. Train again.",
+            )
+        if self.kind == "ensemble" and version > 1 and not self.response:
+            raise ArtifactError("incomplete_model", "Model has no array 'response_filters'; train again or restore it.")
+        self._personal = _Personal(self.response) if self.response and self.response.own else None
+        blends = self.kind == "ensemble" and version > 1
+        self._blends_in_recording = blends or self._personal is not None
+        self._knows_recordings = version > 1 or self.kind != "ensemble"
+        self._bounds = Calibration(1.0, 0.0, self._calibration.floor, self._calibration.ceiling)
+        self._recording_bounds = self._recording_calibration if blends or self._personal is None else self._bounds
         self._try_out()
 
     def _try_out(self) -> None:
@@ -223,13 +245,18 @@ class Scorer:
         """
         X = self._checked(X)
         if self._reference is None or not len(X):
-            return self._alone.score(X)
-        epochs = np.asarray(X, dtype=np.float64).reshape(len(X), self.n_channels, self.n_times)
-        aligned = (adapted_whitener(epochs, self._reference) @ epochs).reshape(X.shape)
-        score = self._aligned.score(aligned)
-        if self._adaptation is None:
+            score = self._alone.score(X)
+        else:
+            epochs = np.asarray(X, dtype=np.float64).reshape(len(X), self.n_channels, self.n_times)
+            aligned = (adapted_whitener(epochs, self._reference) @ epochs).reshape(X.shape)
+            score = self._aligned.score(aligned)
+        if not self._blends_in_recording:
             return score
-        return self._adaptation.log_odds(window_means(aligned, self.n_channels), self._calibration.log_odds(score))
+        assert self.response is not None  # noqa: S101 - there is none without
+        session = SessionDecoder(self.response).fit(X)
+        own = self._personal.weight if self._personal else 0.0
+        weight = own + UNLABELLED * (session.weight_ - own)
+        return self._blended(self._calibration.log_odds(score), session.log_likelihood_ratio_, weight)
 
     def log_odds(self, X: NDArray[np.floating], *, adapt: bool = False) -> Array:
         """Return the logarithm of P(Target) / P(NonTarget) of each epoch.
@@ -251,9 +278,12 @@ class Scorer:
         RequestError
             ``wrong_length`` where epochs do not have the model's number of features.
         """
-        if adapt:
-            return self._recording_calibration.log_odds(self.recording_score(X))
-        return self._calibration.log_odds(self.score(X))
+        if adapt and self._knows_recordings:
+            return self._recording_bounds.log_odds(self.recording_score(X))
+        log_odds = self._calibration.log_odds(self.score(X))
+        if self._personal is None:
+            return log_odds
+        return self._bounds.log_odds(self._blended(log_odds, self._personal.ratio(X), self._personal.weight))
 
     def probability_target(self, X: NDArray[np.floating], *, adapt: bool = False) -> Array:
         """Return the calibrated probability that each epoch follows a target.
@@ -280,14 +310,31 @@ class Scorer:
             )
         return X
 
-    def _read_adaptation(self, arrays: Arrays) -> Adaptation:
-        p = self.n_channels * window_matrix(self.n_times).shape[1]
-        return Adaptation(
-            _numbers(arrays, "adaptation_mean", (p,)),
-            _numbers(arrays, "adaptation_difference", (p,)),
-            _numbers(arrays, "adaptation_covariance", (p, p)),
-            self.prior_target,
-        )
+    def _blended(self, log_odds: Array, ratio: Array, weight: float) -> Array:
+        """Return log-odds between the model's of epochs on their own and a response's, by the flashes the latter has learnt from."""
+        share = RESPONSE_FLASHES / (RESPONSE_FLASHES + weight)
+        prior = float(np.log(self.prior_target / (1 - self.prior_target)))
+        blended: Array = share * log_odds + (1 - share) * (ratio + prior)
+        return blended
+
+
+class _Personal:
+    """One subject's response as a linear model of epochs on their own.
+
+    Attributes
+    ----------
+    weight : float
+        Target flashes that it has learnt from.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self.weight = response.own.weight if response.own else 0.0
+        self._weights, self._intercept = SessionDecoder(response).linear()
+
+    def ratio(self, X: NDArray[np.floating]) -> Array:
+        """Return the log likelihood ratio of each epoch."""
+        ratio: Array = X @ self._weights + self._intercept
+        return ratio
 
 
 class _Parts:
@@ -328,6 +375,17 @@ class _Parts:
         epochs = X.reshape(len(X), self.tangent.filters.shape[1], self.tangent.prototype.shape[1])
         tangent: Array = self.tangent.project(epochs, self.tangent_weights) + self.tangent_intercept
         return tangent if linear is None else 0.5 * (linear + tangent)
+
+
+def _calibration(arrays: Arrays, name: str, version: int) -> Calibration:
+    calibration = Calibration(*_numbers(arrays, name, (2 if version == 1 else 4,)).tolist())
+    if not (0 <= calibration.floor < 0.5 and 0 <= calibration.ceiling < 0.5):
+        raise ArtifactError(
+            "bad_model",
+            f"Model array {name!r} has a floor of {calibration.floor:g} and a ceiling of {calibration.ceiling:g}; expected at least 0 and "
+            "less than 0.5. Train again or restore it.",
+        )
+    return calibration
 
 
 def _length(arrays: Arrays, name: str) -> int:

@@ -1,5 +1,6 @@
 """Bayesian accumulation of single-flash evidence over the symbols, and when to stop flashing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,20 +109,51 @@ def decode(
     if not np.isfinite(ratio).all():
         first = int(np.flatnonzero(~np.isfinite(ratio))[0])
         raise RequestError("not_finite", f"The score of flash {first} is {ratio[first]}; expected a finite number.")
+    evidence = np.zeros((n_flashes + 1, n_symbols))
+    np.cumsum(lit * ratio[:, None], axis=0, out=evidence[1:])
+    return decide(evidence, range(n_flashes + 1), confidence=confidence, prior=prior)
+
+
+def decide(
+    log_evidence: Array,
+    n_flashes: Sequence[int],
+    *,
+    confidence: float = 1.0,
+    prior: NDArray[np.floating] | None = None,
+) -> Decoding:
+    """Decode one symbol from the evidence after more and more flashes.
+
+    Parameters
+    ----------
+    log_evidence : ndarray, shape (n_steps, n_symbols)
+        Log likelihood of the flashes so far given each symbol, up to a constant in each row. The first row is of none.
+    n_flashes : sequence of int, length n_steps
+        How many those are.
+    confidence : float
+        As in `decode`.
+    prior : ndarray, shape (n_symbols,), optional
+        As in `decode`.
+
+    Returns
+    -------
+    decoding : Decoding
+
+    Raises
+    ------
+    RequestError
+        ``bad_prior``, ``bad_confidence``.
+    """
     if not 0 < confidence <= 1:
         raise RequestError("bad_confidence", f"confidence is {confidence}; expected more than 0 and at most 1.")
-    log_posterior = np.empty((n_flashes + 1, n_symbols))
-    log_posterior[0] = _log_prior(prior, n_symbols)
-    log_posterior[1:] = lit * ratio[:, None]
-    log_posterior = np.cumsum(log_posterior, axis=0)
+    log_posterior = log_evidence + _log_prior(prior, log_evidence.shape[1])
     log_posterior -= log_posterior.max(axis=1, keepdims=True)
     posterior = np.exp(log_posterior)
     posterior /= posterior.sum(axis=1, keepdims=True)
     # A posterior may round to 1: that is no reason to stop someone who asked for all flashes.
     reached = np.flatnonzero(posterior.max(axis=1) >= confidence) if confidence < 1 else np.array([], dtype=int)
-    used = int(reached[0]) if len(reached) else n_flashes
-    best = int(np.argmax(log_posterior[used]))
-    return Decoding(posterior[used], best, float(posterior[used, best]), bool(len(reached)), used)
+    step = int(reached[0]) if len(reached) else len(posterior) - 1
+    best = int(np.argmax(log_posterior[step]))
+    return Decoding(posterior[step], best, float(posterior[step, best]), bool(len(reached)), int(n_flashes[step]))
 
 
 def _log_prior(prior: NDArray[np.floating] | None, n_symbols: int) -> Array:

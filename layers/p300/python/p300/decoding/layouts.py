@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 from string import ascii_uppercase
 
 import numpy as np
@@ -126,6 +128,44 @@ def brain_invaders() -> Layout:
     Conference, 280-283). Letters stand for groups 1..6, digits for groups 7..12.
     """
     return grid([[f"{letter}{digit}" for digit in range(1, 7)] for letter in ascii_uppercase[:6]], rows_first=True)
+
+
+MAX_SETS = 4096
+
+
+def lit_sets(group: NDArray[np.integer], prior_target: float) -> NDArray[np.bool_]:
+    """Stand in for a layout that nobody knows: any set of groups may be a symbol's.
+
+    Parameters
+    ----------
+    group : ndarray of int, shape (n_flashes,)
+        Which group each flash lit, as a number.
+    prior_target : float
+        Fraction of targets among flashes. With equally many flashes of every group it says how many groups a symbol is in: two of twelve
+        in a 6 x 6 grid.
+
+    Returns
+    -------
+    lit : ndarray of bool, shape (n_flashes, n_sets)
+        For `SessionDecoder.fit`: which of the sets, in the order of `itertools.combinations` of the sorted groups, each flash belongs to.
+
+    Raises
+    ------
+    RequestError
+        ``too_many_sets`` where there are more than `MAX_SETS`.
+    """
+    groups, number = np.unique(group, return_inverse=True)
+    n_targets = min(max(1, round(prior_target * len(groups))), max(1, len(groups) - 1))
+    n_sets = comb(len(groups), n_targets)
+    if n_sets > MAX_SETS:
+        raise RequestError(
+            "too_many_sets",
+            f"{len(groups)} groups have {n_sets} sets of {n_targets}; expected at most {MAX_SETS}. Say which symbols each group lights.",
+        )
+    member = np.zeros((len(groups), n_sets), dtype=bool)
+    for column, members in enumerate(combinations(range(len(groups)), n_targets)):
+        member[list(members), column] = True
+    return member[number]
 
 
 def _few(values: Iterable[object]) -> str:

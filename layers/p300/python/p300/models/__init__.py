@@ -59,6 +59,7 @@ def make(
     n_channels: int | None = None,
     n_times: int | None = None,
     align: bool | None = None,
+    sfreq: float = 100.0,
 ) -> "Estimator":
     """Make an unfitted estimator.
 
@@ -73,6 +74,8 @@ def make(
     align : bool, optional
         Whether to re-centre each recording (`p300.models.alignment`); by default where it helps: ``xdawn_ts`` and
         ``ensemble`` do, ``lda`` and ``ridge`` stay the plain ones that others can be compared with.
+    sfreq : float
+        Rate of the features in Hz.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def make(
         raise TrainingError("unknown_model", f"Model {kind!r} is not known; choose one of {', '.join(KINDS)}.")
     estimator = _imported(*_ESTIMATORS[kind])
     how = {} if align is None else {"align": align}
-    return estimator(n_channels=n_channels, n_times=n_times, random_state=seed, **how)
+    return estimator(n_channels=n_channels, n_times=n_times, sfreq=sfreq, random_state=seed, **how)
 
 
 def __getattr__(name: str) -> "type[Estimator]":

@@ -2,16 +2,17 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import TrainingError
-from p300.models.calibration import Calibration, platt
+from p300.models.calibration import Calibration, fit_calibration
 from p300.models.data import RecordingEpochs, Recordings, blocks, require_rereadable
 from p300.models.epoch_classifier import Array, EpochClassifier, Groups
+from p300.models.flash_groups import session_log_likelihood_ratio
 from p300.scoring import NEWEST_FORMAT, Scorer
 
 N_CALIBRATION_FOLDS = 5
@@ -120,10 +121,8 @@ class Estimator(EpochClassifier):
             "n_channels": np.array(self.n_channels_),
             "n_times": np.array(self.n_times_),
             "prior_target": np.array(self.prior_target_),
-            "calibration": np.array([self.calibration_.slope, self.calibration_.intercept]),
-            "recording_calibration": np.array(
-                [self.recording_calibration_.slope, self.recording_calibration_.intercept]
-            ),
+            "calibration": np.array(astuple(self.calibration_)),
+            "recording_calibration": np.array(astuple(self.recording_calibration_)),
             "aligned": np.array(int(self.align)),
             **self._arrays(),
         }
@@ -139,8 +138,17 @@ class Estimator(EpochClassifier):
         estimator : Estimator
         """
         return type(self)(
-            n_channels=self.n_channels, n_times=self.n_times, align=self.align, random_state=self.random_state
+            n_channels=self.n_channels,
+            n_times=self.n_times,
+            align=self.align,
+            random_state=self.random_state,
+            sfreq=self.sfreq,
         )
+
+    @property
+    def _adapts(self) -> bool:
+        """Whether scores within a recording are others than those of epochs on their own."""
+        return self.align
 
     def _uncalibrated(self, X: NDArray[np.floating], groups: Groups = None) -> Array:
         """Score flattened epochs before calibration."""
@@ -165,11 +173,15 @@ class FoldPredictions:
         Probability of Target, each epoch on its own.
     within_recording : ndarray, shape (n_epochs,)
         The same with the model adapted to the recording, without labels.
+    session : ndarray, shape (n_epochs,), or None
+        The same with the flashes' groups and the whole session known (`SessionDecoder`); None where the kind has no response or a
+        recording of the fold no groups.
     """
 
     y: Labels
     alone: Array
     within_recording: Array
+    session: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +219,7 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
         fitted[fold] = trained
     curves = _calibrations(labels, alone)
     within = alone
-    if model.align:
+    if model._adapts:
         parts: dict[str, list[Array]] = {fold: [] for fold in labels}
         for recording in recordings:
             fold = fold_of(recording)
@@ -216,12 +228,14 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
             parts[fold].append(scores)
         within = {fold: np.concatenate(scores) for fold, scores in parts.items()}
     within_curves = _calibrations(labels, within)
+    sessions = _sessions(fitted, recordings, fold_of)
     return CrossValidation(
         {
             fold: FoldPredictions(
                 labels[fold],
                 curves[fold].probability(alone[fold]),
                 within_curves[fold].probability(within[fold]),
+                within_curves[fold].probability(sessions[fold]) if fold in sessions else None,
             )
             for fold in labels
         },
@@ -230,10 +244,25 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
     )
 
 
+def _sessions(fitted: dict[str, Estimator], recordings: Recordings, fold_of: FoldOf) -> dict[str, Array]:
+    """Return log-odds of the flashes of each fold whose sessions can be decoded."""
+    parts: dict[str, list[Array | None]] = {}
+    responses = {fold: getattr(model, "response_", None) for fold, model in fitted.items()}
+    for recording in recordings if any(responses.values()) else []:
+        fold = fold_of(recording)
+        if response := responses[fold]:
+            ratio = session_log_likelihood_ratio(recording, response)
+            prior = np.log(response.prior_target / (1 - response.prior_target))
+            parts.setdefault(fold, []).append(None if ratio is None else ratio + prior)
+    whole = {fold: [part for part in found if part is not None] for fold, found in parts.items()}
+    return {fold: np.concatenate(found) for fold, found in whole.items() if len(found) == len(parts[fold])}
+
+
 def _calibrations(labels: dict[str, Labels], scores: dict[str, Array]) -> dict[str, Calibration]:
     """Return each fold's calibration, fitted on the others."""
     return {fold: _calibration(labels, scores, [other for other in labels if other != fold]) for fold in labels}
 
 
 def _calibration(labels: dict[str, Labels], scores: dict[str, Array], folds: list[str]) -> Calibration:
-    return platt(np.concatenate([scores[fold] for fold in folds]), np.concatenate([labels[fold] for fold in folds]))
+    score, y = (np.concatenate([by_fold[fold] for fold in folds]) for by_fold in (scores, labels))
+    return fit_calibration(score, y)

@@ -1,4 +1,4 @@
-"""Platt scaling: decision scores of left-out data to probabilities."""
+"""Decision scores of left-out data to probabilities: Platt scaling, with a floor and a ceiling."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,31 @@ from numpy.typing import NDArray
 
 from p300.recording import TARGET
 
+MAX_LAPSE = 0.25
+"""Floor and ceiling are at most so far from 0 and 1."""
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """Log-odds of Target as ``slope * score + intercept``; by default the score is taken as log-odds.
+    """Probability of Target as ``floor + (1 - floor - ceiling) * sigmoid(slope * score + intercept)``.
+
+    By default the score is taken as log-odds. Floor and ceiling say how often a score that leaves no doubt is wrong none the less: a
+    subject looks away, or answers like none of those that the model was trained on. A logistic curve has no place for that, and goes on
+    towards 0 and 1 where the frequencies do not.
 
     Attributes
     ----------
     slope, intercept : float
+    floor : float
+        Probability of Target at the lowest scores.
+    ceiling : float
+        That of NonTarget at the highest.
     """
 
     slope: float = 1.0
     intercept: float = 0.0
+    floor: float = 0.0
+    ceiling: float = 0.0
 
     def probability(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of Target.
@@ -32,7 +45,8 @@ class Calibration:
         -------
         probability : ndarray, shape (n_epochs,)
         """
-        return sigmoid(self.log_odds(score))
+        share = sigmoid(self.slope * score + self.intercept)
+        return self.floor + (1 - self.floor - self.ceiling) * share
 
     def log_odds(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the log-odds of Target.
@@ -46,7 +60,15 @@ class Calibration:
         -------
         log_odds : ndarray, shape (n_epochs,)
         """
-        return self.slope * score + self.intercept
+        logistic = self.slope * score + self.intercept
+        if not self.floor and not self.ceiling:
+            return logistic
+        # log(floor + (1 - ceiling) e^x) - log((1 - floor) + ceiling e^x): finite also where a probability rounds to 0 or 1
+        with np.errstate(divide="ignore"):
+            low, high = np.log(self.floor), np.log(self.ceiling)
+        target = np.logaddexp(low, np.log1p(-self.ceiling) + logistic)
+        rest = np.logaddexp(np.log1p(-self.floor), high + logistic)
+        return np.asarray(target - rest)
 
 
 def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,3 +136,43 @@ def platt(score: NDArray[np.float64], y: NDArray[np.integer]) -> Calibration:
         current = candidate
     slope, offset = beta
     return Calibration(slope=float(slope / spread), intercept=float(offset - slope * centre / spread))
+
+
+def fit_calibration(score: NDArray[np.float64], y: NDArray[np.integer]) -> Calibration:
+    """Fit a logistic curve with floor and ceiling through scores of epochs that the scoring model did not see.
+
+    Parameters
+    ----------
+    score : ndarray, shape (n_epochs,)
+        Decision function.
+    y : ndarray of int, shape (n_epochs,)
+        1 (NonTarget) or 2 (Target).
+
+    Returns
+    -------
+    calibration : Calibration
+        The maximum likelihood fit from `platt` on, of the same smoothed labels.
+    """
+    from scipy.optimize import minimize
+
+    start = platt(score, y)
+    logistic = start.log_odds(score)
+    target = y == TARGET
+    n_targets, n_non_targets = int(target.sum()), int((~target).sum())
+    goal = np.where(target, (n_targets + 1) / (n_targets + 2), 1 / (n_non_targets + 2))
+
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        slope, intercept, floor, ceiling = parameters
+        share = sigmoid(slope * logistic + intercept)
+        room = 1 - floor - ceiling
+        p = np.clip(floor + room * share, 1e-12, 1 - 1e-12)
+        by_p = (p - goal) / (p * (1 - p))
+        by_x = by_p * room * share * (1 - share)
+        gradient = [by_x @ logistic, by_x.sum(), by_p @ (1 - share), -by_p @ share]
+        value = -(goal @ np.log(p) + (1 - goal) @ np.log1p(-p))
+        return float(value) / len(y), np.array(gradient) / len(y)
+
+    bounds = [(1e-3, None), (None, None), (0.0, MAX_LAPSE), (0.0, MAX_LAPSE)]
+    found = minimize(loss, [1.0, 0.0, 1e-3, 1e-3], jac=True, bounds=bounds, method="L-BFGS-B")
+    slope, intercept, floor, ceiling = (float(value) for value in found.x)
+    return Calibration(slope * start.slope, slope * start.intercept + intercept, floor, ceiling)

@@ -30,6 +30,8 @@ class RecordingEpochs:
         1 (NonTarget) or 2 (Target).
     n_channels : int
         So that an epoch can be unflattened.
+    flash, onset : ndarray of int, shape (n_epochs,), optional
+        Which group each flash lit, and its first sample: a session whose symbols can be decoded, where both are known.
     """
 
     recording: str
@@ -37,6 +39,8 @@ class RecordingEpochs:
     X: NDArray[np.floating]
     y: NDArray[np.integer]
     n_channels: int
+    flash: NDArray[np.integer] | None = None
+    onset: NDArray[np.integer] | None = None
 
     def __post_init__(self) -> None:
         if self.X.ndim != 2 or len(self.X) != len(self.y) or self.X.shape[1] % self.n_channels:
@@ -45,6 +49,13 @@ class RecordingEpochs:
                 f"Recording {self.recording}: features of shape {self.X.shape} with {len(self.y)} labels and "
                 f"{self.n_channels} channels; expected (n_epochs, n_channels * n_times) and one label an epoch.",
             )
+        for name in ("flash", "onset"):
+            column = getattr(self, name)
+            if column is not None and column.shape != self.y.shape:
+                raise TrainingError(
+                    "bad_features",
+                    f"Recording {self.recording}: {name} of shape {column.shape} for {len(self.y)} epochs; expected one each.",
+                )
         if not ((self.y == NON_TARGET) | (self.y == TARGET)).all():
             found = sorted({int(label) for label in self.y})
             raise TrainingError(
@@ -77,7 +88,8 @@ class RecordingEpochs:
         -------
         recording : RecordingEpochs
         """
-        return replace(self, X=self.X[rows], y=self.y[rows])
+        flash, onset = (None if column is None else column[rows] for column in (self.flash, self.onset))
+        return replace(self, X=self.X[rows], y=self.y[rows], flash=flash, onset=onset)
 
 
 Recordings = Iterable[RecordingEpochs]

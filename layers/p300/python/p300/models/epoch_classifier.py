@@ -24,6 +24,9 @@ except ImportError:  # recordings are fitted and scored without scikit-learn too
         """In place of scikit-learn's."""
 
 
+SFREQ = 100.0
+"""Of the features that the pipeline makes, in Hz."""
+
 Array = NDArray[np.float64]
 Groups = ArrayLike | None
 
@@ -39,6 +42,8 @@ class EpochClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc
         Whether to re-centre each recording (`p300.models.alignment`).
     random_state : int
         Of everything random in the fit.
+    sfreq : float
+        Rate of the epochs' samples in Hz.
 
     Attributes
     ----------
@@ -75,12 +80,19 @@ class EpochClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc
     recording_calibration_: Calibration
 
     def __init__(
-        self, *, n_channels: int | None = None, n_times: int | None = None, align: bool = False, random_state: int = 0
+        self,
+        *,
+        n_channels: int | None = None,
+        n_times: int | None = None,
+        align: bool = False,
+        random_state: int = 0,
+        sfreq: float = SFREQ,
     ) -> None:
         self.n_channels = n_channels
         self.n_times = n_times
         self.align = align
         self.random_state = random_state
+        self.sfreq = sfreq
 
     @abstractmethod
     def fit_recordings(self, recordings: Recordings) -> Self:

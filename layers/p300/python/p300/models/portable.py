@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, LabelEncoder
 
 from p300.models.alignment import whitener
 from p300.models.base import Estimator
@@ -38,7 +40,8 @@ def to_pipeline(estimator: Estimator) -> Pipeline:
         - ``ensemble``: a `LogisticRegression` on both samples and scaled tangent vectors, which holds the mean of both members.
 
         The calibration is folded into the last step's coefficients, and the alignment to the mean training recording into the weights
-        and filters. What is not in it is the adaptation to a recording, for which `predict_proba` needs ``groups``.
+        and filters. Where the calibration has a floor or a ceiling, the last step is a `VotingClassifier` of that classifier and a
+        `DummyClassifier`. What is not in it is the adaptation to a recording, for which `predict_proba` needs ``groups``.
 
     Raises
     ------
@@ -56,17 +59,17 @@ def to_pipeline(estimator: Estimator) -> Pipeline:
             lda = isinstance(estimator, LDA)
             last = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto") if lda else LogisticRegression()
             _set(last, estimator, _whitened(estimator, whitening), estimator.intercept_)
-            steps = [("flat", flat), ("lda" if lda else "ridge", last)]
+            steps = [("flat", flat), ("lda" if lda else "ridge", _bounded(last, estimator))]
         case XdawnTangentSpace():
             last = LogisticRegression(C=REGULARISATION_C, max_iter=1000)
             _set(last, estimator, estimator.regression_.coef_[0], estimator.regression_.intercept_[0])
-            steps = [epochs, *_tangent_steps(estimator, whitening, target), ("regression", last)]
+            steps = [epochs, *_tangent_steps(estimator, whitening, target), ("regression", _bounded(last, estimator))]
         case Ensemble(lda_=linear, xdawn_=tangent):
             last = LogisticRegression(C=REGULARISATION_C, max_iter=1000)
             weights = np.concatenate([_whitened(linear, whitening), tangent.regression_.coef_[0]])
             _set(last, estimator, 0.5 * weights, 0.5 * (linear.intercept_ + tangent.regression_.intercept_[0]))
             both = FeatureUnion([("flat", flat), ("tangent", Pipeline(_tangent_steps(tangent, whitening, target)))])
-            steps = [epochs, ("features", both), ("mean", last)]
+            steps = [epochs, ("features", both), ("mean", _bounded(last, estimator))]
         case _:
             raise TypeError(f"{type(estimator).__name__} has no equal among scikit-learn's and pyRiemann's classes")
     return Pipeline([float64, *steps])
@@ -84,6 +87,20 @@ def _set(classifier: Any, estimator: Estimator, weights: Array, intercept: float
     classifier.coef_ = calibration.slope * weights[None, :]
     classifier.intercept_ = np.array([calibration.slope * intercept + calibration.intercept])
     classifier.n_features_in_ = len(weights)
+
+
+def _bounded(classifier: Any, estimator: Estimator) -> Any:
+    """Return a classifier with the calibration's floor and ceiling: a mixture with one that knows nothing of the epoch."""
+    floor, ceiling = estimator.calibration_.floor, estimator.calibration_.ceiling
+    if not floor + ceiling:
+        return classifier
+    guess = DummyClassifier().fit(np.zeros((2, 1)), estimator.classes_, sample_weight=[ceiling, floor])
+    weights = [1 - floor - ceiling, floor + ceiling]
+    mixture = VotingClassifier([("epoch", classifier), ("guess", guess)], voting="soft", weights=weights)
+    mixture.estimators_ = [classifier, guess]
+    mixture.le_ = LabelEncoder().fit(estimator.classes_)
+    mixture.classes_ = mixture.le_.classes_
+    return mixture
 
 
 def _tangent_steps(fitted: XdawnTangentSpace, whitening: Array, target: Any) -> list[tuple[str, Any]]:

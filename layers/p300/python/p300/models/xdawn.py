@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.decoding.response_fit import RecordingSummary
 from p300.errors import TrainingError
 from p300.models.alignment import spatial_covariance, whitener
 from p300.models.base import Estimator, FoldOf
 from p300.models.data import HELD_BYTES, Derived, RecordingEpochs, Recordings
-from p300.models.epoch_classifier import Array
+from p300.models.epoch_classifier import SFREQ, Array
 from p300.models.tangent import TangentSpace
 from p300.recording import TARGET
 
@@ -26,9 +27,15 @@ class AlignedEstimator(Estimator):
     """Base of estimators that are fitted on aligned epochs, several passes over the recordings for each fit."""
 
     def __init__(
-        self, *, n_channels: int | None = None, n_times: int | None = None, align: bool = True, random_state: int = 0
+        self,
+        *,
+        n_channels: int | None = None,
+        n_times: int | None = None,
+        align: bool = True,
+        random_state: int = 0,
+        sfreq: float = SFREQ,
     ) -> None:
-        super().__init__(n_channels=n_channels, n_times=n_times, align=align, random_state=random_state)
+        super().__init__(n_channels=n_channels, n_times=n_times, align=align, random_state=random_state, sfreq=sfreq)
 
     @abstractmethod
     def _fit_aligned(self, aligned: Recordings) -> None:
@@ -37,7 +44,7 @@ class AlignedEstimator(Estimator):
     def _fit(self, recordings: Recordings) -> None:
         aligned = _Aligned(self, recordings)
         self._fit_aligned(aligned)
-        self._refer_to(aligned.reference(None))
+        self._complete(aligned, None)
 
     def leave_out(
         self, recordings: Recordings, fold_of: FoldOf
@@ -72,11 +79,16 @@ class AlignedEstimator(Estimator):
                 continue
             model = self.unfitted()
             model._fit_aligned(_without(aligned, fold, fold_of))
-            model._refer_to(aligned.reference({name for name, other in folds.items() if other != fold}))
+            model._complete(aligned, {name for name, other in folds.items() if other != fold})
             yield fold, model, unfinished.pop(fold)
 
-    def _refer_to(self, reference: Array) -> None:
-        self.reference_ = reference
+    def _complete(self, aligned: "_Aligned", names: set[str] | None) -> None:
+        """Take over what a pass over these recordings, or all, has found beside the fit."""
+        self.reference_ = aligned.reference(names)
+
+    def _summarise(self, recording: RecordingEpochs) -> RecordingSummary | None:
+        """Keep of a recording, before it is aligned, what `_complete` needs."""
+        return None
 
 
 def _without(aligned: "_Aligned", fold: str, fold_of: FoldOf) -> Derived:
@@ -100,6 +112,7 @@ class _Aligned:
         self._estimator = estimator
         self._source = recordings
         self._covariances: dict[str, Array] = {}
+        self._summaries: dict[str, RecordingSummary] = {}
         self._held: list[RecordingEpochs] | None = None
         self._shape: tuple[int, int] | None = None
         self.n_epochs = 0
@@ -130,9 +143,15 @@ class _Aligned:
         mean: Array = np.mean(covariances, axis=0)
         return mean
 
+    def summaries(self, names: set[str] | None) -> list[RecordingSummary]:
+        """Return the summaries of these recordings, or of all."""
+        return [found for name, found in self._summaries.items() if names is None or name in names]
+
     def _align(self, recording: RecordingEpochs) -> RecordingEpochs:
         estimator = self._estimator
         self._shape = estimator._shape_of(recording, self._shape)
+        if recording.recording not in self._covariances and (summary := estimator._summarise(recording)):
+            self._summaries[recording.recording] = summary
         covariance = self._covariances.setdefault(recording.recording, spatial_covariance(recording.epochs))
         if not estimator.align:
             return recording

@@ -183,7 +183,7 @@ class ModelCache:
             content = self.registry.artifact(version, "model.npz", manifest)
             try:
                 arrays = read_arrays(content)
-                scorer, response = Scorer.from_arrays(arrays), Response.from_arrays(arrays)
+                scorer = Scorer.from_arrays(arrays)
             except ArtifactError as error:
                 raise ArtifactError(error.code, f"{version}: {error.message}") from error
             told = len(manifest["channels"]), manifest["n_times"]
@@ -193,13 +193,7 @@ class ModelCache:
                     f"The manifest of model {version} tells of {told[0]} channels x {told[1]} samples; its model.npz takes "
                     f"{scorer.n_channels} x {scorer.n_times}.",
                 )
-            if response and (len(response.difference), response.n_times) != told:
-                raise ArtifactError(
-                    "bad_model",
-                    f"{version}: its response is one of {len(response.difference)} channels x {response.n_times} samples; the "
-                    f"model takes {told[0]} x {told[1]}. Train again.",
-                )
-            served = Served(version, scorer, manifest, response)
+            served = Served(version, scorer, manifest, scorer.response)
             kept = list(self._by_version.items())[-_VERSIONS_KEPT + 1 :]
             self._by_version = {**dict(kept), version: served}
         return served

@@ -1,7 +1,7 @@
 """``POST /decode`` says which symbol a person looks at, how sure that is, and whether the flashing may stop."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -33,6 +33,8 @@ LAYOUT_FIELDS = {
 _CODE = re.compile(r"0|-?[1-9]\d{0,8}")
 
 Array = NDArray[np.float64]
+DecodeTrial = Callable[..., decoding.Decoding]
+"""Decodes one trial by its number; ``confidence`` and ``prior`` as in `decoding.decode`."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class Flashes:
 def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     """Answer ``POST /decode``; nothing is kept between requests.
 
-    The evidence of each flash (`p300.decoding.evidence`, or `p300.decoding.adapt` where features came and the model carries a
-    response to adapt) is summed by Bayes' rule over the symbols that it lit (`p300.decoding.decode`, where formula and sources are).
+    Where features came and the model carries a response, `p300.decoding.SessionDecoder` decodes the session, adapting to the subject.
+    Otherwise each flash's evidence (`p300.decoding.evidence`) is summed by Bayes' rule over the symbols that it lit
+    (`p300.decoding.decode`). Formulas and sources are in both.
 
     Parameters
     ----------
@@ -91,9 +94,8 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     lit = layout.lit(flashes.groups)
     adapted = wish and flashes.X is not None and served.response is not None
     notes = _scale_notes(flashes, served)
-    ratio = _adapted(flashes, lit, trials, served) if adapted else _plain(flashes, served)
-    now = trials[-1]
-    decoded = decoding.decode(lit[now], ratio[now], confidence=confidence, prior=prior)
+    decode_trial = _adapted(flashes, lit, trials, served) if adapted else _plain(flashes, lit, trials, served)
+    decoded = decode_trial(len(trials) - 1, confidence=confidence, prior=prior)
     answer = {
         "model_version": served.version,
         "symbol": layout.symbols[decoded.best],
@@ -104,7 +106,7 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         "adapted": adapted,
     }
     if len(trials) > 1:
-        earlier = [decoding.decode(lit[trial], ratio[trial]) for trial in trials[:-1]]
+        earlier = [decode_trial(number) for number in range(len(trials) - 1)]
         answer["trials"] = [{"symbol": layout.symbols[one.best], "confidence": one.confidence} for one in earlier]
     return {**answer, "notes": notes} if notes else answer
 
@@ -116,17 +118,26 @@ def _scale_notes(flashes: Flashes, served: Served) -> list[str]:
     return scale_notes("features", flashes.X[~np.isnan(flashes.X[:, 0])], served)
 
 
-def _adapted(flashes: Flashes, lit: NDArray[np.bool_], trials: Sequence[slice], served: Served) -> Array:
+def _adapted(flashes: Flashes, lit: NDArray[np.bool_], trials: Sequence[slice], served: Served) -> DecodeTrial:
     assert flashes.X is not None and served.response is not None  # noqa: S101 - asked before
     try:
-        return decoding.adapt(flashes.X, lit, trials, served.response)
+        return decoding.SessionDecoder(served.response).fit(flashes.X, lit, trials).decode
     except np.linalg.LinAlgError as error:
         raise RequestError(
             "not_decodable", "The features' covariance cannot be used: they are none of an EEG. Expected volts."
         ) from error
 
 
-def _plain(flashes: Flashes, served: Served) -> Array:
+def _plain(flashes: Flashes, lit: NDArray[np.bool_], trials: Sequence[slice], served: Served) -> DecodeTrial:
+    ratio = _evidence(flashes, served)
+
+    def decode_trial(number: int, **how: Any) -> decoding.Decoding:
+        return decoding.decode(lit[trials[number]], ratio[trials[number]], **how)
+
+    return decode_trial
+
+
+def _evidence(flashes: Flashes, served: Served) -> Array:
     prior = served.scorer.prior_target
     if flashes.X is None:
         p = np.clip(flashes.probability, CERTAIN, 1 - CERTAIN)

@@ -53,7 +53,15 @@ class Downloaded:
     def __iter__(self) -> Iterator[RecordingEpochs]:
         for name in self._paths:
             features = self.features(name)
-            yield RecordingEpochs(name, self._person_of(name), features.X, features.label, len(features.ch_names))
+            yield RecordingEpochs(
+                name,
+                self._person_of(name),
+                features.X,
+                features.label,
+                len(features.ch_names),
+                features.flash,
+                features.onset_sample,
+            )
 
     def features(self, name: str) -> FeatureSet:
         """Return one recording's features."""

@@ -112,8 +112,8 @@ def _train(
         }
         if claim.finished:
             return _already_trained(registry, claim.version, execution) | told
-        estimator, metrics = evaluation.train(chosen.recordings, request.model, request.seed)
-        response = Response.fit(chosen.recordings, first.sfreq)
+        estimator, metrics = evaluation.train(chosen.recordings, request.model, request.seed, first.sfreq)
+        response = getattr(estimator, "response_", None) or Response.fit(chosen.recordings, first.sfreq)
     manifest = {
         "kind": request.model,
         "channels": list(first.ch_names),
