@@ -11,6 +11,7 @@ from p300.errors import P300Error
 from p300.metrics import classification_metrics
 from p300_client import landing
 from p300_client.api import Api, load_features
+from p300_client.outcomes import BAD, status_of
 from p300_client.target import Target, choose
 from p300_client.watching import Watcher, all_ended
 
@@ -18,17 +19,19 @@ from p300_client.watching import Watcher, all_ended
 def main(target: Target, folder: Path) -> None:
     """Print what became of each recording, and how well the champion separates its flashes."""
     since = datetime.now(UTC).replace(microsecond=0)
-    uploads = landing.land(target, landing.find([folder], tell=print))
+    landed = landing.land(target, landing.find([folder], tell=print))
+    for upload in landed.unchanged:
+        print(f"{upload.key}: unchanged")
 
     watcher = Watcher(target, since)
-    for changed in watcher.changes(all_ended(uploads)):
+    for changed in watcher.changes(all_ended(landed.uploads)):
         for execution in changed:
             if execution.ended:
-                print(f"{execution.source}: {execution.outcome}")
+                print(f"{execution.source}: {status_of(execution)} ({execution.outcome})")
 
     api = Api(target)
     for execution in watcher.executions.values():
-        if execution.output.get("outcome") in {"features", "model"} and execution.etag:
+        if execution.etag and status_of(execution) not in BAD:
             recording = execution.source.rpartition(".")[0]
             features = load_features(target, recording)
             probability, version = api.predict(features.X)

@@ -6,6 +6,7 @@ from typing import Any
 
 from p300.errors import P300Error
 from p300_client.landing import Upload
+from p300_client.outcomes import BAD, GOOD, rows_of, status_of
 from p300_client.target import Target
 from p300_client.training import start_training
 from p300_client.watching import TIMEOUT_S, Execution, Watcher, all_ended, each_ended
@@ -13,9 +14,14 @@ from rich.live import Live
 from rich.table import Table
 
 from p300_cli.model_details import used
-from p300_cli.terminal import err, escape, note, out, table
+from p300_cli.terminal import err, escape, note, out, print_json, table
 
-MARKS = {"SUCCEEDED": "[green]✔[/green]", "RUNNING": "[cyan]…[/cyan]"}
+MARKS = {
+    **dict.fromkeys(GOOD, "[green]✔[/green]"),
+    "running": "[cyan]…[/cyan]",
+    "waiting": "[yellow]…[/yellow]",
+    "failed": "[red]✘[/red]",
+}
 
 
 def follow(
@@ -51,27 +57,63 @@ def follow_training(target: Target, request: dict[str, Any]) -> Execution:
     raise P300Error("not_listed", f"The execution {arn} is not listed.")
 
 
-def show_executions(executions: Sequence[Execution]) -> None:
-    """Print what each execution came to, and which recordings a training left out."""
-    rows = []
-    for execution in executions:
-        output = execution.output
-        facts = output.get("recording") or {}
-        facts = facts if isinstance(facts, dict) else output
-        bad = " ".join(facts.get("bad_channels", []))
-        rows.append(
-            [
-                execution.source,
-                execution.status,
-                f"{execution.seconds:.1f}",
-                facts.get("n_flashes"),
-                facts.get("n_kept"),
-                execution.outcome + (f" (bad channels: {bad})" if bad else ""),
-            ]
+def show_executions(
+    executions: Sequence[Execution], *, unchanged: Sequence[Upload] = (), as_json: bool = False
+) -> bool:
+    """Print what each execution came to, and which recordings a training left out.
+
+    Parameters
+    ----------
+    executions : sequence of Execution
+        As they are now.
+    unchanged : sequence of Upload
+        What was not uploaded, as the raw data holds it already.
+    as_json : bool
+        Whether to print for a script.
+
+    Returns
+    -------
+    bool
+        Whether all is well: nothing failed, went to quarantine, or is incomplete; what still runs is not well either.
+    """
+    rows = [
+        *({"recording": one.key, "status": "unchanged", "detail": "the raw data holds it"} for one in unchanged),
+        *rows_of(executions),
+    ]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        facts = [*({} for _ in unchanged), *(_facts(execution.output) for execution in executions)]
+        out.print(
+            table(
+                "Executions",
+                ["recording", "status", "seconds", "flashes", "kept", "outcome"],
+                [
+                    [
+                        row["recording"],
+                        row["status"],
+                        row.get("seconds"),
+                        fact.get("n_flashes"),
+                        fact.get("n_kept"),
+                        _outcome(row, fact),
+                    ]
+                    for row, fact in zip(rows, facts, strict=True)
+                ],
+            )
         )
-    out.print(table("Executions", ["recording", "status", "seconds", "flashes", "kept", "outcome"], rows))
     for execution in executions:
         tell_what_was_used(execution.output)
+    return not any(row["status"] in {*BAD, "running", "waiting"} for row in rows)
+
+
+def _facts(output: dict[str, Any]) -> dict[str, Any]:
+    facts = output.get("recording") or {}
+    return facts if isinstance(facts, dict) else output
+
+
+def _outcome(row: dict[str, Any], facts: dict[str, Any]) -> str:
+    bad = facts.get("bad_channels")
+    return str(row["detail"]) + (f" (bad channels: {' '.join(bad)})" if bad else "")
 
 
 def tell_what_was_used(output: Any) -> None:
@@ -86,14 +128,14 @@ def tell_what_was_used(output: Any) -> None:
 def _tell_ends(changed: Iterable[Execution]) -> None:
     for execution in changed:
         if execution.ended:
-            note(f"{execution.status.lower()} {execution.source} ({execution.seconds:.1f} s): {execution.outcome}")
+            note(f"{status_of(execution)} {execution.source} ({execution.seconds:.1f} s): {execution.outcome}")
 
 
 def _display(found: Iterable[Execution], uploads: Sequence[Upload]) -> Table:
     grid = Table.grid(padding=(0, 2))
     executions = sorted(found, key=lambda execution: execution.started)
     for execution in executions[-30:]:
-        mark = MARKS.get(execution.status, "[red]✘[/red]")
+        mark = MARKS.get(status_of(execution), "[yellow]![/yellow]")
         text = execution.outcome if execution.ended else execution.state
         grid.add_row(mark, escape(execution.source), f"{execution.seconds:5.1f} s", escape(text[:90]))
     waiting = len(uploads) - len([execution for execution in executions if execution.etag])

@@ -11,7 +11,7 @@ from p300_client.api import Api, load_features, time_single_epoch
 from p300_client.model_versions import registry
 from p300_client.paths import STATE
 from p300_client.target import Target
-from p300_pipeline.keys import is_recording
+from p300_pipeline.keys import is_recording, subject_name
 
 from p300_cli import deploy, localstack
 from p300_cli.following import follow, follow_training, show_executions
@@ -35,13 +35,14 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     found = landing.find(folders, tell=note)
     since = datetime.now(UTC).replace(microsecond=0)
     with progress_of("landing") as progress:
-        uploads = landing.land(target, found, progress)
-    executions = follow(target, since, uploads)
-    recordings = [upload.key for upload in uploads if is_recording(upload.key)]
+        # Synthetic recordings may be those of another version of this code.
+        landed = landing.land(target, found, progress, replace=synthetic, tell=note)
+    executions = follow(target, since, landed.uploads) if landed.uploads else []
+    recordings = [upload.key for upload in found if is_recording(upload.key)]
     if registry(target).alias("champion") is None:
         note("too few recordings for a training to be due: asking for one")
         executions.append(follow_training(target, {}))
-    show_executions(executions)
+    show_executions(executions, unchanged=[one for one in landed.unchanged if is_recording(one.key)])
     failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
     quarantined = [execution for execution in executions if execution.output.get("outcome") == "quarantined"]
     show_models(target)
@@ -83,9 +84,9 @@ def predict_each(target: Target, names: Sequence[str]) -> None:
         probability, now_serving = api.predict(features.X, "champion", note)
         if now_serving != version:
             version = now_serving
-            trained_on = set(registry(target).manifest(version)["subjects"])
+            trained_on = set(map(subject_name, registry(target).manifest(version)["subjects"]))
         figures = classification_metrics(features.label, probability)
-        seen = "yes" if name.partition("/")[0] in trained_on else "no"
+        seen = "yes" if subject_name(name.partition("/")[0]) in trained_on else "no"
         rows.append(
             [name, len(features.label), figures["roc_auc"], figures["balanced_accuracy"], figures["kappa"], seen]
         )

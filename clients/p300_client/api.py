@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from p300.errors import ArtifactError, P300Error
 from p300.features import FeatureSet
 from p300_pipeline import feature_store
-from p300_pipeline.storage import Store
+from p300_pipeline.keys import subject_name
+from p300_pipeline.storage import Store, find
 
 from p300_client.progress import Tell, tell_nobody
 from p300_client.target import Target
@@ -157,12 +158,21 @@ def load_features(target: Target, recording: str) -> FeatureSet:
     ArtifactError
         Where there are none, or they are damaged.
     """
-    bucket = target.outputs["FeaturesBucketName"]
+    bucket, store = target.outputs["FeaturesBucketName"], Store(target.client("s3"))
     try:
-        return feature_store.load_features(Store(target.client("s3")), bucket, recording)
+        return feature_store.load_features(store, bucket, _as_landed(store, bucket, recording))
     except ArtifactError as error:
         hint = f" `aws s3 ls --recursive s3://{bucket}` lists what there is." if error.code == "no_features" else ""
         raise ArtifactError(error.code, error.message + hint) from error
+
+
+def _as_landed(store: Store, bucket: str, recording: str) -> str:
+    """Return a recording's name with its subject spelled as in the bucket, where nothing has the name as it stands."""
+    subject, _, name = recording.partition("/")
+    if find(store, bucket, feature_store.features_key(recording)):
+        return recording
+    of_name = (held for held in feature_store.find_features(store, bucket) if held.partition("/")[2] == name)
+    return next((held for held in of_name if feature_store.subject_of(held) == subject_name(subject)), recording)
 
 
 def recordings(target: Target, subject: str | None = None) -> list[str]:

@@ -1,17 +1,26 @@
 """Put recordings into the landing zone, with the files that belong to them."""
 
+import filecmp
+import hashlib
+import re
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from botocore.exceptions import ClientError
 from p300.errors import P300Error, RecordingError
 from p300.formats import EXTENSIONS
 from p300.readers.companions import companions
-from p300_pipeline.keys import RecordingKey, is_companion, is_litter
+from p300_pipeline.keys import RecordingKey, is_companion, is_litter, subject_name
+from p300_pipeline.storage import Item, Store
 
 from p300_client.progress import Progress, Tell, no_progress, tell_nobody
 from p300_client.target import Target
+
+_SUBJECT = r"(?:subject_|sub-)[0-9]+"
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Upload:
 def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_nobody) -> list[Upload]:
     """Return the recordings in files and folders, with their landing keys, each after the files that it consists of beside its own.
 
-    A file in a folder ``subject_<n>`` lands under that subject; any other needs `subject`, or ``subject_<n>`` at the start of its name.
+    A file in a folder ``subject_<n>`` or ``sub-<n>`` lands under that subject; any other needs `subject`, or such a name at its start.
     Of a folder, what programs leave behind and links that lead out of it are left out, and said to be.
 
     Parameters
@@ -35,7 +44,7 @@ def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_no
     paths : sequence of Path
         Recordings, or folders of them.
     subject : str, optional
-        ``subject_<n>``, where folders and names do not tell.
+        ``subject_<n>`` or ``sub-<n>``, where folders and names do not tell.
     tell : callable, optional
         Called with what is left out and why.
 
@@ -56,7 +65,7 @@ def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_no
         for file in _recordings(path, tell) if path.is_dir() else [path]:
             if not file.is_file():
                 raise P300Error("not_found", f"{file} is not a file. Name recordings, or folders of them.")
-            own = Upload(file, f"{subject or _subject(file)}/{file.name}")
+            own = Upload(file, f"{_folder(subject) if subject else _subject(file)}/{file.name}")
             if is_companion(own.key):
                 raise P300Error(
                     "companion_named",
@@ -134,22 +143,47 @@ def _extension(file: Path) -> str:
     return file.suffix.lower().removeprefix(".")
 
 
-def _subject(file: Path) -> str:
-    import re
+def _folder(subject: str) -> str:
+    """Return the folder of a landing key: a subject as it is spelled, but for BIDS's ``sub-05``, which no key begins with."""
+    return subject_name(subject) if subject.startswith("sub-") else subject
 
+
+def _subject(file: Path) -> str:
     folder = file.absolute().parent.name
-    if re.fullmatch(r"subject_\d+", folder):
-        return folder
-    match = re.match(r"subject_\d+", file.name)
-    if match:
-        return match.group()
+    if re.fullmatch(_SUBJECT, folder):
+        return _folder(folder)
+    if match := re.match(_SUBJECT, file.name):
+        return _folder(match.group())
     raise P300Error(
         "no_subject",
         f"Which subject is {file}? Name it with --subject subject_<n>, or put it into a folder subject_<n>.",
     )
 
 
-def land(target: Target, uploads: Sequence[Upload], progress: Progress = no_progress) -> list[Upload]:
+@dataclass(frozen=True)
+class Landed:
+    """What came of landing some recordings.
+
+    Attributes
+    ----------
+    uploads : list of Upload
+        What was uploaded, with what S3 said of each.
+    unchanged : list of Upload
+        Files of recordings that the raw data holds already, to the byte: they were not uploaded.
+    """
+
+    uploads: list[Upload]
+    unchanged: list[Upload]
+
+
+def land(
+    target: Target,
+    uploads: Sequence[Upload],
+    progress: Progress = no_progress,
+    *,
+    replace: bool = False,
+    tell: Tell = tell_nobody,
+) -> Landed:
     """Upload recordings, one after another; each upload starts an execution.
 
     Parameters
@@ -160,17 +194,87 @@ def land(target: Target, uploads: Sequence[Upload], progress: Progress = no_prog
         As `find` returns them.
     progress : callable, optional
         Called after each with its key.
+    replace : bool
+        Whether they may take the place of other recordings that the raw data holds under their keys.
+    tell : callable, optional
+        Called where the raw data may not be read, so that nothing can be compared with it.
 
     Returns
     -------
-    list of Upload
-        With what S3 said of each: its version and its ETag.
+    Landed
+
+    Raises
+    ------
+    P300Error
+        ``place_taken``, before anything is uploaded.
     """
+    wanted: list[Upload] = list(uploads)
+    unchanged: list[Upload] = []
+    try:
+        wanted, unchanged = _compare(target, uploads, replace=replace)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"AccessDenied", "403"}:
+            raise
+        tell("these credentials may not read the raw data: not compared with what it holds, and the newer upload wins")
     s3, bucket = target.client("s3"), target.outputs["LandingBucketName"]
     done: list[Upload] = []
-    for upload in uploads:
+    for upload in wanted:
         with upload.path.open("rb") as body:
             answer = s3.put_object(Bucket=bucket, Key=upload.key, Body=body)
         done.append(Upload(upload.path, upload.key, answer.get("VersionId"), answer["ETag"].strip('"')))
-        progress(len(done), len(uploads), upload.key)
-    return done
+        progress(len(done), len(wanted), upload.key)
+    return Landed(done, unchanged)
+
+
+def _compare(target: Target, uploads: Sequence[Upload], *, replace: bool) -> tuple[list[Upload], list[Upload]]:
+    """Return the files to upload, and those of recordings that are there already; a recording's files go together."""
+    store, raw = Store(target.client("s3")), target.outputs["RawBucketName"]
+    items = list(store.list(raw, "subject_"))
+    held = {_place(item.key): item for item in items}
+    exact = {item.key: item for item in items}
+    wanted: list[Upload] = []
+    unchanged: list[Upload] = []
+    taken: list[tuple[Upload, Item]] = []
+    files: list[Upload] = []
+    for upload in uploads:
+        files.append(upload)
+        if is_companion(upload.key):
+            continue
+        present = [exact.get(one.key, held.get(_place(one.key))) for one in files]
+        if all(item and _same(store, raw, item, one.path) for item, one in zip(present, files, strict=True)):
+            unchanged += files
+        else:
+            wanted += files
+            taken += [(upload, present[-1])] if present[-1] else []
+        files = []
+    if taken and not replace:
+        upload, item = taken[0]
+        more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+        raise P300Error(
+            "place_taken",
+            f"The raw data holds another recording {item.key} since {datetime.fromtimestamp(item.modified, UTC):%Y-%m-%d %H:%M} UTC, "
+            f"whose place {upload.path} would take{more}. Nothing was uploaded. Rename the file, or say --replace.",
+        )
+    return wanted, unchanged
+
+
+def _place(key: str) -> tuple[str, str]:
+    """Return what two keys of one place share: ``subject_5/a.edf`` and ``subject_05/a.edf`` are one recording."""
+    subject, _, name = key.partition("/")
+    return subject_name(subject), name
+
+
+def _same(store: Store, raw: str, item: Item, path: Path) -> bool:
+    """Whether an object of the raw data holds the bytes of a file."""
+    if item.size != path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if md5 == item.etag:
+        return True
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # an ETag need not be the content's MD5: with KMS, or after a copy in parts
+        copy = Path(folder) / "held"
+        store.download(raw, item.key, copy)
+        return filecmp.cmp(copy, path, shallow=False)

@@ -1,6 +1,6 @@
 """What came of an execution, in one word: an execution that succeeded may have put its recording into quarantine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from p300_client.watching import Execution
@@ -27,6 +27,8 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 GOOD: frozenset[Status] = frozenset({"features", "model"})
 BAD: frozenset[Status] = frozenset({"quarantined", "incomplete", "unreadable", "failed"})
 """What was uploaded is not in the pipeline: a command that waited for it ends with the exit code 1."""
+NOTABLE: frozenset[Status] = frozenset(STATUSES) - GOOD - {"running", "failed"}
+"""The execution is in order, and its upload is not what somebody may take it for: shown in amber."""
 _AS_THEY_ARE: dict[Any, Status] = {name: name for name in STATUSES} | {"gone": "superseded", "waiting": "incomplete"}
 
 
@@ -84,3 +86,20 @@ def _left_out(training: Mapping[str, Any]) -> dict[str, str]:
 def _part(output: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = output.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def rows_of(executions: Sequence[Execution]) -> list[dict[str, Any]]:
+    """Return what came of each execution, for JSON and tables."""
+    left_out = left_out_of(executions)
+    return [
+        {
+            "recording": execution.source,
+            "status": status_of(execution, left_out),
+            "detail": left_out.get(str(_part(execution.output, "recording").get("recording")), execution.outcome)
+            if status_of(execution, left_out) == "left out"
+            else execution.outcome,
+            "seconds": round(execution.seconds, 1),
+            "execution": execution.arn,
+        }
+        for execution in executions
+    ]

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from p300.errors import P300Error
+from p300_pipeline.keys import subject_name
 from p300_pipeline.storage import Store
 
 from p300_client.progress import Tell, tell_nobody
@@ -47,7 +48,7 @@ def download(
     name = name.strip("/")
     deadline = time.monotonic() + timeout_s
     while True:
-        keys = [item.key for item in store.list(bucket, f"{name}/")]
+        keys = [item.key for item in store.list(bucket, "subject_") if _is_of(item.key, name)]
         recordings, drawn = ([key.removesuffix(end) for key in keys if key.endswith(end)] for end in (FEATURES, PAGE))
         missing = set(recordings) - set(drawn)
         if not missing or time.monotonic() > deadline:
@@ -73,3 +74,9 @@ def download(
         store.download(bucket, f"{recording}{PAGE}", path)
         paths.append(path)
     return paths
+
+
+def _is_of(key: str, name: str) -> bool:
+    """Whether an object belongs to a subject, in any spelling, or to one of its recordings."""
+    (subject, _, recording), (folder, _, rest) = name.partition("/"), key.partition("/")
+    return subject_name(folder) == subject_name(subject) and (not recording or rest.startswith(f"{recording}/"))

@@ -16,7 +16,7 @@ from p300.readers import read_recording
 from p300.recording import TARGET
 from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
-from p300_pipeline.keys import RecordingKey, is_recording
+from p300_pipeline.keys import RecordingKey, is_recording, subject_name
 from p300_pipeline.serving.symbols import read_layout
 from p300_pipeline.storage import Store
 
@@ -67,7 +67,7 @@ class Session:
     @property
     def subject(self) -> str:
         """Whose it is."""
-        return self.name.partition("/")[0]
+        return subject_name(self.name.partition("/")[0])
 
     @property
     def soa_s(self) -> float:
@@ -151,11 +151,28 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -
     )
 
 
-def raw_keys(target: Target, prefix: str) -> list[RecordingKey]:
-    """Return the raw recordings whose key begins so, in the order of their names."""
+def raw_keys(target: Target, subject: str, recording: str | None = None) -> list[RecordingKey]:
+    """Return a subject's raw recordings in the order of their names, or the one that is named.
+
+    Parameters
+    ----------
+    target : Target
+        Where they lie.
+    subject : str
+        In any spelling: ``subject_5`` and ``subject_05`` are one subject.
+    recording : str, optional
+        Name of the recording.
+
+    Returns
+    -------
+    list of RecordingKey
+        Under the keys that they landed under.
+    """
     store = Store(target.client("s3"))
-    keys = (item.key for item in store.list(target.outputs["RawBucketName"], prefix))
-    return sorted(RecordingKey.parse(key) for key in keys if is_recording(key))  # companions lie beside them
+    items = store.list(target.outputs["RawBucketName"], "subject_")
+    keys = (RecordingKey.parse(item.key) for item in items if is_recording(item.key))  # companions lie beside them
+    wanted = subject_name(subject)
+    return sorted(key for key in keys if subject_name(key.subject) == wanted and recording in {None, key.name})
 
 
 def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen) -> Session:
@@ -176,7 +193,10 @@ def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen) 
     """
     if Path(name).is_file():
         return of_file(Path(name), Path(name).name, manifest, shown)
-    keys = [key for key in raw_keys(target, f"{name}.") if key.recording == name]
+    subject, _, recording = name.partition("/")
+    keys = sorted(
+        raw_keys(target, subject, recording), key=lambda key: key.recording != name
+    )  # spelled like this first
     if keys:
         return of_target(target, keys[0], manifest, shown)
     raise P300Error(

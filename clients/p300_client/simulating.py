@@ -1,7 +1,7 @@
 """Replay recordings flash by flash against the API, as a speller's session would run, and count what was right."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from p300.decoding import Share, bits_per_minute, by_repetitions
 from p300.errors import P300Error
 from p300.evaluation import classification_metrics
+from p300_pipeline.keys import subject_name
 
 from p300_client import decoding
 from p300_client.api import Api
@@ -54,6 +55,11 @@ def manifest_of(target: Target, alias: str) -> dict[str, Any]:
         raise P300Error(error.code, f"{error.message} `p300 models` lists the versions.") from error
 
 
+def seen_in_training(subjects: Iterable[str], manifest: Mapping[str, Any]) -> list[str]:
+    """Return which of some subjects a model was trained on, by their names."""
+    return sorted(set(map(subject_name, subjects)) & set(map(subject_name, manifest["subjects"])))
+
+
 def sessions(
     target: Target,
     subjects: Sequence[str],
@@ -89,7 +95,7 @@ def sessions(
     P300Error
         ``seen_in_training``, ``no_recordings``, or ``nothing_to_replay``.
     """
-    trained_on = sorted(set(subjects) & set(manifest["subjects"]))
+    trained_on = seen_in_training(subjects, manifest)
     if trained_on and not seen:
         raise P300Error(
             "seen_in_training",
@@ -97,14 +103,15 @@ def sessions(
             "subjects that it has not seen (`p300 train --held-out subject_<n>` keeps some out), or say --seen.",
         )
     found = []
-    for subject in dict.fromkeys(subjects):
-        keys = raw_keys(target, f"{subject}/")
-        if not keys:
+    keys = {subject: raw_keys(target, subject) for subject in dict.fromkeys(map(subject_name, subjects))}
+    for subject, of_subject in keys.items():
+        if not of_subject:
             raise P300Error(
                 "no_recordings",
                 f"There are no recordings of {subject} in the raw data. Expected subject_<n> of a landed recording.",
             )
-        for key in keys:
+    for of_subject in keys.values():
+        for key in of_subject:
             try:
                 session = of_target(target, key, manifest, shown)
             except P300Error as error:

@@ -1,7 +1,7 @@
 """Which AWS to talk to, with which clients, and what the stack there offers.
 
-``AWS_ENDPOINT_URL`` decides if it is set; else AWS credentials in the environment (``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``) mean AWS;
-else it is LocalStack on this machine.
+``AWS_ENDPOINT_URL`` decides if it is set, and an ``AWS_PROFILE`` that leads elsewhere is refused. Else AWS credentials in the environment
+(``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``) mean AWS, or the endpoint that the profile names; else it is LocalStack on this machine.
 """
 
 import os
@@ -21,6 +21,9 @@ LOCAL_ENDPOINT = "http://localhost:4566"
 _DEFAULT_REGION = "us-east-1"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LOCAL_HOSTS = {*_LOOPBACK, "localhost.localstack.cloud", "localstack", "host.docker.internal"}
+_OF_ENDPOINT = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+_BUCKETS = ("LANDING", "RAW", "FEATURES", "MODELS")
+_EXPORTED = {"P300_API_URL", "P300_API_KEY", "P300_STATE_MACHINE_ARN", *(f"P300_{name}_BUCKET" for name in _BUCKETS)}
 
 
 class NoStackError(P300Error):
@@ -196,18 +199,49 @@ def choose() -> Target:
     Raises
     ------
     P300Error
-        ``bad_endpoint``: AWS_ENDPOINT_URL is no address.
+        ``bad_endpoint``: AWS_ENDPOINT_URL is no address. ``two_targets``: it contradicts AWS_PROFILE.
     """
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "").strip().rstrip("/")
+    profile = os.environ.get("AWS_PROFILE")
+    has_key = bool(os.environ.get("AWS_ACCESS_KEY_ID"))
+    configured = _configured() if profile or (has_key and not endpoint) else None
     if endpoint:
         _check(endpoint)
+        if profile and configured != endpoint:
+            raise P300Error(
+                "two_targets",
+                f"AWS_ENDPOINT_URL is {endpoint}, perhaps from an earlier `export $(p300 env)`, and AWS_PROFILE is {profile!r}, "
+                f'which leads to {configured or "AWS"}. To go there: eval "$(p300 env --unset)". To stay: unset AWS_PROFILE.',
+            )
         return Target(endpoint)
-    if os.environ.get("AWS_PROFILE") or os.environ.get("AWS_ACCESS_KEY_ID"):
+    if configured:
+        _check(configured, f"endpoint_url of the profile {profile or 'default'}")
+        return Target(configured)
+    if profile or has_key:
         return Target(None)
     return Target(LOCAL_ENDPOINT)
 
 
-def _check(endpoint: str) -> None:
+def _configured() -> str | None:
+    """Return the endpoint that the profile names in AWS's configuration, where boto3 would take it."""
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    from botocore.session import Session
+
+    found = Session(profile=os.environ.get("AWS_PROFILE") or None).get_scoped_config().get("endpoint_url")
+    return str(found).strip().rstrip("/") if found else None
+
+
+def exported() -> list[str]:
+    """Return the variables of this environment that `export $(p300 env)` has set.
+
+    Keys and region are among them only where AWS_ENDPOINT_URL is: without it they are somebody's own. NO_PROXY stays, which does no harm.
+    """
+    names = [name for name in os.environ if name in _EXPORTED]
+    return sorted(names + [name for name in _OF_ENDPOINT if name in os.environ and "AWS_ENDPOINT_URL" in os.environ])
+
+
+def _check(endpoint: str, of: str = "AWS_ENDPOINT_URL") -> None:
     try:
         parts = urlsplit(endpoint)
         sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and not parts.path
@@ -216,7 +250,7 @@ def _check(endpoint: str) -> None:
     if not sound:
         raise P300Error(
             "bad_endpoint",
-            f"AWS_ENDPOINT_URL is {endpoint!r}: expected http://<host>:<port>, such as {LOCAL_ENDPOINT}.",
+            f"{of} is {endpoint!r}: expected http://<host>:<port>, such as {LOCAL_ENDPOINT}.",
         )
 
 

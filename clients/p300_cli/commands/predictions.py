@@ -25,10 +25,12 @@ def predict(
     """Ask the API for every flash of a recording and compare with its labels."""
     from p300.metrics import classification_metrics
     from p300_client.api import Api, load_features
+    from p300_client.simulating import manifest_of
 
     from p300_cli.targets import current
 
     target = current()
+    manifest_of(target, alias)  # there is no such model: said before anything is asked
     features = load_features(target, recording)
     probability, version = Api(target).predict(features.X, alias, note)
     figures = classification_metrics(features.label, probability)
@@ -71,7 +73,7 @@ def simulate(
     pace = 0.0 if fast else rate
     with progress_of("simulating") as progress:
         replayed = simulating.simulate(requests, found, shown, rate=pace, confidence=confidence, progress=progress)
-    trained_on = sorted(set(subjects) & set(manifest["subjects"]))
+    trained_on = simulating.seen_in_training(subjects, manifest)
     how = {"rate": pace, "confidence": confidence, "layout": dict(shown.stated), "seen_in_training": trained_on}
     document = simulating.report(replayed, requests, shown, how)
     picture = plot or STATE / "plots" / f"{manifest['version']}-{'-'.join(subjects)[:80]}.png"

@@ -50,6 +50,7 @@ def quarantine_release(
 ) -> None:
     """Move objects back to the landing zone, after a fix or under another key; each starts an execution."""
     from p300_client import quarantine
+    from p300_client.outcomes import BAD, status_of
 
     from p300_cli.following import follow, show_executions
     from p300_cli.targets import current
@@ -71,9 +72,7 @@ def quarantine_release(
         print_json([{"key": held.key, "landing_key": upload.key} for held, upload in zip(chosen, uploads, strict=True)])
     elif executions:
         show_executions(executions)
-    if any(
-        execution.status != "SUCCEEDED" or execution.output.get("outcome") == "quarantined" for execution in executions
-    ):
+    if any(status_of(execution) in BAD for execution in executions):
         raise typer.Exit(1)
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from p300_cli.commands.options import Wait
-from p300_cli.terminal import err, note, progress_of
+from p300_cli.commands.options import Json, Wait
+from p300_cli.terminal import err, note, print_json, progress_of
 
 app = typer.Typer()
 Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
@@ -17,9 +17,13 @@ Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of the
 def land(
     paths: Paths,
     subject: Annotated[str | None, typer.Option(help="subject_<n>, where folders and names do not tell.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also in place of other recordings that the raw data holds.")
+    ] = False,
     wait: Wait = False,
+    as_json: Json = False,
 ) -> None:
-    """Put recordings into the landing zone; each starts an execution."""
+    """Put recordings into the landing zone; each starts an execution. With --wait, exit code 1 unless all became features."""
     from p300_client import landing
     from p300_pipeline.keys import is_recording
 
@@ -30,20 +34,25 @@ def land(
     since = datetime.now(UTC).replace(microsecond=0)
     found = landing.find(paths, subject, note)
     with progress_of("landing") as progress:
-        uploads = landing.land(target, found, progress)
-    note(
-        f"landed {sum(is_recording(upload.key) for upload in uploads)} recordings in s3://{target.outputs['LandingBucketName']}"
-    )
+        landed = landing.land(target, found, progress, replace=replace, tell=note)
+    recordings = [upload for upload in landed.uploads if is_recording(upload.key)]
+    unchanged = [upload for upload in landed.unchanged if is_recording(upload.key)]
+    for upload in unchanged:
+        note(f"unchanged: {upload.key}")
+    note(f"landed {len(recordings)} recordings in s3://{target.outputs['LandingBucketName']}")
     if wait:
-        executions = follow(target, since, uploads)
-        show_executions(executions)
-        if any(execution.status != "SUCCEEDED" for execution in executions):
+        executions = follow(target, since, landed.uploads) if landed.uploads else []
+        if not show_executions(executions, unchanged=unchanged, as_json=as_json):
             raise typer.Exit(1)
+    elif as_json:
+        done = [*((upload, "landed") for upload in recordings), *((upload, "unchanged") for upload in unchanged)]
+        print_json([{"recording": upload.key, "status": status} for upload, status in done])
 
 
 @app.command()
 def watch(
     everything: Annotated[bool, typer.Option("--all", help="Also the executions that have ended.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Follow the executions that run, until none does."""
     from p300_cli.following import follow, show_executions
@@ -51,7 +60,9 @@ def watch(
 
     began = datetime.now(UTC)
     executions = follow(current(), datetime.min.replace(tzinfo=UTC))
-    show_executions([one for one in executions if everything or one.stopped is None or one.stopped >= began])
+    show_executions(
+        [one for one in executions if everything or one.stopped is None or one.stopped >= began], as_json=as_json
+    )
 
 
 @app.command()

@@ -65,22 +65,20 @@ def deploy(
     ] = None,
 ) -> None:
     """Build what changed and put it on LocalStack (AWS: `sam build && sam deploy --config-env aws`)."""
-    from p300.signals import Parameters
+    from p300_client.paths import PROJECT, require_checkout
 
-    from p300_cli import localstack
+    from p300_cli import localstack, parameters
+    from p300_cli.deploy import read_template
     from p300_cli.targets import local
 
-    pairs = [text.partition("=") for text in parameter or []]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        fail(f"--parameter {wrong[0]}: expected Name=Value.", 2)
-    parameters = {name: value for name, _, value in pairs}
+    require_checkout()
     try:
-        Parameters.from_json(parameters.get("Preprocessing", ""))
+        stated = parameters.parse(parameter or [], read_template(PROJECT / "template.yaml")["Parameters"])
     except P300Error as error:
         fail(error.message, 2)
     with localstack.stack_lock(target := local()):
         localstack.expect(target)
-        _deploy(target, parameters)
+        _deploy(target, stated)
 
 
 def _deploy(target: "Target", parameters: dict[str, str]) -> None:
@@ -114,9 +112,19 @@ def console(
 
 
 @app.command()
-def env() -> None:
+def env(
+    unset: Annotated[
+        bool, typer.Option("--unset", help='Print what takes them back: `eval "$(p300 env --unset)"`.')
+    ] = False,
+) -> None:
     """Print the stack's addresses and key as KEY=VALUE lines: `export $(p300 env)`."""
-    from p300_client.target import choose
+    from p300_client.target import exported
 
-    for name, value in choose().environment().items():
+    from p300_cli.targets import announced
+
+    if unset:
+        if names := exported():
+            print(f"unset {' '.join(names)}")
+        return
+    for name, value in announced().environment().items():
         print(f"{name}={value}")

@@ -1,7 +1,6 @@
 """The example of the Python client runs, and the code in its page does: on buckets and state machines in memory."""
 
 import importlib.util
-import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,8 +16,8 @@ from p300_client.api import Answer
 from p300_client.watching import Watcher, all_ended
 
 from tests.support.paths import PROJECT
+from tests.support.pipelines import Pipeline
 from tests.support.readers import write_parquet
-from tests.support.retrying import Stack
 
 
 def example() -> ModuleType:
@@ -28,28 +27,6 @@ def example() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-class Pipeline(Stack):
-    """A stack on which each upload starts an execution, which has ended at once with the outcome told."""
-
-    api_url, api_key = "http://api.invalid", "key"
-
-    def __init__(self, outcomes: dict[str, dict[str, Any]]) -> None:
-        super().__init__()
-        self._outcomes = outcomes
-        self.s3.meta.events.register("provide-client-params.s3.PutObject", self._note)
-        self.s3.meta.events.register("after-call.s3.PutObject", self._start)
-
-    def _note(self, params: dict[str, Any], **_: Any) -> None:
-        self._key = params["Key"]
-
-    def _start(self, parsed: dict[str, Any], **_: Any) -> None:
-        landed = {"key": self._key, "etag": parsed["ETag"].strip('"')}
-        arn = self.steps.start_execution(
-            stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps({"detail": {"object": landed}})
-        )["executionArn"]
-        self.end(arn, "SUCCEEDED", output=self._outcomes[self._key])
 
 
 @pytest.fixture
@@ -86,8 +63,8 @@ def test_the_example_lands_follows_and_predicts(
     stack.outputs["FeaturesBucketName"] = "p300-processed-features"
     example().main(stack, folder)
     printed = capsys.readouterr().out
-    assert "subject_01/a.parquet: features" in printed
-    assert "subject_02/b.parquet: quarantined: no flashes" in printed
+    assert "subject_01/a.parquet: features (features)" in printed
+    assert "subject_02/b.parquet: quarantined (quarantined: no flashes)" in printed
     assert re.search(r"^subject_01/a: AUC 0\.\d+ by v20260102030405$", printed, re.M)
     assert asked == ["/predict?alias=champion"]
 
@@ -104,7 +81,7 @@ def test_the_code_in_the_page_runs(
     monkeypatch.chdir(folder.parent)
     names: dict[str, Any] = {}
     exec(code[1], names)  # noqa: S102
-    assert [upload.key for upload in names["uploads"]] == ["subject_01/a.parquet", "subject_02/b.parquet"]
+    assert [upload.key for upload in names["landed"].uploads] == ["subject_01/a.parquet", "subject_02/b.parquet"]
     assert len(stack.executions()) == 2
 
 

@@ -89,3 +89,56 @@ def test_a_proxy_for_nothing_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     target.Target("http://localhost:4566")
     assert os.environ["NO_PROXY"] == "*"
+
+
+@pytest.fixture
+def profiles(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path_factory.mktemp("aws") / "config"
+    config.write_text("[profile lab]\nregion = eu-west-3\n[profile local]\nendpoint_url = http://localhost:4599/\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+
+
+@pytest.mark.usefixtures("profiles")
+def test_a_profile_that_contradicts_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4566")
+    for profile, leads_to in (("lab", "AWS"), ("local", "http://localhost:4599")):
+        monkeypatch.setenv("AWS_PROFILE", profile)
+        with pytest.raises(P300Error, match=f"leads to {leads_to}") as refused:
+            target.choose()
+        assert refused.value.code == "two_targets"
+        assert "p300 env --unset" in refused.value.message
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4599")
+    assert target.choose().endpoint == "http://localhost:4599"
+
+
+@pytest.mark.usefixtures("profiles")
+def test_a_profile_leads_where_boto3_would_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    assert target.choose().endpoint is None
+    monkeypatch.setenv("AWS_PROFILE", "local")
+    assert target.choose().endpoint == "http://localhost:4599"
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert target.choose().endpoint is None
+
+
+def test_what_was_exported_is_named_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("P300_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody's own")
+    monkeypatch.setenv("P300_STATE_DIR", "/somewhere")
+    assert target.exported() == []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4566")
+    monkeypatch.setenv("P300_API_KEY", "k")
+    assert target.exported() == ["AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "P300_API_KEY"]
+
+
+def test_what_env_exports_is_what_it_takes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = {
+        "StateMachineArn": "arn",
+        **{f"{zone}BucketName": zone for zone in ("Landing", "Raw", "Features", "Models")},
+    }
+    stack = target.Target("http://localhost:4566")
+    stack.__dict__ |= {"outputs": outputs, "api_url": "http://api", "api_key": "k"}
+    for name, value in (printed := stack.environment()).items():
+        monkeypatch.setenv(name, value)
+    assert set(target.exported()) >= printed.keys() - {"NO_PROXY", "no_proxy"}

@@ -7,6 +7,7 @@ from p300.errors import ArtifactError
 from p300.evaluation import headline, left_out_recordings
 
 from p300_pipeline.feature_store import subject_of
+from p300_pipeline.keys import subject_name
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
@@ -124,4 +125,4 @@ def _auc_by_subject(manifest: dict[str, Any]) -> dict[str, float]:
     figures = headline(manifest["metrics"])
     if figures["scheme"] != "leave_one_subject_out":
         return {}
-    return {name: auc for name, auc in figures["auc_by_fold"].items() if auc is not None}
+    return {subject_name(name): auc for name, auc in figures["auc_by_fold"].items() if auc is not None}
