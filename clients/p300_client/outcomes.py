@@ -32,6 +32,12 @@ NOTABLE: frozenset[Status] = frozenset(STATUSES) - GOOD - {"running", "failed"}
 _AS_THEY_ARE: dict[Any, Status] = {name: name for name in STATUSES} | {"gone": "superseded", "waiting": "incomplete"}
 
 
+def recording_of(execution: Execution) -> str:
+    """Return ``<subject>/<recording>`` of the features that an execution made or found, where it did."""
+    found = _part(execution.output, "recording").get("recording")
+    return found if isinstance(found, str) else ""
+
+
 def status_of(execution: Execution, left_out: Mapping[str, str] | None = None) -> Status:
     """Return what came of an execution, or what it is doing.
 
@@ -56,10 +62,7 @@ def status_of(execution: Execution, left_out: Mapping[str, str] | None = None) -
     found = _AS_THEY_ARE.get(output.get("outcome"), "features")
     if found == "features" and recording.get("outcome") == "unchanged":
         found = "unchanged"
-    if found in {"features", "model"} and recording.get("recording") in {
-        **(left_out or {}),
-        **_left_out(_part(output, "training")),
-    }:
+    if found in GOOD and recording_of(execution) in {**(left_out or {}), **(left_out_by(execution) or {})}:
         return "left out"
     return found
 
@@ -67,11 +70,18 @@ def status_of(execution: Execution, left_out: Mapping[str, str] | None = None) -
 def left_out_of(executions: Iterable[Execution]) -> dict[str, str]:
     """Return the recordings that the newest training among some executions left out, as far as it names them, and why."""
     for execution in sorted(executions, key=lambda one: one.started, reverse=True):
-        output = execution.output
-        for training in (_part(output, "training"), output):
-            if "left_out" in training:
-                return _left_out(training)
+        found = left_out_by(execution)
+        if found is not None:
+            return found
     return {}
+
+
+def left_out_by(execution: Execution) -> dict[str, str] | None:
+    """Return the recordings that an execution's training left out, and why; None where it trained nothing."""
+    for training in (_part(execution.output, "training"), execution.output):
+        if "left_out" in training:
+            return _left_out(training)
+    return None
 
 
 def _left_out(training: Mapping[str, Any]) -> dict[str, str]:
@@ -91,15 +101,17 @@ def _part(output: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def rows_of(executions: Sequence[Execution]) -> list[dict[str, Any]]:
     """Return what came of each execution, for JSON and tables."""
     left_out = left_out_of(executions)
-    return [
-        {
-            "recording": execution.source,
-            "status": status_of(execution, left_out),
-            "detail": left_out.get(str(_part(execution.output, "recording").get("recording")), execution.outcome)
-            if status_of(execution, left_out) == "left out"
-            else execution.outcome,
-            "seconds": round(execution.seconds, 1),
-            "execution": execution.arn,
-        }
-        for execution in executions
-    ]
+    rows = []
+    for execution in executions:
+        status = status_of(execution, left_out)
+        reasons = {**left_out, **(left_out_by(execution) or {})}
+        rows.append(
+            {
+                "recording": execution.source,
+                "status": status,
+                "detail": reasons[recording_of(execution)] if status == "left out" else execution.outcome,
+                "seconds": round(execution.seconds, 1),
+                "execution": execution.arn,
+            }
+        )
+    return rows

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from p300_client import watching
-from p300_client.outcomes import NOTABLE, status_of
+from p300_client.outcomes import GOOD, NOTABLE, left_out_by, recording_of, status_of
 from p300_client.watching import ENDED
 from p300_pipeline.executions import document
 from p300_pipeline.keys import subject_name
@@ -39,6 +39,10 @@ class Row:
         What came of it, in words.
     result : str
         The same in one of `p300_client.outcomes.STATUSES`; empty until it was looked at.
+    recording : str
+        ``<subject>/<recording>`` of its features.
+    left_out : frozenset of str or None
+        Recordings that its training left out; None where it trained nothing.
     """
 
     arn: str
@@ -50,6 +54,8 @@ class Row:
     source: str | None = None
     outcome: str = ""
     result: str = ""
+    recording: str = ""
+    left_out: frozenset[str] | None = None
 
     @property
     def ended(self) -> bool:
@@ -207,7 +213,7 @@ class Executions:
     def select(self, *, machine: str = "", status: str = "", subject: str = "", page: int = 1) -> Selection:
         """Return one page of the executions that fit."""
         self.refresh()
-        everything, subject = self._all(), subject_name(subject)
+        everything, subject = _with_left_out(self._all()), subject_name(subject)
         subjects = sorted({row.subject for row in everything if row.subject})
         fitting = [
             row
@@ -221,7 +227,7 @@ class Executions:
         shown = chosen[(page - 1) * PAGE : page * PAGE]
         self._look([row for row in shown if not row.looked_at])
         return Selection(
-            rows=[self._rows.get(row.machine, {}).get(row.arn, row) for row in shown],
+            rows=_with_left_out([self._rows.get(row.machine, {}).get(row.arn, row) for row in shown], self._all()),
             n=len(chosen),
             page=page,
             n_pages=n_pages,
@@ -235,6 +241,15 @@ class Executions:
         """Return the executions that a recording's uploads started, as far as they were looked at; named with its ending or without."""
         self.refresh()
         return [row for row in self._all() if row.source and recording in {row.source, row.source.rpartition(".")[0]}]
+
+
+def _with_left_out(rows: list[Row], newest_first: list[Row] | None = None) -> list[Row]:
+    """Return rows that say so where the newest training left their recordings out."""
+    trained = (row.left_out for row in newest_first or rows if row.left_out is not None)
+    left_out = next(trained, frozenset())
+    return [
+        replace(row, result="left out") if row.result in GOOD and row.recording in left_out else row for row in rows
+    ]
 
 
 def _row(machine: str, entry: dict[str, Any], known: dict[str, Row]) -> Row:
@@ -265,6 +280,8 @@ def looked_at(row: Row, described: dict[str, Any]) -> Row:
         stopped=execution.stopped,
         source=source,
         result="" if row.machine == "backfill" else status_of(execution),
+        recording=recording_of(execution),
+        left_out=None if (left_out := left_out_by(execution)) is None else frozenset(left_out),
         outcome=outcome[:300] or (execution.status.lower() if execution.ended else ""),
     )
 
