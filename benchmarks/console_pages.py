@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 from p300_cli import localstack
-from p300_cli.target import Target
+from p300_client.target import Target
 from training import row
 
 PORT = int(os.environ.get("P300_BENCH_PORT", "4586"))

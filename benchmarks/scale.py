@@ -23,10 +23,11 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from p300_cli import backfilling, localstack, servers
 from p300_cli import deploy as deployment
-from p300_cli.target import LOCAL_ENDPOINT, Target
+from p300_cli import localstack, servers
 from p300_cli.terminal import fail, note, out, progress, table
+from p300_client import backfilling
+from p300_client.target import LOCAL_ENDPOINT, Target
 
 HERE = Path(__file__).parent
 WAITING = 24
@@ -226,7 +227,7 @@ def main() -> None:
     note("backfill")
     deployment.deploy(target, parameters | {"Preprocessing": '{"h_freq": 15}'})
     began = time.monotonic()
-    backfill = backfilling.backfill(target)
+    backfill = backfilling.follow_backfill(target, *backfilling.start_backfill(target))
     made = backfill.counts["outcomes"].get("features", 0)
     document["backfill"] = {"status": backfill.status, "features_made": made, "seconds": time.monotonic() - began}
     out.print(table("Backfill", list(document["backfill"]), [list(document["backfill"].values())]))

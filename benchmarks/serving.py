@@ -413,7 +413,7 @@ def _fitting(url: str, key: str) -> str:
 @contextmanager
 def _own_stack(folder: Path) -> Iterator[tuple[str, str]]:
     """Bring a stack up on a port of its own, with a champion; yields address and key of its API."""
-    from p300_cli.target import Target
+    from p300_client.target import Target
     from p300_pipeline.storage import Store
 
     endpoint = f"http://127.0.0.1:{STACK_PORT}"

@@ -18,10 +18,10 @@ from typing import Any
 
 import yaml
 from p300.errors import P300Error
+from p300_client.paths import ENVIRONMENTS, PROJECT, STATE, home_is_writable, require_checkout
+from p300_client.target import STACK, Target
 
 from p300_cli import stack
-from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, home_is_writable, require_checkout
-from p300_cli.target import STACK, Target
 from p300_cli.terminal import fail, note, progress
 
 LAYERS = {

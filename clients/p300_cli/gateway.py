@@ -7,8 +7,7 @@ from http import HTTPStatus
 
 import psutil
 from p300.errors import P300Error
-
-from p300_cli.target import Target
+from p300_client.target import Target
 
 
 def has_ipv6() -> bool:

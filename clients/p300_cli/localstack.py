@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import psutil
+from p300_client import credential
+from p300_client.paths import ENVIRONMENTS, PROJECT, STATE, require_checkout
+from p300_client.target import STACK, Target
 
-from p300_cli import credential, gateway, servers
+from p300_cli import gateway, servers
 from p300_cli.locking import alone
-from p300_cli.paths import ENVIRONMENTS, PROJECT, STATE, require_checkout
-from p300_cli.target import STACK, Target
 from p300_cli.terminal import err, fail, note
 
 START_TIMEOUT_S = 90

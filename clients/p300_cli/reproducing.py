@@ -4,10 +4,10 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from p300_client.target import Target
 from p300_pipeline.reproduction import Reproduction, reproduce
 from p300_pipeline.storage import Store
 
-from p300_cli.target import Target
 from p300_cli.terminal import note, out, print_json, table
 
 

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from p300_pipeline.keys import is_recording
+from p300_client import landing
+from p300_client.api import Api, load_features, time_single_epoch
+from p300_client.model_versions import registry
+from p300_client.paths import STATE
+from p300_client.target import Target
+from p300_pipeline.keys import is_recording, subject_name
 
-from p300_cli import deploy, landing, localstack, predicting, watching
-from p300_cli.model import fetch_pictures
-from p300_cli.models import registry, show_models
-from p300_cli.paths import STATE
-from p300_cli.target import Target
-from p300_cli.terminal import escape, fail, note, out, table
-from p300_cli.training import request_training, tell_what_was_used
+from p300_cli import deploy, localstack
+from p300_cli.following import follow, follow_training, show_executions
+from p300_cli.model_details import fetch_pictures
+from p300_cli.model_list import show_models
+from p300_cli.terminal import escape, fail, note, out, progress_of, table
 
 SYNTHETIC_SUBJECTS = 5
 SYNTHETIC_SEED = 7
@@ -29,15 +32,17 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     localstack.up(target)
     step = time.monotonic()
     deploy.describe(target, deploy.deploy(target), time.monotonic() - step)
-    uploads = landing.find(folders)
+    found = landing.find(folders, tell=note)
     since = datetime.now(UTC).replace(microsecond=0)
-    uploads = landing.land(target, uploads)
-    executions = watching.follow(target, since, uploads)
-    recordings = [upload.key for upload in uploads if is_recording(upload.key)]
+    with progress_of("landing") as progress:
+        # Synthetic recordings may be those of another version of this code.
+        landed = landing.land(target, found, progress, replace=synthetic, tell=note)
+    executions = follow(target, since, landed.uploads) if landed.uploads else []
+    recordings = [upload.key for upload in found if is_recording(upload.key)]
     if registry(target).alias("champion") is None:
         note("too few recordings for a training to be due: asking for one")
-        executions.append(request_training(target, {}))
-    show_executions(executions)
+        executions.append(follow_training(target, {}))
+    show_executions(executions, unchanged=[one for one in landed.unchanged if is_recording(one.key)])
     failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
     quarantined = [execution for execution in executions if execution.output.get("outcome") == "quarantined"]
     show_models(target)
@@ -61,29 +66,6 @@ def run(target: Target, folders: Sequence[Path]) -> None:
         fail(f"{len(quarantined)} of {len(recordings)} recordings went to quarantine; the reasons stand above.")
 
 
-def show_executions(executions: Sequence[watching.Execution]) -> None:
-    """Print what each execution came to, and which recordings a training left out."""
-    rows = []
-    for execution in executions:
-        output = execution.output
-        facts = output.get("recording") or {}
-        facts = facts if isinstance(facts, dict) else output
-        bad = " ".join(facts.get("bad_channels", []))
-        rows.append(
-            [
-                execution.source,
-                execution.status,
-                f"{execution.seconds:.1f}",
-                facts.get("n_flashes"),
-                facts.get("n_kept"),
-                execution.outcome + (f" (bad channels: {bad})" if bad else ""),
-            ]
-        )
-    out.print(table("Executions", ["recording", "status", "seconds", "flashes", "kept", "outcome"], rows))
-    for execution in executions:
-        tell_what_was_used(execution.output)
-
-
 def _show_pictures(target: Target) -> None:
     """Fetch the champion's pictures and say where they are."""
     models = registry(target)
@@ -98,23 +80,23 @@ def predict_each(target: Target, names: Sequence[str]) -> None:
 
     if not names:
         fail("No recording has features: nothing to predict.")
-    api = predicting.Api(target)
+    api = Api(target)
     trained_on: set[str] = set()
     rows, version = [], ""
     for name in names:
-        features = predicting.load_features(target, name)
-        probability, now_serving = api.predict(features, "champion")
+        features = load_features(target, name)
+        probability, now_serving = api.predict(features.X, "champion", note, channels=features.ch_names)
         if now_serving != version:
             version = now_serving
-            trained_on = set(registry(target).manifest(version)["subjects"])
+            trained_on = set(map(subject_name, registry(target).manifest(version)["subjects"]))
         figures = classification_metrics(features.label, probability)
-        seen = "yes" if name.partition("/")[0] in trained_on else "no"
+        seen = "yes" if subject_name(name.partition("/")[0]) in trained_on else "no"
         rows.append(
             [name, len(features.label), figures["roc_auc"], figures["balanced_accuracy"], figures["kappa"], seen]
         )
     columns = ["recording", "epochs", "AUC", "balanced accuracy", "kappa", "person seen in training"]
     out.print(table(f"POST /predict, model {version}", columns, rows))
-    answer, milliseconds = predicting.time_single_epoch(api, features)
+    answer, milliseconds = time_single_epoch(api, features)
     if answer.status != 200:
         fail(f"POST /predict answered {answer.status}: {answer.body}")
     out.print(f"one flash of {names[-1]} in {milliseconds:.0f} ms: {escape(json.dumps(answer.body))}")

@@ -8,8 +8,7 @@ import contextlib
 import socket
 
 import psutil
-
-from p300_cli.paths import PROJECT
+from p300_client.paths import PROJECT
 
 MODULE = "localstack.runtime.main"
 PORT_VARIABLE = "P300_LOCALSTACK_PORT"

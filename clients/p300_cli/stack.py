@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from p300_cli.target import STACK, Target
+from p300_client.target import STACK, Target
+
 from p300_cli.terminal import fail, note, progress
 
 POLL_S = 0.25

@@ -7,10 +7,14 @@ and `escape`, which texts with markup need anyway, does so before columns are me
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+import webbrowser
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from p300.text import printable
+from p300_client.progress import Progress as Callback
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
@@ -64,6 +68,18 @@ def progress() -> Progress:
     )
 
 
+@contextmanager
+def progress_of(description: str) -> Iterator[Callback]:
+    """Show a progress display while the block runs, moved by what the block calls or hands on to the library."""
+    with progress() as display:
+        task = display.add_task(description, total=None, detail="")
+
+        def update(done: int, total: int, detail: str) -> None:
+            display.update(task, completed=done, total=total, detail=detail)
+
+        yield update
+
+
 def download_progress() -> Progress:
     """Return a progress display for downloads, in bytes."""
     return Progress(
@@ -74,6 +90,13 @@ def download_progress() -> Progress:
         TransferSpeedColumn(),
         console=err,
     )
+
+
+def open_in_browser(paths: Iterable[Path]) -> None:
+    """Open files in the browser."""
+    for path in paths:
+        if not webbrowser.open(path.as_uri()):
+            note(f"there is no browser here: open {path}")
 
 
 def print_json(document: Any) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from p300_client.target import Target
 from p300_pipeline.steps.tracking import RUNS_PREFIX
 from p300_pipeline.storage import Store
 
-from p300_cli.target import Target
 from p300_cli.terminal import fail, note
 
 

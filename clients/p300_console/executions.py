@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from p300_cli import watching
-from p300_cli.watching import ENDED
+from p300_client import watching
+from p300_client.outcomes import GOOD, NOTABLE, left_out_by, recording_of, status_of
+from p300_client.watching import ENDED
 from p300_pipeline.executions import document
+from p300_pipeline.keys import subject_name
 
 from p300_console.stack import Stack
 
@@ -35,6 +37,12 @@ class Row:
         Key of the recording that started it, or what else did; None until it was looked at.
     outcome : str
         What came of it, in words.
+    result : str
+        The same in one of `p300_client.outcomes.STATUSES`; empty until it was looked at.
+    recording : str
+        ``<subject>/<recording>`` of its features.
+    left_out : frozenset of str or None
+        Recordings that its training left out; None where it trained nothing.
     """
 
     arn: str
@@ -45,6 +53,9 @@ class Row:
     stopped: datetime | None
     source: str | None = None
     outcome: str = ""
+    result: str = ""
+    recording: str = ""
+    left_out: frozenset[str] | None = None
 
     @property
     def ended(self) -> bool:
@@ -60,7 +71,12 @@ class Row:
     def subject(self) -> str:
         """First part of the recording's key, where a recording started it."""
         subject, slash, _ = (self.source or "").partition("/")
-        return subject if slash else ""
+        return subject_name(subject) if slash else ""
+
+    @property
+    def shown(self) -> str:
+        """The status that people see: of an execution that is in order and whose upload is in quarantine, for instance, that."""
+        return self.result.upper().replace(" ", "_") if self.result in NOTABLE else self.status
 
     @property
     def looked_at(self) -> bool:
@@ -197,21 +213,21 @@ class Executions:
     def select(self, *, machine: str = "", status: str = "", subject: str = "", page: int = 1) -> Selection:
         """Return one page of the executions that fit."""
         self.refresh()
-        everything = self._all()
+        everything, subject = _with_left_out(self._all()), subject_name(subject)
         subjects = sorted({row.subject for row in everything if row.subject})
         fitting = [
             row
             for row in everything
             if (not machine or row.machine == machine) and (not subject or row.subject == subject)
         ]
-        counts = Counter(row.status for row in fitting)
-        chosen = [row for row in fitting if not status or row.status == status]
+        counts = Counter(row.shown for row in fitting)
+        chosen = [row for row in fitting if not status or row.shown == status]
         n_pages = max(1, -(-len(chosen) // PAGE))
         page = min(max(1, page), n_pages)
         shown = chosen[(page - 1) * PAGE : page * PAGE]
         self._look([row for row in shown if not row.looked_at])
         return Selection(
-            rows=[self._rows.get(row.machine, {}).get(row.arn, row) for row in shown],
+            rows=_with_left_out([self._rows.get(row.machine, {}).get(row.arn, row) for row in shown], self._all()),
             n=len(chosen),
             page=page,
             n_pages=n_pages,
@@ -227,6 +243,15 @@ class Executions:
         return [row for row in self._all() if row.source and recording in {row.source, row.source.rpartition(".")[0]}]
 
 
+def _with_left_out(rows: list[Row], newest_first: list[Row] | None = None) -> list[Row]:
+    """Return rows that say so where the newest training left their recordings out."""
+    trained = (row.left_out for row in newest_first or rows if row.left_out is not None)
+    left_out = next(trained, frozenset())
+    return [
+        replace(row, result="left out") if row.result in GOOD and row.recording in left_out else row for row in rows
+    ]
+
+
 def _row(machine: str, entry: dict[str, Any], known: dict[str, Row]) -> Row:
     row = known.get(entry["executionArn"])
     if row is None:
@@ -235,7 +260,7 @@ def _row(machine: str, entry: dict[str, Any], known: dict[str, Row]) -> Row:
         )
     if row.status == entry["status"]:
         return row
-    return replace(row, status=entry["status"], stopped=entry.get("stopDate"), outcome="")
+    return replace(row, status=entry["status"], stopped=entry.get("stopDate"), outcome="", result="")
 
 
 def looked_at(row: Row, described: dict[str, Any]) -> Row:
@@ -254,6 +279,9 @@ def looked_at(row: Row, described: dict[str, Any]) -> Row:
         status=execution.status,
         stopped=execution.stopped,
         source=source,
+        result="" if row.machine == "backfill" else status_of(execution),
+        recording=recording_of(execution),
+        left_out=None if (left_out := left_out_by(execution)) is None else frozenset(left_out),
         outcome=outcome[:300] or (execution.status.lower() if execution.ended else ""),
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 from p300.chance import chance_of
 from p300.errors import ArtifactError
 from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts
-from p300_pipeline.keys import QUARANTINE, RECORDS, is_litter, recording_of_features
+from p300_pipeline.keys import QUARANTINE, RECORDS, is_litter, recording_of_features, subject_name
 from p300_pipeline.steps.quarantine_records import describe, landed_as, objects
 from p300_pipeline.storage import Item, NotFoundError
 
@@ -63,7 +63,7 @@ class Recording:
     @property
     def subject(self) -> str:
         """First part of its name."""
-        return self.name.partition("/")[0]
+        return subject_name(self.name.partition("/")[0])
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Recordings:
 
     def select(self, *, stage: str = "", subject: str = "", page: int = 1) -> Selection:
         """Return one page of the recordings that fit."""
-        everything = self.everything()
+        everything, subject = self.everything(), subject_name(subject)
         fitting = [one for one in everything if not subject or one.subject == subject]
         counts = {name: sum(one.stage == name for one in fitting) for name in STAGES}
         chosen = [one for one in fitting if not stage or one.stage == stage]

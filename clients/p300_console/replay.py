@@ -12,9 +12,9 @@ from p300.decoding import Share
 from p300.decoding.layouts import SPELLER_6X6
 from p300.errors import P300Error, RequestError
 from p300.recording import TARGET
-from p300_cli import sessions
-from p300_cli.predicting import Api
-from p300_cli.sessions import Screen, Session
+from p300_client import sessions
+from p300_client.api import Api
+from p300_client.sessions import Screen, Session
 from p300_pipeline.keys import RecordingKey, is_recording
 from p300_pipeline.serving.symbols import read_layout
 

@@ -1,15 +1,17 @@
 """Run the console on this machine."""
 
 import socket
+import sys
 import tempfile
 import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from p300_cli.paths import STATE
-from p300_cli.target import Target
-from p300_cli.terminal import fail, note
+from p300.errors import P300Error
+from p300.text import printable
+from p300_client.paths import STATE
+from p300_client.target import Target
 
 HOST = "127.0.0.1"
 """Whoever reaches the console acts with the user's credentials: it is for this machine alone."""
@@ -31,8 +33,8 @@ def serve(target: Target, port: int, *, browser: bool) -> None:
     def address(token: str) -> str:
         return f"http://{HOST}:{port}/?token={token}"
 
-    tokens = Tokens(port, lambda token: note(f"opened; for another browser: {address(token)}"))
-    note(f"target: {target}; stop with Ctrl-C. The address works once:")
+    tokens = Tokens(port, lambda token: _say(f"opened; for another browser: {address(token)}"))
+    _say(f"target: {target}; stop with Ctrl-C. The address works once:")
     print(address(tokens.one_time), flush=True)
     app = make_app(Stack(target), port, tokens)
 
@@ -54,7 +56,7 @@ def serve(target: Target, port: int, *, browser: bool) -> None:
     server = Server(config)
     with ExitStack() as until_the_end:
         if browser and not _open(address(tokens.one_time), until_the_end):
-            note("there is no browser here: open the address above in one")
+            _say("there is no browser here: open the address above in one")
         server.run(sockets=[listening])
 
 
@@ -84,4 +86,10 @@ def _listen(port: int) -> socket.socket:
             continue
         listening.listen()  # from here on whoever read the address is answered, if late
         return listening
-    fail(f"The ports from {port} to {port + _PORTS_TRIED - 1} are all taken; name another with --port.")
+    raise P300Error(
+        "no_port", f"The ports from {port} to {port + _PORTS_TRIED - 1} are all taken; name another with --port."
+    )
+
+
+def _say(text: str) -> None:
+    print(printable(text), file=sys.stderr)

@@ -4,9 +4,9 @@ import threading
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from p300_cli import credential
-from p300_cli.predicting import Api
-from p300_cli.target import STACK, NoStackError, Target
+from p300_client import credential
+from p300_client.api import Api
+from p300_client.target import STACK, NoStackError, Target
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import NoBucketError, Store
 

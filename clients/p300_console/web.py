@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from p300.chance import in_words
 from p300.text import printable
+from p300_client.outcomes import NOTABLE
 from p300_pipeline.executions import reason
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -32,9 +33,11 @@ MAX_PAGE = 1_000_000
 STATUS_WORDS = {
     "SUCCEEDED": "Succeeded", "RUNNING": "Running", "FAILED": "Failed", "CAUGHT": "Caught error", "TIMED_OUT": "Timed out",
     "ABORTED": "Aborted", "PENDING_REDRIVE": "Pending redrive", "": "Not entered",
+    **{name.upper().replace(" ", "_"): name.capitalize() for name in sorted(NOTABLE)},
 }  # fmt: skip
 STATUS_MARKS = {
     "SUCCEEDED": "✓", "RUNNING": "…", "FAILED": "✕", "CAUGHT": "!", "TIMED_OUT": "⏱", "ABORTED": "■", "PENDING_REDRIVE": "↻",
+    **dict.fromkeys((name.upper().replace(" ", "_") for name in NOTABLE), "!"),
 }  # fmt: skip
 
 

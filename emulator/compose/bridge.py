@@ -80,7 +80,7 @@ def main() -> None:
     from deploy import use_checkout  # type: ignore[import-not-found]
 
     use_checkout()
-    from p300_cli.target import Target
+    from p300_client.target import Target
 
     target = Target(os.environ["AWS_ENDPOINT_URL"])
     Bridge.step_functions = target.client("stepfunctions")

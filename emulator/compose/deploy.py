@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from p300_cli.target import Target
+    from p300_client.target import Target
 
 PROJECT = Path(__file__).resolve().parents[2]
 MINIO_URL = "http://minio:9000"
@@ -29,7 +29,7 @@ def main() -> None:
     """Deploy the stack; with P300_STORAGE=minio, its buckets on MinIO."""
     use_checkout()
     from p300_cli.deploy import deploy, describe
-    from p300_cli.target import Target
+    from p300_client.target import Target
 
     target = Target(os.environ["AWS_ENDPOINT_URL"])
     parameters = {}

@@ -14,8 +14,8 @@ def main() -> None:
     use_checkout()
     import os
 
-    from p300_cli.predicting import Api
-    from p300_cli.target import Target
+    from p300_client.api import Api
+    from p300_client.target import Target
 
     api = Api(Target(os.environ["AWS_ENDPOINT_URL"]))
     while api.ask("GET", "/health").status not in {200, 503}:

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from p300_cli import credential
+from p300_client import credential
 from p300_pipeline.storage import Store, default_client
 
 from tests.support.s3_servers import KNOWN, LOCALSTACK, SERVERS, STARTERS, Server

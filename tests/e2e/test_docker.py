@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from p300.synth import write_subjects
-from p300_cli import watching
-from p300_cli.predicting import Api, load_features
-from p300_cli.target import Target
+from p300_client import watching
+from p300_client.api import Api, load_features
+from p300_client.target import Target
 
 from tests.support.docker import ENDPOINT, ENVIRONMENT, run
 from tests.support.paths import PROJECT
@@ -36,16 +36,16 @@ def trained(compose: None, tmp_path_factory: pytest.TempPathFactory) -> Target:
     for path in paths:
         key = f"{path.parent.name}/{path.name}"
         run(AWS, "s3", "cp", path, f"s3://p300-landing-zone/{key}", "--endpoint-url", ENDPOINT)
-    executions = watching.follow(
-        target, since, until=lambda seen: sum(one.ended for one in seen.executions.values()) == len(paths)
-    )
-    assert {execution.status for execution in executions} == {"SUCCEEDED"}
+    watcher = watching.Watcher(target, since)
+    for _ in watcher.changes(lambda seen: sum(one.ended for one in seen.executions.values()) == len(paths)):
+        pass
+    assert {execution.status for execution in watcher.executions.values()} == {"SUCCEEDED"}
     return target
 
 
 def test_the_compose_stack_predicts(trained: Target) -> None:
     features = load_features(trained, "subject_01/subject_01_eeg_stim")
-    probability, version = Api(trained).predict(features, "champion")
+    probability, version = Api(trained).predict(features.X, channels=features.ch_names)
     assert version.startswith("v")
     assert probability[features.label == 2].mean() > probability[features.label == 1].mean()
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from p300_cli.models import registry
-from p300_cli.predicting import load_features
+from p300_client.api import load_features
+from p300_client.model_versions import registry
 
 from tests.support.faults import FULL, Landed, check, check_models, finish, small, train
 from tests.support.localstack import Stack, run_p300, wait_for

@@ -76,8 +76,8 @@ def well_formed() -> list[Files]:
 def run(files: Files, _: Path, __: bool) -> str:
     """Show the execution, parse its input as a function does, and take the message off the queue."""
     from p300.errors import P300Error
-    from p300_cli import watching
-    from p300_cli.failures import of_execution, of_message
+    from p300_client import watching
+    from p300_client.failures import of_execution, of_message
     from p300_console.executions import new_row
     from p300_pipeline import executions
     from p300_pipeline.steps.training import TrainingRequest

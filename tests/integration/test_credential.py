@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from p300_cli import credential
+from p300_client import credential
 
 from tests.support.localstack import ENDPOINT, PORT, Stack, run_p300, run_shell
 from tests.support.paths import PROJECT

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 from p300_cli import servers, stack
-from p300_cli.paths import STATE
-from p300_cli.target import Target
+from p300_client.paths import STATE
+from p300_client.target import Target
 
 from tests.support.localstack import PORT, run_p300, wait_for
 from tests.support.paths import P300

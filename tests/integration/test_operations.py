@@ -6,7 +6,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from p300_cli.predicting import Api
+from p300_client.api import Api
 
 from tests.support.localstack import Stack, run_p300, run_shell, shell_blocks
 from tests.support.paths import PROJECT

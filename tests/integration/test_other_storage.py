@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from p300_cli import watching
+from p300_client import watching
 
 from tests.support.localstack import Stack, run_p300, wait_for
 from tests.support.other_storage import KEY, STORAGE, serving

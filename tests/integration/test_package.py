@@ -59,8 +59,8 @@ def test_command(installed: Path, tmp_path: Path) -> None:
 def test_every_module_is_importable(installed: Path, tmp_path: Path) -> None:
     code = """
 import importlib, pkgutil
-import p300, p300_pipeline, p300_cli, p300_console
-for package in (p300, p300_pipeline, p300_cli, p300_console):
+import p300, p300_pipeline, p300_cli, p300_client, p300_console
+for package in (p300, p300_pipeline, p300_cli, p300_client, p300_console):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
 from importlib.resources import files

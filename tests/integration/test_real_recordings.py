@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from p300_cli.landing import find
+from p300_client.landing import find
 
 from tests.support.localstack import Stack
 from tests.support.real_data import recordings

@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 import boto3
-from p300_cli.target import Target
+from p300_client.target import Target
 from p300_console import executions
 from p300_console.app import make_app
 from p300_console.security import Tokens

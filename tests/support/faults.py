@@ -16,8 +16,8 @@ import psutil
 import pytest
 from p300.features import read_features
 from p300_cli import localstack, servers
-from p300_cli.paths import ENVIRONMENTS
-from p300_cli.target import Target
+from p300_client.paths import ENVIRONMENTS
+from p300_client.target import Target
 from p300_pipeline.keys import RECORDS, record_key
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from p300_cli import watching
-from p300_cli.predicting import Api
-from p300_cli.target import Target
+from p300_client import watching
+from p300_client.api import Api
+from p300_client.target import Target
 
 from tests.support.paths import P300, PROJECT
 

@@ -10,8 +10,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from p300_cli import localstack
-from p300_cli.paths import ENVIRONMENTS
-from p300_cli.target import Target
+from p300_client.paths import ENVIRONMENTS
+from p300_client.target import Target
 
 from tests.support.localstack import PORT, wait_for
 

@@ -48,11 +48,18 @@ class Stack:
     def started_after(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         return [(one["name"], json.loads(one["input"])) for one in self.executions() if one["name"] != name]
 
-    def end(self, arn: str, status: str = "FAILED", error: str | None = "Runtime.ExitError") -> None:
+    def end(
+        self,
+        arn: str,
+        status: str = "FAILED",
+        error: str | None = "Runtime.ExitError",
+        output: dict[str, Any] | None = None,
+    ) -> None:
         for machine in stepfunctions_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].state_machines:
             for execution in machine.executions:
                 if execution.execution_arn == arn:
                     execution.status, execution.error, execution.stop_date = status, error, execution.start_date
+                    execution.output = None if output is None else json.dumps(output)
 
     def failed(
         self,
@@ -118,6 +125,6 @@ def status_change(arn: str, text: Any, status: str, error: str | None, cause: st
 def command_on(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return `p300 retry` with that stack as its target."""
     target = SimpleNamespace(outputs=stack.outputs, client=stack.client)
-    monkeypatch.setattr("p300_cli.target.current", lambda: target)
+    monkeypatch.setattr("p300_cli.targets.current", lambda: target)
     monkeypatch.setattr("p300_cli.terminal.out.width", 300)
     return lambda *arguments: CliRunner().invoke(app, ["retry", *arguments])

@@ -16,8 +16,8 @@ from typing import Any
 import boto3
 import pytest
 from p300_cli import localstack
-from p300_cli.paths import ENVIRONMENTS
-from p300_cli.target import Target
+from p300_client.paths import ENVIRONMENTS
+from p300_client.target import Target
 
 PORT = int(os.environ.get("P300_TEST_PORT", "4576")) + 10
 LOCALSTACK = f"http://127.0.0.1:{PORT}"

@@ -10,8 +10,9 @@ from pathlib import Path
 import p300
 import pytest
 import yaml
-from p300_cli import paths
+from p300.errors import P300Error
 from p300_cli.main import app
+from p300_client import paths
 from typer.testing import CliRunner
 
 from tests.support.paths import PROJECT
@@ -20,6 +21,7 @@ PACKAGES = (
     "layers/p300/python/p300",
     "layers/pipeline/python/p300_pipeline",
     "clients/p300_cli",
+    "clients/p300_client",
     "clients/p300_console",
 )
 OWN = {Path(package).name for package in PACKAGES}
@@ -70,14 +72,10 @@ def test_shell_completion_is_offered() -> None:
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
 
 
-def test_deployment_without_a_checkout_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_deployment_without_a_checkout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "IN_CHECKOUT", False)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(P300Error, match="make setup"):
         paths.require_checkout()
-    assert ended.value.code == 1
-    assert "make setup" in capsys.readouterr().err
 
 
 def test_citation_and_changelog_name_the_release() -> None:

@@ -17,14 +17,14 @@ from p300_console.history import Visit
 from p300_console.logs import LogLine
 from p300_console.query import Query
 from p300_console.stack import Stack
-from p300_console.web import MAX_PAGE, Console, console, page
+from p300_console.web import MAX_PAGE, STATUS_WORDS, Console, console, page
 
 MAX_EVENTS = 10_000
 MAX_ITEMS = 1000
 MAX_VISITS = 50  # of one state, each with its input and output
 MAX_KEPT = 64
 MACHINES = ("pipeline", "backfill")
-STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
+STATUSES = tuple(status for status in STATUS_WORDS if status not in {"", "CAUGHT"})
 
 
 def listing(request: Request) -> Response:
@@ -36,7 +36,7 @@ def listing(request: Request) -> Response:
         "subject": query.text("subject"),
     }
     selection = console(request).executions.select(**chosen, page=query.number("page", 1, MAX_PAGE, 1))
-    return page(request, "executions", live=True, selection=selection, chosen=chosen)
+    return page(request, "executions", live=True, selection=selection, chosen=chosen, statuses=STATUSES)
 
 
 # ---- one execution

@@ -7,8 +7,9 @@ from typing import Any
 from p300.chance import in_words
 from p300.errors import ArtifactError, P300Error
 from p300.evaluation import headline
-from p300_cli import models as by_hand
-from p300_cli.training import parse_request, start_training
+from p300_client import model_versions as by_hand
+from p300_client.training import parse_request, start_training
+from p300_pipeline.keys import subject_name
 from p300_pipeline.model_index import newest_rows, row_of
 from p300_pipeline.registry import VERSION, Registry
 from p300_pipeline.steps.training import TrainingRequest
@@ -192,7 +193,7 @@ def symbols(request: Request) -> Response:
 
 def _recordings_to_decode(behind: Console, manifest: dict[str, Any]) -> tuple[list[str], bool]:
     """Return recordings of people held out; where there are none, those trained on, and that they were seen."""
-    held_out = set(manifest["held_out"])
+    held_out = set(map(subject_name, manifest["held_out"]))
     names = [
         one.name for one in behind.recordings.everything() if one.subject in held_out and one.stage in {FEATURES, MODEL}
     ]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from p300.errors import P300Error
-from p300_cli.predicting import recordings
-from p300_cli.sessions import Screen, Session
+from p300_client.api import recordings
+from p300_client.sessions import Screen, Session
 from p300_pipeline.registry import ALIASES, VERSION
 from starlette.exceptions import HTTPException
 from starlette.requests import Request

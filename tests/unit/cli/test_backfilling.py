@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
-from p300_cli import backfilling
-from p300_cli.backfilling import Backfill, show
+from p300_cli.commands.upkeep import show_backfill
 from p300_cli.main import app
+from p300_client import backfilling
+from p300_client.backfilling import Backfill
 from typer.testing import CliRunner
 
 FAILED = {"outcome": "failed", "key": "subject_01/a.parquet", "reason": "Sandbox.Timedout"}
@@ -89,7 +90,7 @@ class Target:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Target], tuple[int, str, str]]:
     def run(target: Target) -> tuple[int, str, str]:
-        monkeypatch.setattr("p300_cli.target.current", lambda: target)
+        monkeypatch.setattr("p300_cli.targets.current", lambda: target)
         monkeypatch.setattr(backfilling, "POLL_S", 0)
         done = CliRunner().invoke(app, ["backfill"])
         return done.exit_code, done.stdout, " ".join(done.stderr.split())
@@ -146,7 +147,7 @@ def test_recordings_on_another_server_cannot_be_listed(
 
 
 def test_nothing_made_anew_asks_for_no_training(capsys: pytest.CaptureFixture[str]) -> None:
-    show(Backfill("SUCCEEDED", {"n_recordings": 1, "outcomes": {"unchanged": 1}, "reports_drawn": 0}))
+    show_backfill(Backfill("SUCCEEDED", {"n_recordings": 1, "outcomes": {"unchanged": 1}, "reports_drawn": 0}))
     assert "p300 train" not in capsys.readouterr().err
 
 

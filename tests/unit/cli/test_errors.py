@@ -14,7 +14,7 @@ from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 from p300.errors import P300Error
 from p300_cli import errors
-from p300_cli.paths import STATE
+from p300_client.paths import STATE
 
 P300 = Path(sys.executable).with_name("p300")
 KNOWN: list[tuple[Exception, str]] = [

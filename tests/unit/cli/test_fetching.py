@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from p300.errors import P300Error
 from p300.readers import read_recording
-from p300_cli import fetching, landing
+from p300_cli import fetching
 from p300_cli.main import app
+from p300_client import landing
 from scipy.io import savemat
 from typer.testing import CliRunner
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 from p300.errors import P300Error
-from p300_cli import credential, localstack, servers
-from p300_cli.target import Target
+from p300_cli import localstack, servers
+from p300_client import credential
+from p300_client.target import Target
 
 STAND_IN = """
 import json, os, subprocess, sys, threading

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from p300.evaluation import headline
 from p300.signals import Parameters
-from p300_cli.model import show_model
-from p300_cli.training import tell_what_was_used
+from p300_cli.following import tell_what_was_used
+from p300_cli.model_details import show_model
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps import training
 from p300_pipeline.steps.reporting import draw_pictures

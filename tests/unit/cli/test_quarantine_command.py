@@ -24,7 +24,7 @@ Command = Callable[..., Result]
 def command(store: Store, monkeypatch: pytest.MonkeyPatch) -> Command:
     outputs = {"LandingBucketName": LANDING, "RawBucketName": RAW}
     target = SimpleNamespace(outputs=outputs, client=lambda _: store.client)
-    monkeypatch.setattr("p300_cli.target.current", lambda: target)
+    monkeypatch.setattr("p300_cli.targets.current", lambda: target)
     monkeypatch.setattr("p300_cli.terminal.out.width", 300)
     return lambda *arguments, **how: CliRunner().invoke(app, ["quarantine", *arguments], **how)
 

@@ -106,7 +106,7 @@ def test_what_somebody_stopped_wants_to_be_named_however_it_is_learned(stack: St
 def test_an_input_too_large_for_its_event_is_taken_from_the_execution(
     stack: Stack, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("p300_cli.retrying.DAYS", 0)  # too old to be listed: only the queue tells of it
+    monkeypatch.setattr("p300_client.retrying.DAYS", 0)  # too old to be listed: only the queue tells of it
     arn = stack.failed("first", EVENT, kept=False)
     stack.keep(arn, None)
     stack.keep(arn.replace("first", "gone"), None)

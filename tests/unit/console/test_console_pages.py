@@ -10,9 +10,9 @@ import boto3
 import numpy as np
 import pytest
 from p300.decoding import Trial
-from p300_cli.predicting import Answer
-from p300_cli.sessions import Session
-from p300_cli.target import Target
+from p300_client.api import Answer
+from p300_client.sessions import Session
+from p300_client.target import Target
 from p300_console import executions, logs, replay
 from p300_console.app import make_app
 from p300_console.history import Visit

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 from p300.errors import LONGEST_MESSAGE
-from p300_cli import watching
-from p300_cli.failures import STATUS_CHANGE
 from p300_cli.main import app
+from p300_client import watching
+from p300_client.failures import STATUS_CHANGE
 from p300_pipeline import executions
 from p300_pipeline.errors import InputError
 from p300_pipeline.executions import EXPECTED, TRAINING_REQUEST, UNKNOWN_INPUT, Training, Upload, parse, retry_name
@@ -275,7 +275,7 @@ def test_watching_goes_through_odd_executions(stack: Stack, monkeypatch: pytest.
 
     monkeypatch.setattr(stack.steps, "describe_execution", described)
     monkeypatch.setattr(stack.steps, "get_execution_history", lambda **_: {"events": []})
-    monkeypatch.setattr("p300_cli.target.current", lambda: stack)
+    monkeypatch.setattr("p300_cli.targets.current", lambda: stack)
     done = CliRunner().invoke(app, ["watch", "--all"])
     assert done.exit_code == 0, done.exception
     assert done.stdout.count(UNKNOWN_INPUT) >= len(names)

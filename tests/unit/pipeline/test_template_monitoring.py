@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from p300_cli.deploy import read_template
-from p300_cli.paths import PROJECT
+from p300_client.paths import PROJECT
 
 TEMPLATE = read_template(PROJECT / "template.yaml")
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from p300_cli.deploy import read_template
-from p300_cli.paths import ENVIRONMENTS, PROJECT
+from p300_client.paths import ENVIRONMENTS, PROJECT
 
 from tests.support.template import RESOURCES, listed, of_type, properties
 

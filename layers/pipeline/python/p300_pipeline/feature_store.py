@@ -5,7 +5,7 @@ import io
 from p300.errors import ArtifactError
 from p300.features import FeatureSet, read_features
 
-from p300_pipeline.keys import recording_of_features
+from p300_pipeline.keys import recording_of_features, subject_name
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store
 
 
@@ -58,5 +58,5 @@ def load_features(store: Store, bucket: str, recording: str, *, etag: str | None
 
 
 def subject_of(recording: str) -> str:
-    """Return whose a recording is."""
-    return recording.partition("/")[0]
+    """Return whose a recording is, by the one name of that subject."""
+    return subject_name(recording.partition("/")[0])

@@ -15,6 +15,7 @@ RECORDS = "quarantine-records/"
 _LANDING_KEY = re.compile(
     r"(?P<subject>subject_\d{1,18})/(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+)", re.ASCII
 )
+_SUBJECT = re.compile(r"(?:subject_|sub-)(\d{1,18})", re.ASCII)
 _MAX_KEY_BYTES = 1024
 _ID_LENGTH = 32
 _ID = re.compile(f"[0-9a-f]{{{_ID_LENGTH}}}")
@@ -41,6 +42,24 @@ _LITTER_FOLDERS = {
     "$RECYCLE.BIN",
     "System Volume Information",
 }
+
+
+def subject_name(spelled: str) -> str:
+    """Return the one name of a subject, however it is spelled: ``subject_5``, ``subject_05`` and ``sub-05`` are ``subject_05``.
+
+    Keys stay as they landed, so that existing buckets keep working; wherever it matters whose a recording is, this name is compared.
+
+    Parameters
+    ----------
+    spelled : str
+        A subject as somebody or a key names it; what is no subject's name comes back as it is.
+
+    Returns
+    -------
+    str
+    """
+    match = _SUBJECT.fullmatch(spelled)
+    return f"subject_{match[1].lstrip('0').rjust(2, '0')}" if match else spelled
 
 
 @dataclass(frozen=True, order=True)

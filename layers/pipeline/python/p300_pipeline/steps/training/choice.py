@@ -256,6 +256,11 @@ def _outdated(features: FeatureSet, code: str) -> str | None:
 
 
 def _wanted_subjects(present: list[str], request: TrainingRequest) -> set[str]:
+    if unknown := sorted(set(request.held_out) - set(present)):
+        raise TrainingError(
+            "unknown_subjects",
+            f"No features for {', '.join(unknown)}, to be held out. There are: {', '.join(present) or 'none'}.",
+        )
     eligible = [name for name in present if name not in request.held_out]
     if isinstance(request.subjects, tuple):
         missing = sorted(set(request.subjects) - set(eligible))

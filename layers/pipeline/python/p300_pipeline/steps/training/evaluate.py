@@ -13,6 +13,7 @@ from p300.metrics import classification_metrics, curves
 from p300_pipeline import provenance
 from p300_pipeline.contracts import EvaluateResult
 from p300_pipeline.feature_store import find_features, load_features, subject_of
+from p300_pipeline.keys import subject_name
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training.choice import raw_identity
 from p300_pipeline.steps.training.fit import misfit, recipe_of
@@ -56,7 +57,7 @@ def evaluate(
     registry = Registry(store, models_bucket)
     manifest = registry.manifest(version)
     present = find_features(store, features_bucket)
-    held_out = sorted(name for name in present if subject_of(name) in set(manifest["held_out"]))
+    held_out = sorted(name for name in present if subject_of(name) in set(map(subject_name, manifest["held_out"])))
     trained_on = {entry["recording"] for entry in manifest["recordings"]} & set(present)
     newest = sorted(trained_on, key=lambda name: (present[name].modified, name), reverse=True)[:EVALUATION_RECORDINGS]
     skipped: list[dict[str, str]] = []

@@ -9,6 +9,7 @@ from p300.evaluation import headline, left_out_recordings
 
 from p300_pipeline.contracts import PromoteOutcome, PromoteResult
 from p300_pipeline.feature_store import subject_of
+from p300_pipeline.keys import subject_name
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
@@ -140,4 +141,4 @@ def _auc_by_subject(manifest: dict[str, Any]) -> dict[str, float]:
     figures = headline(manifest["metrics"])
     if figures["scheme"] != "leave_one_subject_out":
         return {}
-    return {name: auc for name, auc in figures["auc_by_fold"].items() if auc is not None}
+    return {subject_name(name): auc for name, auc in figures["auc_by_fold"].items() if auc is not None}

@@ -6,6 +6,8 @@ from typing import Any
 
 from p300.errors import TrainingError
 
+from p300_pipeline.keys import subject_name
+
 
 @dataclass(frozen=True)
 class TrainingRequest:
@@ -16,9 +18,9 @@ class TrainingRequest:
     model : str
         Estimator kind, as `p300.models.make` takes it.
     subjects : float or tuple of str
-        Fraction of the subjects (drawn with `seed`) or their names.
+        Fraction of the subjects (drawn with `seed`) or their names, as `subject_name` returns them.
     held_out : tuple of str
-        Subjects never trained on; the model is evaluated on them.
+        Names of subjects never trained on; the model is evaluated on them.
     seed : int
         Seed of every random choice.
     recording : str or None
@@ -49,7 +51,7 @@ class TrainingRequest:
             raise TrainingError("bad_request", f"A training request has no field {sorted(unknown)[0]!r}.")
         subjects = request.get("subjects", 1.0)
         if isinstance(subjects, list) and subjects and all(isinstance(name, str) for name in subjects):
-            subjects = tuple(sorted(set(subjects)))
+            subjects = tuple(sorted(set(map(subject_name, subjects))))
         elif isinstance(subjects, bool) or not isinstance(subjects, int | float) or not 0 < subjects <= 1:
             raise TrainingError(
                 "bad_request",
@@ -64,4 +66,4 @@ class TrainingRequest:
         for name, value in (("model", model), ("recording", recording or "")):
             if not isinstance(value, str):
                 raise TrainingError("bad_request", f"{name} is {value!r}; expected text.")
-        return cls(model, subjects, tuple(sorted(set(held_out))), seed, recording or None)
+        return cls(model, subjects, tuple(sorted(set(map(subject_name, held_out)))), seed, recording or None)

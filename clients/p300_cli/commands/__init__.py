@@ -1,0 +1,1 @@
+"""The subcommands of `p300`, by what they are about."""

@@ -1,0 +1,111 @@
+"""Model versions: list, show, promote, train, track."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from p300_cli.commands.options import Json
+from p300_cli.terminal import fail, note, open_in_browser
+
+app = typer.Typer()
+models_app = typer.Typer(help="Model versions.", invoke_without_command=True)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """List the model versions with their figures."""
+    from p300_cli.model_list import show_models
+    from p300_cli.targets import current
+
+    if context.invoked_subcommand is None:
+        show_models(current(), as_json=as_json)
+
+
+@models_app.command("show")
+def show_one_model(
+    version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open its pictures.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Show one version's figures beside the plain LDA's, its promotions, and its pictures."""
+    from p300_client.model_versions import registry
+    from p300_client.paths import STATE
+
+    from p300_cli.model_details import show_model
+    from p300_cli.targets import current
+
+    pictures = show_model(registry(current()), version, STATE / "models", as_json=as_json)
+    if browser and not as_json:
+        open_in_browser(pictures)
+
+
+@app.command()
+def promote(
+    version: Annotated[str | None, typer.Argument(help="Version to serve from now on.")] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even a version that is at chance.")] = False,
+) -> None:
+    """Make a version the champion, even one that is worse; the API serves it within seconds."""
+    from p300_client.model_versions import at_chance, registry
+    from p300_client.model_versions import promote as promote_version
+
+    from p300_cli.targets import current
+
+    if (version is None) != rollback:
+        fail("Name a version, or say --rollback.", 2)
+    target = current()
+    champion, replaced = promote_version(target, version, force=force)
+    print(champion)
+    note(f"{champion} is the champion instead of {replaced or 'none'}{at_chance(registry(target), champion)}")
+
+
+@app.command()
+def reproduce(
+    version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
+    as_json: Json = False,
+) -> None:
+    """Rebuild a version from its raw recordings on this machine and compare: exit code 0 where it is the same to the bit."""
+    from p300_cli import reproducing
+    from p300_cli.targets import current
+
+    found = reproducing.reproduce_version(current(), version)
+    reproducing.show(found, as_json=as_json)
+    if not found.same:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    subjects: Annotated[
+        str, typer.Option(help="Fraction of the subjects (0.5), or names: subject_01,subject_02.")
+    ] = "1.0",
+    held_out: Annotated[str, typer.Option(help="Subjects never trained on, separated by commas.")] = "",
+    model: Annotated[str, typer.Option(help="Kind of model; the stack's default without.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+) -> None:
+    """Ask for a training now and follow it."""
+    from p300_client.training import parse_request
+
+    from p300_cli.following import follow_training, show_executions
+    from p300_cli.targets import current
+
+    execution = follow_training(current(), parse_request(subjects, held_out, model, seed))
+    show_executions([execution])
+    if execution.status != "SUCCEEDED":
+        raise typer.Exit(1)
+
+
+@app.command()
+def track(
+    sync: Annotated[bool, typer.Option("--sync", help="Send them to Weights & Biases (WANDB_API_KEY).")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the run folders go.")] = Path("wandb"),
+) -> None:
+    """Fetch the offline Weights & Biases runs from the models bucket, and send them with --sync."""
+    from p300_cli.targets import current
+    from p300_cli.tracking import fetch_runs, sync_runs
+
+    runs = fetch_runs(current(), folder)
+    if sync:
+        sync_runs(runs)

@@ -1,0 +1,110 @@
+"""Ask the API about recordings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from p300_cli.commands.options import Alias, Json
+from p300_cli.terminal import note, out, print_json, progress_of, table
+
+app = typer.Typer()
+Layout = Annotated[
+    str, typer.Option(help="speller (6 x 6, columns first), brain_invaders, or a JSON file as POST /decode takes it.")
+]
+Confidence = Annotated[float, typer.Option(min=0.01, max=0.9999, help="Stop flashing when a symbol is this likely.")]
+Plot = Annotated[Path | None, typer.Option(help="PNG to draw accuracy against repetitions to.")]
+
+
+@app.command()
+def predict(
+    recording: Annotated[str, typer.Argument(help="<subject>/<recording> whose features are in the features bucket.")],
+    alias: Annotated[str, typer.Option(help="champion, challenger or a version.")] = "champion",
+    as_json: Json = False,
+) -> None:
+    """Ask the API for every flash of a recording and compare with its labels."""
+    from p300.metrics import classification_metrics
+    from p300_client.api import Api, load_features
+    from p300_client.simulating import manifest_of
+
+    from p300_cli.targets import current
+
+    target = current()
+    manifest_of(target, alias)  # there is no such model: said before anything is asked
+    features = load_features(target, recording)
+    probability, version = Api(target).predict(features.X, alias, note, channels=features.ch_names)
+    figures = classification_metrics(features.label, probability)
+    if as_json:
+        print_json(
+            {"recording": recording, "model_version": version, "probability_target": probability.tolist(), **figures}
+        )
+        return
+    names = ["n_epochs", "roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier"]
+    out.print(table(f"{recording}, model {version}", names, [[figures[name] for name in names]]))
+
+
+@app.command()
+def simulate(
+    subjects: Annotated[
+        list[str], typer.Argument(help="Subjects whose recordings are replayed.", metavar="SUBJECT...")
+    ],
+    alias: Alias = "champion",
+    rate: Annotated[float, typer.Option(min=0.1, help="Times the recordings' own pace.")] = 1.0,
+    fast: Annotated[bool, typer.Option("--fast", help="As fast as it goes.")] = False,
+    layout: Layout = "speller",
+    confidence: Confidence = 0.9,
+    seen: Annotated[bool, typer.Option("--seen", help="Also subjects that the model was trained on.")] = False,
+    plot: Plot = None,
+    track: Annotated[bool, typer.Option("--track/--no-track", help="Log the batch to Weights & Biases.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Replay recordings flash by flash against the API, as a session would run: labels, symbols, bits per minute."""
+    from p300_client import simulating
+    from p300_client.paths import STATE
+    from p300_client.sessions import screen
+
+    from p300_cli import simulated
+    from p300_cli.targets import current
+
+    target, shown = current(), screen(layout)
+    manifest = simulating.manifest_of(target, alias)
+    found = simulating.sessions(target, subjects, manifest, shown, seen=seen, tell=note)
+    requests = simulating.requests_to(target, manifest["version"], note)
+    pace = 0.0 if fast else rate
+    with progress_of("simulating") as progress:
+        replayed = simulating.simulate(requests, found, shown, rate=pace, confidence=confidence, progress=progress)
+    trained_on = simulating.seen_in_training(subjects, manifest)
+    how = {"rate": pace, "confidence": confidence, "layout": dict(shown.stated), "seen_in_training": trained_on}
+    document = simulating.report(replayed, requests, shown, how)
+    picture = plot or STATE / "plots" / f"{manifest['version']}-{'-'.join(subjects)[:80]}.png"
+    drawn = simulated.draw(document, picture)
+    simulated.show(document, picture if drawn else None, as_json=as_json)
+    if track:
+        simulated.log(target, document, replayed)
+
+
+@app.command()
+def decode(
+    recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> of the raw data.")],
+    alias: Alias = "champion",
+    layout: Layout = "speller",
+    confidence: Confidence = 0.9,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """Decode the symbols of one recording through the API, and how many repetitions they needed."""
+    from p300_client import decoding, simulating
+    from p300_client.paths import STATE
+    from p300_client.sessions import read, screen
+
+    from p300_cli import decoded
+    from p300_cli.targets import current
+
+    target, shown = current(), screen(layout)
+    manifest = simulating.manifest_of(target, alias)
+    session = read(target, recording, manifest, shown)
+    requests = simulating.requests_to(target, manifest["version"], note)
+    with progress_of("decoding") as progress:
+        document = decoding.decode(requests, session, shown, confidence, progress)
+    picture = plot or STATE / "plots" / f"{manifest['version']}-{session.name.replace('/', '-')}.png"
+    decoded.show(document, confidence, picture, as_json=as_json)

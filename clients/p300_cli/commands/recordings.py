@@ -1,0 +1,119 @@
+"""Recordings: make or fetch them, land them, follow them, look at their reports."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from p300_cli.commands.options import Json, Wait
+from p300_cli.terminal import err, note, print_json, progress_of
+
+app = typer.Typer()
+Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
+
+
+@app.command()
+def land(
+    paths: Paths,
+    subject: Annotated[str | None, typer.Option(help="subject_<n>, where folders and names do not tell.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also in place of other recordings that the raw data holds.")
+    ] = False,
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
+    """Put recordings into the landing zone; each starts an execution. With --wait, exit code 1 unless all became features."""
+    from p300_client import landing
+    from p300_pipeline.keys import is_recording
+
+    from p300_cli.following import follow, show_executions
+    from p300_cli.targets import current
+
+    target = current()
+    since = datetime.now(UTC).replace(microsecond=0)
+    found = landing.find(paths, subject, note)
+    with progress_of("landing") as progress:
+        landed = landing.land(target, found, progress, replace=replace, tell=note)
+    recordings = [upload for upload in landed.uploads if is_recording(upload.key)]
+    unchanged = [upload for upload in landed.unchanged if is_recording(upload.key)]
+    for upload in unchanged:
+        note(f"unchanged: {upload.key}")
+    note(f"landed {len(recordings)} recordings in s3://{target.outputs['LandingBucketName']}")
+    if wait:
+        executions = follow(target, since, landed.uploads) if landed.uploads else []
+        if not show_executions(executions, unchanged=unchanged, as_json=as_json):
+            raise typer.Exit(1)
+    elif as_json:
+        done = [*((upload, "landed") for upload in recordings), *((upload, "unchanged") for upload in unchanged)]
+        print_json([{"recording": upload.key, "status": status} for upload, status in done])
+
+
+@app.command()
+def watch(
+    everything: Annotated[bool, typer.Option("--all", help="Also the executions that have ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Follow the executions that run, until none does."""
+    from p300_cli.following import follow, show_executions
+    from p300_cli.targets import current
+
+    began = datetime.now(UTC)
+    executions = follow(current(), datetime.min.replace(tzinfo=UTC))
+    show_executions(
+        [one for one in executions if everything or one.stopped is None or one.stopped >= began], as_json=as_json
+    )
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(help="<subject>, or <subject>/<recording>.")],
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Fetch a recording's report, open it and print where it lies."""
+    from p300_client import reports
+    from p300_client.paths import STATE
+
+    from p300_cli.targets import current
+    from p300_cli.terminal import open_in_browser
+
+    target = current()
+    with err.status(f"waiting for the report of {name}"):
+        paths = reports.download(target, name, STATE / "reports", tell=note)
+    if browser:
+        open_in_browser(paths)
+    for path in paths:
+        print(path)
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    subjects: Annotated[int, typer.Option(min=1, help="How many.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same bytes.")] = 7,
+) -> None:
+    """Write bi2014a-like synthetic subjects: 16 channels, 512 Hz, P300, blinks, drift."""
+    from p300.synth import write_subjects
+
+    for path in write_subjects(folder, range(1, subjects + 1), seed):
+        print(path)
+    note(f"{subjects} synthetic subjects (seed {seed}): no person's data")
+
+
+@app.command()
+def fetch(
+    data_set: Annotated[str, typer.Argument(help="bi2012, bi2013a, bi2014a, bi2014b, bi2015a or bi2015b.")],
+    subjects: Annotated[str, typer.Option(help="Numbers and ranges, 1-10,12, or all.")] = "all",
+    folder: Annotated[Path | None, typer.Option(help="Where to; a folder named like the data set without.")] = None,
+    server: Annotated[
+        str, typer.Option(envvar="P300_ZENODO", help="A server with Zenodo's API.")
+    ] = "https://zenodo.org",
+) -> None:
+    """Download public Brain Invaders recordings and lay them out for `p300 land`."""
+    from p300_cli import fetching
+
+    folder = folder or Path(data_set)
+    paths = fetching.fetch(data_set, fetching.parse_subjects(subjects, data_set), folder, server.rstrip("/"))
+    for path in paths:
+        print(path)
+    note(f"{len(paths)} recordings; land them with: p300 land {folder}")

@@ -1,0 +1,62 @@
+"""All model versions as a table."""
+
+from p300_client.model_versions import list_models
+from p300_client.target import Target
+
+from p300_cli.terminal import err, escape, out, print_json, table
+
+
+def show_models(target: Target, *, as_json: bool = False) -> None:
+    """Print all versions, newest first, with the figures of left-out people."""
+    found = list_models(target)
+    if as_json:
+        print_json(found)
+        return
+    rows = found["models"]
+    out.print(
+        table(
+            "Models (AUC on people left out of training; the random split is optimistic)",
+            [
+                "version",
+                "alias",
+                "kind",
+                "subjects",
+                "recordings",
+                "epochs",
+                "AUC left out",
+                "± sd",
+                "chance",
+                "AUC random split",
+            ],
+            [
+                [
+                    row["version"],
+                    row["aliases"] or row.get("problem"),
+                    *[
+                        row.get(name)
+                        for name in (
+                            "kind",
+                            "subjects",
+                            "recordings",
+                            "epochs",
+                            "auc_mean",
+                            "auc_sd",
+                            "chance",
+                            "auc_pooled_random_split_optimistic",
+                        )
+                    ],
+                ]
+                for row in rows
+            ],
+        )
+    )
+    for problem in found["problems"]:
+        err.print(f"[yellow]{escape(problem)}[/yellow]")
+    if rows and "auc_by_fold" in rows[0]:
+        by_fold = rows[0]["auc_by_fold"]
+        out.print(
+            escape(
+                f"newest, {rows[0]['scheme'].replace('_', ' ')}: "
+                + "  ".join(f"{name} {auc:.3f}" for name, auc in by_fold.items() if auc is not None)
+            )
+        )

@@ -1,0 +1,1 @@
+"""The P300 pipeline from Python: what the command and the console are made of."""

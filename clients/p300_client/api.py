@@ -1,0 +1,205 @@
+"""Ask the prediction API."""
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from p300.errors import ArtifactError, P300Error
+from p300.features import FeatureSet
+from p300_pipeline import feature_store
+from p300_pipeline.keys import subject_name
+from p300_pipeline.storage import Store, find
+
+from p300_client.progress import Tell, tell_nobody
+from p300_client.target import Target
+
+EPOCHS_A_REQUEST = 256
+MAX_NOTES = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def refusal(self) -> str:
+        """What an answer that is none says, in words: the API's own error, or API Gateway's or the emulator's in their place."""
+        error = self.body.get("error", self.body)
+        return str(error.get("message", error) if isinstance(error, dict) else error)
+
+
+class Api:
+    """The prediction API of a target."""
+
+    def __init__(self, target: Target) -> None:
+        self._url = target.api_url
+        self._key = target.api_key
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
+        """Send a request; answers of any status are returned, none raised.
+
+        Raises
+        ------
+        P300Error
+            ``unreadable_answer`` where a success is not a JSON object: something else answers at this address.
+        """
+        request = urllib.request.Request(  # noqa: S310
+            self._url + path,
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"x-api-key": self._key, "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                status, text = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read()
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = None
+        if isinstance(body, dict):
+            return Answer(status, body)
+        shown = text.decode(errors="replace")[:500]
+        if status == 200:
+            raise P300Error(
+                "unreadable_answer", f"{method} {self._url}{path} answered {shown!r}; expected a JSON object."
+            )
+        return Answer(status, {"error": {"code": "unreadable", "message": shown}})
+
+    def predict(
+        self,
+        X: NDArray[np.float32],
+        alias: str = "champion",
+        tell: Tell = tell_nobody,
+        *,
+        channels: Sequence[str] | None = None,
+    ) -> tuple[NDArray[np.float64], str]:
+        """Return the probability of Target of each epoch, and the model that gave it.
+
+        Parameters
+        ----------
+        X : ndarray of float32, shape (n_epochs, n_features)
+            Features in volts.
+        alias : str
+            ``champion``, ``challenger`` or a version.
+        tell : callable, optional
+            Called with what the API notes, once each.
+        channels : sequence of str, optional
+            Names of the channels of `X`, in its order: the API puts them in the model's order, and refuses other channels. Without
+            them, `X` is taken to be in the model's order.
+
+        Returns
+        -------
+        probability : ndarray, shape (n_epochs,)
+        version : str
+
+        Raises
+        ------
+        P300Error
+            ``refused``, with what the API said.
+        """
+        probabilities: list[float] = []
+        version = ""
+        said: set[str] = set()
+        for start in range(0, len(X), EPOCHS_A_REQUEST):
+            batch = np.ascontiguousarray(X[start : start + EPOCHS_A_REQUEST], "<f4")
+            body = {"epochs_b64": base64.b64encode(batch.tobytes()).decode(), "n_epochs": len(batch)}
+            if channels is not None:
+                body["channels"] = list(channels)
+            answer = self.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
+            if answer.status != 200:
+                raise P300Error("refused", f"POST /predict answered {answer.status}: {answer.refusal}")
+            tell_notes(answer, said, tell)
+            probabilities += [prediction["probability_target"] for prediction in answer.body["predictions"]]
+            version = answer.body["model_version"]
+        return np.array(probabilities), version
+
+    def decode(self, body: dict[str, Any], alias: str = "champion") -> dict[str, Any]:
+        """Return what POST /decode answers about flashes and a layout.
+
+        Raises
+        ------
+        P300Error
+            ``refused``, with what the API said.
+        """
+        return self._success("POST", f"/decode?alias={quote(alias, safe='')}", body)
+
+    def models(self) -> dict[str, Any]:
+        """Return what GET /models answers; errors as `decode`."""
+        return self._success("GET", "/models")
+
+    def health(self) -> dict[str, Any]:
+        """Return what GET /health answers; errors as `decode`."""
+        return self._success("GET", "/health")
+
+    def _success(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer = self.ask(method, path, body)
+        if answer.status != 200:
+            raise P300Error("refused", f"{method} {path.partition('?')[0]} answered {answer.status}: {answer.refusal}")
+        return answer.body
+
+
+def tell_notes(answer: Answer, said: set[str], tell: Tell) -> None:
+    """Say what the API notes about a request: the first few notes, once each."""
+    for text in set(answer.body.get("notes", [])) - said:
+        if len(said) < MAX_NOTES:
+            tell(text)
+        elif len(said) == MAX_NOTES:
+            tell("There are more such notes.")
+        said.add(text)
+
+
+def load_features(target: Target, recording: str) -> FeatureSet:
+    """Return a recording's features from the features bucket.
+
+    Raises
+    ------
+    ArtifactError
+        Where there are none, or they are damaged.
+    """
+    bucket, store = target.outputs["FeaturesBucketName"], Store(target.client("s3"))
+    try:
+        return feature_store.load_features(store, bucket, _as_landed(store, bucket, recording))
+    except ArtifactError as error:
+        hint = f" `aws s3 ls --recursive s3://{bucket}` lists what there is." if error.code == "no_features" else ""
+        raise ArtifactError(error.code, error.message + hint) from error
+
+
+def _as_landed(store: Store, bucket: str, recording: str) -> str:
+    """Return a recording's name with its subject spelled as in the bucket, where nothing has the name as it stands."""
+    subject, _, name = recording.partition("/")
+    if find(store, bucket, feature_store.features_key(recording)):
+        return recording
+    of_name = (held for held in feature_store.find_features(store, bucket) if held.partition("/")[2] == name)
+    return next((held for held in of_name if feature_store.subject_of(held) == subject_name(subject)), recording)
+
+
+def recordings(target: Target, subject: str | None = None) -> list[str]:
+    """Return ``<subject>/<recording>`` of all features."""
+    pages = (
+        target.client("s3")
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=target.outputs["FeaturesBucketName"], Prefix=f"{subject}/" if subject else "subject_")
+    )
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    return [key.removesuffix("/features.parquet") for key in keys if key.endswith("/features.parquet")]
+
+
+def time_single_epoch(api: Api, features: FeatureSet, alias: str = "champion") -> tuple[Answer, float]:
+    """Ask for one epoch as a client would; return the answer and the milliseconds it took."""
+    body = {"features": features.X[0].astype(float).tolist(), "channels": list(features.ch_names)}
+    began = time.perf_counter()
+    answer = api.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
+    return answer, 1000 * (time.perf_counter() - began)

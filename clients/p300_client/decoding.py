@@ -1,0 +1,277 @@
+"""Ask POST /decode for a session's symbols: as they come, with dynamic stopping, and after any number of repetitions."""
+
+import base64
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+from p300.decoding import Share, by_repetitions
+from p300.errors import P300Error
+
+from p300_client.api import Api, tell_notes
+from p300_client.progress import Progress, Tell, no_progress, tell_nobody
+from p300_client.sessions import Screen, Session
+
+MAX_BYTES = 3 << 20
+"""Of epochs in a request: base64 makes 4 MiB of them, and a function takes 6."""
+N_ATTEMPTS = 6
+BUSY = {429, 503}
+
+Advance = Callable[[], None]
+
+
+@dataclass
+class Requests:
+    """Asks the API about a model, and keeps how long it took.
+
+    Attributes
+    ----------
+    version : str
+        The model that is asked, whatever becomes champion meanwhile.
+    milliseconds : dict of str to list of float
+        By path.
+    tell : callable
+        Called with what the API notes, once each.
+    """
+
+    api: Api
+    version: str
+    milliseconds: dict[str, list[float]] = field(default_factory=dict)
+    tell: Tell = tell_nobody
+    _said: set[str] = field(default_factory=set, repr=False)
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer, after some patience where the API is busy.
+
+        Raises
+        ------
+        P300Error
+            ``refused``, with what the API said.
+        """
+        for attempt in range(N_ATTEMPTS):
+            began = time.perf_counter()
+            answer = self.api.ask("POST", f"{path}?alias={self.version}", body)
+            elapsed = 1000 * (time.perf_counter() - began)
+            if answer.status not in BUSY:
+                break
+            time.sleep(0.2 * 2**attempt)
+        if answer.status != 200:
+            raise P300Error("refused", f"POST {path} answered {answer.status}: {answer.refusal}")
+        tell_notes(answer, self._said, self.tell)
+        self.milliseconds.setdefault(path, []).append(elapsed)
+        return answer.body
+
+    def latencies(self) -> dict[str, dict[str, float]]:
+        """Return requests, p50 and p95 in milliseconds by path."""
+        return {
+            path: {
+                "requests": len(times),
+                "p50_ms": round(float(np.percentile(times, 50)), 1),
+                "p95_ms": round(float(np.percentile(times, 95)), 1),
+            }
+            for path, times in self.milliseconds.items()
+        }
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decoded for one symbol.
+
+    Attributes
+    ----------
+    symbol, confidence
+        The likeliest, and its probability.
+    attended : str or None
+        What was looked at.
+    n_repetitions, n_flashes : int
+        That it took.
+    seconds : float
+        The same with the pause to the next symbol.
+    stopped : bool
+        Whether the confidence asked for was reached.
+    """
+
+    symbol: str
+    confidence: float
+    attended: str | None
+    n_repetitions: int
+    n_flashes: int
+    seconds: float
+    stopped: bool
+
+    @property
+    def right(self) -> bool:
+        """Whether it is what was looked at."""
+        return self.symbol == self.attended
+
+
+def ask(
+    requests: Requests, session: Session, shown: Screen, flashes: Sequence[slice], confidence: float = 1.0
+) -> dict[str, Any]:
+    """Decode the last of some symbols; the earlier ones, as many as a request takes, help to adapt."""
+    assert session.code is not None  # noqa: S101 - without codes there is no symbol to ask for
+    most = MAX_BYTES // session.X[0].nbytes
+    while len(flashes) > 1 and sum(trial.stop - trial.start for trial in flashes) > most:
+        flashes = flashes[1:]
+    epochs = np.concatenate([session.X[trial] for trial in flashes])
+    return requests.post(
+        "/decode",
+        {
+            "layout": shown.stated,
+            "groups": np.concatenate([session.code[trial] for trial in flashes]).tolist(),
+            "epochs_b64": base64.b64encode(np.ascontiguousarray(epochs, "<f4").tobytes()).decode(),
+            "trials": [trial.stop - trial.start for trial in flashes],
+            "confidence": confidence,
+        },
+    )
+
+
+class Speller:
+    """Decides on one symbol after the other, each as soon as the confidence is reached, as a session runs."""
+
+    def __init__(self, requests: Requests, session: Session, shown: Screen, confidence: float) -> None:
+        self._requests, self._session, self._shown, self._confidence = requests, session, shown, confidence
+        self._flashes: list[slice] = []  # of the symbols decided so far, cut where the flashing would have stopped
+        self.decisions: list[Decision] = []
+
+    def after(self, n_flashes: int) -> Decision | None:
+        """Decode if that many flashes end a repetition of a symbol that is not decided; return the decision, if it was made."""
+        number = len(self.decisions)
+        if number == len(self._session.trials):
+            return None
+        trial = self._session.trials[number]
+        used = n_flashes - trial.flashes.start
+        if used not in trial.ends:
+            return None
+        now = slice(trial.flashes.start, n_flashes)
+        answer = ask(self._requests, self._session, self._shown, [*self._flashes, now], self._confidence)
+        if not answer["stop"] and used != trial.ends[-1]:
+            return None
+        n_repetitions = trial.ends.index(used) + 1
+        self._flashes.append(now)
+        self.decisions.append(
+            Decision(
+                answer["symbol"],
+                answer["confidence"],
+                None if trial.symbol is None else self._shown.layout.symbols[trial.symbol],
+                n_repetitions,
+                used,
+                self._session.seconds(trial, n_repetitions),
+                answer["stop"],
+            )
+        )
+        return self.decisions[-1]
+
+
+def n_curve_requests(session: Session) -> int:
+    """Return how many requests `curve` makes."""
+    return sum(len(trial.ends) for trial in session.trials)
+
+
+def curve(requests: Requests, session: Session, shown: Screen, advance: Advance) -> list[list[dict[str, Any]]]:
+    """Decode each symbol after 1, 2, ... repetitions, as if every one before had been given as many; return the answers."""
+    found = []
+    for number, trial in enumerate(session.trials):
+        answers = []
+        for n in range(1, len(trial.ends) + 1):
+            answers.append(ask(requests, session, shown, [one.first(n) for one in session.trials[: number + 1]]))
+            advance()
+        found.append(answers)
+    return found
+
+
+def rights(session: Session, shown: Screen, answers: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[bool]]:
+    """Return for each symbol whose truth is known whether it was right after each repetition."""
+    return [
+        [answer["symbol"] == shown.layout.symbols[trial.symbol] for answer in of_trial]
+        for trial, of_trial in zip(session.trials, answers, strict=True)
+        if trial.symbol is not None
+    ]
+
+
+def decode(
+    requests: Requests, session: Session, shown: Screen, confidence: float, progress: Progress = no_progress
+) -> dict[str, Any]:
+    """Decode one recording in every way: as a session would run, after any number of repetitions, and all at once.
+
+    Parameters
+    ----------
+    requests : Requests
+        To the model.
+    session : Session
+        The recording.
+    shown : Screen
+        What flashed.
+    confidence : float
+        At which flashing for a symbol would stop.
+    progress : callable, optional
+        Called while the API is asked.
+
+    Returns
+    -------
+    dict
+        What `p300 decode --json` prints, without the plot.
+
+    Raises
+    ------
+    P300Error
+        ``no_symbols`` where the recording tells of none, ``refused`` where the API refuses.
+    """
+    if not session.trials:
+        lacks = "full repetition" if session.code is not None else "flash codes"
+        raise P300Error("no_symbols", f"{session.name} has no {lacks}: no symbol to decode.")
+    speller = Speller(requests, session, shown, confidence)
+    steps, total = count(1), n_curve_requests(session) + len(session.label)
+
+    def advance() -> None:
+        progress(next(steps), total, session.name)
+
+    for n_flashes in range(1, len(session.label) + 1):
+        speller.after(n_flashes)
+        advance()
+    answers = curve(requests, session, shown, advance)
+    last = ask(requests, session, shown, [trial.flashes for trial in session.trials])
+    revised = [*last.get("trials", []), {name: last[name] for name in ("symbol", "confidence")}]
+    trials = [
+        {
+            "attended": decision.attended,
+            "symbol": of_trial[-1]["symbol"],
+            "confidence": of_trial[-1]["confidence"],
+            "repetitions": len(of_trial),
+            "stopping": {
+                "symbol": decision.symbol,
+                "confidence": decision.confidence,
+                "repetitions": decision.n_repetitions,
+                "flashes": decision.n_flashes,
+            },
+            "revised": corrected,
+        }
+        # The last request may not hold the whole session.
+        for decision, of_trial, corrected in zip(
+            speller.decisions, answers, [None] * (len(answers) - len(revised)) + revised, strict=True
+        )
+    ]
+    return {
+        "recording": session.name,
+        "model_version": requests.version,
+        "adapted": last["adapted"],
+        "trials": trials,
+        "accuracy_by_repetitions": shares(by_repetitions(rights(session, shown, answers))),
+    }
+
+
+def shares(found: Sequence[Share]) -> list[dict[str, Any]]:
+    """Return shares for JSON."""
+    return [
+        {
+            "repetitions": n,
+            "right": share.n_right,
+            "symbols": share.n,
+            "accuracy": share.accuracy,
+            "interval_95": share.interval,
+        }
+        for n, share in enumerate(found, start=1)
+    ]

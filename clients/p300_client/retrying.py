@@ -1,0 +1,260 @@
+"""Start again what failed: executions that ended badly, inputs in the queue of failed inputs, events that started nothing."""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from p300.errors import P300Error
+from p300_pipeline import executions
+from p300_pipeline.executions import Upload, retry_name
+from p300_pipeline.keys import RecordingKey, is_litter, is_recording
+from p300_pipeline.storage import Item, Store, find
+
+from p300_client.failures import Failure, Way, executions_of, of_execution, of_message
+from p300_client.progress import Progress, no_progress
+from p300_client.target import Target
+
+DAYS = 14  # as long as the queue keeps a failed input
+BAD_ENDS = ("FAILED", "TIMED_OUT", "ABORTED")
+_HIDDEN_S = 60  # nobody else is given a message that is looked at here
+_UNSTARTABLE = {"InvalidExecutionInput", "ValidationException", "InvalidName"}
+
+
+class Failures:
+    """What failed within the last `DAYS` days and was not put right since.
+
+    Parameters
+    ----------
+    target : Target
+        Where it ran.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._queue = target.outputs["FailedInputsQueueUrl"]
+        self._machine = target.outputs["StateMachineArn"]
+        self._steps = target.client("stepfunctions")
+        self._settled: list[str] = []
+        self._found: dict[tuple[bool, str], Failure] = {}
+        for failure in [*self._failed_executions(), *self._messages()]:
+            # An execution of the pipeline may be named "backfill", too.
+            held = self._found.setdefault((failure.way is Way.BACKFILL, failure.name), failure)
+            held._receipts += [receipt for receipt in failure._receipts if receipt not in held._receipts]
+            if failure.at > held.at and failure.way is held.way:
+                held.at, held.error, held.left_because = failure.at, failure.error, failure.left_because
+        for key in list(self._found):
+            if self._is_settled(self._found[key]):
+                self._settled += self._found.pop(key)._receipts
+
+    @property
+    def waiting(self) -> list[Failure]:
+        """The failures, oldest first."""
+        return sorted(self._found.values(), key=lambda failure: failure.at)
+
+    def start(self, failure: Failure) -> str:
+        """Start it again and take it off the queue; return the new execution's ARN, or nothing where it cannot be started.
+
+        The name tells of which execution it is a retry, and how many there were: of two people who retry at once, one starts it.
+        """
+        if failure.way is Way.NONE:
+            return ""
+        if failure.way is Way.BACKFILL:
+            arn = self._start(self._target.outputs["BackfillStateMachineArn"], {})
+        elif failure.way is Way.EVENT:
+            arn = self._start(self._machine, failure.input, failure.name)
+        else:
+            again = {**failure.input, "retry_of": failure.name}
+            try:
+                arn = self._start(self._machine, again, retry_name(failure.name, failure.retries + 1))
+            except self._steps.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] not in _UNSTARTABLE:
+                    raise
+                failure.left_because = f"it cannot be started again: {error}"
+                return ""
+        self._delete(failure._receipts)
+        return arn
+
+    def drop(self, failure: Failure) -> None:
+        """Take it off the queue without starting it."""
+        self._delete(failure._receipts)
+
+    def close(self) -> None:
+        """Give back what was looked at, and forget what a later execution has put right."""
+        self._delete(self._settled)
+        sqs = self._target.client("sqs")
+        for failure in self._found.values():
+            for receipt in failure._receipts:
+                with suppress(sqs.exceptions.ClientError):  # it is given back already, after `_HIDDEN_S`
+                    sqs.change_message_visibility(QueueUrl=self._queue, ReceiptHandle=receipt, VisibilityTimeout=0)
+
+    # -- inner
+    def _start(self, machine: str, body: dict[str, Any], name: str | None = None) -> str:
+        named = {"name": name} if name else {}
+        try:
+            started = self._steps.start_execution(stateMachineArn=machine, input=json.dumps(body), **named)
+        except self._steps.exceptions.ExecutionAlreadyExists:  # somebody else has just started it
+            return f"{executions_of(machine)}:{name}"
+        return str(started["executionArn"])
+
+    def _delete(self, receipts: list[str]) -> None:
+        sqs = self._target.client("sqs")
+        while receipts:
+            sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=receipts.pop())
+
+    def _failed_executions(self) -> Iterator[Failure]:
+        oldest = datetime.now(UTC) - timedelta(days=DAYS)
+        pages = self._steps.get_paginator("list_executions")
+        for status in BAD_ENDS:
+            for page in pages.paginate(stateMachineArn=self._machine, statusFilter=status):
+                for entry in page["executions"]:
+                    if entry["startDate"] < oldest:
+                        break
+                    with suppress(self._steps.exceptions.ExecutionDoesNotExist):  # gone since it was listed
+                        described = self._steps.describe_execution(executionArn=entry["executionArn"])
+                        yield of_execution(entry, described, status)
+
+    def _messages(self) -> Iterator[Failure]:
+        sqs = self._target.client("sqs")
+        seen: set[str] = set()
+        while True:
+            answer = sqs.receive_message(
+                QueueUrl=self._queue,
+                MaxNumberOfMessages=10,
+                VisibilityTimeout=_HIDDEN_S,
+                WaitTimeSeconds=1,
+                MessageSystemAttributeNames=["SentTimestamp"],
+            )
+            new = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
+            if not new:  # or where reading has taken so long that the first ones are given again
+                return
+            for message in new:
+                seen.add(message["MessageId"])
+                at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+                backfill = self._target.outputs["BackfillStateMachineArn"]
+                failure = of_message(message, at, self._machine, backfill, self._execution)
+                failure._receipts.append(message["ReceiptHandle"])
+                yield failure
+
+    def _is_settled(self, failure: Failure) -> bool:
+        """Say whether its last retry, or itself since it was redriven, runs or went well; count the retries."""
+        if failure.way not in {Way.EXECUTION, Way.EVENT}:
+            return False
+        if last := self._execution(failure.name):
+            failure.way = Way.EXECUTION  # where an event had started none, it was started since
+        while again := self._execution(retry_name(failure.name, failure.retries + 1)):
+            last = again
+            failure.retries += 1
+        return last is not None and last["status"] not in BAD_ENDS
+
+    def _execution(self, name: str) -> Any:
+        """Return an execution of the pipeline by its name, or None where there is none."""
+        try:
+            return self._steps.describe_execution(executionArn=f"{executions_of(self._machine)}:{name}")
+        except (self._steps.exceptions.ExecutionDoesNotExist, self._steps.exceptions.InvalidArn):
+            return None
+
+
+def retry(
+    target: Target,
+    names: Sequence[str],
+    *,
+    only_list: bool = False,
+    drop: bool = False,
+    progress: Progress = no_progress,
+) -> list[tuple[Failure, str]]:
+    """Start failures again: those named, or all for which that may help.
+
+    Parameters
+    ----------
+    target : Target
+        Where they ran.
+    names : sequence of str
+        Names or ARNs of executions, or landing keys; none for all.
+    only_list : bool
+        Start nothing.
+    drop : bool
+        Take the named ones off the queue and start nothing.
+    progress : callable, optional
+        Called after each with what it was about.
+
+    Returns
+    -------
+    list of tuple of (Failure, str)
+        Each with the ARN of the execution that was started for it; empty where none was.
+
+    Raises
+    ------
+    P300Error
+        ``nothing_named`` where nothing that failed has such a name, ``not_startable`` where it cannot be started.
+    """
+    failures = Failures(target)
+    try:
+        chosen = failures.waiting
+        if names:
+            wanted = {name.rpartition(":")[2] for name in names}
+            chosen = [one for one in chosen if wanted & {one.name, one.source}]
+            if missing := wanted - {one.name for one in chosen} - {one.source for one in chosen}:
+                raise P300Error(
+                    "nothing_named",
+                    f"Nothing that failed is named {', '.join(sorted(missing))}; `p300 retry --list` shows what did.",
+                )
+            if not (only_list or drop) and (stuck := [one for one in chosen if one.way is Way.NONE]):
+                raise P300Error(
+                    "not_startable",
+                    f"{stuck[0].name}: {stuck[0].left_because} Take it off the queue with `p300 retry {stuck[0].name} --drop`.",
+                )
+        done: list[tuple[Failure, str]] = []
+        for failure in chosen:
+            arn = ""
+            if drop:
+                failures.drop(failure)
+            elif not only_list and (names or not failure.left_because):
+                arn = failures.start(failure)
+            done.append((failure, arn))
+            progress(len(done), len(chosen), failure.source)
+        return done
+    finally:
+        failures.close()
+
+
+def start_unfinished(target: Target, but: set[str]) -> list[str]:
+    """Start an execution for every recording that lies in the landing zone or has no features of its own; return their ARNs.
+
+    Whatever lost their events: with another S3 server, storage outlives a LocalStack. An execution that is under way meanwhile does no
+    harm, as each step may run twice.
+
+    Parameters
+    ----------
+    target : Target
+        Where to look and start.
+    but : set of str
+        Landing keys to leave out: what failed and was started again already.
+    """
+    store, outputs = Store(target.client("s3")), target.outputs
+    landing, raw, features = (outputs[f"{name}BucketName"] for name in ("Landing", "Raw", "Features"))
+    events = [_event(landing, item, item.etag) for item in store.list(landing) if not is_litter(item.key, item.size)]
+    keys = [item.key for item in store.list(raw, "subject_") if is_recording(item.key)]
+
+    def without_features(key: str) -> dict[str, Any] | None:
+        item = find(store, raw, key)
+        made = find(store, features, RecordingKey.parse(key).features)
+        if item is None or (made and made.metadata.get("raw-etag") == item.etag):
+            return None
+        # Ingestion looks for what it took from the landing zone, and finds that it has it already.
+        return _event(landing, item, item.metadata.get("landing-etag", item.etag))
+
+    with ThreadPoolExecutor(16) as pool:
+        events += filter(None, pool.map(without_features, keys))
+    steps = target.client("stepfunctions")
+    return [
+        steps.start_execution(stateMachineArn=outputs["StateMachineArn"], input=json.dumps(event))["executionArn"]
+        for event in events
+        if event["detail"]["object"]["key"] not in but
+    ]
+
+
+def _event(bucket: str, item: Item, etag: str) -> dict[str, Any]:
+    return executions.upload_event(Upload(item.key, etag, bucket=bucket), item.size)

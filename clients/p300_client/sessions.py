@@ -1,0 +1,201 @@
+"""Recordings as sessions: every flash with its epoch, what it lit, and where one symbol ends and the next begins."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from p300.channels import in_order
+from p300.decoding import Layout, Trial, find_trials, with_gaps
+from p300.decoding.layouts import SPELLER_6X6
+from p300.errors import P300Error
+from p300.readers import read_recording
+from p300.recording import TARGET
+from p300.signals import Parameters, extract
+from p300.signals.flashes import find_flashes
+from p300_pipeline.keys import RecordingKey, is_recording, subject_name
+from p300_pipeline.serving.symbols import read_layout
+from p300_pipeline.storage import Store
+
+from p300_client.target import Target
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "speller": {"type": "grid", "rows": list(SPELLER_6X6)},
+    "brain_invaders": {"type": "brain_invaders"},
+}
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What flashed: a layout, and how a request to the API states it."""
+
+    layout: Layout
+    stated: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Session:
+    """One recording, as the speller that made it saw it.
+
+    Attributes
+    ----------
+    name : str
+        ``<subject>/<recording>``, or the file.
+    X : ndarray of float32, shape (n_flashes, n_features)
+        Features in volts; a row of NaN where the epoch lies partly outside the recording. None is rejected: a speller cannot choose.
+    label : ndarray of int, shape (n_flashes,)
+        1 (NonTarget) or 2 (Target).
+    onset_s : ndarray, shape (n_flashes,)
+    epoch_end_s : float
+        After its onset, when a flash's epoch is complete.
+    code : ndarray of int, shape (n_flashes,), or None
+        What each lit; None where the recording does not tell, and then there are no trials.
+    trials : list of Trial
+    """
+
+    name: str
+    X: NDArray[np.float32]
+    label: NDArray[np.integer]
+    onset_s: NDArray[np.float64]
+    epoch_end_s: float
+    code: NDArray[np.integer] | None
+    trials: list[Trial]
+
+    @property
+    def subject(self) -> str:
+        """Whose it is."""
+        return subject_name(self.name.partition("/")[0])
+
+    @property
+    def soa_s(self) -> float:
+        """Seconds from one flash to the next."""
+        return float(np.median(np.diff(self.onset_s)))
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds between the last flash of a symbol and the first of the next, beyond those between two flashes."""
+        gaps = [
+            self.onset_s[later.flashes.start] - self.onset_s[trial.flashes.stop - 1] - self.soa_s
+            for trial, later in zip(self.trials, self.trials[1:], strict=False)
+        ]
+        return float(np.median(gaps)) if gaps else 0.0
+
+    def seconds(self, trial: Trial, n_repetitions: int) -> float:
+        """Return how long a symbol takes with so many repetitions, its pause included."""
+        flashes = trial.first(n_repetitions)
+        return float(self.onset_s[flashes.stop - 1] - self.onset_s[flashes.start]) + self.soa_s + self.pause_s
+
+
+def screen(name: str) -> Screen:
+    """Return a layout by its name, or from a JSON file that states it as a request to /decode does.
+
+    Raises
+    ------
+    P300Error
+        ``bad_layout``.
+    """
+    if name in LAYOUTS:
+        return Screen(read_layout(LAYOUTS[name]), LAYOUTS[name])
+    try:
+        stated = json.loads(Path(name).read_text())
+        return Screen(read_layout(stated), stated)
+    except P300Error as error:
+        raise P300Error("bad_layout", f"--layout {name}: {error.message}") from error
+    except (OSError, ValueError) as error:
+        raise P300Error(
+            "bad_layout",
+            f"--layout {name}: {error}. Expected {', '.join(LAYOUTS)} or a JSON file with a layout as /decode takes it.",
+        ) from error
+
+
+def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
+    """Read a recording's file, with the preprocessing of a model's manifest.
+
+    Raises
+    ------
+    P300Error
+        Where it is no recording, has other channels than the model, or other flash codes than the layout.
+    """
+    if not isinstance(manifest.get("preprocessing"), dict):
+        raise P300Error(
+            "no_preprocessing", f"Model {manifest['version']} does not say how its features were made; train again."
+        )
+    parameters = replace(Parameters.from_dict(manifest["preprocessing"]), reject_peak_to_peak_uv=None)
+    recording = read_recording(path, name=name, declared=parameters.declared)
+    features = extract(recording, parameters)
+    features = in_order(features, manifest["channels"], name)
+    flashes = find_flashes(recording.stim, recording.flash)
+    trials = []
+    if flashes.flash is not None:
+        try:
+            lit = shown.layout.lit(flashes.flash)
+        except P300Error as error:
+            raise P300Error(error.code, f"{name}: {error.message} Say which one it is with --layout.") from error
+        trials = find_trials(flashes.onset_sample, flashes.flash, lit, flashes.label == TARGET)
+    return Session(
+        name.rpartition(".")[0] if "/" in name else name,
+        with_gaps(features.X, features.onset_sample, flashes.onset_sample).astype(np.float32),
+        flashes.label,
+        flashes.onset_sample / recording.sfreq,
+        parameters.tmax,
+        flashes.flash,
+        trials,
+    )
+
+
+def raw_keys(target: Target, subject: str, recording: str | None = None) -> list[RecordingKey]:
+    """Return a subject's raw recordings in the order of their names, or the one that is named.
+
+    Parameters
+    ----------
+    target : Target
+        Where they lie.
+    subject : str
+        In any spelling: ``subject_5`` and ``subject_05`` are one subject.
+    recording : str, optional
+        Name of the recording.
+
+    Returns
+    -------
+    list of RecordingKey
+        Under the keys that they landed under.
+    """
+    store = Store(target.client("s3"))
+    items = store.list(target.outputs["RawBucketName"], "subject_")
+    keys = (RecordingKey.parse(item.key) for item in items if is_recording(item.key))  # companions lie beside them
+    wanted = subject_name(subject)
+    return sorted(key for key in keys if subject_name(key.subject) == wanted and recording in {None, key.name})
+
+
+def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen) -> Session:
+    """Read a recording of the raw data; errors as `of_file`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"recording.{key.ext}"
+        Store(target.client("s3")).download(target.outputs["RawBucketName"], str(key), path)
+        return of_file(path, str(key), manifest, shown)
+
+
+def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
+    """Read a recording's file, or a ``<subject>/<recording>`` of the raw data.
+
+    Raises
+    ------
+    P300Error
+        ``no_recording`` where there is neither; others as `of_file`.
+    """
+    if Path(name).is_file():
+        return of_file(Path(name), Path(name).name, manifest, shown)
+    subject, _, recording = name.partition("/")
+    keys = sorted(
+        raw_keys(target, subject, recording), key=lambda key: key.recording != name
+    )  # spelled like this first
+    if keys:
+        return of_target(target, keys[0], manifest, shown)
+    raise P300Error(
+        "no_recording",
+        f"{name} is neither a file nor a recording of the raw data; expected <subject>/<recording> of a landed one.",
+    )

@@ -1,0 +1,254 @@
+"""Replay recordings flash by flash against the API, as a speller's session would run, and count what was right."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from p300.decoding import Share, bits_per_minute, by_repetitions
+from p300.errors import P300Error
+from p300.evaluation import classification_metrics
+from p300_pipeline.keys import subject_name
+
+from p300_client import decoding
+from p300_client.api import Api
+from p300_client.decoding import Decision, Requests, Speller
+from p300_client.model_versions import registry
+from p300_client.progress import Progress, Tell, no_progress, tell_nobody
+from p300_client.sessions import Screen, Session, of_target, raw_keys
+from p300_client.target import Target
+
+FLASH_FIGURES = ("n_epochs", "accuracy", "kappa", "roc_auc")
+SYMBOL_FIGURES = ("n_symbols", "accuracy_stopping", "mean_repetitions", "seconds_a_symbol", "bits_per_minute")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of one session."""
+
+    session: Session
+    probability: NDArray[np.float64]
+    decisions: list[Decision]
+    right: list[list[bool]]
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which flashes had an epoch, and so a label."""
+        return ~np.isnan(self.probability)
+
+
+def manifest_of(target: Target, alias: str) -> dict[str, Any]:
+    """Return the manifest of the model that is asked.
+
+    Raises
+    ------
+    P300Error
+        Where there is none.
+    """
+    models = registry(target)
+    try:
+        return models.manifest(models.resolve(alias))
+    except P300Error as error:
+        raise P300Error(error.code, f"{error.message} `p300 models` lists the versions.") from error
+
+
+def seen_in_training(subjects: Iterable[str], manifest: Mapping[str, Any]) -> list[str]:
+    """Return which of some subjects a model was trained on, by their names."""
+    return sorted(set(map(subject_name, subjects)) & set(map(subject_name, manifest["subjects"])))
+
+
+def sessions(
+    target: Target,
+    subjects: Sequence[str],
+    manifest: Mapping[str, Any],
+    shown: Screen,
+    *,
+    seen: bool = False,
+    tell: Tell = tell_nobody,
+) -> list[Session]:
+    """Read the subjects' recordings.
+
+    Parameters
+    ----------
+    target : Target
+        Where they lie.
+    subjects : sequence of str
+        Whose.
+    manifest : mapping
+        Of the model that is to score them.
+    shown : Screen
+        What flashed.
+    seen : bool
+        Whether subjects that the model was trained on are allowed.
+    tell : callable, optional
+        Called with what is left out and why.
+
+    Returns
+    -------
+    list of Session
+
+    Raises
+    ------
+    P300Error
+        ``seen_in_training``, ``no_recordings``, or ``nothing_to_replay``.
+    """
+    trained_on = seen_in_training(subjects, manifest)
+    if trained_on and not seen:
+        raise P300Error(
+            "seen_in_training",
+            f"Model {manifest['version']} was trained on {', '.join(trained_on)}: its figures on them would flatter. Simulate "
+            "subjects that it has not seen (`p300 train --held-out subject_<n>` keeps some out), or say --seen.",
+        )
+    found = []
+    keys = {subject: raw_keys(target, subject) for subject in dict.fromkeys(map(subject_name, subjects))}
+    for subject, of_subject in keys.items():
+        if not of_subject:
+            raise P300Error(
+                "no_recordings",
+                f"There are no recordings of {subject} in the raw data. Expected subject_<n> of a landed recording.",
+            )
+    for of_subject in keys.values():
+        for key in of_subject:
+            try:
+                session = of_target(target, key, manifest, shown)
+            except P300Error as error:
+                tell(f"left out: {error.message}")
+                continue
+            if session.code is None:
+                tell(f"{session.name} does not say what each flash lit: labels only, no symbols")
+            found.append(session)
+    if not found:
+        raise P300Error("nothing_to_replay", "No recording is left that this model can score.")
+    return found
+
+
+def simulate(
+    requests: Requests,
+    found: Sequence[Session],
+    shown: Screen,
+    *,
+    rate: float,
+    confidence: float,
+    progress: Progress = no_progress,
+) -> list[Replayed]:
+    """Replay sessions one after the other.
+
+    Parameters
+    ----------
+    requests : Requests
+        To the model; its ``tell`` is called where the API does not keep up.
+    found : sequence of Session
+        What to replay.
+    shown : Screen
+        What flashed.
+    rate : float
+        Times the recordings' own pace; 0 is as fast as it goes.
+    confidence : float
+        At which flashing for a symbol stops.
+    progress : callable, optional
+        Called after each flash with the recording and what was spelled last.
+
+    Returns
+    -------
+    list of Replayed
+
+    Raises
+    ------
+    P300Error
+        ``refused`` where the API refuses.
+    """
+    replayed = []
+    total = sum(len(session.label) + decoding.n_curve_requests(session) for session in found)
+    steps = count(1)
+    for session in found:
+        speller = Speller(requests, session, shown, confidence)
+
+        def advance(session: Session = session, speller: Speller = speller) -> None:
+            spelled = " ".join(one.symbol for one in speller.decisions[-12:])
+            progress(next(steps), total, f"{session.name.rpartition('/')[2]}  {spelled}")
+
+        probability = _replay(requests, session, speller, rate, advance)
+        right = decoding.rights(session, shown, decoding.curve(requests, session, shown, advance))
+        replayed.append(Replayed(session, probability, speller.decisions, right))
+    return replayed
+
+
+def _replay(
+    requests: Requests, session: Session, speller: Speller, rate: float, advance: Callable[[], None]
+) -> NDArray[np.float64]:
+    probability = np.full(len(session.label), np.nan)
+    began = time.monotonic()
+    late_s = 0.0
+    for number, epoch in enumerate(session.X):
+        if rate:
+            complete_s = session.onset_s[number] - session.onset_s[0] + session.epoch_end_s
+            ahead_s = began + complete_s / rate - time.monotonic()
+            late_s = max(late_s, -ahead_s)
+            time.sleep(max(0.0, ahead_s))
+        if not np.isnan(epoch).any():
+            answer = requests.post("/predict", {"features": epoch.astype(float).tolist()})
+            probability[number] = answer["probability_target"]
+        speller.after(number + 1)
+        advance()
+    if rate and late_s > session.soa_s / rate:
+        requests.tell(
+            f"{session.name}: the API did not keep up; epochs were sent up to {late_s:.1f} s after they were complete"
+        )
+    return probability
+
+
+def figures(replayed: Sequence[Replayed], n_symbols: int) -> dict[str, Any]:
+    """Return the figures of some sessions, pooled: of their labels, and of their symbols where there are any."""
+    label = np.concatenate([one.session.label[one.present] for one in replayed])
+    probability = np.concatenate([one.probability[one.present] for one in replayed])
+    document = dict(classification_metrics(label, probability))
+    known = [decision for one in replayed for decision in one.decisions if decision.attended is not None]
+    document |= dict.fromkeys(SYMBOL_FIGURES)
+    if known:
+        share = Share.of([decision.right for decision in known])
+        seconds = float(np.mean([decision.seconds for decision in known]))
+        assert share.accuracy is not None  # noqa: S101 - there are some
+        document |= {
+            "n_symbols": share.n,
+            "accuracy_stopping": share.accuracy,
+            "accuracy_stopping_interval_95": share.interval,
+            "mean_repetitions": float(np.mean([decision.n_repetitions for decision in known])),
+            "seconds_a_symbol": seconds,
+            "bits_per_minute": bits_per_minute(share.accuracy, n_symbols, seconds),
+            "stopped_by_confidence": float(np.mean([decision.stopped for decision in known])),
+            "accuracy_by_repetitions": decoding.shares(by_repetitions([n for one in replayed for n in one.right])),
+        }
+    return document
+
+
+def report(replayed: Sequence[Replayed], requests: Requests, shown: Screen, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the whole simulation as one document."""
+    n_symbols = len(shown.layout.symbols)
+    by_subject = {
+        subject: figures([one for one in replayed if one.session.subject == subject], n_symbols)
+        for subject in dict.fromkeys(one.session.subject for one in replayed)
+    }
+    mean = {}
+    for name in (*FLASH_FIGURES[1:], *SYMBOL_FIGURES[1:]):
+        values = [row[name] for row in by_subject.values() if row[name] is not None]
+        mean[name] = float(np.mean(values)) if values else None
+    return {
+        "model_version": requests.version,
+        **how,
+        "subjects": by_subject,
+        "pooled": figures(replayed, n_symbols),
+        "mean": mean,
+        "latency": requests.latencies(),
+        "sessions": [
+            {"recording": one.session.name, "symbols": [asdict(decision) for decision in one.decisions]}
+            for one in replayed
+        ],
+    }
+
+
+def requests_to(target: Target, version: str, tell: Tell = tell_nobody) -> Requests:
+    """Return requests to the target's API about one version."""
+    return Requests(Api(target), version, tell=tell)

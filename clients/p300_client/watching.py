@@ -1,0 +1,203 @@
+"""Follow executions of the state machine while they run: each recording, each state."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+from p300.errors import P300Error
+from p300_pipeline import executions
+from p300_pipeline.errors import InputError
+from p300_pipeline.executions import UNKNOWN_INPUT
+
+from p300_client.landing import Upload
+from p300_client.target import Target
+
+POLL_S = 0.4
+TIMEOUT_S = 900
+ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+
+
+@dataclass
+class Execution:
+    """One execution as it is seen from outside."""
+
+    arn: str
+    status: str
+    started: datetime
+    stopped: datetime | None = None
+    source: str = ""
+    etag: str = ""
+    state: str = ""
+    output: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in ENDED
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, or has run."""
+        end = self.stopped or datetime.now(self.started.tzinfo)
+        return (end - self.started).total_seconds()
+
+    @property
+    def outcome(self) -> str:
+        """What came of it, in words."""
+        output = self.output
+        match output.get("outcome"):
+            case "features":
+                return "features"
+            case "model":
+                made = "features, " if output.get("recording") else ""  # nothing else than a model was asked for
+                return f"{made}model {_field(output, 'training', 'version')} {_field(output, 'promotion', 'outcome')}"
+            case "quarantined" | "incomplete" | "unreadable" as stuck:
+                return f"{stuck}: {output.get('detail') or _field(output, 'reason', 'message')}"
+            case "unchanged" if "version" in output:
+                return f"no new model: {output.get('why', '')}"
+            case None:
+                return self.error or self.status.lower()
+            case other:
+                return str(other)
+
+
+def _field(output: dict[str, Any], part: str, name: str) -> str:
+    found = output.get(part)
+    return str(found.get(name, "")) if isinstance(found, dict) else ""
+
+
+class Watcher:
+    """Executions of the pipeline since a moment.
+
+    Parameters
+    ----------
+    target : Target
+        Where they run.
+    since : datetime
+        Executions that started before are not looked at.
+    """
+
+    def __init__(self, target: Target, since: datetime) -> None:
+        self._client = target.client("stepfunctions")
+        self._machine = target.outputs["StateMachineArn"]
+        self._since = since
+        self.executions: dict[str, Execution] = {}
+
+    def refresh(self) -> None:
+        """Ask for new executions and for the state of those that run."""
+        for page in self._client.get_paginator("list_executions").paginate(stateMachineArn=self._machine):
+            entries = [entry for entry in page["executions"] if entry["startDate"] >= self._since]
+            for entry in entries:
+                if entry["executionArn"] not in self.executions and (found := self._first_look(entry)):
+                    self.executions[found.arn] = found
+            if len(entries) < len(page["executions"]):
+                break
+        for execution in self.executions.values():
+            if not execution.ended:
+                self._look(execution)
+
+    def changes(
+        self, until: "Callable[[Watcher], bool]", timeout_s: float = TIMEOUT_S, pause_s: float = POLL_S
+    ) -> Iterator[list[Execution]]:
+        """Yield at each look the executions that are new or in another state than at the look before.
+
+        Parameters
+        ----------
+        until : callable
+            Asked after each look whether it was the last: `all_ended` or `each_ended`, for instance.
+        timeout_s : float
+            How long to go on looking.
+        pause_s : float
+            Seconds between two looks.
+
+        Yields
+        ------
+        list of Execution
+            Empty where nothing changed.
+
+        Raises
+        ------
+        P300Error
+            ``timeout``.
+        """
+        deadline = time.monotonic() + timeout_s
+        seen: dict[str, tuple[str, str]] = {}
+        while True:
+            self.refresh()
+            now = {arn: (one.status, one.state) for arn, one in self.executions.items()}
+            yield [one for arn, one in self.executions.items() if seen.get(arn) != now[arn]]
+            if until(self):
+                return
+            if time.monotonic() > deadline:
+                raise P300Error("timeout", f"gave up following after {timeout_s:.0f} s; the executions go on")
+            seen = now
+            time.sleep(pause_s)
+
+    def _first_look(self, entry: dict[str, Any]) -> Execution | None:
+        try:
+            execution = from_description(self._client.describe_execution(executionArn=entry["executionArn"]))
+        except self._client.exceptions.ExecutionDoesNotExist:  # gone since it was listed
+            return None
+        execution.status = "RUNNING"  # until it is looked at
+        return execution
+
+    def _look(self, execution: Execution) -> None:
+        try:
+            now = from_description(self._client.describe_execution(executionArn=execution.arn))
+        except self._client.exceptions.ExecutionDoesNotExist:
+            execution.status, execution.error = "ABORTED", "it is not there any more"
+            return
+        execution.status, execution.stopped = now.status, now.stopped
+        execution.output, execution.error = now.output, now.error
+        history = self._client.get_execution_history(executionArn=execution.arn, reverseOrder=True, maxResults=20)
+        for event in history["events"]:
+            if "stateEnteredEventDetails" in event:
+                execution.state = event["stateEnteredEventDetails"]["name"]
+                break
+
+
+def from_description(described: dict[str, Any]) -> Execution:
+    """Return an execution as `describe_execution` tells of it."""
+    source, etag = about(described.get("input"), described.get("name"))
+    execution = Execution(
+        described["executionArn"],
+        described["status"],
+        described["startDate"],
+        described.get("stopDate"),
+        source=source,
+        etag=etag,
+    )
+    if execution.ended:
+        execution.output = executions.document(described.get("output"))
+        execution.error = " ".join(filter(None, (described.get("error"), executions.reason(described.get("cause")))))
+    return execution
+
+
+def about(text: str | None, name: str | None = None) -> tuple[str, str]:
+    """Return what an execution's input is about, and the ETag of the upload that started it, empty where none did."""
+    try:
+        found = executions.parse_text(text, name)
+    except InputError:
+        return UNKNOWN_INPUT, ""
+    return found.source, found.etag if isinstance(found, executions.Upload) else ""
+
+
+def all_ended(uploads: Sequence[Upload] = ()) -> Callable[[Watcher], bool]:
+    """Return whether each upload has an execution that ended and none runs, to be asked of a `Watcher`."""
+    wanted = Counter((unquote_plus(upload.key), upload.etag) for upload in uploads)
+
+    def ended(seen: Watcher) -> bool:
+        found = Counter((one.source, one.etag) for one in seen.executions.values() if one.ended)
+        return all(one.ended for one in seen.executions.values()) and wanted <= found
+
+    return ended
+
+
+def each_ended(arns: Collection[str]) -> Callable[[Watcher], bool]:
+    """Return whether each of some executions has ended, to be asked of a `Watcher`."""
+    return lambda seen: all(arn in seen.executions and seen.executions[arn].ended for arn in arns)
