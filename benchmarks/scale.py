@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 WAITING = 24
 """Recordings under way at any time: enough that no function waits for the next."""
 WINDOWS = 10
-FUNCTIONS = ("ingestion", "preprocessing", "reporting", "training")
+FUNCTIONS = ("ingestion", "preprocessing", "reporting", "scheduling", "training")
 REPORT = re.compile(r"^REPORT .*?Duration: ([\d.]+) ms\s+Billed Duration: (\d+) ms.*?Max Memory Used: (\d+) MB", re.S)
 CHANNELS, SFREQ, N_REPETITIONS = ("Fz", "Cz", "Pz", "Oz"), 128.0, 6
 HISTORIES = 100

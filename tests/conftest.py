@@ -122,15 +122,22 @@ def empty_buckets(store: Any) -> Callable[[], None]:
 def put_features(store: Any) -> Callable[..., Any]:
     """put_features("subject_01/run", seed=1, ...): write a small feature set to the features bucket and return it.
 
-    `raw` is the ETag of the recording it was made of; `features` are to be written in place of new ones.
+    `raw` is the ETag of the recording it was made of; `features` are to be written in place of new ones; `made_by` is what they state
+    of the code that made them, in place of the present one.
     """
     from p300.features import write_features
+    from p300_pipeline.provenance import FEATURES as FEATURES_CODE
+    from p300_pipeline.provenance import code_of
 
-    def put(recording: str, *, raw: str = "", features: Any = None, **how: Any) -> Any:
+    def put(
+        recording: str, *, raw: str = "", features: Any = None, made_by: dict[str, str] | None = None, **how: Any
+    ) -> Any:
         how.setdefault("seed", crc32(recording.encode()))
         features = features or make_features(**how)
         buffer = io.BytesIO()
-        write_features(features, buffer, {"raw_etag": raw} if raw else {})
+        code = code_of(FEATURES_CODE)
+        stated = {"code_digest": code.digest, "libraries": json.dumps(code.libraries)} | (made_by or {})
+        write_features(features, buffer, stated | ({"raw_etag": raw} if raw else {}))
         store.put(FEATURES, f"{recording}/features.parquet", buffer.getvalue())
         return features
 

@@ -1,7 +1,7 @@
 """What failed: executions, inputs in the failed-inputs queue, and events that started nothing, as they are listed."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -11,7 +11,14 @@ from p300_pipeline import executions
 from p300_pipeline.errors import InputError
 from p300_pipeline.executions import UNKNOWN_INPUT
 
+STATUS_CHANGE = "Step Functions Execution Status Change"
+"""The `detail-type` of the events in which EventBridge reports that an execution ended."""
+Describe = Callable[[str], Mapping[str, Any] | None]
+"""Name of an execution of the pipeline -> what `describe_execution` says of it; None where there is none."""
 _EVENT_ID = re.compile(r"[\w-]{1,74}", re.ASCII)  # as EventBridge makes them; with "event-" it has to name an execution
+
+
+STOPPED = "somebody stopped it: name it to start it again"
 
 
 class Way(Enum):
@@ -72,9 +79,7 @@ class Failure:
 
 def of_execution(entry: Mapping[str, Any], described: Mapping[str, Any], status: str) -> Failure:
     """Return what failed with an execution, as `list_executions` and `describe_execution` show it."""
-    error = (
-        " ".join(filter(None, (described.get("error"), executions.reason(described.get("cause"))))) or status.lower()
-    )
+    error = _error(described.get("error"), described.get("cause"), status)
     at = entry.get("stopDate") or entry["startDate"]
     try:
         body = executions.from_json(described.get("input"))
@@ -83,7 +88,9 @@ def of_execution(entry: Mapping[str, Any], described: Mapping[str, Any], status:
     return _failure(entry["name"], body, error, at, status)
 
 
-def of_message(message: Mapping[str, Any], at: datetime, pipeline: str, backfill: str) -> Failure:
+def of_message(
+    message: Mapping[str, Any], at: datetime, pipeline: str, backfill: str, describe: Describe = lambda _: None
+) -> Failure:
     """Return what a message of the failed-inputs queue is about: anybody may have sent it who may send to the queue.
 
     Parameters
@@ -94,11 +101,18 @@ def of_message(message: Mapping[str, Any], at: datetime, pipeline: str, backfill
         When it was sent.
     pipeline, backfill : str
         ARNs of the state machines.
+    describe : callable, optional
+        Asked where an event does not hold the input, which was too large for it.
     """
     body = executions.document(message["Body"])
+    detail = body.get("detail")
+    if body.get("detail-type") == STATUS_CHANGE and isinstance(detail, dict):
+        found = _of_status_change(detail, at, executions_of(pipeline), executions_of(backfill), describe)
+        return found or _unknown(message, at)
     identity, execution, failure = body.get("id"), body.get("execution"), body.get("failure")
     if isinstance(execution, str) and isinstance(failure, dict):
-        error = " ".join(filter(None, (_text(failure.get("Error")), executions.reason(_text(failure.get("Cause"))))))
+        # From a backfill, which keeps the recordings that failed in it and carries on, or from a stack of before there were events.
+        error = _error(failure.get("Error"), failure.get("Cause"), "FAILED")
         machine, _, name = execution.rpartition(":")
         if machine == executions_of(pipeline) and name:
             return _failure(name, body.get("input"), error, at)
@@ -108,6 +122,33 @@ def of_message(message: Mapping[str, Any], at: datetime, pipeline: str, backfill
     elif "execution" not in body and isinstance(identity, str) and _EVENT_ID.fullmatch(identity):
         # EventBridge gave up on it: it is the event itself.
         return _failure(f"event-{identity}", body, "EventBridge could not start an execution", at, way=Way.EVENT)
+    return _unknown(message, at)
+
+
+def _of_status_change(
+    detail: Mapping[str, Any], at: datetime, of_pipeline: str, of_backfill: str, describe: Describe
+) -> Failure | None:
+    """Return what an event is about that reports the end of an execution; None where it is not one of ours."""
+    machine, _, name = _text(detail.get("executionArn")).rpartition(":")
+    status = _text(detail.get("status")) or "FAILED"
+    error = _error(detail.get("error"), detail.get("cause"), status)
+    if machine == of_backfill and name:
+        left = STOPPED if status == "ABORTED" else ""
+        return Failure("backfill", "all recordings", error, at, {}, Way.BACKFILL, left_because=left)
+    if machine != of_pipeline or not name:
+        return None
+    body = detail.get("input")  # JSON text; an empty object from LocalStack where it is empty
+    if body is None and (described := describe(name)):
+        body = described.get("input")
+    if body is None:
+        return _unstartable(name, error, at, "Its input was too large for the event, and the execution is gone.")
+    try:
+        return _failure(name, executions.from_json(body) if isinstance(body, str) else body, error, at, status)
+    except InputError as problem:
+        return _unstartable(name, error, at, problem.message)
+
+
+def _unknown(message: Mapping[str, Any], at: datetime) -> Failure:
     return _unstartable(
         f"message-{message['MessageId']}",
         "This message of the failed-inputs queue is not a failed input.",
@@ -125,7 +166,7 @@ def _failure(
         return _unstartable(name, error, at, problem.message)
     left = ""
     if status == "ABORTED":
-        left = "somebody stopped it: name it to start it again"
+        left = STOPPED
     elif error.startswith(("TrainingError", "InputError")):
         left = "the request could not be met: name it to try again"
     first = {field: value for field, value in body.items() if field != "retry_of"}
@@ -140,6 +181,10 @@ def _unstartable(name: str, error: str, at: datetime, problem: str) -> Failure:
 def executions_of(machine: str) -> str:
     """Return what the ARNs of a state machine's executions begin with."""
     return machine.replace(":stateMachine:", ":execution:")
+
+
+def _error(error: Any, cause: Any, status: str) -> str:
+    return " ".join(filter(None, (_text(error), executions.reason(_text(cause))))) or status.lower().replace("_", " ")
 
 
 def _text(value: Any) -> str:

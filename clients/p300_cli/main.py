@@ -301,16 +301,34 @@ def show_one_model(
 def promote(
     version: Annotated[str | None, typer.Argument(help="Version to serve from now on.")] = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even a version that is at chance.")] = False,
 ) -> None:
-    """Make a version the champion, whatever its figures; the API serves it within seconds."""
+    """Make a version the champion, even one that is worse; the API serves it within seconds."""
+    from p300_cli.models import at_chance, registry
     from p300_cli.models import promote as promote_version
     from p300_cli.target import current
 
     if (version is None) != rollback:
         fail("Name a version, or say --rollback.", 2)
-    champion, replaced = promote_version(current(), version)
+    target = current()
+    champion, replaced = promote_version(target, version, force=force)
     print(champion)
-    note(f"{champion} is the champion instead of {replaced or 'none'}")
+    note(f"{champion} is the champion instead of {replaced or 'none'}{at_chance(registry(target), champion)}")
+
+
+@app.command()
+def reproduce(
+    version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
+    as_json: Json = False,
+) -> None:
+    """Make a version again from its raw recordings, on this machine, and compare: exit code 0 where it is the same to the bit."""
+    from p300_cli import reproducing
+    from p300_cli.target import current
+
+    found = reproducing.reproduce_version(current(), version)
+    reproducing.show(found, as_json=as_json)
+    if not found.same:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from p300.chance import chance_of, in_words
 from p300.errors import ArtifactError
+from p300_pipeline.provenance import short
 from p300_pipeline.registry import Registry
 
 from p300_cli.terminal import escape, fail, note, out, print_json, table
@@ -49,6 +51,15 @@ def show_model(registry: Registry, name: str, folder: Path, *, as_json: bool = F
     _print_facts(manifest, aliases)
     metrics = manifest["metrics"]
     out.print(table("Figures", ["what was tested", *TITLES], [*_summary(metrics, evaluation)]))
+    if chance := chance_of(metrics):
+        style = "yellow" if chance["at_chance"] else "default"
+        words = (
+            f"{in_words(chance)}, AUC {chance['roc_auc']:.3f}" if chance["roc_auc"] is not None else in_words(chance)
+        )
+        out.print(
+            f"[{style}]{words}: epochs on their own, against labels shuffled within recordings[/{style}]",
+            highlight=False,
+        )
     if metrics["note"]:
         out.print(f"[yellow]{escape(metrics['note'])}[/yellow]")
     out.print(_by_fold(manifest))
@@ -87,6 +98,12 @@ def _print_facts(manifest: Mapping[str, Any], aliases: Sequence[str]) -> None:
         f"{len(manifest['channels'])} channels ({' '.join(manifest['channels'])}), {window}",
     ):
         out.print(escape(line), highlight=False)
+    made_by = manifest.get("features_made_by") or {}
+    if made_by and manifest.get("code_digest"):
+        code, features = short(manifest["code_digest"]), short(made_by.get("code_digest"))
+        out.print(
+            f"made by code {code}, its features by {features}; `p300 reproduce {manifest['version']}`", highlight=False
+        )
     for line in used(manifest.get("left_out") or [], manifest.get("one_person") or []):
         out.print(f"[yellow]{escape(line)}[/yellow]", highlight=False)
     out.print()

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import ClientError
+from p300.chance import chance_of, in_words
 from p300.errors import ArtifactError
 from p300.evaluation import headline
 from p300_pipeline.model_index import update_index
@@ -20,8 +21,17 @@ def registry(target: Target) -> Registry:
     return Registry(Store(target.client("s3")), target.outputs["ModelsBucketName"])
 
 
-def promote(target: Target, version: str | None) -> tuple[str, str | None]:
+def promote(target: Target, version: str | None, *, force: bool = False) -> tuple[str, str | None]:
     """Make a version the champion by hand: the one named, or the champion before the present one.
+
+    Parameters
+    ----------
+    target : Target
+        Whose models.
+    version : str or None
+        The version; None for the champion before.
+    force : bool
+        Whether to promote a version that is at chance too.
 
     Returns
     -------
@@ -31,14 +41,17 @@ def promote(target: Target, version: str | None) -> tuple[str, str | None]:
     Raises
     ------
     ArtifactError
-        If there is no such version, it serves already, there is none to go back to, or another promotion came in between.
+        If there is no such version, it serves already, there is none to go back to, or another promotion came in between; ``at_chance``
+        without `force`.
     """
     models = registry(target)
     serving = models.champion()
     if version is None:
         version = before(models, serving)
     try:
-        models.artifact(version, "model.npz", models.manifest(version))  # what cannot serve is not promoted
+        manifest = models.manifest(version)
+        models.artifact(version, "model.npz", manifest)  # what cannot serve is not promoted
+        chance = chance_of(manifest["metrics"])
     except ArtifactError as error:
         raise ArtifactError(error.code, f"{error.message} `p300 models` lists the versions.") from error
     if version == serving == models.held_by("champion"):
@@ -46,11 +59,25 @@ def promote(target: Target, version: str | None) -> tuple[str, str | None]:
             raise ArtifactError("is_champion", f"{version} is the champion already.")
         models.follow_champion()
         return version, serving
+    at_chance = in_words(chance) if chance and chance["at_chance"] else ""
+    if at_chance and not force:
+        raise ArtifactError(
+            "at_chance",
+            f"{version} is {at_chance} on left-out people: its predictions cannot be told from guesses. Train on more or clearer "
+            f"recordings, or promote it all the same: `p300 promote {version} --force`.",
+        )
     # A name of its own: every promotion by hand is one entry of the history.
-    entry = {"execution": f"by hand {time.time_ns()}", "why": "promoted by hand"}
+    why = f"promoted by hand, though it is {at_chance}" if at_chance else "promoted by hand"
+    entry = {"execution": f"by hand {time.time_ns()}", "why": why}
     if not models.promote(version, expected=serving, entry=entry):
         raise ArtifactError("overtaken", "Another promotion came in between; look at `p300 models` and try again.")
     return version, serving
+
+
+def at_chance(models: Registry, version: str) -> str:
+    """Return ``, at chance (p = ...)`` of a version that is; nothing of any other."""
+    chance = chance_of(models.manifest(version)["metrics"])
+    return f", {in_words(chance)}" if chance and chance["at_chance"] else ""
 
 
 def before(models: Registry, serving: str | None) -> str:
@@ -95,6 +122,7 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
                 "recordings": len(manifest["recordings"]),
                 "epochs": manifest["n_epochs"],
                 **headline(manifest["metrics"]),
+                "chance": in_words(chance) if (chance := chance_of(manifest["metrics"])) else None,
             }
         )
     if as_json:
@@ -112,6 +140,7 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
                 "epochs",
                 "AUC left out",
                 "± sd",
+                "chance",
                 "AUC random split",
             ],
             [
@@ -127,6 +156,7 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
                             "epochs",
                             "auc_mean",
                             "auc_sd",
+                            "chance",
                             "auc_pooled_random_split_optimistic",
                         )
                     ],

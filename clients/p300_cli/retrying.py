@@ -132,17 +132,17 @@ class Failures:
             for message in new:
                 seen.add(message["MessageId"])
                 at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-                failure = of_message(message, at, self._machine, self._target.outputs["BackfillStateMachineArn"])
+                backfill = self._target.outputs["BackfillStateMachineArn"]
+                failure = of_message(message, at, self._machine, backfill, self._execution)
                 failure._receipts.append(message["ReceiptHandle"])
                 yield failure
 
     def _is_settled(self, failure: Failure) -> bool:
-        """Say whether its last retry runs or went well, and count the retries."""
+        """Say whether its last retry, or itself since it was redriven, runs or went well; count the retries."""
         if failure.way not in {Way.EXECUTION, Way.EVENT}:
             return False
-        last = None
-        if failure.way is Way.EVENT and (last := self._execution(failure.name)):
-            failure.way = Way.EXECUTION  # it was started since, and failed
+        if last := self._execution(failure.name):
+            failure.way = Way.EXECUTION  # where an event had started none, it was started since
         while again := self._execution(retry_name(failure.name, failure.retries + 1)):
             last = again
             failure.retries += 1
@@ -152,7 +152,7 @@ class Failures:
         """Return an execution of the pipeline by its name, or None where there is none."""
         try:
             return self._steps.describe_execution(executionArn=f"{executions_of(self._machine)}:{name}")
-        except self._steps.exceptions.ExecutionDoesNotExist:
+        except (self._steps.exceptions.ExecutionDoesNotExist, self._steps.exceptions.InvalidArn):
             return None
 
 

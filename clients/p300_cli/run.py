@@ -42,6 +42,10 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     quarantined = [execution for execution in executions if execution.output.get("outcome") == "quarantined"]
     show_models(target)
     _show_pictures(target)
+    if registry(target).alias("champion") is None:
+        fail(
+            "No model serves: none was promoted. The table above says which are at chance, `p300 watch --all` what failed."
+        )
     predict_each(
         target,
         sorted({key.rpartition(".")[0] for key in recordings} - {e.source.rpartition(".")[0] for e in quarantined}),

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from p300.chance import chance_of
 from p300.errors import ArtifactError
 from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts
 from p300_pipeline.keys import QUARANTINE, RECORDS, is_litter, recording_of_features
@@ -272,6 +273,18 @@ def _is_peak(value: Any) -> bool:
     )
 
 
+def _is_single_flash(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(
+        value.get(name) is None or is_number(value[name]) for name in ("roc_auc", "sd")
+    ):
+        return False
+    try:
+        chance_of(value)
+    except ArtifactError:
+        return False
+    return True
+
+
 def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(is_count, value.values()))
 
@@ -282,6 +295,7 @@ _CHECKS: dict[str, Check] = {
     "bad_channels": is_texts,
     "rejected_by_channel": _are_counts,
     "erp_peak": _is_peak,
+    "single_flash": _is_single_flash,
 }
 
 

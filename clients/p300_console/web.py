@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from p300.chance import in_words
 from p300.text import printable
 from p300_pipeline.executions import reason
 from starlette.requests import Request
@@ -150,6 +151,7 @@ def _environment() -> Environment:
         "moment": moment,
         "size": size,
         "figure": figure,
+        "chance": in_words,
         "pretty": pretty,
         "reason": reason,
     }

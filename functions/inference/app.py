@@ -17,10 +17,10 @@ from p300_pipeline.errors import HttpError, status_of
 from p300_pipeline.serving import ModelStore, Service
 from p300_pipeline.serving.requests import query_of
 from p300_pipeline.serving.service import models_page
-from p300_pipeline.settings import Settings
+from p300_pipeline.settings import InferenceSettings
 
 logger, metrics = Logger(), Metrics()
-settings = Settings.from_environment()
+settings = InferenceSettings.from_environment()
 app = APIGatewayRestResolver(cors=CORSConfig(settings.cors_origin) if settings.cors_origin else None)
 ROUTES = "POST /predict, POST /decode, GET /health, GET /models, GET /openapi.json"
 

@@ -1,24 +1,23 @@
 """Ingestion: a landed object becomes a raw recording or goes to quarantine with the reason."""
 
-from typing import Any
-
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.signals import Parameters
 from p300_pipeline import executions
-from p300_pipeline.settings import Settings
+from p300_pipeline.contracts import IngestInput, IngestResult
+from p300_pipeline.settings import IngestionSettings
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
-settings = Settings.from_environment()
+settings = IngestionSettings.from_environment()
 
 
 @logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics
 @tracer.capture_lambda_handler
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: IngestInput, context: LambdaContext) -> IngestResult:
     upload = executions.parse_upload(event["event"], event["execution"], settings.landing_bucket)
     answer = ingest(
         Store(),

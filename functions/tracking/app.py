@@ -1,28 +1,27 @@
 """Tracking: a Weights & Biases run for each training."""
 
-from typing import Any
-
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from p300_pipeline.settings import Settings
+from p300_pipeline.contracts import TrackInput, TrackResult
+from p300_pipeline.settings import TrackingSettings
 from p300_pipeline.steps.tracking import track
 from p300_pipeline.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
-settings = Settings.from_environment()
+settings = TrackingSettings.from_environment()
 
 
 @logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics
 @tracer.capture_lambda_handler
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: TrackInput, context: LambdaContext) -> TrackResult:
     answer = track(
         Store(),
         settings.models_bucket,
         event["version"],
-        outcomes=event,
+        promotion=event["promotion"],
         project=settings.wandb_project,
         mode=settings.wandb_mode,
         api_key=_api_key(),

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from p300_pipeline.keys import QUARANTINE, RECORDS
 
 from tests.support.faults import (
     FULL,
@@ -80,7 +81,7 @@ def test_recordings(stack: Stack, faults: Faults, count: Count) -> None:
 
     wait_for(all_reported, "the reports", 300)
     check(stack, landed)
-    assert len(stack.keys(stack.raw, "quarantine/")) == 2 * len(refused)
+    assert len(stack.keys(stack.raw, QUARANTINE)) == len(stack.keys(stack.raw, RECORDS)) == len(refused)
     # Changed ones under the same keys take the places of the first.
     again = kill_at_each_write(faults, "ingestion", 2, 101, lambda seed: small(1000 + seed), " replacing")
     again |= kill_at_each_write(faults, "preprocessing", 2, 121, lambda seed: small(1000 + seed), " replacing")
@@ -113,31 +114,27 @@ def test_trainings(learned: Stack, faults: Faults, count: Count) -> None:
     assert first["status"] == "SUCCEEDED", first
     written = [line for line in faults.noted("writes") if '"undisturbed"' in line["event"]]
     n_writes = {
-        "train": sum('"step":"train"' in line["event"] for line in written),  # request, artifacts, manifest, challenger
-        "promote": sum('"step":"promote"' in line["event"] for line in written),  # champion, pointer, history
-        "reporting": sum(line["function"] == "reporting" for line in written),  # a picture each
-        "tracking": sum(line["function"] == "tracking" for line in written),
+        function: sum(line["function"] == function for line in written)
+        for function in ("training", "promotion", "reporting", "tracking")
     }
-    assert n_writes["train"] >= 6
-    assert n_writes["promote"] == 3
-    assert n_writes["reporting"] == 3
+    assert n_writes["training"] >= 6  # request, artifacts, manifest, challenger
+    assert n_writes["promotion"] == 4  # champion, pointer, history, decision
+    assert n_writes["reporting"] == 3  # a plot each
     assert n_writes["tracking"] > 3
     deaths = {step: [[point] for point in points(number)] for step, number in n_writes.items()}
     if not FULL:
         # Two deaths in one training, the later at the later write; of tracking's files one is like the other.
-        n_trainings = (len(deaths["train"]) + 1) // 2
-        deaths["train"] = [
-            list(itertools.chain(*deaths["train"][number::n_trainings])) for number in range(n_trainings)
+        n_trainings = (len(deaths["training"]) + 1) // 2
+        deaths["training"] = [
+            list(itertools.chain(*deaths["training"][number::n_trainings])) for number in range(n_trainings)
         ]
         deaths["tracking"] = [deaths["tracking"][index] for index in (0, -2, -1)]
     for number in range(max(map(len, deaths.values()))):
         name = f"dying-{number}"
-        for step, at in deaths.items():
+        for function, at in deaths.items():
             for write, when in at[number] if number < len(at) else ():
-                in_training = step in {"train", "promote"}
-                function = "training" if in_training else step
-                match = [f'"{name}"', *([f'"step":"{step}"'] if in_training else [])]
-                faults.add(f"{step} {when} write {write}", function, *match, kind="kill", write=write, when=when)
+                fault = f"{function} {when} write {write}"
+                faults.add(fault, function, f'"{name}"', kind="kill", write=write, when=when)
         champion_before = check_models(learned)
         end = train(learned, name, {"seed": number})
         assert end["status"] == "SUCCEEDED", end
@@ -151,10 +148,18 @@ def test_a_drawing_that_dies_at_every_attempt_fails_no_training(learned: Stack, 
     end = train(learned, "undrawn", {"seed": 2000})
     assert end["status"] == "SUCCEEDED", end
     output = json.loads(end["output"])
-    assert (output["pictures"].get("names"), output["tracking"]["outcome"]) == (None, "tracked")
+    assert (output["plots"].get("names"), output["tracking"]["outcome"]) == (None, "tracked")
     assert learned.keys(learned.models, f"{output['training']['version']}/") == [
         f"{output['training']['version']}/{name}"
-        for name in ("calibration.png", "evaluation.json", "manifest.json", "model.joblib", "model.npz", "request.json")
+        for name in (
+            "calibration.png",
+            "evaluation.json",
+            "manifest.json",
+            "model.joblib",
+            "model.npz",
+            "promotion.json",
+            "request.json",
+        )
     ]
     assert faults.fired()
     count("trainings that succeeded though no attempt to draw them did", 1)
@@ -162,7 +167,7 @@ def test_a_drawing_that_dies_at_every_attempt_fails_no_training(learned: Stack, 
 
 def retrain_every(stack: Stack, number: str) -> None:
     """Set what the parameter `RetrainEvery` sets, without a deployment of everything."""
-    client, name = stack.target.client("lambda"), "p300-training"
+    client, name = stack.target.client("lambda"), "p300-scheduling"
     variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     variables |= {"P300_RETRAIN_EVERY": number}
     client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
@@ -173,7 +178,7 @@ def test_a_training_that_is_due_is_not_forgotten(learned: Stack, faults: Faults,
     retrain_every(learned, "1")
     landed = Landed(learned)
     for when in ("before", "after"):
-        faults.add(f"claim {when} write 1", "training", '"step":"check_due"', kind="kill", write=1, when=when)
+        faults.add(f"claim {when} write 1", "scheduling", kind="kill", write=1, when=when)
     before = check_models(learned)
     landed.put("subject_211/run_01.parquet", small(211))
     finish(learned, landed)
@@ -198,7 +203,7 @@ def test_what_dies_at_every_attempt_is_kept_with_the_reason_stops_nobody_and_is_
     ):
         faults.add(f"always for {key.partition('/')[0]}", function, f'"{etag(bodies[key])}"', **rule, always=True)
     doom = {"kind": "kill", "write": 4, "when": "after", "always": True}
-    faults.add("always in training", "training", '"doomed"', '"step":"train"', **doom)
+    faults.add("always in training", "training", '"doomed"', **doom)
     for key, body in bodies.items():
         landed.put(key, body)
     doomed = train(learned, "doomed", {"seed": 77})

@@ -27,6 +27,17 @@ _OUTPUTS: tuple[Any, ...] = (
 )
 _CAUSE = {"errorMessage": "signal: killed", "errorType": "Runtime.ExitError"}
 _MESSAGES: tuple[Any, ...] = (
+    {
+        "detail-type": "Step Functions Execution Status Change",
+        "detail": {
+            "executionArn": f"{_PIPELINE}:first",
+            "name": "first",
+            "status": "TIMED_OUT",
+            "input": json.dumps(_EVENT),
+            "error": "X",
+            "cause": json.dumps(_CAUSE),
+        },
+    },
     {"execution": f"{_PIPELINE}:first", "input": _EVENT, "failure": {"Error": "X", "Cause": json.dumps(_CAUSE)}},
     {
         "execution": f"{_PIPELINE.replace('pipeline', 'backfill')}/Map:1",

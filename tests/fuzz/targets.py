@@ -232,14 +232,14 @@ def _alias(files: Files, _: Path, __: bool) -> str:
 
 
 def _schedule(files: Files, _: Path, __: bool) -> str:
-    from p300_pipeline.steps.training.due import NEW, SCHEDULE_KEY, check_due
+    from p300_pipeline.steps.scheduling import NEW, SCHEDULE_KEY, check_due
 
     names = [f"subject_01/run{i}" for i in range(5)]
     objects = {SCHEDULE_KEY: files["schedule"], **{f"{name}/features.parquet": b"" for name in names}}
     objects |= {f"{NEW}{name}@etag": b"" for name in names}
     asked = {"recording": names[0], "etag": "etag", "execution": "execution-2", "started": 0.0, "retrain_every": 5}
     answer = check_due(_Bucket(objects), "features", "models", **asked)  # type: ignore[arg-type]
-    return f"due {answer['due']}"
+    return str(answer["outcome"])
 
 
 def _request(files: Files, _: Path, __: bool) -> str:

@@ -5,8 +5,9 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from p300_pipeline.contracts import IngestOutcome, IngestResult
 from p300_pipeline.keys import QUARANTINE, RECORDS, is_landing_key, is_litter, quarantine_key, record_key
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError
 
@@ -16,7 +17,7 @@ from tests.fuzz.mutation import NAMES, NUMBERS, havoc, json_bytes, json_value
 
 LANDING, RAW, FEATURES = "landing", "raw", "features"
 KEY = "subject_01/run_01.parquet"
-OUTCOMES = {"stored", "unchanged", "waiting", "incomplete", "quarantined", "ignored", "gone"}
+OUTCOMES = set(get_args(IngestOutcome)) - {"unreadable"}
 METADATA = (
     "sha256",
     "landing-etag",
@@ -82,7 +83,7 @@ class Buckets:
         return {body for body, _ in self.objects.values()}
 
 
-def ingested(store: Buckets, key: str) -> dict[str, Any]:
+def ingested(store: Buckets, key: str) -> IngestResult:
     """Ingest an object twice, as a retry does; return the first answer."""
     from p300_pipeline.steps.ingest import Landed, ingest
 

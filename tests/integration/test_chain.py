@@ -5,7 +5,9 @@ import io
 import json
 import os
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -295,16 +297,82 @@ def test_aws_s3_cp_alone_starts_an_execution(trained: Stack, tmp_path: Path) -> 
     entered = [
         event["stateEnteredEventDetails"]["name"] for event in history["events"] if "stateEnteredEventDetails" in event
     ]
-    assert "Ingest the recording" in entered
+    assert "Ingest" in entered
     assert "subject_11/x/features.parquet" in trained.keys(trained.features)
 
 
-def test_a_failed_step_is_kept_and_told(trained: Stack) -> None:
-    execution = trained.execute({"subjects": ["subject_99"]})
-    assert execution.status == "FAILED"
-    assert "subject_99" in execution.error
-    queue = trained.outputs["FailedInputsQueueUrl"]
-    messages = trained.target.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
-    kept = json.loads(messages[0]["Body"])
-    assert kept["execution"] == execution.arn
-    assert kept["input"] == {"train": {"subjects": ["subject_99"]}}
+@pytest.fixture
+def told(trained: Stack) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """told(): what the notifications topic has said since, with subjects."""
+    sns, sqs = trained.target.client("sns"), trained.target.client("sqs")
+    queue = sqs.create_queue(QueueName="subscriber")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = trained.outputs["NotificationsTopicArn"]
+    subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
+    seen: list[dict[str, Any]] = []
+
+    def read() -> list[dict[str, Any]]:
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            seen.append(json.loads(message["Body"]))
+        return seen
+
+    yield read
+    sns.unsubscribe(SubscriptionArn=subscription)
+    sqs.delete_queue(QueueUrl=queue)
+
+
+def kept_inputs(stack: Stack) -> dict[str, dict[str, Any]]:
+    """Return what the failed-inputs queue holds, by execution; it is hidden for a second."""
+    sqs, queue = stack.target.client("sqs"), stack.outputs["FailedInputsQueueUrl"]
+    found = {}
+    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=1).get("Messages"):
+        details = [json.loads(message["Body"])["detail"] for message in messages]
+        found |= {detail["executionArn"]: detail for detail in details}
+    return found
+
+
+def test_executions_that_end_badly_are_kept_and_told(trained: Stack, told: Callable[[], list[dict[str, Any]]]) -> None:
+    steps, machine = trained.target.client("stepfunctions"), trained.outputs["StateMachineArn"]
+    trained.target.client("sqs").purge_queue(QueueUrl=trained.outputs["FailedInputsQueueUrl"])
+    inputs: dict[str, Any] = {"unmet": {"train": {"subjects": ["subject_99"]}}, "none": {"tarin": {}}}
+    arns = {
+        name: steps.start_execution(stateMachineArn=machine, name=name, input=json.dumps(body))["executionArn"]
+        for name, body in inputs.items()
+    }
+    trained.s3.put_object(Bucket=trained.landing, Key="subject_98/never.eeg", Body=b"0")  # waits for its header
+
+    def waiting() -> str | None:
+        for one in steps.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]:
+            history = steps.get_execution_history(executionArn=one["executionArn"])["events"]
+            if any(event["type"] == "WaitStateEntered" for event in history):
+                return str(one["executionArn"])
+        return None
+
+    arns["stopped"] = wait_for(waiting, "an execution that waits for other files")
+    steps.stop_execution(executionArn=arns["stopped"])
+    statuses: dict[str, str] = {}
+
+    def everybody_was_told() -> bool | None:
+        for one in told():
+            detail = json.loads(one["Message"]).get("detail", {})
+            statuses.update({name: detail["status"] for name, arn in arns.items() if detail.get("executionArn") == arn})
+        return statuses.keys() == arns.keys() or None
+
+    wait_for(everybody_was_told, f"notifications of {list(arns)}")
+    assert statuses == {"unmet": "FAILED", "none": "FAILED", "stopped": "ABORTED"}
+    kept = wait_for(lambda: found if len(found := kept_inputs(trained)) >= 2 else None, "failed inputs")
+    assert kept.keys() == {arns["unmet"], arns["stopped"]}, "nothing helps an input that is none"
+    assert json.loads(kept[arns["unmet"]]["input"]) == inputs["unmet"]
+    assert "subject_99" in kept[arns["unmet"]]["cause"]
+    assert json.loads(kept[arns["stopped"]]["input"])["detail"]["object"]["key"] == "subject_98/never.eeg"
+    trained.s3.delete_object(Bucket=trained.landing, Key="subject_98/never.eeg")
+
+
+def test_a_quarantined_recording_is_told_with_its_reason(
+    trained: Stack, told: Callable[[], list[dict[str, Any]]]
+) -> None:
+    trained.land(("subject_98/cut.parquet", recording(98)[:5000]))
+    (message,) = wait_for(lambda: [one for one in told() if "subject_98/cut" in one["Message"]] or None, "the mail")
+    assert message["Subject"] == "P300 recording in quarantine"
+    assert json.loads(message["Message"])["reason"]["message"]

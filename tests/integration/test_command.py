@@ -38,6 +38,12 @@ def test_land_predict_and_models(stack: Stack, tmp_path: Path) -> None:
     assert Path(shown.splitlines()[-1]).read_bytes().startswith(b"\x89PNG")
 
 
+def test_reproduce_gives_the_champion_to_the_bit(stack: Stack, champion: str) -> None:
+    found = json.loads(run_p300("reproduce", "champion", "--json").stdout)
+    assert found["version"] == champion
+    assert found["same"], found
+
+
 def test_errors_are_one_line_and_a_code(stack: Stack, tmp_path: Path) -> None:
     missing = run_p300("land", tmp_path / "nothing.parquet", check=False)
     assert missing.returncode == 1

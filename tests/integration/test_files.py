@@ -59,7 +59,7 @@ def test_what_is_missing_is_told_and_may_still_come(impatient: Stack, tmp_path: 
     assert execution.output["missing"] == [key for key, _ in others]
     history = impatient.target.client("stepfunctions").get_execution_history(executionArn=execution.arn)["events"]
     entered = [one["stateEnteredEventDetails"]["name"] for one in history if "stateEnteredEventDetails" in one]
-    assert {"Wait for the other files", "Tell what is missing"} <= set(entered)
+    assert {"Wait for other files", "Incomplete", "Notify"} <= set(entered)
     assert impatient.keys(impatient.landing, SUBJECT) == [header[0]]
     assert {one.output["outcome"] for one in impatient.land(*others).values()} == {"features"}
     assert impatient.keys(impatient.landing, SUBJECT) == []

@@ -72,7 +72,7 @@ def test_a_training_that_is_stopped_is_finished_by_the_next_request(stack: Stack
     def evaluating() -> bool | None:
         history = steps.get_execution_history(executionArn=arn, reverseOrder=True)["events"]
         entered = {event.get("stateEnteredEventDetails", {}).get("name") for event in history}
-        return "Evaluate through inference" in entered or None
+        return "Evaluate" in entered or None
 
     wait_for(evaluating, "the evaluation")
     steps.stop_execution(executionArn=arn)

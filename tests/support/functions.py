@@ -39,6 +39,11 @@ class Stdout:
 
 
 STATES = yaml.safe_load((PROJECT / "statemachine/pipeline.asl.yaml").read_text())["States"]
+FUNCTIONS_OF_STATES = {
+    name: state["Parameters"]["FunctionName"].removeprefix("${").removesuffix("FunctionArn}").lower()
+    for name, state in STATES.items()
+    if state.get("Resource", "").endswith("lambda:invoke")
+}
 EXECUTION = "2f0c9a8e-0000-4000-8000-c0ffee000000"
 ENVIRONMENT = {
     "P300_LANDING_BUCKET": LANDING,
@@ -47,8 +52,14 @@ ENVIRONMENT = {
     "P300_MODELS_BUCKET": MODELS,
     "P300_INFERENCE_FUNCTION": "p300-inference",
     "P300_PREPROCESSING": json.dumps(MADE_WITH),
+    "P300_WAIT_FOR_FILES_S": "900",
+    "P300_MODEL_KIND": "ensemble",
     "P300_RETRAIN_EVERY": "2",
+    "P300_CORS_ORIGIN": "",
+    "P300_WANDB_KEY_PARAMETER": "",
     "WANDB_MODE": "disabled",
+    "WANDB_PROJECT": "p300-test",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008",
 }
 Load = Callable[..., ModuleType]
 
@@ -118,7 +129,7 @@ def land(store: Store, key: str, body: bytes) -> dict[str, Any]:
     return s3_event(key, item.etag, item.version_id, item.size)
 
 
-def selected(state: str, answer: dict[str, Any]) -> dict[str, Any]:
+def selected(state: str, answer: Any) -> dict[str, Any]:
     """Return what the state keeps of an answer; a path that is not there would fail the execution."""
     answer = json.loads(json.dumps(answer, allow_nan=False))
     kept = {}

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from p300_pipeline.contracts import IngestResult
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.storage import Store
 
@@ -24,5 +25,5 @@ def stored(bucket: str, key: str) -> Any:
     return s3_backends["123456789012"]["aws"].buckets[bucket].keys[key]
 
 
-def do(store: Store, landed: Landed) -> dict[str, Any]:
+def do(store: Store, landed: Landed) -> IngestResult:
     return ingest(store, LANDING, RAW, landed)

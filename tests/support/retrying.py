@@ -48,23 +48,35 @@ class Stack:
     def started_after(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         return [(one["name"], json.loads(one["input"])) for one in self.executions() if one["name"] != name]
 
-    def end(self, arn: str, status: str = "FAILED", error: str = "Runtime.ExitError") -> None:
+    def end(self, arn: str, status: str = "FAILED", error: str | None = "Runtime.ExitError") -> None:
         for machine in stepfunctions_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].state_machines:
             for execution in machine.executions:
                 if execution.execution_arn == arn:
                     execution.status, execution.error, execution.stop_date = status, error, execution.start_date
 
-    def failed(self, name: str, body: dict[str, Any], *, kept: bool = True, error: str = "Runtime.ExitError") -> str:
+    def failed(
+        self,
+        name: str,
+        body: dict[str, Any],
+        *,
+        kept: bool = True,
+        error: str | None = "Runtime.ExitError",
+        status: str = "FAILED",
+    ) -> str:
         arn = str(
             self.steps.start_execution(
                 stateMachineArn=self.outputs["StateMachineArn"], name=name, input=json.dumps(body)
             )["executionArn"]
         )
-        self.end(arn, error=error)
+        self.end(arn, status=status, error=error)
         if kept:
-            cause = json.dumps({"errorMessage": "signal: killed"})
-            self.send({"execution": arn, "input": body, "failure": {"Error": error, "Cause": cause}})
+            self.keep(arn, body, error=error, status=status)
         return arn
+
+    def keep(self, arn: str, body: Any, *, error: str | None = "Runtime.ExitError", status: str = "FAILED") -> None:
+        """Put into the queue what EventBridge does when an execution ends."""
+        cause = json.dumps({"errorMessage": "signal: killed"}) if error else None
+        self.send(status_change(arn, None if body is None else json.dumps(body), status, error, cause))
 
     def send(self, body: dict[str, Any]) -> None:
         self.sqs.send_message(QueueUrl=self.queue, MessageBody=json.dumps(body))
@@ -72,6 +84,35 @@ class Stack:
     def waiting(self) -> int:
         found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["All"])["Attributes"]
         return int(found["ApproximateNumberOfMessages"]) + int(found["ApproximateNumberOfMessagesNotVisible"])
+
+
+def status_change(arn: str, text: Any, status: str, error: str | None, cause: str | None) -> dict[str, Any]:
+    """An event as Step Functions sends it when an execution ends; without its input where `text` is None."""
+    machine, _, name = arn.rpartition(":")
+    return {
+        "version": "0",
+        "id": "315c1398-40ff-a850-213b-158f73e60175",
+        "detail-type": "Step Functions Execution Status Change",
+        "source": "aws.states",
+        "account": DEFAULT_ACCOUNT_ID,
+        "time": "2026-01-02T03:04:05Z",
+        "region": "us-east-1",
+        "resources": [arn],
+        "detail": {
+            "executionArn": arn,
+            "stateMachineArn": machine.replace(":execution:", ":stateMachine:"),
+            "name": name,
+            "status": status,
+            "startDate": 1551225271984,
+            "stopDate": 1551225291984,
+            "input": text,
+            "inputDetails": {"included": text is not None},
+            "output": None,
+            "outputDetails": None,
+            "error": error,
+            "cause": cause,
+        },
+    }
 
 
 def command_on(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:

@@ -32,19 +32,21 @@ def train(
 ) -> dict[str, Any]:
     parsed = TrainingRequest.parse(request, "lda")
     parameters = Parameters.from_dict(MADE_WITH | (preprocessing or {}))
-    return training.train(
-        store, FEATURES, MODELS, parsed, parameters, execution=execution, started=started, memory_mb=memory_mb
+    return dict(
+        training.train(
+            store, FEATURES, MODELS, parsed, parameters, execution=execution, started=started, memory_mb=memory_mb
+        )
     )
 
 
 def evaluate(
     store: Store, version: str, predict: training.Predict | None = None, memory_mb: int = 3008
 ) -> dict[str, Any]:
-    return training.evaluate(store, FEATURES, MODELS, version, predict or served(store), memory_mb=memory_mb)
+    return dict(training.evaluate(store, FEATURES, MODELS, version, predict or served(store), memory_mb=memory_mb))
 
 
 def promote(registry: Registry, version: str, execution: str = "a") -> dict[str, Any]:
-    return training.promote(registry.store, MODELS, version, execution=execution)
+    return dict(training.promote(registry.store, MODELS, version, execution=execution))
 
 
 def finish(store: Store, answer: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from p300.chance import in_words
 from p300.errors import ArtifactError, P300Error
 from p300.evaluation import headline
 from p300_cli import models as by_hand
@@ -63,7 +64,15 @@ def _row(registry: Registry, version: str, held: dict[str, str | None]) -> dict[
 
 
 def _with_aliases(row: dict[str, Any], held: dict[str, str | None]) -> dict[str, Any]:
-    return {"problem": "", **row, "aliases": [name for name, version in held.items() if version == row["version"]]}
+    tested = row.get("at_chance") is not None
+    chance = in_words({"at_chance": row["at_chance"], "p_value": row.get("p_chance")}) if tested else ""
+    return {
+        "problem": "",
+        "at_chance": None,
+        "chance": chance,
+        **row,
+        "aliases": [name for name, version in held.items() if version == row["version"]],
+    }
 
 
 def _before(registry: Registry, champion: str | None) -> str | None:
@@ -211,7 +220,7 @@ async def _act(request: Request, version: str | None) -> Response:
         form = await _form(request)
         if form is None:
             return _stale(request)
-        return await run_in_threadpool(_promote, request, form.get("version", ""))
+        return await run_in_threadpool(_promote, request, form.get("version", ""), force=form.get("force") == "1")
     return await run_in_threadpool(_confirm_promotion, request, version)
 
 
@@ -227,12 +236,13 @@ def _confirm_promotion(request: Request, version: str | None) -> Response:
         version=version,
         champion=held["champion"],
         rows=rows,
+        chosen=rows.get(version) or {"at_chance": None},
         rolling_back=rolling_back,
     )
 
 
-def _promote(request: Request, version: str) -> Response:
-    by_hand.promote(console(request).stack.target, version)
+def _promote(request: Request, version: str, *, force: bool) -> Response:
+    by_hand.promote(console(request).stack.target, version, force=force)
     return RedirectResponse(link("/models", promoted=version), 303)
 
 

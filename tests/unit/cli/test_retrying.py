@@ -39,7 +39,7 @@ def test_a_retry_that_failed_is_retried_as_the_first_was(stack: Stack, command: 
     stack.failed("first", EVENT, kept=False)
     (told,) = json.loads(command("--json").stdout)
     stack.end(told["started"], error="Sandbox.Timedout")
-    stack.send({"execution": told["started"], "input": {**EVENT, "retry_of": "first"}, "failure": {"Error": "Last"}})
+    stack.keep(told["started"], {**EVENT, "retry_of": "first"}, error="Last")
     (again,) = json.loads(command("--json").stdout)
     assert (again["name"], again["retries"]) == ("first", 1)
     assert again["started"] != told["started"]
@@ -51,7 +51,7 @@ def test_what_a_retry_put_right_is_forgotten(stack: Stack, command: Command) -> 
     arn = stack.failed("first", EVENT)
     (told,) = json.loads(command("--json").stdout)
     stack.end(told["started"], status="SUCCEEDED")
-    stack.send({"execution": arn, "input": EVENT, "failure": {"Error": "late"}})
+    stack.keep(arn, EVENT, error="late")
     assert "nothing that failed is waiting" in command().stderr
     assert stack.waiting() == 0
 
@@ -74,6 +74,62 @@ def test_requests_that_cannot_be_met_and_what_was_stopped_want_to_be_named(stack
     assert told["hopeless"]["source"] == "training request"
     assert json.loads(command("hopeless", "--json").stdout)[0]["started"]
     assert json.loads(command("subject_01/run 1.parquet", "--json").stdout)[0]["started"]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
+def test_an_execution_that_eventbridge_reports_twice_is_started_once(
+    stack: Stack, command: Command, status: str
+) -> None:
+    error = "Runtime.ExitError" if status == "FAILED" else None
+    arn = stack.failed("first", EVENT, error=error, status=status)
+    stack.keep(arn, EVENT, error=error, status=status)
+    assert stack.waiting() == 2
+    (told,) = json.loads(command("first", "--json").stdout)
+    assert told["started"]
+    assert len(stack.started_after("first")) == 1
+    assert stack.waiting() == 0
+    stack.keep(arn, EVENT, error=error, status=status)  # once more, late
+    assert json.loads(command("--json").stdout) == []
+    assert (len(stack.started_after("first")), stack.waiting()) == (1, 0)
+
+
+def test_what_somebody_stopped_wants_to_be_named_however_it_is_learned(stack: Stack, command: Command) -> None:
+    stack.failed("stopped", EVENT, error=None, status="ABORTED")
+    backfill = stack.outputs["BackfillStateMachineArn"].replace(":stateMachine:", ":execution:") + ":b"
+    stack.keep(backfill, {}, error=None, status="ABORTED")
+    told = json.loads(command("--json").stdout)
+    assert {one["name"]: one["error"] for one in told} == {"stopped": "aborted", "backfill": "aborted"}
+    assert all("stopped" in one["left_because"] and not one["started"] for one in told)
+    assert stack.waiting() == 2
+
+
+def test_an_input_too_large_for_its_event_is_taken_from_the_execution(
+    stack: Stack, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p300_cli.retrying.DAYS", 0)  # too old to be listed: only the queue tells of it
+    arn = stack.failed("first", EVENT, kept=False)
+    stack.keep(arn, None)
+    stack.keep(arn.replace("first", "gone"), None)
+    told = {one["name"]: one for one in json.loads(command("--json").stdout)}
+    assert told["first"]["started"]
+    assert stack.started_after("first")[0][1] == {**EVENT, "retry_of": "first"}
+    assert "too large" in told["gone"]["left_because"]
+    assert stack.waiting() == 1
+
+
+def test_a_backfill_that_failed_as_a_whole_is_started_again(stack: Stack, command: Command) -> None:
+    arn = stack.outputs["BackfillStateMachineArn"].replace(":stateMachine:", ":execution:") + ":b"
+    stack.keep(arn, {})
+    assert json.loads(command("--json").stdout)[0]["started"]
+    assert len(stack.executions("BackfillStateMachineArn")) == 1
+    assert stack.waiting() == 0
+
+
+def test_what_was_redriven_and_went_well_is_forgotten(stack: Stack, command: Command) -> None:
+    arn = stack.failed("first", EVENT)
+    stack.end(arn, status="SUCCEEDED")
+    assert json.loads(command("--json").stdout) == []
+    assert stack.waiting() == 0
 
 
 def test_an_event_that_started_nothing_is_started_once(stack: Stack, command: Command) -> None:

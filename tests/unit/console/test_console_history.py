@@ -152,7 +152,7 @@ def test_the_stacks_machines_are_drawn_whole(name: str) -> None:
             assert (way.source, way.target) in drawn
             if place[way.source].y >= place[way.target].y:
                 backwards.add((way.source, way.target))
-    waits = {("Wait for the other files", "Ingest the recording"), ("Wait for more recordings", "Count new recordings")}
+    waits = {("Wait for other files", "Ingest"), ("Wait for more recordings", "Count new recordings")}
     loops = {"pipeline": waits}
     assert backwards == loops.get(name, set())
 

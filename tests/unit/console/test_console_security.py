@@ -49,6 +49,24 @@ def token(page: str) -> str:
     return found[1]
 
 
+def test_a_model_at_chance_is_promoted_only_from_the_page_that_says_so(console: TestClient, registry: Any) -> None:
+    at_chance = manifest()
+    at_chance["metrics"] = at_chance["metrics"] | {"chance": {"at_chance": True, "p_value": 0.342}}
+    version = "v20260103000000"
+    registry.publish(version, version, {"model.npz": (b"model", "application/octet-stream")}, at_chance)
+    assert "at chance (p = 0.34)" in console.get("/models").text
+    page = console.get("/models/promote", params={"version": version}).text
+    assert f"{version} is at chance (p = 0.34)" in page
+    ours = {"Origin": str(console.base_url)}
+    form = {"token": token(page), "version": version}
+    assert "--force" in console.post("/models/promote", data=form, headers=ours).text
+    assert registry.alias("champion") == "v20260101000000"
+    assert 'name="force" value="1"' in page
+    console.post("/models/promote", data=form | {"force": "1"}, headers=ours, follow_redirects=False)
+    assert registry.alias("champion") == version
+    assert registry.history()[-1]["why"] == "promoted by hand, though it is at chance (p = 0.34)"
+
+
 def test_answers_to_its_own_address_and_to_no_other_name(console: TestClient) -> None:
     for host in ("127.0.0.1:4700", "localhost:4700", "[::1]:4700"):
         assert console.get("/models/train", headers={"Host": host}).status_code == 200

@@ -19,8 +19,8 @@ def trained(store: Store, load_function: Load, context: Any, put_features: Any, 
         put_features(f"subject_{number:02d}/run")
     module = load_function("training", **ENVIRONMENT)
     request = {"held_out": ["subject_03"]}
-    event = payload("Train a challenger", request=request, started="2026-01-02T03:04:05.678Z")
-    kept = selected("Train a challenger", module.handler(event, context))
+    event = payload("Train", request=request, started="2026-01-02T03:04:05.678Z")
+    kept = selected("Train", module.handler(event, context))["result"]
     assert (kept["outcome"], kept["version"]) == ("trained", "v20260102030405")
     return module
 
@@ -42,8 +42,8 @@ def api(
 ) -> Callable[..., tuple[int, Any]]:
     """api("POST", "/predict", body, ...): status and body of an answer, with a champion."""
     if not champion:
-        training = request.getfixturevalue("trained")
-        training.handler(payload("Promote if not worse", version="v20260102030405"), context)
+        request.getfixturevalue("trained")
+        load_function("promotion", **ENVIRONMENT).handler(payload("Promote", version="v20260102030405"), context)
         champion |= {item.key: store.get(MODELS, item.key)[0] for item in store.list(MODELS)}
     for key, body in champion.items():
         store.put(MODELS, key, body)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from p300.errors import LONGEST_MESSAGE
 from p300_cli import watching
+from p300_cli.failures import STATUS_CHANGE
 from p300_cli.main import app
 from p300_pipeline import executions
 from p300_pipeline.errors import InputError
@@ -19,7 +20,8 @@ from typer.testing import CliRunner
 
 from tests.support.buckets import LANDING
 from tests.support.executions import EVENT, ODD, TRAINING, deep
-from tests.support.retrying import Command, Stack, command_on
+from tests.support.functions import ENVIRONMENT
+from tests.support.retrying import Command, Stack, command_on, status_change
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -127,24 +129,28 @@ def test_only_a_retry_speaks_for_the_execution_it_repeats() -> None:
 
 
 def test_functions_refuse_an_odd_input_by_name(load_function: Any, context: Any, store: Any) -> None:
-    ingestion = load_function("ingestion", P300_LANDING_BUCKET=LANDING, P300_RAW_BUCKET="p300-raw-data")
-    training = load_function("training", P300_MODELS_BUCKET="p300-models")
-    preprocessing = load_function("preprocessing")
+    ingestion, training, inventory = (
+        load_function(name, **ENVIRONMENT) for name in ("ingestion", "training", "inventory")
+    )
     for value in ODD:
         with pytest.raises(InputError):
             ingestion.handler({"execution": "x", "event": value}, context)
         with pytest.raises(InputError):
-            training.handler({"execution": "x", "step": "train", "input": value, "request": {}, "started": ""}, context)
+            training.handler({"execution": "x", "input": value, "request": {}, "started": ""}, context)
     for value in (None, [], {"Comment": "x"}, EVENT):
         with pytest.raises(InputError, match="backfill"):
-            preprocessing.handler({"execution": "x", "step": "list", "input": value}, context)
+            inventory.handler({"execution": "x", "step": "list", "input": value}, context)
 
 
 # ---- what lists them
 MESSAGES = [
     "not JSON", "[]", "5", '"text"', "{}", '{"id": 5}', '{"id": "a b"}', '{"id": null, "execution": null}', deep(50_000),
     '{"execution": 5, "failure": {}}', '{"execution": "arn", "failure": {}}', '{"execution": "a:b", "failure": []}',
-    '{"execution": {}, "input": {}, "failure": {"Error": 5, "Cause": []}}',
+    '{"execution": {}, "input": {}, "failure": {"Error": 5, "Cause": []}}', json.dumps({"detail-type": STATUS_CHANGE}),
+    *(json.dumps({"detail-type": STATUS_CHANGE, "detail": detail}) for detail in (
+        None, 5, "x", [], {}, {"executionArn": 5}, {"executionArn": "x"}, {"executionArn": {}, "status": [], "error": {}, "input": 5},
+        {"executionArn": "arn:aws:states:us-east-1:1:execution:foreign:x", "status": "FAILED", "input": "{}"},
+    )),
 ]  # fmt: skip
 
 
@@ -159,7 +165,10 @@ def ended_oddly(stack: Stack) -> set[str]:
         stack.sqs.send_message(QueueUrl=stack.queue, MessageBody=body)
     arn = stack.failed("first", EVENT)
     for value in ODD:
-        stack.send({"execution": arn.replace("first", "gone"), "input": value, "failure": {"Error": 1, "Cause": {}}})
+        gone = arn.replace("first", "gone")
+        stack.send({"execution": gone, "input": value, "failure": {"Error": 1, "Cause": {}}})
+        for text in (value, json.dumps(value)):  # an event's input is JSON text
+            stack.send(status_change(gone, text, "FAILED", None, None))
     return names
 
 
@@ -197,18 +206,19 @@ def test_an_execution_named_like_the_backfill_is_retried_as_itself(stack: Stack,
 
 
 def test_a_message_cannot_speak_for_another_machine(stack: Stack, command: Command) -> None:
+    stack.keep("arn:aws:states:us-east-1:1:execution:foreign:x", EVENT)
     stack.send(
         {"execution": "arn:aws:states:us-east-1:1:execution:foreign:x", "input": EVENT, "failure": {"Error": "x"}}
     )
-    (told,) = json.loads(command("--json").stdout)
-    assert told["name"].startswith("message-")
-    assert not told["started"]
+    told = json.loads(command("--json").stdout)
+    assert len(told) == 2
+    assert all(one["name"].startswith("message-") and not one["started"] for one in told)
     assert stack.executions("BackfillStateMachineArn") == []
 
 
 def test_a_message_cannot_keep_an_execution_from_its_retry(stack: Stack, command: Command) -> None:
     arn = stack.failed("first", EVENT)
-    stack.send({"execution": arn, "input": ["odd"], "failure": {"Error": "TrainingError"}})
+    stack.keep(arn, ["odd"], error="TrainingError")
     (told,) = json.loads(command("--json").stdout)
     assert told["started"]
 

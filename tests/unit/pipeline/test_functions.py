@@ -51,8 +51,8 @@ def test_ingestion(
     event = land(store, "subject_11/a+b c.parquet", recording_bytes())
     if not with_version:
         del event["detail"]["object"]["version-id"]
-    answer = module.handler(payload("Ingest the recording", event=event), context)
-    kept = selected("Ingest the recording", answer)
+    answer = module.handler(payload("Ingest", event=event), context)
+    kept = selected("Ingest", answer)["result"]
     assert (kept["outcome"], kept["key"]) == ("stored", "subject_11/a+b c.parquet")
     lines = logged()
     line = message(lines, "ingested")
@@ -64,8 +64,8 @@ def test_ingestion_tells_the_reason_of_a_quarantine(
     store: Store, load_function: Load, context: Any, logged: Any
 ) -> None:
     module = load_function("ingestion", **ENVIRONMENT)
-    answer = module.handler(payload("Ingest the recording", event=land(store, "subject_11/x.parquet", b"")), context)
-    details = selected("Ingest the recording", answer)["details"]
+    answer = module.handler(payload("Ingest", event=land(store, "subject_11/x.parquet", b"")), context)
+    details = selected("Ingest", answer)["result"]
     assert details["reason"]["code"] == "empty_object"
     lines = logged()
     assert message(lines, "ingested")["reason"]["message"] == details["reason"]["message"]
@@ -75,17 +75,17 @@ def test_ingestion_tells_the_reason_of_a_quarantine(
 def test_preprocessing(store: Store, load_function: Load, context: Any, logged: Any, recording_bytes: Any) -> None:
     module = load_function("preprocessing", **ENVIRONMENT)
     etag = store.put(RAW, "subject_11/x.parquet", recording_bytes())
-    event = payload("Extract the features", key="subject_11/x.parquet", etag=etag)
+    event = payload("Preprocess", key="subject_11/x.parquet", etag=etag)
     answer = module.handler(event, context)
-    assert selected("Extract the features", answer)["recording"] == "subject_11/x"
+    assert selected("Preprocess", answer)["result"]["recording"] == "subject_11/x"
     lines = logged()
     assert message(lines, "preprocessed")["correlation_id"] == EXECUTION
     assert emitted(lines) == {"EpochsKept": [24.0], "service": "preprocessing"}
     quarantined = store.put(RAW, "subject_11/y.parquet", recording_bytes(scale_uv=2000.0))
-    answer = module.handler(payload("Extract the features", key="subject_11/y.parquet", etag=quarantined), context)
-    assert selected("Extract the features", answer)["outcome"] == "quarantined"
-    superseded = module.handler(payload("Extract the features", key="subject_11/x.parquet", etag="0"), context)
-    assert selected("Extract the features", superseded)["outcome"] == "superseded"
+    answer = module.handler(payload("Preprocess", key="subject_11/y.parquet", etag=quarantined), context)
+    assert selected("Preprocess", answer)["result"]["outcome"] == "quarantined"
+    superseded = module.handler(payload("Preprocess", key="subject_11/x.parquet", etag="0"), context)
+    assert selected("Preprocess", superseded)["result"]["outcome"] == "superseded"
 
 
 class InferenceClient:
@@ -102,7 +102,7 @@ class InferenceClient:
         return {"StatusCode": 200, "Payload": io.BytesIO(answer)}
 
 
-def test_training_steps(
+def test_the_steps_of_a_training(
     store: Store,
     trained: ModuleType,
     load_function: Load,
@@ -111,107 +111,78 @@ def test_training_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines = logged()
-    line = message(lines, "train")
+    line = message(lines, "trained")
     assert (line["correlation_id"], line["version"]) == (EXECUTION, "v20260102030405")
     assert emitted(lines)["LeftOutAuc"] == [pytest.approx(line["auc_mean"])]
-    trained.handler(new_recording(1) | {"execution": "before"}, context)
-    due = selected("Count new recordings", trained.handler(new_recording(2), context))
-    assert due == {"due": False, "new_recordings": 2, "retrain_every": 2, "look_again_s": 60, "gathered_by": None}
-    due = selected("Count new recordings", trained.handler(new_recording(2), context))
-    assert due == {"due": True, "new_recordings": 2, "retrain_every": 2, "look_again_s": 0, "gathered_by": None}
     client = InferenceClient(load_function("inference", **ENVIRONMENT).handler, context)
-    monkeypatch.setattr(trained, "_lambda_client", lambda: client)
-    monkeypatch.setattr(trained, "EPOCHS_A_REQUEST", 25)
-    event = payload("Evaluate through inference", version="v20260102030405")
-    evaluation = selected("Evaluate through inference", trained.handler(event, context))["details"]
-    assert (evaluation["seen_in_training"], evaluation["pooled"]["n_epochs"]) == (False, 60)
+    evaluation = load_function("evaluation", **ENVIRONMENT)
+    monkeypatch.setattr(evaluation, "_lambda_client", lambda: client)
+    monkeypatch.setattr(evaluation, "EPOCHS_A_REQUEST", 25)
+    event = payload("Evaluate", version="v20260102030405")
+    evaluated = selected("Evaluate", evaluation.handler(event, context))["result"]
+    assert (evaluated["seen_in_training"], evaluated["pooled"]["n_epochs"]) == (False, 60)
     assert len(client.sizes) == 3
-    event = payload("Promote if not worse", version="v20260102030405")
-    promotion = selected("Promote if not worse", trained.handler(event, context))
-    assert promotion["outcome"] == "promoted"
+    assert message(logged(), "evaluated")["correlation_id"] == EXECUTION
+    promotion = load_function("promotion", **ENVIRONMENT)
+    event = payload("Promote", version="v20260102030405")
+    promoted = selected("Promote", promotion.handler(event, context))["result"]
+    assert promoted["outcome"] == "promoted"
+    assert message(logged(), "compared")["correlation_id"] == EXECUTION
     reporting = load_function("reporting", **ENVIRONMENT)
-    event = payload("Draw the model's pictures", version="v20260102030405")
-    drawn = selected("Draw the model's pictures", reporting.handler(event, context))
+    event = payload("Draw plots", version="v20260102030405")
+    drawn = selected("Draw plots", reporting.handler(event, context))
     assert drawn == {"outcome": "drawn", "names": ["calibration.png", "learning_curve.png", "subjects.png"]}
     tracking = load_function("tracking", **ENVIRONMENT)
-    event = payload(
-        "Track in Weights & Biases",
-        version="v20260102030405",
-        evaluation=evaluation,
-        promotion=promotion["details"],
-    )
-    assert selected("Track in Weights & Biases", tracking.handler(event, context))["outcome"] == "disabled"
-    again = payload("Train a challenger", request={"held_out": ["subject_03"]}, started="2026-01-02T04:00:00Z")
+    event = payload("Track", version="v20260102030405", promotion=promoted)
+    assert selected("Track", tracking.handler(event, context))["outcome"] == "disabled"
+    again = payload("Train", request={"held_out": ["subject_03"]}, started="2026-01-02T04:00:00Z")
     again["execution"] = "another"
-    assert selected("Train a challenger", trained.handler(again, context))["outcome"] == "unchanged"
+    assert selected("Train", trained.handler(again, context))["result"]["outcome"] == "unchanged"
+
+
+def test_scheduling(store: Store, load_function: Load, context: Any, logged: Any, put_features: Any) -> None:
+    for number in (1, 2):
+        put_features(f"subject_{number:02d}/run")
+    module = load_function("scheduling", **ENVIRONMENT)
+    module.handler(new_recording(1) | {"execution": "before"}, context)
+    logged()
+    schedule = selected("Count new recordings", module.handler(new_recording(2), context))["result"]
+    common = {"new_recordings": 2, "retrain_every": 2, "gathered_by": None}
+    assert schedule == {**common, "outcome": "gathering", "look_again_s": 60, "request": None}
+    line = message(logged(), "counted")
+    assert (line["correlation_id"], line["service"], line["outcome"]) == (EXECUTION, "scheduling", "gathering")
+    schedule = selected("Count new recordings", module.handler(new_recording(2), context))["result"]
+    assert schedule == {**common, "outcome": "due", "look_again_s": 0, "request": {"recording": "subject_02/run"}}
 
 
 def test_a_request_that_cannot_be_met_has_the_error_type_that_is_not_retried(
     store: Store, load_function: Load, context: Any
 ) -> None:
     module = load_function("training", **ENVIRONMENT)
-    (not_retried,) = [
-        rule["ErrorEquals"] for rule in STATES["Train a challenger"]["Retry"] if rule.get("MaxAttempts") == 0
-    ]
+    (not_retried,) = [rule["ErrorEquals"] for rule in STATES["Train"]["Retry"] if rule.get("MaxAttempts") == 0]
     for request in ({}, {"model": "svm"}, None, [1]):
         with pytest.raises(Exception) as raised:
-            module.handler(payload("Train a challenger", request=request, started="2026-01-02T03:04:05Z"), context)
+            module.handler(payload("Train", request=request, started="2026-01-02T03:04:05Z"), context)
         assert type(raised.value).__name__ in not_retried
 
 
 def test_a_retry_goes_on_with_what_the_execution_that_failed_had_claimed(
-    trained: ModuleType, store: Store, context: Any
+    trained: ModuleType, store: Store, load_function: Load, context: Any
 ) -> None:
+    scheduling = load_function("scheduling", **ENVIRONMENT)
     again = {"execution": retry_name(EXECUTION, 1), "input": {"train": {}, "retry_of": EXECUTION}}
-    trained.handler(new_recording(1) | {"execution": "before"}, context)
-    assert trained.handler(new_recording(2), context)["look_again_s"]
-    first = trained.handler(new_recording(2) | again, context)
-    assert first["due"]
-    assert trained.handler(new_recording(2) | again, context) == first
-    assert not trained.handler(new_recording(2) | {"execution": "another"}, context)["due"]
+    scheduling.handler(new_recording(1) | {"execution": "before"}, context)
+    assert scheduling.handler(new_recording(2), context)["outcome"] == "gathering"
+    first = scheduling.handler(new_recording(2) | again, context)
+    assert first["outcome"] == "due"
+    assert scheduling.handler(new_recording(2) | again, context) == first
+    assert scheduling.handler(new_recording(2) | {"execution": "another"}, context)["outcome"] == "counted"
     when = "2026-01-03T03:04:05Z"
     request = {"held_out": ["subject_03"]}
-    event = payload("Train a challenger", request=request, started=when, **again)
+    event = payload("Train", request=request, started=when, **again)
     assert trained.handler(event, context)["outcome"] == "trained"
-    event = payload("Train a challenger", request=request, started=when, execution="another")
+    event = payload("Train", request=request, started=when, execution="another")
     assert "did not come to its end" in trained.handler(event, context)["why"]
-
-
-def test_the_largest_request_for_evaluation_fits_into_a_lambda_payload(
-    store: Store, load_function: Load, context: Any
-) -> None:
-    module = load_function("training", **ENVIRONMENT)
-    X = np.zeros((module.EPOCHS_A_REQUEST + 1, 64 * 70), np.float32)
-    sizes: list[int] = []
-
-    class Client:
-        def invoke(self, *, Payload: bytes, **_: Any) -> dict[str, Any]:
-            sizes.append(len(Payload))
-            n_epochs = json.loads(json.loads(Payload)["body"])["n_epochs"]
-            body = json.dumps({"predictions": [{"probability_target": 0.5}] * n_epochs})
-            return {"Payload": io.BytesIO(json.dumps({"statusCode": 200, "body": body}).encode())}
-
-    assert module.ask_inference(Client(), "v1", X).shape == (len(X),)
-    assert max(sizes) <= 6 * 1024 * 1024
-    assert len(sizes) == 2
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"FunctionError": "Unhandled", "Payload": {"errorType": "Sandbox.Timedout"}},
-        {"Payload": {"statusCode": 503, "body": "{}"}},
-    ],
-)
-def test_an_evaluation_that_inference_refuses_fails(store: Store, load_function: Load, answer: dict[str, Any]) -> None:
-    module = load_function("training", **ENVIRONMENT)
-
-    class Client:
-        def invoke(self, **_: Any) -> dict[str, Any]:
-            return {**answer, "Payload": io.BytesIO(json.dumps(answer["Payload"]).encode())}
-
-    with pytest.raises(RuntimeError, match="inference refused 1 epochs for v1"):
-        module.ask_inference(Client(), "v1", np.zeros((1, 3), np.float32))
 
 
 def test_tracking_passes_the_key_on(
@@ -225,10 +196,10 @@ def test_tracking_passes_the_key_on(
     )
     seen: dict[str, Any] = {}
     monkeypatch.setattr(module, "track", lambda *_, **how: seen.update(how) or {"outcome": "tracked"})
-    event = payload("Track in Weights & Biases", version="v1", evaluation={}, promotion={"outcome": "kept"})
+    event = payload("Track", version="v1", promotion={"outcome": "kept"})
     module.handler(event, context)
     assert (seen["api_key"], seen["mode"]) == ("secret", "online")
-    assert seen["outcomes"]["promotion"] == {"outcome": "kept"}
+    assert seen["promotion"] == {"outcome": "kept"}
 
 
 def test_tracking_without_a_key(store: Store, load_function: Load, context: Any) -> None:
@@ -376,7 +347,7 @@ def test_another_origin_is_let_in_only_where_asked_for(store: Store, load_functi
     ]
     assert answers[0]["statusCode"] == 404
     assert not any("access-control" in name.lower() for answer in answers for name in answer["multiValueHeaders"])
-    opened = load_function("inference", **ENVIRONMENT, P300_CORS_ORIGIN=origin)
+    opened = load_function("inference", **ENVIRONMENT | {"P300_CORS_ORIGIN": origin})
     answer = opened.handler(preflight, context)
     assert answer["statusCode"] == 204
     assert answer["multiValueHeaders"]["Access-Control-Allow-Origin"] == [origin]

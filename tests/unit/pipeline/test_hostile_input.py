@@ -33,7 +33,7 @@ def test_landed_pickles_go_to_quarantine_unopened(
     module = load_function("ingestion", **ENVIRONMENT)
     for wrapping, body in bodies.items():
         event = land(store, f"subject_01/{wrapping}.{extension}", body)
-        answer = module.handler(payload("Ingest the recording", event=event), context)
+        answer = module.handler(payload("Ingest", event=event), context)
         assert answer["outcome"] == "quarantined", answer
         reason = json.loads(store.get(RAW, record_key(answer["quarantine_key"]) or "")[0])
         assert reason["message"].startswith(f"subject_01/{wrapping}.{extension}")
@@ -48,7 +48,7 @@ def test_planted_pickles_are_opened_by_no_function(
     training = load_function("training", **ENVIRONMENT)
     for number in (1, 2):
         put_features(f"subject_{number:02d}/run")
-    event = payload("Train a challenger", request={}, started="2026-01-02T03:04:05Z")
+    event = payload("Train", request={}, started="2026-01-02T03:04:05Z")
     version = training.handler(event, context)["version"]
     registry = Registry(store, MODELS)
     manifest = registry.manifest(version)
@@ -67,7 +67,7 @@ def test_planted_pickles_are_opened_by_no_function(
     again = training.handler(event | {"request": {}, "started": "2026-01-02T04:04:05Z", "execution": "b"}, context)
     assert [one["recording"] for one in again["left_out"]] == ["subject_03/run"]
     etag = store.put(RAW, "subject_04/run.mat", bodies["pickle"])
-    asked = payload("Extract the features", key="subject_04/run.mat", etag=etag)
+    asked = payload("Preprocess", key="subject_04/run.mat", etag=etag)
     assert load_function("preprocessing", **ENVIRONMENT).handler(asked, context)["outcome"] == "quarantined"
     assert not path.exists()
 
@@ -83,7 +83,7 @@ def test_planted_pickles_are_opened_by_no_function(
 )  # fmt: skip
 def test_names_lead_nowhere_but_to_quarantine(store: Store, load_function: Load, context: Any, key: str) -> None:
     module = load_function("ingestion", **ENVIRONMENT)
-    answer = module.handler(payload("Ingest the recording", event=land(store, key, b"0123")), context)
+    answer = module.handler(payload("Ingest", event=land(store, key, b"0123")), context)
     assert (answer["outcome"], answer["reason"]["code"]) == ("quarantined", "wrong_key")
     kept = [item.key for item in store.list(RAW)]
     assert kept == [record_key(answer["quarantine_key"]), answer["quarantine_key"]]
@@ -111,9 +111,9 @@ def test_no_secret_is_told(
         "P300_WANDB_KEY_PARAMETER": "/p300/wandb",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
     }
-    ingestion = load_function("ingestion", **ENVIRONMENT, **names)
+    ingestion = load_function("ingestion", **ENVIRONMENT | names)
     for body in (recording_bytes(), b"x"):
-        ingestion.handler(payload("Ingest the recording", event=land(store, "subject_01/run.parquet", body)), context)
+        ingestion.handler(payload("Ingest", event=land(store, "subject_01/run.parquet", body)), context)
     parameters.clear_caches()
     tracking = load_function("tracking", **ENVIRONMENT | names | {"WANDB_MODE": "online"})
 
@@ -122,10 +122,10 @@ def test_no_secret_is_told(
         raise RuntimeError("W&B cannot be reached")
 
     monkeypatch.setattr(tracking, "track", fail)
-    asked = payload("Track in Weights & Biases", version="v1", evaluation={}, promotion={})
+    asked = payload("Track", version="v1", promotion={})
     with pytest.raises(RuntimeError):
         tracking.handler(asked, context)
-    inference = load_function("inference", **ENVIRONMENT, **names)
+    inference = load_function("inference", **ENVIRONMENT | names)
     headers = {"Content-Type": "text/plain", "x-api-key": secrets["api"]}
     for path in ("/predict", "/nothing"):
         inference.handler(api_event("POST", path, "{", headers=headers, multiValueHeaders=None), context)

@@ -15,6 +15,7 @@ from p300.errors import RecordingError
 from p300.features import read_features
 from p300.recording import RecordingStream
 from p300.signals import Parameters
+from p300_pipeline.contracts import PreprocessResult
 from p300_pipeline.keys import RecordingKey, record_key
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess
@@ -304,7 +305,7 @@ def provenance(store: Store) -> dict[str, Any]:
     return dict(read_features(io.BytesIO(body)).provenance)
 
 
-def make_features(store: Store, etag: str = "", names: Parameters | None = None) -> dict[str, Any]:
+def make_features(store: Store, etag: str = "", names: Parameters | None = None) -> PreprocessResult:
     return preprocess(store, RAW, FEATURES, HEADER, etag, names or Parameters())
 
 

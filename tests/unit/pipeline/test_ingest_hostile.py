@@ -7,6 +7,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 from p300.signals import Parameters
+from p300_pipeline.contracts import IngestResult
 from p300_pipeline.keys import quarantine_key
 from p300_pipeline.steps import waiting
 from p300_pipeline.steps.ingest import Landed, ingest
@@ -27,7 +28,7 @@ def land(store: Store, key: str, body: bytes, **how: Any) -> Landed:
     return Landed(key, item.etag, item.version_id)
 
 
-def do(store: Store, landed: Landed, **how: Any) -> dict[str, Any]:
+def do(store: Store, landed: Landed, **how: Any) -> IngestResult:
     return ingest(store, LANDING, RAW, landed, **how)
 
 

@@ -47,7 +47,10 @@ def test_a_row_holds_the_figures_of_lists() -> None:
     assert row_of(manifest) == {
         "version": V1, "kind": "lda", "subjects": 2, "recordings": 1, "n_epochs": 1, "auc_left_out": 0.8, "auc_mean": 0.8, "auc_sd": 0.1,
         "auc_random_split": 0.9, "scheme": "leave_one_subject_out", "created": MANIFEST["created"],
+        "at_chance": None, "p_chance": None,
     }  # fmt: skip
+    tested = row_of(manifest | {"metrics": METRICS | {"chance": {"at_chance": True, "p_value": 0.3}}})
+    assert (tested["at_chance"], tested["p_chance"]) == (True, 0.3)
     alone = row_of(
         manifest
         | {"metrics": {"leave_one_subject_out": None, "within_subject_blocks": {"mean": {"roc_auc": 0.7}, "sd": {}}}}
@@ -61,6 +64,15 @@ def test_a_row_holds_the_figures_of_lists() -> None:
         {"leave_one_subject_out": {"mean": {"roc_auc": float("nan")}}},
     ):
         assert row_of(manifest | {"metrics": odd or {}})["auc_mean"] is None
+
+
+def test_rows_of_before_there_was_a_test_against_chance_are_read(registry: Registry, store: Store) -> None:
+    publish(store, V1)
+    index = json.loads(store.get(MODELS, INDEX_KEY)[0])
+    for name in ("at_chance", "p_chance"):
+        del index["versions"][0][name]
+    store.put(MODELS, INDEX_KEY, json.dumps(index).encode())
+    assert listed(registry) == [V1]
 
 
 def test_publishing_and_withdrawing_keep_the_index(registry: Registry, store: Store) -> None:

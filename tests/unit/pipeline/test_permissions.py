@@ -1,14 +1,12 @@
-"""Each role may do what its function or state machine does, and nothing else: every call is recorded, and compared both ways.
+"""Each function's role may do what the function does, and nothing else: every call is recorded, and compared both ways.
 
 The functions' own handlers go through all their branches on buckets in memory; what they ask of AWS is turned into the IAM actions that
-AWS's service authorization reference demands for it. The state machines' calls are read from their definitions.
+AWS's service authorization reference demands for it.
 """
 
 import io
 import json
-import re
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,81 +17,17 @@ from aws_lambda_powertools.utilities import parameters
 from p300.errors import ArtifactError
 from p300_pipeline import storage
 from p300_pipeline.registry import Registry
-from p300_pipeline.storage import Store
+from p300_pipeline.storage import NotFoundError, Store
 
-from tests.support.buckets import MODELS, RAW
+from tests.support.buckets import FEATURES, MODELS, RAW
 from tests.support.functions import ENVIRONMENT, api_event, land, payload, s3_event
-from tests.support.state_machines import BACKFILL, GRAPHS
-from tests.support.template import RESOURCES, listed, of_type, properties
+from tests.support.permissions import ACCOUNT, REGION, Use, arn, compare
+from tests.support.template import of_type, properties
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish", "ignore:.*not exist.*")
-ACCOUNT, REGION = "123456789012", "us-east-1"
-PARAMETERS = {"BucketPrefix": "p300", "WandbKeyParameter": "/p300/wandb", "S3KeyParameter": "/p300/storage"}
-FUNCTIONS = ("Ingestion", "Preprocessing", "Reporting", "Training", "Tracking", "Inference")
-
-type Use = tuple[str, str]
-"""An action and the ARN of what it is done to."""
-
-
-# ---- what the template allows
-def resolved(value: Any) -> str:
-    """Return what CloudFormation makes of a resource in a statement."""
-    if isinstance(value, str):
-        return value
-    ((function, argument),) = value.items()
-    if function == "Ref":
-        return PARAMETERS.get(argument) or arn(argument)
-    if function == "Fn::GetAtt":
-        return arn(argument[0])
-    if function == "Fn::Sub":
-        pseudo = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::StackName": "p300"}
-        known = {**pseudo, **PARAMETERS}
-        return re.sub(r"\$\{([^}]+)\}", lambda m: known.get(m[1]) or arn(m[1].removesuffix(".Arn")), argument)
-    raise AssertionError(f"{function} is not resolved here")
-
-
-def arn(name: str) -> str:
-    """Return the ARN of a resource of the template."""
-    kind, one = RESOURCES[name]["Type"], RESOURCES[name]["Properties"]
-    if kind == "AWS::S3::Bucket":
-        return f"arn:aws:s3:::{resolved(one['BucketName'])}"
-    service = {"Function": "lambda", "LogGroup": "logs", "Topic": "sns", "Queue": "sqs", "Key": "kms"}[
-        kind.split("::")[-1]
-    ]
-    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{name}"
-
-
-def allowed(role: str) -> list[Use]:
-    """Return what a role's policies allow, an action and a pattern of resources each."""
-    statements = [one for policy in properties(role)["Policies"] for one in policy["PolicyDocument"]["Statement"]]
-    for one in of_type("AWS::IAM::ManagedPolicy").values():
-        if {"Ref": role} in one["Roles"]:
-            statements += one["PolicyDocument"]["Statement"]
-    statements = [one["Fn::If"][1] if "Fn::If" in one else one for one in statements]
-    assert all(one["Effect"] == "Allow" for one in statements)
-    return [
-        (action, resolved(resource))
-        for one in statements
-        for action in listed(one["Action"])
-        for resource in listed(one["Resource"])
-    ]
-
-
-def compare(role: str, used: set[Use]) -> None:
-    """Each use is allowed, and each permission is used."""
-    permissions = allowed(role)
-    missing = {
-        use
-        for use in used
-        if not any(use[0] == action and fnmatchcase(use[1], pattern) for action, pattern in permissions)
-    }
-    assert not missing, f"{role} may not do what it does"
-    idle = {
-        (action, pattern)
-        for action, pattern in permissions
-        if not any(use[0] == action and fnmatchcase(use[1], pattern) for use in used)
-    }
-    assert not idle, f"{role} may do what it never does"
+FUNCTIONS = (
+    "Ingestion", "Preprocessing", "Reporting", "Scheduling", "Training", "Evaluation", "Promotion", "Tracking", "Inference", "Inventory"
+)  # fmt: skip
 
 
 # ---- what the functions do
@@ -149,7 +83,11 @@ class Recorder:
         if (service, operation) == ("lambda", "Invoke"):
             assert parameters["FunctionName"] == "p300-inference" and self.inference is not None
             self.uses.add(("lambda:InvokeFunction", arn("InferenceFunction")))
-            answer = self.inference(json.loads(parameters["Payload"]))
+            self.on = False  # what inference does, it does by its own role
+            try:
+                answer = self.inference(json.loads(parameters["Payload"]))
+            finally:
+                self.on = True
             return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(answer).encode())}
         raise AssertionError(f"what {service}'s {operation} needs is not known here")
 
@@ -198,7 +136,7 @@ def run(recorder: Recorder, load_function: Callable[..., Any], context: Any) -> 
 
 
 def ingest(run: Any, event: dict[str, Any], outcome: str) -> Any:
-    answer = run("ingestion", payload("Ingest the recording", event=event))
+    answer = run("ingestion", payload("Ingest", event=event))
     assert answer["outcome"] == outcome, answer
     return answer
 
@@ -232,7 +170,7 @@ def test_preprocessing(
     recorder: Recorder, run: Any, store: Store, recording_bytes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def preprocess(key: str, etag: str, outcome: str) -> None:
-        answer = run("preprocessing", payload("Extract the features", key=key, etag=etag))
+        answer = run("preprocessing", payload("Preprocess", key=key, etag=etag))
         assert answer["outcome"] == outcome, answer
 
     etag = store.put(RAW, "subject_01/run.parquet", recording_bytes())
@@ -243,8 +181,6 @@ def test_preprocessing(
     preprocess("subject_01/run.parquet", etag, "superseded")
     preprocess("subject_01/run.parquet", "", "unchanged")
     preprocess("subject_09/none.parquet", "", "superseded")
-    for step in ("list", "sum_up"):
-        run("preprocessing", {"step": step, "execution": "backfill-1", "input": {}})
     noise = store.put(RAW, "subject_02/run.parquet", recording_bytes(scale_uv=2000.0))
     preprocess("subject_02/run.parquet", noise, "quarantined")
     preprocess("subject_02/run.parquet", noise, "quarantined")
@@ -258,17 +194,18 @@ def test_preprocessing(
     compare("PreprocessingRole", recorder.uses | platform("Preprocessing"))
 
 
-def test_reporting(recorder: Recorder, run: Any, champion: str, put_features: Any) -> None:
+def test_reporting(recorder: Recorder, run: Any, champion: str, put_features: Any, store: Any) -> None:
     recorder.uses.clear()
 
     def report(key: str, outcome: str) -> None:
-        assert run("reporting", payload("Ask for the report", key=key))["outcome"] == outcome
+        assert run("reporting", payload("Request the report", key=key))["outcome"] == outcome
 
     for version in (champion, "champion"):
-        assert run("reporting", payload("Draw the model's pictures", version=version))["outcome"] == "drawn"
+        assert run("reporting", payload("Draw plots", version=version))["outcome"] == "drawn"
     with pytest.raises(ArtifactError):
-        run("reporting", payload("Draw the model's pictures", version="v20200101000000"))
+        run("reporting", payload("Draw plots", version="v20200101000000"))
     put_features("subject_01/run")
+    store.put(FEATURES, "subject_01/run/report.json", b"{}")
     report("subject_01/run.parquet", "drawn")
     report("subject_01/run.parquet", "unchanged")
     put_features("subject_01/run", seed=3)
@@ -284,23 +221,20 @@ def champion(run: Any, recorder: Recorder, load_function: Any, context: Any, put
     for number in (1, 2, 3):
         put_features(f"subject_{number:02d}/run")
     recorder.inference = lambda event: load_function("inference", **ENVIRONMENT).handler(event, context)
-    event = payload("Train a challenger", request={"held_out": ["subject_03"]}, started="2026-01-02T03:04:05.678Z")
+    event = payload("Train", request={"held_out": ["subject_03"]}, started="2026-01-02T03:04:05.678Z")
     version: str = run("training", event)["version"]
-    for state, outcome in (("Evaluate through inference", None), ("Promote if not worse", "promoted")):
-        assert run("training", payload(state, version=version)).get("outcome") == outcome
+    assert run("evaluation", payload("Evaluate", version=version))["seen_in_training"] is False
+    assert run("promotion", payload("Promote", version=version))["outcome"] == "promoted"
     return version
 
 
 def test_training(
     recorder: Recorder, run: Any, champion: str, store: Store, put_features: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number, due in ((1, False), (1, False), (2, False), (2, True)):  # once it gathers, then it claims
-        new = payload(
-            "Count new recordings", recording=f"subject_{number:02d}/run", etag="e", started="2026-01-02T03:04:05Z"
-        )
-        assert run("training", new | {"execution": f"upload-{number}"})["due"] is due
+    recorder.uses.clear()
+    run("training", payload("Train", request={"held_out": ["subject_03"]}, started="2026-01-02T03:04:05.678Z"))
     put_features("subject_04/run")
-    request = payload("Train a challenger", request={}, started="2026-01-02T04:04:05Z")
+    request = payload("Train", request={}, started="2026-01-02T04:04:05Z")
     assert run("training", request)["outcome"] == "trained"
     assert run("training", request)["outcome"] == "trained"
     # Another execution finishes the same training first: the version that lost is taken back.
@@ -314,9 +248,52 @@ def test_training(
         return publish(registry, version, fingerprint, artifacts, manifest)
 
     monkeypatch.setattr(Registry, "publish", lose)
-    other = run("training", payload("Train a challenger", request={}, started="2026-01-02T05:04:05Z"))
+    other = run("training", payload("Train", request={}, started="2026-01-02T05:04:05Z"))
     assert (other["outcome"], other["version"]) == ("trained", "v20250101000000")
     compare("TrainingRole", recorder.uses | platform("Training"))
+
+
+def test_scheduling(recorder: Recorder, run: Any, store: Store, put_features: Any) -> None:
+    for number in (1, 2):
+        put_features(f"subject_{number:02d}/run")
+    store.put(MODELS, "trainings/new/subject_09/gone@e", b"")  # somebody took its features away
+    # The second gathers first, then it claims.
+    for number, outcome in ((1, "counted"), (1, "counted"), (2, "gathering"), (2, "due"), (2, "due")):
+        new = payload(
+            "Count new recordings", recording=f"subject_{number:02d}/run", etag="e", started="2026-01-02T03:04:05Z"
+        )
+        assert run("scheduling", new | {"execution": f"upload-{number}"})["outcome"] == outcome
+    compare("SchedulingRole", recorder.uses | platform("Scheduling"))
+
+
+def test_evaluation(recorder: Recorder, run: Any, champion: str, store: Store) -> None:
+    recorder.uses.clear()
+    assert run("evaluation", payload("Evaluate", version=champion))["pooled"]
+    with pytest.raises(ArtifactError):
+        run("evaluation", payload("Evaluate", version="v20200101000000"))
+    compare("EvaluationRole", recorder.uses | platform("Evaluation"))
+
+
+def test_promotion(recorder: Recorder, run: Any, champion: str, store: Store) -> None:
+    """A first champion, the same again, and a second one that is no worse."""
+    recorder.uses.clear()
+    assert run("promotion", payload("Promote", version=champion))["outcome"] == "promoted"
+    second = run("training", payload("Train", request={}, started="2026-01-02T04:04:05Z"))["version"]
+    recorder.uses.clear()
+    for _ in range(2):
+        run("promotion", payload("Promote", version=second))
+    with pytest.raises(ArtifactError):
+        run("promotion", payload("Promote", version="v20200101000000"))
+    compare("PromotionRole", recorder.uses | platform("Promotion"))
+
+
+def test_inventory(recorder: Recorder, run: Any, store: Store, recording_bytes: Any) -> None:
+    store.put(RAW, "subject_01/run.parquet", recording_bytes())
+    for step in ("list", "sum_up"):
+        assert run("inventory", {"step": step, "execution": "backfill-1", "input": {}})["n_recordings"] == 1
+    with pytest.raises(NotFoundError):
+        run("inventory", {"step": "sum_up", "execution": "backfill-2"})
+    compare("InventoryRole", recorder.uses | platform("Inventory"))
 
 
 def test_tracking(recorder: Recorder, run: Any, champion: str, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
@@ -324,7 +301,7 @@ def test_tracking(recorder: Recorder, run: Any, champion: str, monkeypatch: pyte
     for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_SILENT"):
         monkeypatch.setenv(name, "")
     parameters.clear_caches()
-    event = payload("Track in Weights & Biases", version=champion, evaluation={}, promotion={"outcome": "promoted"})
+    event = payload("Track", version=champion, promotion={"outcome": "promoted"})
     for outcome in ("tracked", "unchanged"):
         answer = run("tracking", event, WANDB_MODE="offline", P300_WANDB_KEY_PARAMETER="/p300/wandb")
         assert answer["outcome"] == outcome
@@ -353,74 +330,6 @@ def platform(function: str) -> set[Use]:
     """Return what Lambda does with a function's role, and where."""
     logs = {("logs:CreateLogStream", arn(f"{function}Logs")), ("logs:PutLogEvents", arn(f"{function}Logs"))}
     return logs | {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
-
-
-# ---- what the state machines do
-LOG_DELIVERY = {
-    "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
-}  # fmt: skip
-RESULT_WRITER = ("PutObject", "ListMultipartUploadParts", "AbortMultipartUpload")
-TRACING = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"}
-
-
-def task_uses(state_machine: str, graphs: list[str]) -> set[Use]:
-    """Return what the tasks of a state machine do, by the names that the template puts into its definition."""
-    substitutions = properties(state_machine)["DefinitionSubstitutions"]
-
-    def target(reference: str) -> str:
-        value = substitutions[reference.strip("${}")]
-        return resolved(value)
-
-    uses: set[Use] = set()
-    for graph in graphs:
-        for state in GRAPHS[graph]["States"].values():
-            resource, parameters = state.get("Resource", ""), state.get("Parameters", {})
-            if resource.endswith(":lambda:invoke"):
-                uses.add(("lambda:InvokeFunction", target(parameters["FunctionName"])))
-            elif resource.endswith(":sns:publish"):
-                uses.add(("sns:Publish", target(parameters["TopicArn"])))
-                uses |= {(action, arn("NotificationsKey")) for action in ("kms:GenerateDataKey", "kms:Decrypt")}
-            elif resource.endswith(":sqs:sendMessage"):
-                uses.add(("sqs:SendMessage", target(parameters["QueueUrl"])))
-            elif resource.endswith(":aws-sdk:s3:putObject"):
-                folder = parameters["Key.$"].removeprefix("States.Format('").partition("{")[0]
-                uses.add(("s3:PutObject", f"{target(parameters['Bucket'])}/{folder}x"))
-            else:
-                assert state["Type"] in {"Choice", "Pass", "Succeed", "Fail", "Map", "Wait"}, resource
-    return uses
-
-
-def by_the_platform(state_machine: str) -> set[Use]:
-    one = properties(state_machine)
-    assert one["Logging"]["Level"] == "ALL" and one["Tracing"] == {"Enabled": True}
-    return {(action, "*") for action in LOG_DELIVERY | TRACING}
-
-
-def test_the_pipeline() -> None:
-    compare("PipelineRole", task_uses("Pipeline", ["pipeline"]) | by_the_platform("Pipeline"))
-
-
-def test_the_backfill() -> None:
-    every = BACKFILL["States"]["Every recording"]
-    assert every["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
-    assert every["ItemReader"]["Resource"].endswith("s3:getObject")
-    ours = f"{REGION}:{ACCOUNT}"
-    uses = {
-        ("s3:GetObject", f"{arn('FeaturesBucket')}/backfill/x"),
-        *(
-            (f"s3:{action}", f"{arn('FeaturesBucket')}/{every['ResultWriter']['Parameters']['Prefix']}/x")
-            for action in RESULT_WRITER
-        ),
-        ("states:StartExecution", f"arn:aws:states:{ours}:stateMachine:p300-backfill"),
-        *(
-            (f"states:{action}", f"arn:aws:states:{ours}:execution:p300-backfill{separator}x")
-            for action in ("DescribeExecution", "StopExecution")
-            for separator in ":/"
-        ),
-    }
-    graphs = ["backfill", "each recording"]
-    compare("BackfillRole", uses | task_uses("Backfill", graphs) | by_the_platform("Backfill"))
 
 
 def test_every_role_is_compared() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from p300.errors import P300Error
 from p300.features import read_features
 from p300.signals import Parameters
+from p300_pipeline.contracts import IngestResult, PreprocessResult
 from p300_pipeline.keys import record_key
 from p300_pipeline.steps.backfill import list_recordings, sum_up
 from p300_pipeline.steps.ingest import Landed, ingest
@@ -23,7 +24,7 @@ KEY, OTHER_KEY = "subject_11/run_01.parquet", "subject_11/run_01.PARQUET"
 FEATURES_KEY, REPORT_KEY = "subject_11/run_01/features.parquet", "subject_11/run_01/report.json"
 
 
-def do(store: Store, etag: str, key: str = KEY, parameters: Parameters | None = None) -> dict[str, Any]:
+def do(store: Store, etag: str, key: str = KEY, parameters: Parameters | None = None) -> PreprocessResult:
     return preprocess(store, RAW, FEATURES, key, etag, parameters or Parameters())
 
 
@@ -189,7 +190,7 @@ def test_two_uploads_at_once_end_in_features_of_the_newer(
     older = store.put(RAW, KEY, recording_bytes(seed=1))
     newer: list[str] = []
 
-    def ingested_meanwhile(at: Store) -> dict[str, Any]:
+    def ingested_meanwhile(at: Store) -> PreprocessResult:
         newer.append(at.put(RAW, KEY, recording_bytes(seed=2)))
         return do(at, newer[0])
 
@@ -231,7 +232,7 @@ def test_one_recording_under_two_names_at_once_leaves_one(
         item = store.head(LANDING, key)
         uploads[key] = Landed(key, item.etag, item.version_id)
 
-    def whole(at: Store, landed: Landed) -> dict[str, Any]:
+    def whole(at: Store, landed: Landed) -> IngestResult | PreprocessResult:
         answer = ingest(at, LANDING, RAW, landed)
         return answer if answer["outcome"] == "quarantined" else do(at, answer["etag"], answer["key"])
 
@@ -293,7 +294,7 @@ def test_the_functions_parameters_come_from_its_environment(
 ) -> None:
     environment = {"P300_RAW_BUCKET": RAW, "P300_FEATURES_BUCKET": FEATURES}
     event = {"execution": "e-1", "key": KEY, "etag": store.put(RAW, KEY, recording_bytes())}
-    load_function("preprocessing", **environment).handler(event, context)
+    load_function("preprocessing", **environment, P300_PREPROCESSING="").handler(event, context)
     assert read_features(io.BytesIO(store.get(FEATURES, FEATURES_KEY)[0])).parameters == Parameters()
     changed = load_function("preprocessing", **environment, P300_PREPROCESSING='{"h_freq": 15, "baseline": null}')
     assert changed.handler(event, context)["outcome"] == "features"

@@ -51,6 +51,36 @@ def test_the_first_model_is_promoted(registry: Registry) -> None:
     assert registry.alias("champion") == "v1"
 
 
+@pytest.mark.parametrize("champion", [False, True])
+def test_a_model_at_chance_is_not_promoted_not_even_as_the_first(registry: Registry, *, champion: bool) -> None:
+    if champion:
+        promote(registry, publish(registry, "v1", {"a": 0.4}))
+    chance = {"at_chance": True, "p_value": 0.342}
+    answer = promote(registry, publish(registry, "v2", {"a": 0.6}, chance=chance), "b")
+    assert (answer["outcome"], answer["p_chance"]) == ("kept", 0.342)
+    assert answer["why"] == (
+        "It is at chance (p = 0.34) on left-out people. `p300 promote v2 --force` makes it the champion."
+    )
+    assert registry.alias("champion") == ("v1" if champion else None)
+
+
+def test_a_model_above_chance_is_promoted(registry: Registry) -> None:
+    chance = {"at_chance": False, "p_value": 0.01}
+    assert promote(registry, publish(registry, "v1", {"a": 0.6}, chance=chance))["outcome"] == "promoted"
+
+
+def test_people_without_a_response_make_a_model_at_chance(
+    registry: Registry, store: Store, put_features: Callable[..., Any]
+) -> None:
+    for number in (1, 2, 3):
+        put_features(f"subject_{number}/run", effect_uv=0.0)
+    trained = train(store)
+    assert trained["at_chance"]
+    assert trained["p_chance"] >= 0.05
+    assert promote(registry, trained["version"])["outcome"] == "kept"
+    assert registry.champion() is None
+
+
 @pytest.mark.parametrize(
     ("ours", "outcome"),
     [

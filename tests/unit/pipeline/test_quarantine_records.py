@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from p300.errors import ArtifactError
+from p300_pipeline.contracts import IngestResult
 from p300_pipeline.keys import quarantine_key, record_key
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.quarantine_records import Record, find_quarantined, parse_record, read_record
@@ -24,7 +25,7 @@ def landed(store: Store, key: str, body: bytes, **how: Any) -> Landed:
     return Landed(key, item.etag, item.version_id)
 
 
-def do(store: Store, event: Landed) -> dict[str, Any]:
+def do(store: Store, event: Landed) -> IngestResult:
     return ingest(store, LANDING, RAW, event)
 
 

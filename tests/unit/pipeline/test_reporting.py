@@ -1,6 +1,7 @@
 """Reports: what is drawn is what features and models hold, once, and nothing from a file or a key gets into the page as HTML."""
 
 import io
+import json
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from p300.chance import in_words
 from p300.errors import ArtifactError
 from p300.features import FeatureSet, report
 from p300.reporting import picture
@@ -53,6 +55,30 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[FeatureSet]:
 
     monkeypatch.setattr(picture, "draw", draw)
     return drawn
+
+
+def test_the_report_says_whether_the_recording_is_at_chance(
+    store: Store, preprocessed: Callable[..., str], quick: list[FeatureSet]
+) -> None:
+    etag = preprocessed()
+    before = json.loads(store.get(FEATURES, "subject_11/run_01/report.json")[0])
+    assert draw_report(store, FEATURES, KEY)["outcome"] == "drawn"
+    after = json.loads(store.get(FEATURES, "subject_11/run_01/report.json")[0])
+    chance = after["single_flash"]["chance"]
+    assert before | {"single_flash": after["single_flash"]} == after
+    assert in_words(chance) in store.get(FEATURES, PAGE_KEY)[0].decode()
+    # Features and report are still those of the recording, and stay as they are.
+    assert preprocess(store, RAW, FEATURES, KEY, etag, Parameters())["outcome"] == "unchanged"
+    assert json.loads(store.get(FEATURES, "subject_11/run_01/report.json")[0]) == after
+
+
+def test_a_report_of_newer_features_is_not_added_to(
+    store: Store, preprocessed: Callable[..., str], quick: list[FeatureSet]
+) -> None:
+    preprocessed()
+    store.put(FEATURES, "subject_11/run_01/report.json", b"{}", metadata={"raw-key": KEY, "raw-etag": "newer"})
+    draw_report(store, FEATURES, KEY)
+    assert store.get(FEATURES, "subject_11/run_01/report.json")[0] == b"{}"
 
 
 # ---- the picture
@@ -259,7 +285,7 @@ def test_the_function_answers_and_counts(
 ) -> None:
     monkeypatch.setattr("os.nice", lambda increment: increment)
     preprocessed()
-    handler = load_function("reporting", P300_FEATURES_BUCKET=FEATURES).handler
+    handler = load_function("reporting", P300_FEATURES_BUCKET=FEATURES, P300_MODELS_BUCKET=MODELS).handler
     assert handler({"execution": "e-1", "key": KEY}, context)["outcome"] == "drawn"
     lines = logged()
     assert any(line.get("correlation_id") == "e-1" for line in lines)

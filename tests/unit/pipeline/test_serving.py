@@ -349,7 +349,24 @@ def test_a_champion_that_cannot_serve_leaves_the_last_good_one(
     publish(store, V2)
     clock.now += ALIAS_CHECK_S
     assert answered_by(service) == V2
-    assert service.health() == (200, {"status": "ok", "model_version": V2, "expects": service.cache.model().expected})
+    expected = {"status": "ok", "model_version": V2, "expects": service.cache.model().expected}
+    assert service.health() == (200, expected | {"at_chance": None, "p_chance": None})
+
+
+def test_health_says_that_the_model_that_serves_is_at_chance(store: Store) -> None:
+    publish(store, V1, metrics={"chance": {"at_chance": True, "p_value": 0.3}})
+    Registry(store, MODELS).set_alias("champion", V1)
+    body = Service(store, MODELS).health()[1]
+    assert (body["at_chance"], body["p_chance"]) == (True, 0.3)
+    assert Service(store, MODELS).models()["models"][0]["at_chance"] is True
+
+
+def test_health_says_that_no_model_serves_because_the_challenger_is_at_chance(store: Store) -> None:
+    publish(store, V1, metrics={"chance": {"at_chance": True, "p_value": 0.342}})
+    Registry(store, MODELS).set_alias("challenger", V1)
+    status, body = Service(store, MODELS).health()
+    assert status == 503
+    assert f"{V1} was not promoted: at chance (p = 0.34)." in body["message"]
 
 
 def test_an_alias_that_is_gone_leaves_the_last_good_model(service: Service, store: Store, clock: Clock) -> None:
@@ -503,7 +520,7 @@ def test_the_list_of_models(service: Service, store: Store) -> None:
     assert answer["models"][1]["auc_left_out"] is None
     assert answer["models"][2] == {
         "version": V1, "kind": "lda", "aliases": ["champion"], "subjects": 1, "n_epochs": 9, "auc_left_out": 0.75,
-        "created": "2026",
+        "at_chance": None, "p_chance": None, "created": "2026",
     }  # fmt: skip
     json.dumps(answer)
 

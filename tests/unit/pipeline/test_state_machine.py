@@ -1,10 +1,14 @@
-"""The state machines' definitions: they parse, hang together, and no task may fail unhandled."""
+"""The state machines' definitions: they parse, hang together, and agree with the contracts of the functions."""
 
+import json
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from p300_pipeline import contracts
 
+from tests.support.paths import PROJECT
 from tests.support.state_machines import BACKFILL, EACH, FOLDER, GRAPHS, STATES
 
 EVERY_STATE = [(graph, name) for graph, one in GRAPHS.items() for name in one["States"]]
@@ -50,14 +54,36 @@ def test_every_state_is_reached_and_can_end(graph: str) -> None:
         assert any(not following(states[state]) for state in reachable(states, name)), name
 
 
+def test_a_failure_is_caught_only_where_the_execution_carries_on_without_the_step() -> None:
+    """Anything else ends the execution, which EventBridge reports, with the error of the step."""
+    caught = {
+        (graph, name): state["Catch"][-1]["Next"]
+        for graph, one in GRAPHS.items()
+        for name, state in one["States"].items()
+        if "Catch" in state
+    }
+    assert caught == {
+        ("pipeline", "Request the report"): "Count new recordings",
+        ("pipeline", "Draw plots"): "Plots failed",
+        ("pipeline", "Track"): "Tracking failed",
+        ("pipeline", "Notify"): "Done",
+        ("each recording", "Preprocess"): "Keep the failed input",
+        ("each recording", "Draw the report"): "Keep the failed input",
+        ("each recording", "Keep the failed input"): "Failed",
+        ("each recording", "Record the outcome"): "Done",
+    }
+    for graph, name in caught:
+        (rule,) = GRAPHS[graph]["States"][name]["Catch"]
+        assert rule["ErrorEquals"] == ["States.ALL"]
+        assert rule.get("ResultPath", "$") != "$", "an error must not replace the input"
+
+
 @pytest.mark.parametrize(("graph", "name"), EVERY_TASK)
-def test_every_task_retries_and_catches_everything(graph: str, name: str) -> None:
-    state = GRAPHS[graph]["States"][name]
-    for field in ("Retry", "Catch"):
-        assert state[field][-1]["ErrorEquals"] == ["States.ALL"], "States.ALL stands last, as Step Functions wants"
-        assert all(rule["ErrorEquals"] != ["States.ALL"] for rule in state[field][:-1])
-    assert state["Retry"][-1]["MaxAttempts"] >= 1
-    assert all(rule.get("ResultPath", "$") != "$" for rule in state["Catch"]), "an error must not replace the input"
+def test_every_task_is_tried_again_whatever_the_error(graph: str, name: str) -> None:
+    retry = GRAPHS[graph]["States"][name]["Retry"]
+    assert retry[-1]["ErrorEquals"] == ["States.ALL"], "States.ALL stands last, as Step Functions wants"
+    assert all(rule["ErrorEquals"] != ["States.ALL"] for rule in retry[:-1])
+    assert retry[-1]["MaxAttempts"] >= 1
 
 
 @pytest.mark.parametrize(("graph", "name"), EVERY_FUNCTION_TASK)
@@ -68,67 +94,150 @@ def test_every_function_has_a_timeout_and_a_correlation_id(graph: str, name: str
     assert re.fullmatch(r"\$\{\w+FunctionArn\}", state["Parameters"]["FunctionName"])
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in FUNCTION_TASKS if STATES[name]["Parameters"]["FunctionName"] == "${TrainingFunctionArn}"]
-)
-def test_training_steps_are_those_of_the_function(name: str, load_function) -> None:
-    assert STATES[name]["Parameters"]["Payload"]["step"] in load_function("training").STEPS
+def test_what_fails_once_the_model_serves_is_told_and_the_execution_carries_on() -> None:
+    for task, failed in (("Draw plots", "Plots failed"), ("Track", "Tracking failed")):
+        assert STATES[task]["Catch"][0]["Next"] == failed
+        assert STATES[failed]["Next"] == STATES[task]["Next"]
+        assert STATES[failed]["ResultPath"] == "$.subject"
+    assert STATES["Tracking failed"]["Next"] == "Model ready"
+    choice = STATES[STATES["Model ready"]["Next"]]
+    assert choice["Choices"] == [{"Variable": "$.subject", "IsPresent": True, "Next": "Notify"}]
+    assert choice["Default"] == STATES["Notify"]["Next"] == "Done"
+    assert {"plots.$", "tracking.$"} <= STATES["Model ready"]["Parameters"].keys(), "the message has both errors"
 
 
-AFTER_THE_MODEL_SERVES = {
-    "Draw the model's pictures": "Tell that drawing failed",
-    "Track in Weights & Biases": "Tell that tracking failed",
+def test_one_state_notifies_with_the_subject_set_before_it() -> None:
+    notify = STATES["Notify"]
+    assert [name for name in TASKS if STATES[name]["Resource"].endswith("sns:publish")] == ["Notify"]
+    assert notify["Parameters"]["Subject.$"] == "$.subject"
+    assert notify["Parameters"]["Message.$"] == STATES[notify["Next"]]["OutputPath"] == "$.step.result"
+    leading = {name for name in STATES if "Notify" in following(STATES[name]) and name != "Notify"}
+    assert leading == {"Quarantined", "Incomplete", "Unreadable", "Did plots and tracking succeed?"}
+    subjects = {state["Result"] for state in STATES.values() if state.get("ResultPath") == "$.subject"}
+    assert len(subjects) == 5
+    assert all(subject.startswith("P300 ") and len(subject) < 100 for subject in subjects)
+
+
+OUTCOMES: dict[
+    str, tuple[Any, dict[str, str]]
+] = {  # Choice -> all outcomes of the step before it, and where each leads
+    "Is it a recording?": (
+        contracts.IngestOutcome,
+        {
+            "stored": "Preprocess",
+            "unchanged": "Preprocess",
+            "quarantined": "Quarantined",
+            "waiting": "Wait for other files",
+            "incomplete": "Incomplete",
+            "unreadable": "Unreadable",
+            "ignored": "Done",
+            "gone": "Done",
+        },
+    ),
+    "Are there features?": (
+        contracts.PreprocessOutcome,
+        {
+            "features": "Request the report",
+            "unchanged": "Request the report",
+            "quarantined": "Quarantined",
+            "superseded": "Done",
+            "unusable": "Done",  # of a backfill only
+        },
+    ),
+    "Is training due?": (
+        contracts.ScheduleOutcome,
+        {"due": "Train", "gathering": "Wait for more recordings", "counted": "Features ready"},
+    ),
+    "Is there a new model?": (
+        contracts.TrainOutcome,
+        {"trained": "Evaluate", "unchanged": "Model exists already"},
+    ),
+}
+OUTCOMES_IN_A_BACKFILL = {
+    "features": "Draw the report",
+    "unchanged": "Draw the report",
+    "unusable": "Unusable",
+    "superseded": "Superseded",
+    "quarantined": "Superseded",  # as an earlier execution had it
 }
 
 
-@pytest.mark.parametrize("name", FUNCTION_TASKS)
-def test_what_fails_is_kept_and_told(name: str) -> None:
-    caught = STATES[name]["Catch"][-1]["Next"]
-    if name in AFTER_THE_MODEL_SERVES:
-        assert caught == AFTER_THE_MODEL_SERVES[name]
-        assert STATES[caught]["Next"] == STATES[name]["Next"], "the chain goes on"
-        return
-    if name == "Ask for the report":
-        assert caught == STATES[name]["Next"], "a report fails no recording"
-        return
-    assert caught == "Keep the failed input"
-    assert STATES[caught]["Next"] == "Tell about the failure"
-    assert STATES[STATES[caught]["Next"]]["Next"] == "Failed"
+def leads(choice: dict[str, Any], outcome: str) -> str:
+    chosen = [rule["Next"] for rule in choice["Choices"] if rule["StringEquals"] == outcome]
+    return str((chosen or [choice["Default"]])[0])
 
 
-def test_what_tells_can_fail_without_changing_how_the_execution_ends() -> None:
-    for name in TASKS:
-        state = STATES[name]
-        if not state["Resource"].endswith("lambda:invoke"):
-            assert {rule["Next"] for rule in state["Catch"]} == {state["Next"]}
+@pytest.mark.parametrize("choice", OUTCOMES)
+def test_every_outcome_of_a_step_leads_where_it_should(choice: str) -> None:
+    outcomes, wanted = OUTCOMES[choice]
+    assert {outcome: leads(STATES[choice], outcome) for outcome in get_args(outcomes)} == wanted
 
 
-OUTCOMES = {  # task -> the Choice after it, and where each outcome of the step leads
-    "Was it a recording?": {
-        "stored": "Extract the features",
-        "unchanged": "Extract the features",
-        "quarantined": "Tell why it is in quarantine",
-        "waiting": "Wait for the other files",
-        "incomplete": "Tell what is missing",
-        "unreadable": "Tell what cannot be read",
-        "ignored": "Nothing to do",
-        "gone": "Nothing to do",
-    },
-    "Are there features?": {
-        "features": "Ask for the report",
-        "unchanged": "Ask for the report",
-        "quarantined": "Tell why its features failed",
-        "superseded": "Newer upload took over",
-    },
-    "Is there a new model?": {"trained": "Evaluate through inference", "unchanged": "Model was there already"},
+def test_every_outcome_of_preprocessing_leads_where_it_should_in_a_backfill() -> None:
+    choice = EACH["States"]["Are there features?"]
+    outcomes = get_args(contracts.PreprocessOutcome)
+    assert {outcome: leads(choice, outcome) for outcome in outcomes} == OUTCOMES_IN_A_BACKFILL
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_every_choice_on_an_outcome_names_outcomes_that_the_step_has(graph: str) -> None:
+    """A Choice names no outcome that no step gives: one that was misspelled would lead to the default in silence."""
+    known = {"Is it a recording?", "Are there features?", "Is training due?", "Is there a new model?"}
+    for name, state in GRAPHS[graph]["States"].items():
+        rules = [rule for rule in state.get("Choices", []) if "StringEquals" in rule]
+        if rules:
+            assert name in known
+            assert {rule["StringEquals"] for rule in rules} <= set(get_args(OUTCOMES[name][0]))
+            assert all(rule["Variable"].endswith(".result.outcome") for rule in rules)
+
+
+def fields(kind: Any) -> tuple[frozenset[str], frozenset[str]]:
+    return kind.__required_keys__, kind.__required_keys__ | kind.__optional_keys__
+
+
+PAYLOADS = {
+    "Ingest": contracts.IngestInput,
+    "Preprocess": contracts.PreprocessInput,
+    "Request the report": contracts.ReportInput,
+    "Draw the report": contracts.ReportInput,
+    "Count new recordings": contracts.ScheduleInput,
+    "Train": contracts.TrainInput,
+    "Evaluate": contracts.EvaluateInput,
+    "Promote": contracts.PromoteInput,
+    "Draw plots": contracts.PlotInput,
+    "Track": contracts.TrackInput,
+    "List recordings": contracts.ListInput,
+    "Sum up": contracts.SumUpInput,
 }
 
 
-@pytest.mark.parametrize(("choice", "outcome"), [(c, o) for c, outcomes in OUTCOMES.items() for o in outcomes])
-def test_outcomes_lead_where_they_should(choice: str, outcome: str) -> None:
-    state = STATES[choice]
-    chosen = [rule["Next"] for rule in state["Choices"] if rule["StringEquals"] == outcome]
-    assert (chosen or [state["Default"]]) == [OUTCOMES[choice][outcome]]
+EVENTS = {  # tests/events, for `sam local invoke`
+    "ingestion": contracts.IngestInput,
+    "preprocessing": contracts.PreprocessInput,
+    "reporting": contracts.ReportInput,
+    "pictures": contracts.PlotInput,
+    "scheduling": contracts.ScheduleInput,
+    "training": contracts.TrainInput,
+    "promotion": contracts.PromoteInput,
+    "tracking": contracts.TrackInput,
+    "inventory": contracts.ListInput,
+}
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "tests" / "events").iterdir()), ids=lambda path: path.stem)
+def test_every_sample_event_is_what_its_function_takes(path: Path) -> None:
+    event = json.loads(path.read_text())
+    if "httpMethod" in event:  # of API Gateway
+        return
+    needed, taken = fields(EVENTS[path.stem])
+    assert needed <= event.keys() <= taken
+
+
+@pytest.mark.parametrize(("graph", "name"), EVERY_FUNCTION_TASK)
+def test_every_payload_is_what_its_function_takes(graph: str, name: str) -> None:
+    payload = GRAPHS[graph]["States"][name]["Parameters"]["Payload"]
+    needed, taken = fields(PAYLOADS[name])
+    assert needed <= {field.removesuffix(".$") for field in payload} <= taken
 
 
 @pytest.mark.parametrize(("resource", "name"), [("Pipeline", "pipeline"), ("Backfill", "backfill")])
@@ -141,31 +250,34 @@ def test_substitutions_are_those_of_the_template(resource: str, name: str) -> No
 
 
 def test_what_waits_looks_again_when_the_function_said() -> None:
-    wait = STATES["Wait for the other files"]
-    assert (wait["SecondsPath"], wait["Next"]) == ("$.ingestion.details.look_again_s", "Ingest the recording")
+    wait = STATES["Wait for other files"]
+    assert (wait["SecondsPath"], wait["Next"]) == ("$.step.result.look_again_s", "Ingest")
     wait = STATES["Wait for more recordings"]
-    assert (wait["SecondsPath"], wait["Next"]) == ("$.training_due.look_again_s", "Count new recordings")
-    due, gathering = STATES["Is training due?"]["Choices"]
-    assert (due["BooleanEquals"], due["Next"]) == (True, "Training is due")
-    assert (gathering["Variable"], gathering["NumericGreaterThan"]) == (wait["SecondsPath"], 0)
-    assert gathering["Next"] == "Wait for more recordings"
+    assert (wait["SecondsPath"], wait["Next"]) == ("$.schedule.result.look_again_s", "Count new recordings")
 
 
 # ---- the report
 def test_nothing_waits_for_the_report() -> None:
-    assert STATES["Ask for the report"]["Parameters"]["InvocationType"] == "Event"
+    assert STATES["Request the report"]["Parameters"]["InvocationType"] == "Event"
 
 
-# ---- a model's pictures
-def test_a_model_serves_before_it_is_drawn_and_is_drawn_before_it_is_tracked() -> None:
-    order = ["Promote if not worse", "Draw the model's pictures", "Track in Weights & Biases", "Model ready"]
+# ---- a model
+def test_a_model_is_trained_as_scheduling_or_somebody_asks() -> None:
+    assert STATES["Train"]["Parameters"]["Payload"]["request.$"] == "$.schedule.result.request"
+    request = STATES["Take the training request"]
+    assert request["Parameters"] == {"step": {"result": None}, "schedule": {"result": {"request.$": "$.train"}}}
+    assert request["Next"] == "Train"
+
+
+def test_a_model_serves_before_it_is_plotted_and_is_plotted_before_it_is_tracked() -> None:
+    order = ["Promote", "Draw plots", "Track", "Model ready"]
     assert [STATES[name]["Next"] for name in order[:-1]] == order[1:]
-    assert "InvocationType" not in STATES[order[1]]["Parameters"], "tracking reads the pictures"
+    assert "InvocationType" not in STATES["Draw plots"]["Parameters"], "tracking reads the plots"
 
 
 # ---- the backfill
 def test_the_backfill_goes_through_the_listed_recordings_a_few_at_a_time() -> None:
-    assert BACKFILL["States"]["List the recordings"]["Parameters"]["Payload"]["step"] == "list"
+    assert BACKFILL["States"]["List recordings"]["Parameters"]["Payload"]["step"] == "list"
     every = BACKFILL["States"]["Every recording"]
     assert every["ItemReader"]["Parameters"] == {"Bucket.$": "$.bucket", "Key.$": "$.key"}
     assert every["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
@@ -174,13 +286,13 @@ def test_the_backfill_goes_through_the_listed_recordings_a_few_at_a_time() -> No
 
 
 def test_the_backfill_moves_no_recording_and_waits_for_the_report() -> None:
-    payload = EACH["States"]["Extract the features"]["Parameters"]["Payload"]
+    payload = EACH["States"]["Preprocess"]["Parameters"]["Payload"]
     assert (payload["etag"], payload["quarantine"]) == ("", False)
     assert "InvocationType" not in EACH["States"]["Draw the report"]["Parameters"]
 
 
 def test_whatever_becomes_of_a_recording_is_noted_and_the_outputs_of_all_are_kept_out_of_the_backfills_state() -> None:
-    note = EACH["States"]["Note what became of it"]
+    note = EACH["States"]["Record the outcome"]
     for name, state in EACH["States"].items():
         if state["Type"] == "Pass":
             assert {field.removesuffix(".$") for field in state["Parameters"]} == {
@@ -189,7 +301,7 @@ def test_whatever_becomes_of_a_recording_is_noted_and_the_outputs_of_all_are_kep
                 "outcome",
                 "detail",
             }
-            assert state["Next"] == "Note what became of it", name
+            assert state["Next"] == "Record the outcome", name
     assert [name for name, state in EACH["States"].items() if not following(state)] == [note["Next"]]
     every = BACKFILL["States"]["Every recording"]
     assert every["ResultWriter"]["Parameters"] == {"Bucket": "${FeaturesBucketName}", "Prefix": "backfill/map-runs"}

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from p300_pipeline.steps.training.evaluate import MEMORY_SHARE
+from p300_pipeline.steps.training.limits import RECORDING_SHARE
 
 
 class _Loader(yaml.SafeLoader):
@@ -120,10 +122,9 @@ def test_logs_end() -> None:
     assert min(TEMPLATE["Parameters"]["LogRetentionDays"]["AllowedValues"]) > 0
 
 
-def test_there_are_six_functions_on_one_runtime() -> None:
-    assert {name.removesuffix("Function").lower() for name in FUNCTIONS} == {
-        "ingestion", "preprocessing", "reporting", "training", "tracking", "inference",
-    }  # fmt: skip
+def test_every_function_has_its_folder_and_one_runtime() -> None:
+    folders = {path.parent.name for path in (Path(__file__).parents[3] / "functions").glob("*/app.py")}
+    assert {name.removesuffix("Function").lower() for name in FUNCTIONS} == folders
     assert TEMPLATE["Globals"]["Function"]["Runtime"] == "python3.13"
 
 
@@ -181,8 +182,56 @@ def test_the_api_calls_a_published_version_that_may_be_a_snapshot() -> None:
     assert TEMPLATE["Parameters"]["SnapStart"]["Default"] == "off"
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_get_the_settings_that_the_code_reads(name: str) -> None:
-    settings = (Path(__file__).parents[3] / "layers/pipeline/python/p300_pipeline/settings.py").read_text()
-    for variable in FUNCTIONS[name]["Environment"]["Variables"]:
-        assert variable.startswith("POWERTOOLS_") or f'"{variable}"' in settings, variable
+def test_only_training_has_the_memory_of_a_training() -> None:
+    memory = {name.removesuffix("Function"): one["MemorySize"] for name, one in FUNCTIONS.items()}
+    assert max(memory, key=lambda name: memory[name]) == "Training"
+    assert {name for name, size in memory.items() if size <= 512} == {"Scheduling", "Promotion", "Inventory"}
+
+
+def test_whatever_a_training_takes_an_evaluation_can_score() -> None:
+    memory = {name: FUNCTIONS[f"{name}Function"]["MemorySize"] for name in ("Training", "Evaluation")}
+    assert memory["Evaluation"] / MEMORY_SHARE >= memory["Training"] / RECORDING_SHARE
+
+
+# ---- executions that fail
+RULES = of_type("AWS::Events::Rule")
+
+
+def of_rule(name: str) -> dict[str, str]:
+    return {"Fn::Sub": f"arn:${{AWS::Partition}}:events:${{AWS::Region}}:${{AWS::AccountId}}:rule/{name}"}
+
+
+def test_executions_that_fail_in_any_way_are_told_and_their_inputs_kept() -> None:
+    common = {
+        "stateMachineArn": [{"Ref": "Pipeline"}, {"Ref": "Backfill"}],
+        "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+    }
+    told, kept = RULES["ExecutionFailedRule"], RULES["FailedInputRule"]
+    assert told["EventPattern"]["detail"] == common
+    # Where an input is none, no retry could help.
+    assert kept["EventPattern"]["detail"] == common | {"error": [{"anything-but": ["InputError"]}, {"exists": False}]}
+    for rule in (told, kept):
+        assert rule["EventPattern"]["source"] == ["aws.states"]
+        assert rule["EventPattern"]["detail-type"] == ["Step Functions Execution Status Change"]
+        (target,) = rule["Targets"]
+        assert not {"InputPath", "InputTransformer", "RoleArn"} & set(target), "the event goes on as it is"
+    assert told["Targets"][0]["Arn"] == {"Ref": "NotificationsTopic"}
+    assert kept["Targets"][0]["Arn"] == {"Fn::GetAtt": "FailedInputsQueue.Arn"}
+
+
+def by_eventbridge(policy: str) -> dict[str, Any]:
+    statements = RESOURCES[policy]["Properties"]["PolicyDocument"]["Statement"]
+    (found,) = [one for one in statements if one["Principal"] == {"Service": "events.amazonaws.com"}]
+    return dict(found)
+
+
+def test_queue_and_topic_take_events_of_these_rules_only() -> None:
+    names = {name: one["Name"]["Fn::Sub"] for name, one in RULES.items()}
+    told, kept = names["ExecutionFailedRule"], names["FailedInputRule"]
+    topic = by_eventbridge("NotificationsPolicy")
+    assert (topic["Action"], topic["Condition"]) == ("sns:Publish", {"ArnEquals": {"aws:SourceArn": of_rule(told)}})
+    queue = by_eventbridge("FailedInputsQueuePolicy")
+    assert queue["Action"] == "sqs:SendMessage"
+    landed = "${AWS::StackName}-recording-landed"
+    sources = queue["Condition"]["ArnEquals"]["aws:SourceArn"]
+    assert sorted(map(str, sources)) == sorted(str(of_rule(name)) for name in (landed, told, kept))

@@ -53,7 +53,7 @@ def test_each_fault_is_watched() -> None:
         ("AWS/ApiGateway", "5XXError"),
         ("AWS/ApiGateway", "Latency"),
         ("P300", "recordings-in-quarantine"),
-        ("P300", "drawings-failed"),
+        ("P300", "plots-failed"),
         ("P300", "trackings-failed"),
         ("P300", "ModelUnavailable"),
     }
@@ -82,17 +82,16 @@ def test_errors_of_every_function_count() -> None:
 
 @pytest.mark.parametrize(("filter_name", "subject"), [
     ("QuarantineCount", "P300 recording in quarantine"),
-    ("DrawingFailureCount", "P300 drawing failed"),
+    ("PlotsFailureCount", "P300 plots failed"),
     ("TrackingFailureCount", "P300 tracking failed"),
 ])  # fmt: skip
 def test_what_the_chain_tells_is_counted(filter_name: str, subject: str) -> None:
-    """A filter names the very states that publish under that subject."""
-    telling = {name for name, state in STATES.items() if state.get("Parameters", {}).get("Subject") == subject}
-    assert telling
+    """A filter names the very state that gives the notification its subject."""
+    (telling,) = [name for name, state in STATES.items() if state.get("Result") == subject]
     pattern = FILTERS[filter_name]["FilterPattern"]
-    assert set(re.findall(r'\$\.details\.name = "([^"]+)"', pattern)) == telling
-    assert '$.type = "TaskStateEntered"' in pattern
-    assert all(STATES[name]["Type"] == "Task" for name in telling)
+    assert re.findall(r'\$\.details\.name = "([^"]+)"', pattern) == [telling]
+    assert '$.type = "PassStateEntered"' in pattern
+    assert (STATES[telling]["Type"], STATES[telling]["ResultPath"]) == ("Pass", "$.subject")
 
 
 def test_the_state_machine_logs_what_the_filters_read() -> None:

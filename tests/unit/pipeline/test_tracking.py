@@ -14,6 +14,7 @@ import pytest
 from p300.errors import ArtifactError
 from p300.metrics import classification_metrics, curves
 from p300_cli.tracking import fetch_runs, sync_runs
+from p300_pipeline.contracts import TrackResult
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.reporting import draw_pictures
 from p300_pipeline.steps.tracking import track
@@ -26,7 +27,7 @@ from tests.support.wandb_server import wandb_server
 FEATURES, MODELS = "p300-processed-features", "p300-models"
 VERSION = "v20260102030405"
 EVALUATION = f"{VERSION}-evaluation"
-OUTCOMES = {"promotion": {"outcome": "promoted"}}
+PROMOTION = {"outcome": "promoted"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,8 +38,8 @@ def wandb_service() -> Iterator[None]:
     wandb.teardown()
 
 
-def do(store: Store, mode: str = "offline", **changes: Any) -> dict[str, Any]:
-    how: dict[str, Any] = {"outcomes": OUTCOMES, "project": "p300-test", "mode": mode, "api_key": None} | changes
+def do(store: Store, mode: str = "offline", **changes: Any) -> TrackResult:
+    how: dict[str, Any] = {"promotion": PROMOTION, "project": "p300-test", "mode": mode, "api_key": None} | changes
     return track(store, MODELS, VERSION, **how)
 
 

@@ -89,7 +89,8 @@ def test_a_training_leaves_a_challenger(store: Store, registry: Registry, people
     assert registry.alias("champion") is None
     manifest = registry.manifest(version)
     etags = {item.key: item.etag for item in store.list(FEATURES)}
-    assert manifest["recordings"] == [
+    told = [{name: entry[name] for name in ("recording", "features_etag", "raw")} for entry in manifest["recordings"]]
+    assert told == [
         {"recording": name, "features_etag": etags[f"{name}/features.parquet"], "raw": None} for name in people
     ]
     assert (manifest["channels"], manifest["n_times"], manifest["sfreq"]) == (["Fz", "Cz", "Pz"], 10, 100.0)
@@ -115,7 +116,7 @@ def test_a_training_is_reproducible_to_the_bit(
         manifest = registry.manifest(train(store, execution, model=model, seed=7)["version"])
         made.append((manifest["artifacts"], manifest["metrics"], manifest["seed"], manifest["libraries"]))
     assert made[0] == made[1]
-    assert set(made[0][3]) == {"numpy", "scipy", "scikit-learn", "pyriemann"}
+    assert set(made[0][3]) >= {"numpy", "scipy", "scikit-learn", "pyriemann"}
 
 
 def test_a_model_carries_what_decoding_adapts_from(

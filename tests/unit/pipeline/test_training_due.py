@@ -8,13 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from p300.errors import ArtifactError
-from p300_pipeline.steps.training import check_due
-from p300_pipeline.steps.training.due import (
+from p300_pipeline.contracts import ScheduleResult
+from p300_pipeline.steps.scheduling import (
     CLAIM_LASTS_S,
     LONGEST_GATHERING_S,
     LOST_AFTER_S,
     MOST_GATHERED,
     SCHEDULE_KEY,
+    check_due,
     settle,
 )
 from p300_pipeline.storage import Store
@@ -28,7 +29,7 @@ NOW = 1_800_000_000.0
 
 def look(
     store: Store, execution: str, every: int, number: int = 0, etag: str = "a", now: float = NOW, took_s: float = 8
-) -> dict[str, Any]:
+) -> ScheduleResult:
     """Ask once for a recording that has features; it took so many seconds to get there."""
     recording = f"subject_{number:02d}/run"
     store.put(FEATURES, f"{recording}/features.parquet", etag.encode())
@@ -45,15 +46,15 @@ def look(
     )
 
 
-def due(store: Store, execution: str, every: int, number: int = 0, **how: Any) -> dict[str, Any]:
+def due(store: Store, execution: str, every: int, number: int = 0, **how: Any) -> ScheduleResult:
     """Ask until there is an answer, as the state machine does."""
     while (answer := look(store, execution, every, number, **how))["look_again_s"]:
         pass
     return answer
 
 
-def told(answer: dict[str, Any]) -> tuple[bool, int]:
-    return answer["due"], answer["new_recordings"]
+def told(answer: ScheduleResult) -> tuple[bool, int]:
+    return answer["outcome"] == "due", answer["new_recordings"]
 
 
 def waiting(store: Store) -> list[str]:
@@ -67,7 +68,9 @@ def claims(store: Store) -> dict[str, Any]:
 
 def test_every_fifth_new_recording_makes_training_due(store: Store) -> None:
     answers = [due(store, f"execution-{number}", 5, number) for number in range(12)]
-    assert [answer["due"] for answer in answers] == [False] * 4 + [True] + [False] * 4 + [True] + [False] * 2
+    assert [answer["outcome"] == "due" for answer in answers] == [False] * 4 + [True] + [False] * 4 + [True] + [
+        False
+    ] * 2
     assert [answer["new_recordings"] for answer in answers] == [1, 2, 3, 4, 5] * 2 + [1, 2]
     assert {answer["retrain_every"] for answer in answers} == {5}
 
@@ -83,7 +86,7 @@ def test_what_was_claimed_is_not_looked_at_again(store: Store) -> None:
 def test_twelve_recordings_at_once_are_one_training_of_all(store: Store) -> None:
     first = [look(store, f"execution-{number}", 5, number) for number in range(7)]
     assert first[4] == {
-        "due": False, "new_recordings": 5, "retrain_every": 5, "look_again_s": 8, "gathered_by": None
+        "outcome": "gathering", "new_recordings": 5, "retrain_every": 5, "look_again_s": 8, "gathered_by": None, "request": None
     }  # fmt: skip
     assert [answer["gathered_by"] for answer in first] == [None] * 5 + ["execution-4"] * 2
     assert look(store, "execution-4", 5, 4, now=NOW + 8)["look_again_s"] == 8  # two have come meanwhile
@@ -91,7 +94,7 @@ def test_twelve_recordings_at_once_are_one_training_of_all(store: Store) -> None
     assert {answer["gathered_by"] for answer in rest} == {"execution-4"}
     assert look(store, "execution-4", 5, 4, now=NOW + 16)["look_again_s"] == 8
     assert told(look(store, "execution-4", 5, 4, now=NOW + 24)) == (True, 12)
-    assert [answer["due"] for answer in [*first, *rest]] == [False] * 12
+    assert [answer["outcome"] == "due" for answer in [*first, *rest]] == [False] * 12
     assert waiting(store) == []
 
 
@@ -102,7 +105,7 @@ def test_the_pause_is_as_long_as_a_recording_takes(store: Store, took_s: float, 
 
 def test_recordings_that_never_stop_coming_do_not_put_a_training_off_for_ever(store: Store) -> None:
     seconds, number = 0, 0
-    while not (answer := look(store, "a", 1, now=NOW + seconds))["due"]:
+    while (answer := look(store, "a", 1, now=NOW + seconds))["outcome"] != "due":
         seconds, number = seconds + 60, number + 1
         assert look(store, f"other-{number}", 1, number, now=NOW + seconds)["gathered_by"] == "a"
     assert seconds == LONGEST_GATHERING_S
@@ -110,7 +113,7 @@ def test_recordings_that_never_stop_coming_do_not_put_a_training_off_for_ever(st
 
 
 def test_many_recordings_are_not_listed_again_and_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p300_pipeline.steps.training.due.MOST_GATHERED", 3)
+    monkeypatch.setattr("p300_pipeline.steps.scheduling.MOST_GATHERED", 3)
     assert MOST_GATHERED == 1000  # as many as a listing has on a page
     look(store, "a", 1)
     for number in (1, 2):
@@ -138,8 +141,9 @@ def test_n_recordings_lead_to_a_training_of_all_in_any_interleaving(
             def ask(at: Store) -> bool:
                 answer = due(at, f"execution-{number}", every, number)
                 if retried[number]:
-                    assert due(at, f"execution-{number}", every, number)["due"] >= answer["due"]
-                return bool(due(at, f"execution-{number}", every, number)["due"])
+                    again = due(at, f"execution-{number}", every, number)
+                    assert again["outcome"] == "due" or answer["outcome"] != "due"
+                return due(at, f"execution-{number}", every, number)["outcome"] == "due"
 
             return ask
 
@@ -171,7 +175,7 @@ def test_a_recording_left_to_one_who_is_claiming_is_claimed_too(
 def test_a_retry_gets_the_same_answer(store: Store) -> None:
     first = [due(store, "a", 5, number) for number in range(5)][-1]
     assert told(first) == (True, 5)
-    assert [due(store, "a", 5) for _ in range(2)] == [first] * 2
+    assert [due(store, "a", 5, 4) for _ in range(2)] == [first] * 2
     assert told(due(store, "b", 5)) == (False, 0)
 
 
@@ -185,9 +189,9 @@ def test_the_same_upload_again_is_not_new_and_another_under_its_key_is(store: St
 def test_a_late_event_of_what_was_claimed_meanwhile_counts_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert due(store, "a", 1)["due"]
+    assert due(store, "a", 1)["outcome"] == "due"
     settle(store, MODELS, "a")
-    monkeypatch.setattr("p300_pipeline.steps.training.due._is_counted", lambda *_: False)  # it had looked before
+    monkeypatch.setattr("p300_pipeline.steps.scheduling._is_counted", lambda *_: False)  # it had looked before
     assert told(due(store, "b", 1)) == (False, 0)
     assert waiting(store) == []
 
@@ -197,7 +201,7 @@ def test_recordings_whose_features_are_gone_are_not_counted(store: Store) -> Non
     due(store, "b", 3, 1)
     store.delete(FEATURES, "subject_00/run/features.parquet")
     assert told(due(store, "c", 3, 2)) == (False, 2)
-    assert due(store, "d", 3, 3)["due"]
+    assert due(store, "d", 3, 3)["outcome"] == "due"
 
 
 def test_what_is_taken_away_while_it_is_gathered_leaves_nobody_waiting(store: Store) -> None:
@@ -254,7 +258,7 @@ def test_recordings_of_a_training_that_never_ended_are_new_again(store: Store) -
         due(store, "stopped", 5, number)
     assert told(due(store, "b", 5, 5, now=NOW + CLAIM_LASTS_S - 1)) == (False, 1)
     assert told(due(store, "c", 5, 6, now=NOW + CLAIM_LASTS_S + 1)) == (True, 7)
-    assert due(store, "stopped", 5, now=NOW + CLAIM_LASTS_S + 2)["due"], "its retry still finds its claim"
+    assert due(store, "stopped", 5, now=NOW + CLAIM_LASTS_S + 2)["outcome"] == "due", "its retry still finds its claim"
     assert waiting(store) == []
 
 

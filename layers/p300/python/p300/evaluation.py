@@ -1,6 +1,5 @@
 """How well a model carries over to people it has not seen, and the figures that flatter it, told apart."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300 import models
+from p300.chance import against_chance, chance_of
 from p300.errors import ArtifactError, TrainingError
 from p300.learning_curve import learning_curve, points
-from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, roc_auc
+from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, is_number, roc_auc
 from p300.models import RecordingEpochs, Recordings
 from p300.models.data import HELD_BYTES, Derived, blocks, one_montage
 from p300.recording import TARGET
@@ -68,6 +68,9 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SF
             ROC AUC of each recording of ``leave_one_subject_out``, None where it holds one class; models are compared on these.
         ``calibration_by_subject``
             Deciles of the same within each subject (or block), averaged (`p300.metrics.calibration_by_subject`).
+        ``chance``
+            The scores on left-out people (or blocks) against labels shuffled within each recording, as `p300.chance.against_chance`
+            returns: whether the model can be told from one that knows nothing.
         ``train_first_test_rest``
             Per subject with several recordings: trained on the first, tested on the others. None without such, or
             where no first one has enough epochs of both classes.
@@ -142,8 +145,8 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
     Returns
     -------
     report : dict
-        ``blocks`` with the figures of each, ``mean`` and ``sd`` over them. Tells how clear the response is in this recording,
-        nothing about other people.
+        ``blocks`` with the figures of each, ``mean`` and ``sd`` over them, and ``chance`` as `p300.chance.against_chance` returns. Tells
+        how clear the response is in this recording, nothing about other people.
 
     Raises
     ------
@@ -154,7 +157,8 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
 
     model, _, _ = _prepare([recording], kind, seed, SFREQ)
     left_out = cross_validate(model, blocks([recording], N_BLOCKS), lambda block: block.subject)
-    return _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
+    figures = _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
+    return {**figures, "chance": against_chance((p.y, p.score) for p in left_out.folds.values())}
 
 
 def headline(metrics: Mapping[str, Any]) -> Report:
@@ -169,7 +173,8 @@ def headline(metrics: Mapping[str, Any]) -> Report:
     -------
     dict
         ``scheme`` (what was left out), ``auc_mean``, ``auc_sd``, ``auc_by_fold``, ``auc_single_epochs`` (each epoch on its own),
-        ``auc_reference_lda`` (the plain LDA's), ``auc_label_shuffled`` and, named so, the optimistic random split's AUC.
+        ``auc_reference_lda`` (the plain LDA's), ``auc_label_shuffled`` and, named so, the optimistic random split's AUC; ``at_chance`` and
+        ``p_chance`` as `p300.chance.chance_of` returns them, None where the evaluation tested nothing.
 
     Raises
     ------
@@ -198,7 +203,12 @@ def headline(metrics: Mapping[str, Any]) -> Report:
     ]
     if not all(number is None or is_number(number) for number in numbers):
         raise ArtifactError("bad_manifest", "Metrics that are no numbers. Train again.")
-    return figures
+    chance = chance_of(metrics)
+    return {
+        **figures,
+        "at_chance": chance and chance["at_chance"],
+        "p_chance": chance and chance["p_value"],
+    }
 
 
 def left_out_recordings(metrics: Mapping[str, Any]) -> dict[str, float] | None:
@@ -217,11 +227,6 @@ def left_out_recordings(metrics: Mapping[str, Any]) -> dict[str, float] | None:
     return {name: float(auc) for name, auc in found.items() if auc is not None}
 
 
-def is_number(value: Any) -> bool:
-    """Tell whether it is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _evaluate(
     model: "Estimator", recordings: Recordings, subjects: list[str], counts: Report
 ) -> tuple[Report, "CrossValidation"]:
@@ -231,6 +236,7 @@ def _evaluate(
     folds = blocks(recordings, N_BLOCKS) if alone else recordings
     left_out = cross_validate(model, folds, lambda recording: recording.subject)
     within = {fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}
+    each = [(name, left_out.folds[fold], at) for name, fold, at in _places(folds)]
     single = _alone(left_out)
     compared, scored = [model], [single]
     if model.kind != REFERENCE_KIND:
@@ -249,8 +255,11 @@ def _evaluate(
         "note": note if alone else "",
         "leave_one_subject_out": None if alone else _by_fold(within, "subjects"),
         "leave_one_subject_out_single_epochs": None if alone else _by_fold(single, "subjects"),
-        "left_out_recordings": {} if alone else _by_recording(left_out, recordings),
+        "left_out_recordings": {}
+        if alone
+        else {name: roc_auc(p.y[at], p.within_recording[at]) for name, p, at in each},
         "leave_one_subject_out_sessions": None if alone else _sessions(left_out),
+        "chance": against_chance(((p.y[at], p.score[at]) for _, p, at in each), model.random_state),
         "within_subject_blocks": _by_fold(single, "blocks") if alone else None,
         "reference_lda": _by_fold(scored[-1], "blocks" if alone else "subjects"),
         "learning_curve": [] if alone else points(learning_curve(compared, recordings, subjects), scored),
@@ -294,15 +303,15 @@ def _by_fold(scored: Scored, name: str) -> Report:
     }
 
 
-def _by_recording(left_out: "CrossValidation", recordings: Recordings) -> dict[str, float | None]:
-    """Return the AUC of each recording; a fold's predictions are in the order in which its recordings are read."""
-    start: dict[str, int] = {}
-    aucs = {}
+def _places(recordings: Recordings) -> list[tuple[str, str, slice]]:
+    """Return each recording, its subject and its place in the predictions for the subject, which are in the order of reading."""
+    read: dict[str, int] = {}
+    places = []
     for recording in recordings:
-        begin = start.get(recording.subject, 0)
-        end = start[recording.subject] = begin + len(recording.y)
-        aucs[recording.recording] = roc_auc(recording.y, left_out.folds[recording.subject].within_recording[begin:end])
-    return aucs
+        begin = read.get(recording.subject, 0)
+        end = read[recording.subject] = begin + len(recording.y)
+        places.append((recording.recording, recording.subject, slice(begin, end)))
+    return places
 
 
 def _pooled(scored: Scored) -> tuple[NDArray[np.integer], NDArray[np.float64]]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from p300 import __version__
 from p300.arrow import from_numpy, to_numpy
 from p300.errors import ArtifactError
 from p300.recording import NON_TARGET, TARGET
@@ -147,7 +146,6 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
         "rejection": json.dumps(dataclasses.asdict(feature_set.rejection)),
         "notes": json.dumps(feature_set.notes),
         "unit": "V",
-        "code_version": __version__,
         "provenance": json.dumps(sorted(provenance)),
     } | provenance
     X = np.ascontiguousarray(feature_set.X, np.float32)
@@ -164,6 +162,7 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
     }
     arrays = {name: to_numpy(column) for name, column in columns.items() if name != "features"}
     metadata[DIGEST] = _digest({"features": X, **arrays}, metadata)
+    metadata = dict(sorted(metadata.items()))  # the same facts give the same bytes, in whatever order they are given
     fields = [pa.field(name, column.type, nullable=False) for name, column in columns.items()]
     table = pa.Table.from_arrays(list(columns.values()), schema=pa.schema(fields, metadata))
     # Filtered EEG does not compress, and statistics over 1,120 interleaved features tell nobody anything.

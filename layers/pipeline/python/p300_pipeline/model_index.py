@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from p300.chance import chance_of
 from p300.errors import ArtifactError
 
 from p300_pipeline.documents import is_number, parse
@@ -29,6 +30,7 @@ def row_of(manifest: Mapping[str, Any]) -> Row:
     """Return a version's row: the figures that lists show."""
     metrics = manifest["metrics"]
     left_out = metrics.get("leave_one_subject_out")
+    chance = chance_of(metrics)
     folds = left_out or metrics.get("within_subject_blocks")
     return {
         "version": manifest["version"],
@@ -41,6 +43,8 @@ def row_of(manifest: Mapping[str, Any]) -> Row:
         "auc_mean": _auc(folds, "mean"),
         "auc_sd": _auc(folds, "sd"),
         "auc_random_split": _auc(metrics, "pooled_random_split_optimistic"),
+        "at_chance": chance and chance["at_chance"],
+        "p_chance": chance and chance["p_value"],
         "created": manifest["created"],
     }
 
@@ -139,6 +143,9 @@ def _is_row(row: Any) -> bool:
         all(isinstance(row.get(name), str) for name in _TEXTS)
         and all(type(row.get(name)) is int for name in _COUNTS)
         and all(name in row and (row[name] is None or is_number(row[name])) for name in _FIGURES)
+        # Rows of before there was a test against chance have neither.
+        and (row.get("p_chance") is None or is_number(row["p_chance"]))
+        and isinstance(row.get("at_chance"), bool | None)
     )
 
 

@@ -173,14 +173,17 @@ class FoldPredictions:
         Probability of Target, each epoch on its own.
     within_recording : ndarray, shape (n_epochs,)
         The same with the model adapted to the recording, without labels.
+    score : ndarray, shape (n_epochs,)
+        Of each epoch on its own, before calibration: owes nothing to the labels of the fold, not even its sign.
     session : ndarray, shape (n_epochs,), or None
-        The same with the flashes' groups and the whole session known (`SessionDecoder`); None where the kind has no response or a
-        recording of the fold no groups.
+        The probability with the flashes' groups and the whole session known (`SessionDecoder`); None where the kind has no response
+        or a recording of the fold no groups.
     """
 
     y: Labels
     alone: Array
     within_recording: Array
+    score: Array
     session: Array | None = None
 
 
@@ -235,6 +238,7 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
                 labels[fold],
                 curves[fold].probability(alone[fold]),
                 within_curves[fold].probability(within[fold]),
+                alone[fold],
                 within_curves[fold].probability(sessions[fold]) if fold in sessions else None,
             )
             for fold in labels

@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from p300.chance import in_words
 from p300.errors import TrainingError
 from p300.evaluation import within_recording
 from p300.features import FeatureSet
@@ -30,8 +31,8 @@ def single_trial(feature_set: FeatureSet, recording: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``roc_auc`` and ``sd`` over blocks of time left out in turn, ``blocks`` (block to AUC); or all None, and ``why``, where
-        there are too few epochs.
+        ``roc_auc`` and ``sd`` over blocks of time left out in turn, ``blocks`` (block to AUC), ``chance`` as
+        `p300.chance.against_chance` returns; or all None, and ``why``, where there are too few epochs.
     """
     epochs = RecordingEpochs(
         recording,
@@ -44,11 +45,12 @@ def single_trial(feature_set: FeatureSet, recording: str) -> dict[str, Any]:
     try:
         figures = within_recording(epochs)
     except TrainingError as error:
-        return {"roc_auc": None, "sd": None, "blocks": {}, "why": error.message}
+        return {"roc_auc": None, "sd": None, "blocks": {}, "chance": None, "why": error.message}
     return {
         "roc_auc": figures["mean"]["roc_auc"],
         "sd": figures["sd"]["roc_auc"],
         "blocks": {name: block["roc_auc"] for name, block in figures["blocks"].items()},
+        "chance": figures["chance"],
         "why": "",
     }
 
@@ -82,6 +84,7 @@ def render(recording: str, facts: dict[str, Any], auc: dict[str, Any], picture: 
         facts=facts,
         units=UNITS,
         auc=auc,
+        chance=in_words(auc["chance"]) if auc["chance"] else "",
         picture=base64.b64encode(picture).decode(),
         most_rejected=max([*facts["rejected_by_channel"].values(), 1]),
     )

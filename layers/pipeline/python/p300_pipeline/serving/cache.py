@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from p300.chance import chance_of
 from p300.decoding import Response
 from p300.errors import ArtifactError
 from p300.scoring import Scorer, read_arrays
@@ -52,6 +53,14 @@ class Served:
             f"{len(channels) * n_times} features an epoch: {len(channels)} channels ({' '.join(channels)}) x {n_times} samples at "
             f"{self.manifest['sfreq']:g} Hz from {self.manifest['tmin']:g} s, channel after channel, in volts"
         )
+
+    @cached_property
+    def chance(self) -> dict[str, Any] | None:
+        """The test of the model against chance; None where it was trained before there was one, or says it badly."""
+        try:
+            return chance_of(self.manifest["metrics"])
+        except ArtifactError:
+            return None
 
     @cached_property
     def rejection_limit_uv(self) -> float:

@@ -199,12 +199,23 @@ class Decoded(BaseModel):
 
 
 # ---- GET
+AtChance = Annotated[
+    bool | None,
+    Field(
+        description="whether scores on left-out people cannot be told from shuffled labels; null where that was not tested"
+    ),
+]
+PChance = Annotated[float | None, Field(description="p-value of that test")]
+
+
 class Health(BaseModel):
     """The champion and what it expects."""
 
     status: Literal["ok", "degraded"]
     model_version: str
     expects: str
+    at_chance: AtChance = None
+    p_chance: PChance = None
     problem: str | None = None
 
 
@@ -225,6 +236,8 @@ class Version(BaseModel):
     subjects: int | None = None
     n_epochs: int | None = None
     auc_left_out: Annotated[float | None, Field(description="mean ROC AUC on people left out of training")] = None
+    at_chance: AtChance = None
+    p_chance: PChance = None
     created: str | None = None
     problem: str | None = None
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from p300.errors import RequestError
+from p300.chance import chance_of, in_words
+from p300.errors import ArtifactError, RequestError
 
 from p300_pipeline.aliases import VERSION, no_such_version
 from p300_pipeline.errors import HttpError
@@ -65,14 +66,30 @@ class Service:
         try:
             served = self.cache.model()
         except RequestError as error:
-            return 503, {"status": "no model", "model_version": None, "message": error.message}
+            message = f"{error.message}{self._not_promoted()}"
+            return 503, {"status": "no model", "model_version": None, "message": message}
         problem = self.cache.problem(served)
+        chance = served.chance
         answer = {
             "status": "degraded" if problem else "ok",
             "model_version": served.version,
             "expects": served.expected,
+            "at_chance": chance and chance["at_chance"],
+            "p_chance": chance and chance["p_value"],
         }
         return 200, {**answer, "problem": problem} if problem else answer
+
+    def _not_promoted(self) -> str:
+        """Say why the challenger does not serve, where no model does because it is at chance."""
+        registry = self.cache.registry
+        try:
+            challenger = registry.held_by("challenger")
+            chance = chance_of(registry.manifest(challenger)["metrics"]) if challenger else None
+        except ArtifactError:
+            return ""
+        except storage_errors():
+            return ""
+        return f" {challenger} was not promoted: {in_words(chance)}." if chance and chance["at_chance"] else ""
 
     def models(self, limit: int = MAX_MODELS, before: str | None = None) -> dict[str, Any]:
         """Answer ``GET /models``: versions, newest first, and the aliases.
@@ -114,6 +131,7 @@ def _listed(row: Mapping[str, Any], held: Mapping[str, str | None]) -> dict[str,
         "kind": row["kind"],
         "aliases": [name for name, version in held.items() if version == row["version"]],
         **{name: row[name] for name in ("subjects", "n_epochs", "auc_left_out", "created")},
+        **{name: row.get(name) for name in ("at_chance", "p_chance")},
     }
 
 

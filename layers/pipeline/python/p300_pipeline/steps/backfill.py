@@ -9,8 +9,8 @@ In the features bucket, for however many recordings there are::
 
 import json
 from collections import Counter
-from typing import Any
 
+from p300_pipeline.contracts import Inventory, InventorySummary
 from p300_pipeline.keys import is_recording
 from p300_pipeline.storage import Store
 
@@ -18,7 +18,7 @@ FOLDER = "backfill/"
 FAILURES = ("unusable", "failed")
 
 
-def list_recordings(store: Store, raw_bucket: str, features_bucket: str, execution: str) -> dict[str, Any]:
+def list_recordings(store: Store, raw_bucket: str, features_bucket: str, execution: str) -> Inventory:
     """Write the keys of all raw recordings to the features bucket, as JSON.
 
     The map could list the bucket itself, but it would take the files that belong to a recording for recordings, and LocalStack's ends
@@ -44,7 +44,7 @@ def list_recordings(store: Store, raw_bucket: str, features_bucket: str, executi
     return {"bucket": features_bucket, "key": key, "n_recordings": len(keys)}
 
 
-def sum_up(store: Store, features_bucket: str, execution: str) -> dict[str, Any]:
+def sum_up(store: Store, features_bucket: str, execution: str) -> InventorySummary:
     """Count what became of the listed recordings, and write down which are not up to date.
 
     Parameters

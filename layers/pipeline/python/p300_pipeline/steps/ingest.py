@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 from urllib.parse import unquote_plus
 
 from p300.errors import RecordingError
@@ -18,6 +18,7 @@ from p300.formats import HEADER_OF
 from p300.readers.companions import companions
 from p300.signals import Parameters, check_derived
 
+from p300_pipeline.contracts import IngestOutcome, IngestResult
 from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
 from p300_pipeline.steps.raw_data import RawFacts, named_companions, put_raw, refuse_second_name, superseded
@@ -67,7 +68,7 @@ def ingest(
     *,
     wait_for_files_s: float = WAIT_FOR_FILES_S,
     parameters: Parameters | None = None,
-) -> dict[str, Any]:
+) -> IngestResult:
     """Move one landed object, with the files that belong to it, to where it belongs.
 
     Parameters
@@ -101,7 +102,7 @@ def ingest(
         return _answer("unreadable", error.key, detail=f"{error} It stays in the landing zone.")
 
 
-def _move(zones: _Zones, item: Item) -> dict[str, Any]:
+def _move(zones: _Zones, item: Item) -> IngestResult:
     """Do with an object of the landing zone what is to be done with it."""
     if is_litter(item.key, item.size):
         return _answer(
@@ -136,7 +137,7 @@ def _find(store: Store, bucket: str, landed: Landed) -> Item | None:
     return None
 
 
-def _store(zones: _Zones, item: Item) -> dict[str, Any]:
+def _store(zones: _Zones, item: Item) -> IngestResult:
     store, files = zones.store, [item]
     try:
         key = RecordingKey.parse(item.key)
@@ -195,7 +196,7 @@ def _check_size(key: RecordingKey, files: Sequence[Item]) -> None:
 
 
 # ---- recordings of several files
-def _keep_companion(zones: _Zones, item: Item) -> dict[str, Any]:
+def _keep_companion(zones: _Zones, item: Item) -> IngestResult:
     """Answer for a companion whose header is not there, or not any more."""
     done = earlier_quarantine(zones.store, zones.landing, zones.raw, item.key, item.etag)
     if done and item.version_id and done["reason"].get("version_id") == item.version_id:
@@ -215,7 +216,9 @@ def _refuse_older_header(zones: _Zones, item: Item) -> None:
         raise superseded(item.key)
 
 
-def _put_files(zones: _Zones, key: RecordingKey, files: Sequence[tuple[Item, Path]]) -> tuple[str, str]:
+def _put_files(
+    zones: _Zones, key: RecordingKey, files: Sequence[tuple[Item, Path]]
+) -> tuple[Literal["stored", "unchanged"], str]:
     """Write a recording's files to the raw data, its own object last, and return what became of that and its ETag."""
     for item, _ in files:
         _take_out_older(zones, item)
@@ -281,7 +284,7 @@ def _recording_of(zones: _Zones, held: Item) -> Item | None:
     return header if header and named_companions(header).get(held.key.rpartition("/")[2]) == held.etag else None
 
 
-def _taken(zones: _Zones, landed: Landed) -> dict[str, Any]:
+def _taken(zones: _Zones, landed: Landed) -> IngestResult:
     """Answer for an object that is not in the landing zone: as the attempt did that moved it, where that can be told."""
     for spelling in _spellings(landed.key) if landed.etag else []:
         held = _held(zones, spelling)
@@ -297,10 +300,10 @@ def _taken(zones: _Zones, landed: Landed) -> dict[str, Any]:
     )
 
 
-def _unchanged(recording: Item) -> dict[str, Any]:
+def _unchanged(recording: Item) -> IngestResult:
     key = RecordingKey.parse(recording.key)
     return _answer("unchanged", str(key), subject=key.subject, recording=key.recording, etag=recording.etag)
 
 
-def _answer(outcome: str, key: str, **facts: Any) -> dict[str, Any]:
-    return {"outcome": outcome, "key": key, **facts}
+def _answer(outcome: IngestOutcome, key: str, **facts: Any) -> IngestResult:
+    return cast(IngestResult, {"outcome": outcome, "key": key, **facts})

@@ -3,21 +3,23 @@
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
 
-from p300 import __version__
 from p300.errors import RecordingError
-from p300.features import report, write_features
-from p300.signals import Parameters, extract
+from p300.features import report
+from p300.signals import Parameters
 
+from p300_pipeline import provenance
+from p300_pipeline.contracts import IngestResult, PreprocessOutcome, PreprocessResult
 from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
+from p300_pipeline.making.features import make_features
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
 from p300_pipeline.steps.raw_data import name_taken, named_companions
-from p300_pipeline.steps.reading import read
-from p300_pipeline.storage import NotFoundError, PreconditionError, Store, find
+from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, find, sha256_hex
 
 _MAX_RACES = 20
 
@@ -31,7 +33,7 @@ def preprocess(
     parameters: Parameters,
     *,
     may_quarantine: bool = True,
-) -> dict[str, Any]:
+) -> PreprocessResult:
     """Make the features of one raw recording.
 
     Parameters
@@ -59,34 +61,41 @@ def preprocess(
     recording_key = RecordingKey.parse(key)
     raw = find(store, raw_bucket, key)
     if raw is None or (etag and raw.etag != etag):
-        answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, etag) if etag else None
-        return {**_answer("superseded", recording_key, {}), **(answer or {})}
+        return _superseded(store, raw_bucket, recording_key, etag)
     companions = named_companions(raw)
-    made_of = {"raw_key": key, "raw_etag": raw.etag, **({"raw_companions": companions} if companions else {})}
-    provenance = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in made_of.items()}
-    stamp = {name.replace("_", "-"): fact for name, fact in provenance.items()}
-    stamp |= {"parameters": _digest(parameters), "code-version": __version__}
+    made_of: dict[str, Any] = {
+        "raw_key": key,
+        "raw_etag": raw.etag,
+        **({"raw_companions": companions} if companions else {}),
+    }
+    code = provenance.code_of(provenance.FEATURES)
+    stamp = {name.replace("_", "-"): fact for name, fact in _as_text(made_of).items()}
+    stamp |= {
+        "parameters": _digest(parameters),
+        "code-digest": code.digest,
+        "libraries": provenance.in_words(code.libraries),
+    }
     held = [find(store, features_bucket, name) for name in (recording_key.features, recording_key.report)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
-        return _answer("unchanged", recording_key, facts)
+        return _answer("unchanged", recording_key, facts, etag=raw.etag)
     files = [raw]
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / recording_key.file_name
-            store.download(raw_bucket, key, path, if_match=raw.etag)
+            read = store.download(raw_bucket, key, path, if_match=raw.etag)
             for name, companion_etag in companions.items():
                 files.append(
                     store.download(
                         raw_bucket, recording_key.beside(name), path.with_name(name), if_match=companion_etag
                     )
                 )
+            made_of |= _versions(read, files[1:], path)
             try:
-                recording = read(path, recording_key, parameters.declared)
-                features = extract(recording, parameters)
-                facts = {**report(features), **made_of}
                 written = Path(folder) / "features"  # not in memory: features may fill half of it
-                write_features(features, written, {**provenance, "code_version": __version__})
+                stated = _as_text(made_of | code.stated())
+                features = make_features(recording_key, path, parameters, stated, written)
+                facts = {**report(features), **made_of, **code.stated()}
                 write = _Writer(store, raw_bucket, features_bucket, recording_key, stamp, companions)
                 write(recording_key.features, written, "application/vnd.apache.parquet")
                 # The report comes last: a retry after a death in between finds it missing or stale, and makes both again.
@@ -94,14 +103,12 @@ def preprocess(
             except RecordingError as error:
                 if not may_quarantine:
                     reason = {"code": error.code, "message": error.message}
-                    return {**_answer("unusable", recording_key, {}), "reason": reason}
+                    return _answer("unusable", recording_key, reason=reason)
                 # Only these versions: an upload that replaced it meanwhile stays, and so does the one before it.
-                answer = quarantine(store, raw_bucket, raw_bucket, files, error)
-                return {**_answer("quarantined", recording_key, {}), **answer}
+                return _quarantined(recording_key, quarantine(store, raw_bucket, raw_bucket, files, error))
     except (NotFoundError, PreconditionError):
-        answer = earlier_quarantine(store, raw_bucket, raw_bucket, key, raw.etag)
-        return {**_answer("superseded", recording_key, {}), **(answer or {})}
-    return _answer("features", recording_key, facts)
+        return _superseded(store, raw_bucket, recording_key, raw.etag)
+    return _answer("features", recording_key, facts, etag=raw.etag)
 
 
 @dataclass
@@ -143,10 +150,41 @@ class _Writer:
         raise RuntimeError(f"s3://{self.features_bucket}/{name} kept changing")
 
 
+def _versions(raw: Item, companions: Sequence[Item], path: Path) -> dict[str, Any]:
+    """Return which versions of a recording's files were read, and the digest of each."""
+    facts: dict[str, Any] = {"raw_version_id": raw.version_id or "", "raw_sha256": sha256_hex(path)}
+    if companions:
+        facts["raw_companion_versions"] = {
+            (name := PurePosixPath(item.key).name): {
+                "version_id": item.version_id or "",
+                "sha256": sha256_hex(path.with_name(name)),
+            }
+            for item in companions
+        }
+    return facts
+
+
+def _as_text(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
+
+
 def _digest(parameters: Parameters) -> str:
     return hashlib.sha256(json.dumps(parameters.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _answer(outcome: str, key: RecordingKey, facts: dict[str, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = {name: facts[name] for name in ("n_flashes", "n_kept", "bad_channels") if name in facts}
-    return {"outcome": outcome, "recording": key.recording, "key": str(key), "features_key": key.features, **shown}
+def _superseded(store: Store, raw_bucket: str, key: RecordingKey, etag: str) -> PreprocessResult:
+    """Answer for bytes that are not the raw recording any more: as the attempt did that quarantined them, where one did."""
+    earlier = earlier_quarantine(store, raw_bucket, raw_bucket, str(key), etag) if etag else None
+    return _quarantined(key, earlier) if earlier else _answer("superseded", key)
+
+
+def _quarantined(key: RecordingKey, answer: IngestResult) -> PreprocessResult:
+    return _answer("quarantined", key, quarantine_key=answer["quarantine_key"], reason=answer["reason"])
+
+
+def _answer(
+    outcome: PreprocessOutcome, key: RecordingKey, facts: dict[str, Any] | None = None, **more: Any
+) -> PreprocessResult:
+    shown = {name: facts[name] for name in ("n_flashes", "n_kept", "bad_channels") if facts and name in facts}
+    answer = {"outcome": outcome, "recording": key.recording, "key": str(key), "features_key": key.features}
+    return cast(PreprocessResult, {**answer, **shown, **more})

@@ -1,10 +1,11 @@
 """Where an object goes that is not a recording: kept by content, with a record of the reason."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from p300.errors import RecordingError
 
+from p300_pipeline.contracts import IngestResult, Reason
 from p300_pipeline.keys import quarantine_key
 from p300_pipeline.steps.quarantine_records import Record, read_record, write_record
 from p300_pipeline.storage import Item, Store, find
@@ -12,7 +13,7 @@ from p300_pipeline.storage import Item, Store, find
 
 def quarantine(
     store: Store, bucket: str, raw_bucket: str, items: Sequence[Item], error: RecordingError
-) -> dict[str, Any]:
+) -> IngestResult:
     """Move a recording's files to quarantine, each with a record of the reason.
 
     Parameters
@@ -58,7 +59,7 @@ def quarantine(
     return _quarantined(records[0])
 
 
-def earlier_quarantine(store: Store, bucket: str, raw_bucket: str, key: str, etag: str) -> dict[str, Any] | None:
+def earlier_quarantine(store: Store, bucket: str, raw_bucket: str, key: str, etag: str) -> IngestResult | None:
     """Return the answer of the attempt that quarantined these bytes under this key, if there was one, and finish what it left."""
     record = read_record(store, raw_bucket, quarantine_key(key, etag))
     if record is None:
@@ -80,10 +81,10 @@ def _finish(store: Store, raw_bucket: str, record: Record) -> None:
         store.delete(record.moved_from, record.landing_key, record.version_id)
 
 
-def _quarantined(record: Record) -> dict[str, Any]:
+def _quarantined(record: Record) -> IngestResult:
     return {
         "outcome": "quarantined",
         "key": record.landing_key,
         "quarantine_key": record.quarantine_key,
-        "reason": record.to_dict(),
+        "reason": cast(Reason, record.to_dict()),
     }

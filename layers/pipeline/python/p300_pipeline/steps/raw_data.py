@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from p300.errors import RecordingError
 from p300.formats import EXTENSIONS
@@ -105,7 +106,7 @@ def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
 
 def put_raw(
     store: Store, landing: str, raw: str, item: Item, path: Path, modified: float, extra: Mapping[str, str]
-) -> tuple[str, str]:
+) -> tuple[Literal["stored", "unchanged"], str]:
     """Write one file of a recording to the raw data, unless a newer upload is there.
 
     Parameters

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,11 @@ from p300.readers import open_recording
 from p300.readers.declared import Declared
 from p300.recording import RecordingStream
 
-from p300_pipeline.keys import RecordingKey
+if TYPE_CHECKING:
+    from p300_pipeline.keys import RecordingKey
 
 
-def read(path: Path, key: RecordingKey, declared: Declared | None = None) -> RecordingStream:
+def read(path: Path, key: "RecordingKey", declared: Declared | None = None) -> RecordingStream:
     """Open a recording's file; the signal is under the same watch while it is read.
 
     Raises
@@ -34,7 +36,7 @@ def read(path: Path, key: RecordingKey, declared: Declared | None = None) -> Rec
 
 
 @contextmanager
-def reading(key: RecordingKey) -> Iterator[None]:
+def reading(key: "RecordingKey") -> Iterator[None]:
     """Turn what a reader did not expect into ``unreadable``; what the machine lacks stays what it is."""
     try:
         yield

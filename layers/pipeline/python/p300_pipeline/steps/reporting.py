@@ -7,16 +7,18 @@ from typing import Any
 
 from p300.features import read_features, report
 
+from p300_pipeline.contracts import PlotResult, ReportResult
+from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, find
 
-STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-version")
+STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-digest", "libraries")
 """What of the features' metadata says which recording they are of and how they were made."""
 _MAX_RACES = 20
 
 
-def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
+def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
     """Draw the report of one recording's features.
 
     Parameters
@@ -32,18 +34,24 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
     -------
     dict
         ``outcome`` is ``drawn``, ``unchanged`` (there is a report of these features), ``superseded`` (they were replaced meanwhile;
-        what replaced them asks for a report of its own) or ``no_features``; with ``page_key``, and ``auc`` where it was drawn now.
+        what replaced them asks for a report of its own) or ``no_features``; with ``page_key``, and ``auc`` where it was drawn now. The
+        report.json gets the same figures as ``single_flash``.
     """
     recording_key = RecordingKey.parse(key)
-    answer = {"recording": recording_key.recording, "key": key, "page_key": recording_key.page}
+    answer: ReportResult = {
+        "outcome": "drawn",
+        "recording": recording_key.recording,
+        "key": key,
+        "page_key": recording_key.page,
+    }
     try:
         made_of = store.head(features_bucket, recording_key.features)
     except NotFoundError:
-        return {"outcome": "no_features", **answer}
+        return {**answer, "outcome": "no_features"}
     stamp = {name: made_of.metadata[name] for name in STAMPED if name in made_of.metadata}
     held = [find(store, features_bucket, name) for name in (recording_key.erp_plot, recording_key.page)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
-        return {"outcome": "unchanged", **answer}
+        return {**answer, "outcome": "unchanged"}
     # Drawing takes seconds to import: not for an answer that needs none of it.
     from p300.reporting.page import render, single_trial
     from p300.reporting.picture import draw
@@ -51,7 +59,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
     try:
         body, _ = store.get(features_bucket, recording_key.features, if_match=made_of.etag)
     except (NotFoundError, PreconditionError):
-        return {"outcome": "superseded", **answer}
+        return {**answer, "outcome": "superseded"}
     features = read_features(io.BytesIO(body), name=f"s3://{features_bucket}/{recording_key.features}")
     companions = json.loads(stamp.get("raw-companions", "{}"))
     facts = {
@@ -59,6 +67,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
         "raw_companions": companions,
         "raw_key": stamp.get("raw-key", ""),
         "raw_etag": stamp.get("raw-etag", ""),
+        "code_digest": stamp.get("code-digest", ""),
     }
     auc = single_trial(features, recording_key.recording)
     picture = draw(features, recording_key.recording)
@@ -66,14 +75,15 @@ def draw_report(store: Store, features_bucket: str, key: str) -> dict[str, Any]:
     write = partial(_write, store, features_bucket, recording_key, made_of, stamp)
     try:
         write(recording_key.erp_plot, picture, "image/png")
+        _add_to_report(store, features_bucket, recording_key, stamp, {"single_flash": auc})
         # The page comes last: whoever finds it finds the picture as well.
         write(recording_key.page, page, "text/html; charset=utf-8")
     except (NotFoundError, PreconditionError):
-        return {"outcome": "superseded", **answer}
-    return {"outcome": "drawn", **answer, "auc": auc["roc_auc"]}
+        return {**answer, "outcome": "superseded"}
+    return {**answer, "outcome": "drawn", "auc": auc["roc_auc"]}
 
 
-def draw_pictures(store: Store, models_bucket: str, version: str) -> dict[str, Any]:
+def draw_pictures(store: Store, models_bucket: str, version: str) -> PlotResult:
     """Draw the pictures of a model's figures into its folder; the manifest stays as it is.
 
     Parameters
@@ -108,6 +118,31 @@ def draw_pictures(store: Store, models_bucket: str, version: str) -> dict[str, A
     for name, picture in pictures.items():
         registry.keep_picture(version, name, picture)
     return {"outcome": "drawn", "version": version, "names": sorted(pictures)}
+
+
+def _add_to_report(store: Store, bucket: str, key: RecordingKey, stamp: dict[str, str], facts: dict[str, Any]) -> None:
+    """Add facts to the report.json of these features; of none, or of others, there is nothing to add to."""
+    for _ in range(_MAX_RACES):
+        try:
+            body, held = store.get(bucket, key.report)
+        except NotFoundError:
+            return  # the preprocessing that is to write it asks for this report again
+        if not stamp.items() <= held.metadata.items():
+            return
+        report_now = parse(body, f"s3://{bucket}/{key.report}", dict) | facts
+        try:
+            store.put(
+                bucket,
+                key.report,
+                json.dumps(report_now, indent=1).encode(),
+                content_type="application/json",
+                metadata=held.metadata,
+                if_match=held.etag,
+            )
+        except PreconditionError:
+            continue
+        return
+    raise RuntimeError(f"s3://{bucket}/{key.report} kept changing")
 
 
 def _write(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from p300_pipeline.contracts import PromoteResult, TrackResult
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import NotFoundError, Store
 from p300_pipeline.wandb_run import Destination, Run, batch_evaluation, numbers, write
@@ -20,11 +21,11 @@ def track(
     models_bucket: str,
     version: str,
     *,
-    outcomes: Mapping[str, Any],
+    promotion: PromoteResult | None,
     project: str,
     mode: str,
     api_key: str | None,
-) -> dict[str, Any]:
+) -> TrackResult:
     """Log a model's training as a run whose id is its version, and its evaluation through inference as one of its own.
 
     An offline run's folder is kept under ``wandb/<run>/`` in the models bucket, complete for a later ``wandb sync``.
@@ -37,8 +38,8 @@ def track(
         Bucket name.
     version : str
         The model, or an alias of it.
-    outcomes : mapping
-        ``promotion``: what promotion answered.
+    promotion : dict or None
+        What promotion decided, where it did.
     project : str
         W&B project.
     mode : {"offline", "online", "disabled"}
@@ -62,12 +63,12 @@ def track(
         "model.npz": registry.artifact(version, "model.npz", manifest),
         **{name: registry.picture(version, name, manifest) for name in pictures},
     }
-    runs = [_training_run(manifest, files, outcomes.get("promotion"))]
+    runs = [_training_run(manifest, files, promotion)]
     if evaluation := registry.evaluation(version):
         runs.append(_evaluation_run(version, manifest, evaluation))
     destination = Destination(project, mode, api_key)
     new = [keep(store, models_bucket, run, destination) for run in runs]
-    answer = {
+    answer: TrackResult = {
         "outcome": "tracked" if any(new) else "unchanged",
         "version": version,
         "mode": "online" if destination.online else "offline",

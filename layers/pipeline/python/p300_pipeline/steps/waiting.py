@@ -5,13 +5,13 @@ import time
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from p300.errors import RecordingError
 from p300.formats import HEADER_OF
 from p300.limits import LARGEST_HEADER_BYTES
 from p300.readers.companions import companions
 
+from p300_pipeline.contracts import IngestResult
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.steps.reading import reading
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
@@ -77,7 +77,7 @@ def _candidates(store: Store, landing: str, companion: str) -> list[Item]:
 
 def wait(
     key: RecordingKey | str, files: Sequence[Item], missing: Sequence[str], wait_for_files_s: float
-) -> dict[str, Any]:
+) -> IngestResult:
     """Answer for files that cannot move yet: look again, or say that what is missing has not come in time."""
     waited = max(0.0, time.time() - max(item.modified for item in files))
     late = waited > wait_for_files_s

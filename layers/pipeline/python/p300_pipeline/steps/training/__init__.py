@@ -1,6 +1,5 @@
-"""From features to a serving model: is training due, train a challenger, evaluate it through inference, promote it."""
+"""From features to a serving model: train a challenger, evaluate it through inference, promote it."""
 
-from p300_pipeline.steps.training.due import check_due
 from p300_pipeline.steps.training.evaluate import Predict, evaluate
 from p300_pipeline.steps.training.promote import PROMOTION_MARGIN_AUC, promote
 from p300_pipeline.steps.training.request import TrainingRequest
@@ -10,7 +9,6 @@ __all__ = [
     "PROMOTION_MARGIN_AUC",
     "Predict",
     "TrainingRequest",
-    "check_due",
     "evaluate",
     "promote",
     "train",

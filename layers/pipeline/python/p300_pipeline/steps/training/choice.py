@@ -3,74 +3,40 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from p300 import __version__
 from p300.channels import in_order, plain
 from p300.errors import ArtifactError, TrainingError
 from p300.features import FeatureSet, read_features, stored_shape
 from p300.likeness import sketch
-from p300.models import RecordingEpochs, n_fits
+from p300.models import n_fits
 from p300.recording import TARGET
 from p300.signals.parameters import Parameters
 
+from p300_pipeline import provenance
+from p300_pipeline.documents import parse
 from p300_pipeline.feature_store import find_features, subject_of
+from p300_pipeline.making.model import Downloaded
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training.fit import other_channels, other_recipe, recipe_of
 from p300_pipeline.steps.training.limits import Limits, Shape, too_long
 from p300_pipeline.steps.training.people import People
 from p300_pipeline.steps.training.request import TrainingRequest
-from p300_pipeline.storage import NotFoundError, Store
+from p300_pipeline.storage import NotFoundError, Store, sha256_hex
 
 Channels = tuple[str, ...]
+Facts = Mapping[str, Mapping[str, Any]]
+RAW_FACTS, COMPANION_FACTS = (
+    ("raw_key", "raw_etag", "raw_version_id", "raw_sha256"),
+    ("raw_companions", "raw_companion_versions"),
+)
+RECOMPUTE = "`p300 backfill` recomputes features with the stack's present code"
 FEWEST_OF_A_CLASS = 5
 """Fewer make no figure of a person left out: an AUC of two epochs is 0 or 1, and counts as much as anybody's."""
-
-
-class Downloaded:
-    """Recordings whose features lie in a folder, read one at a time, as often as a fit needs: memory holds one of them.
-
-    Parameters
-    ----------
-    paths : mapping of str to Path
-        Files by recording; each was read and found right before.
-    person_of : callable
-        Names the person whose a recording is.
-    channels : sequence of str
-        In this order, whatever a recording's own is.
-    """
-
-    def __init__(self, paths: Mapping[str, Path], person_of: Callable[[str], str], channels: Sequence[str]) -> None:
-        self._paths = paths
-        self._person_of = person_of
-        self._channels = channels
-
-    @property
-    def names(self) -> list[str]:
-        """The recordings."""
-        return list(self._paths)
-
-    def __iter__(self) -> Iterator[RecordingEpochs]:
-        for name in self._paths:
-            features = self.features(name)
-            yield RecordingEpochs(
-                name,
-                self._person_of(name),
-                features.X,
-                features.label,
-                len(features.ch_names),
-                features.flash,
-                features.onset_sample,
-                features.ch_names,
-            )
-
-    def features(self, name: str) -> FeatureSet:
-        """Return one recording's features."""
-        return in_order(read_features(self._paths[name], verify=False), self._channels, name)
 
 
 @dataclass
@@ -81,11 +47,7 @@ class TrainingSet:
     facts: dict[str, dict[str, Any]]
     left_out: list[dict[str, str]]
     one_person: list[list[str]]
-
-    @property
-    def etags(self) -> dict[str, str]:
-        """ETag of each recording's features."""
-        return {name: facts["features_etag"] for name, facts in self.facts.items()}
+    features_libraries: dict[str, str]
 
 
 @dataclass
@@ -99,6 +61,8 @@ class _Candidates:
     channels: dict[str, Channels] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     unfit: dict[str, str] = field(default_factory=dict)
+    libraries: dict[str, dict[str, str]] = field(default_factory=dict)
+    code: provenance.Code = field(default_factory=lambda: provenance.code_of(provenance.FEATURES))
 
     @property
     def fit(self) -> dict[str, Path]:
@@ -132,19 +96,39 @@ class _Candidates:
                     self.unfit[name] = reason
                     continue
                 features = read_features(path, name=address)
+                self.libraries[name] = _parsed(features.provenance, "libraries", address)
+                self.facts[name] |= raw_versions(features.provenance, address)
             except ArtifactError as error:
                 self.unfit[name] = error.message
                 continue
             self.channels[name] = features.ch_names
-            self.facts[name]["raw"] = raw_identity(features.provenance)
+            self.facts[name] |= {"features_sha256": sha256_hex(path), "raw": raw_identity(features.provenance)}
             n_targets = int(np.sum(features.label == TARGET))
             n_non_targets = len(features.label) - n_targets
             if min(n_targets, n_non_targets) < FEWEST_OF_A_CLASS:
                 self.unfit[name] = (
                     f"{n_targets} Target and {n_non_targets} NonTarget epochs; at least {FEWEST_OF_A_CLASS} of each are trained on"
                 )
-            elif reason := other_recipe(recipe_of(features), parameters.to_dict()):
+            elif reason := other_recipe(recipe_of(features), parameters.to_dict()) or _outdated(
+                features, self.code.digest
+            ):
                 self.unfit[name] = reason
+
+    def of_other_libraries(self, modified: Mapping[str, float]) -> None:
+        """Leave out what was made with other libraries than the stack's present ones.
+
+        Those are what is installed here and, as this function has not all that make features, what the newest features were made with.
+        """
+        if not self.fit:
+            return
+        here = self.code.libraries.items()
+        present = max(self.fit, key=lambda name: (here <= self.libraries[name].items(), modified[name], name))
+        for name in self.fit:
+            if self.libraries[name] != self.libraries[present]:
+                made, wanted = (
+                    provenance.in_words(self.libraries[one]) or "libraries unknown" for one in (name, present)
+                )
+                self.unfit[name] = f"made with {made}; expected {wanted}. {RECOMPUTE}"
 
 
 def choose(
@@ -193,6 +177,7 @@ def choose(
     found.download(store, {name: present[name].size for name in [*names, *held_out]}, folder)
     found.look(parameters)
     montage: Sequence[str] = ()
+    found.of_other_libraries({name: item.modified for name, item in present.items()})
     if channels := {name: found.channels[name] for name in names if name in found.fit}:
         montage = _montage(registry, request, channels)
         for name in found.fit:
@@ -209,33 +194,65 @@ def choose(
     n_people = len({people.person_of(name) for name in found.fit_shapes(names)})
     found.unfit |= too_long(found.fit_shapes(names), n_fits(request.model, n_people))
     left_out = [{"recording": name, "reason": found.unfit[name]} for name in names if name in found.unfit]
-    # One person's recordings are read one after another: memory holds those of one.
-    fit = {name: found.paths[name] for name in sorted(found.fit_shapes(names), key=people.person_of)}
+    fit = {name: found.paths[name] for name in found.fit_shapes(names)}
     if not fit:
         raise TrainingError("no_recordings", f"None of the {len(names)} recordings can be trained on: {left_out}.")
-    facts = {name: found.facts[name] for name in fit}
-    return TrainingSet(Downloaded(fit, people.person_of, montage), facts, left_out, people.merged())
+    facts = {name: {**found.facts[name], "person": people.person_of(name)} for name in fit}
+    libraries = found.libraries[next(iter(fit))]
+    return TrainingSet(Downloaded(fit, people.person_of, montage), facts, left_out, people.merged(), libraries)
 
 
-def fingerprint_of(request: TrainingRequest, etags: Mapping[str, str], *, instead_of: str | None = None) -> str:
-    """Return the identity of a training: what it is of, with which settings, by which code, and which version it makes up for."""
+def fingerprint_of(request: TrainingRequest, facts: Facts, *, instead_of: str | None = None) -> str:
+    """Return the identity of a training: what it is of, with which settings, by which code, and which version it makes up for.
+
+    Parameters
+    ----------
+    request : TrainingRequest
+        The settings.
+    facts : mapping
+        Of each recording: ``features_etag`` and ``person`` are looked at.
+    instead_of : str, optional
+        The version that it makes up for.
+    """
     identity = {
         "model": request.model,
         "seed": request.seed,
         "held_out": request.held_out,
-        "recordings": sorted(etags.items()),
-        "code": __version__,
+        "recordings": sorted((name, one["features_etag"], one["person"]) for name, one in facts.items()),
+        **provenance.code_of(provenance.MODEL).stated(),
         **({"instead_of": instead_of} if instead_of else {}),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def raw_identity(provenance: Mapping[str, str]) -> str | None:
+def raw_identity(stated: Mapping[str, str]) -> str | None:
     """Return what tells the content that features were made of from any other; None where they do not say what they were made of."""
-    if "raw_etag" not in provenance:
+    if "raw_etag" not in stated:
         return None
-    made_of = [provenance["raw_etag"], provenance.get("raw_companions")]
+    made_of = [stated["raw_etag"], stated.get("raw_companions")]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
+def raw_versions(stated: Mapping[str, str], address: str) -> dict[str, Any]:
+    """Return the versions and digests of the raw files that features were made of, as far as they state them.
+
+    Raises
+    ------
+    ArtifactError
+        Where they state them badly.
+    """
+    found: dict[str, Any] = {name: stated[name] for name in RAW_FACTS if name in stated}
+    return found | {name: _parsed(stated, name, address) for name in COMPANION_FACTS if name in stated}
+
+
+def _parsed(stated: Mapping[str, str], name: str, address: str) -> dict[str, Any]:
+    found: dict[str, Any] = parse(stated.get(name, "{}").encode(), f"{name} of {address}", dict, "not_features")
+    return found
+
+
+def _outdated(features: FeatureSet, code: str) -> str | None:
+    reason = provenance.other_code(features.provenance, code)
+    return f"{reason}. {RECOMPUTE}" if reason else None
 
 
 def _wanted_subjects(present: list[str], request: TrainingRequest) -> set[str]:

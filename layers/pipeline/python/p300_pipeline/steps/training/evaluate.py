@@ -1,8 +1,6 @@
 """Scores recordings with a new model through inference, the code that serves."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +10,17 @@ from p300.errors import ArtifactError
 from p300.features import FeatureSet
 from p300.metrics import classification_metrics, curves
 
+from p300_pipeline import provenance
+from p300_pipeline.contracts import EvaluateResult
 from p300_pipeline.feature_store import find_features, load_features, subject_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training.choice import raw_identity
 from p300_pipeline.steps.training.fit import misfit, recipe_of
-from p300_pipeline.steps.training.limits import Limits
 from p300_pipeline.storage import Item, Store
 
 EVALUATION_RECORDINGS = 5
+MEMORY_SHARE = 12
+"""Of the function's memory, the features of a recording take one over this at most: they are held up to four times while they are read."""
 
 Predict = Callable[[str, NDArray[np.float32]], NDArray[np.float64]]
 """(version, X of shape (n_epochs, n_features)) -> probability of Target, shape (n_epochs,)."""
@@ -27,7 +28,7 @@ Predict = Callable[[str, NDArray[np.float32]], NDArray[np.float64]]
 
 def evaluate(
     store: Store, features_bucket: str, models_bucket: str, version: str, predict: Predict, *, memory_mb: int
-) -> dict[str, Any]:
+) -> EvaluateResult:
     """Score recordings through the serving code and compare with their labels.
 
     Held-out subjects' recordings where there are any that the model can score; else the newest ones it was trained on, said to be
@@ -74,15 +75,18 @@ def evaluate(
         seen = True
     pooled = (np.concatenate(labels), np.concatenate(probabilities)) if rows else None
     overall = classification_metrics(*pooled) if pooled else None
-    common = {"version": version, "seen_in_training": seen, "skipped": skipped}
-    registry.keep_evaluation(
-        version, {**common, "recordings": rows, "overall": overall, "curves": curves(*pooled) if pooled else {}}
-    )
-    return {
-        **common,
+    answer: EvaluateResult = {
+        "version": version,
+        "seen_in_training": seen,
+        "skipped": skipped,
         "recordings": [{"recording": row["recording"], **_figures(row)} for row in rows],
         "pooled": _figures(overall) if overall else None,
     }
+    kept = {name: answer[name] for name in ("version", "seen_in_training", "skipped")}
+    registry.keep_evaluation(
+        version, {**kept, "recordings": rows, "overall": overall, "curves": curves(*pooled) if pooled else {}}
+    )
+    return answer
 
 
 def _usable(
@@ -96,12 +100,9 @@ def _usable(
     seen: bool,
 ) -> Iterator[tuple[str, FeatureSet]]:
     """Load recordings one at a time; those that the model cannot be judged by go to `skipped`, with the reason."""
-    too_large = Limits.of(Path(tempfile.gettempdir()), memory_mb).too_large_to_download(
-        {name: item.size for name, item in candidates.items()}
-    )
     trained_on = {entry.get("raw"): entry["recording"] for entry in manifest["recordings"] if entry.get("raw")}
     for name, item in candidates.items():
-        reason = too_large.get(name)
+        reason = _too_large(item, memory_mb)
         if not reason:
             try:
                 features = load_features(store, bucket, name, etag=item.etag)
@@ -118,12 +119,28 @@ def _usable(
         skipped.append({"recording": name, "reason": reason})
 
 
+def _too_large(item: Item, memory_mb: int) -> str | None:
+    most_mb = memory_mb // MEMORY_SHARE
+    if item.size <= most_mb << 20:
+        return None
+    return (
+        f"has features of {item.size / (1 << 20):,.0f} MB; an evaluation takes up to {most_mb:,} MB of a recording in {memory_mb:,} MB of "
+        "memory: land it in parts, or give the evaluation function more memory (MemorySize)"
+    )
+
+
 def _unusable(features: FeatureSet, manifest: Mapping[str, Any]) -> str | None:
     # Models of before features were kept apart by their preprocessing take what has their shape.
-    return misfit(features, manifest.get("preprocessing") or recipe_of(features), manifest["channels"]) or (
-        None
-        if features.n_times == manifest["n_times"]
-        else f"{features.n_times} samples an epoch; the model takes {manifest['n_times']}"
+    made_by: Any = manifest.get("features_made_by")
+    outdated = provenance.other_code(features.provenance, made_by["code_digest"]) if isinstance(made_by, dict) else None
+    return (
+        outdated
+        or misfit(features, manifest.get("preprocessing") or recipe_of(features), manifest["channels"])
+        or (
+            None
+            if features.n_times == manifest["n_times"]
+            else f"{features.n_times} samples an epoch; the model takes {manifest['n_times']}"
+        )
     )
 
 

@@ -1,11 +1,13 @@
 """Champion against challenger, on the recordings that both were tested on without having seen the person."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from p300.chance import chance_of, in_words
 from p300.errors import ArtifactError
 from p300.evaluation import headline, left_out_recordings
 
+from p300_pipeline.contracts import PromoteOutcome, PromoteResult
 from p300_pipeline.feature_store import subject_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
@@ -13,12 +15,12 @@ from p300_pipeline.storage import Store
 PROMOTION_MARGIN_AUC = 0.01
 
 
-def promote(store: Store, models_bucket: str, version: str, *, execution: str) -> dict[str, Any]:
-    """Make a version the champion unless it is worse than the one that serves.
+def promote(store: Store, models_bucket: str, version: str, *, execution: str) -> PromoteResult:
+    """Make a version the champion unless it is at chance, or worse than the one that serves.
 
     Compared on the recordings that both were tested on without having seen the person (leave-one-subject-out), paired: the mean over
     subjects of the difference of ROC AUC must not be below -`PROMOTION_MARGIN_AUC`. A challenger that was overtaken by a newer champion
-    must be better by more than that.
+    must be better by more than that. A challenger at chance (`p300.chance`) is never promoted here, not even as the first.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
     models_bucket : str
         Bucket name.
     version : str
-        The challenger.
+        The challenger, or an alias of it.
     execution : str
         Name of the execution, for the history.
 
@@ -37,6 +39,7 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
         ``outcome`` (``promoted`` or ``kept``), ``champion``, and the figures that decided.
     """
     registry = Registry(store, models_bucket)
+    version = registry.resolve(version)
     challenger = registry.manifest(version)
     while True:
         champion = registry.champion()
@@ -44,17 +47,30 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
             registry.finish_promotion()
         # A retry compares with the same model as the attempt that died, and gives the same answer.
         other = registry.replaced_by(version) if champion == version else champion
-        decision = _compare(registry, other, challenger)
+        decision = _at_chance(challenger) or _compare(registry, other, challenger)
         if not decision.pop("promote"):
             if champion != version:
-                answer = {"outcome": "kept", "champion": champion, "challenger": version, **decision}
+                answer = _answer("kept", champion=champion, challenger=version, **decision)
                 break
             decision = {"why": "It is the champion already."}
         if registry.promote(version, expected=other, entry={"execution": execution, **decision}):
-            answer = {"outcome": "promoted", "champion": version, "replaced": other, **decision}
+            answer = _answer("promoted", champion=version, replaced=other, **decision)
             break
     registry.keep_decision(version, answer)
     return answer
+
+
+def _at_chance(challenger: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the decision on a challenger that is at chance; None for any other."""
+    chance = chance_of(challenger["metrics"])
+    if not chance or not chance["at_chance"]:
+        return None
+    why = f"It is {in_words(chance)} on left-out people. `p300 promote {challenger['version']} --force` makes it the champion."
+    return {"promote": False, "why": why, "p_chance": chance["p_value"]}
+
+
+def _answer(outcome: PromoteOutcome, **facts: Any) -> PromoteResult:
+    return cast(PromoteResult, {"outcome": outcome, **facts})
 
 
 def _compare(registry: Registry, champion_version: str | None, challenger: dict[str, Any]) -> dict[str, Any]:

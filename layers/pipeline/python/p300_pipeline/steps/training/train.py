@@ -3,30 +3,26 @@
 import io
 import platform
 import tempfile
-from collections.abc import Mapping
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from p300 import __version__
 from p300.errors import ArtifactError
 from p300.evaluation import headline
 from p300.scoring import read_arrays
 from p300.signals.parameters import Parameters
 
+from p300_pipeline import provenance
+from p300_pipeline.contracts import TrainResult, UsedRecordings
 from p300_pipeline.feature_store import subject_of
+from p300_pipeline.making.model import make_model
 from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
+from p300_pipeline.steps.scheduling import settle
 from p300_pipeline.steps.training.choice import choose, fingerprint_of
-from p300_pipeline.steps.training.due import settle
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import Store
-
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyriemann")
-"""With the seed, their versions make a training reproducible to the bit on one machine."""
 
 SHOWN_LEFT_OUT = 20
 """Of the recordings left out, in the answer, which Step Functions takes up to 256 KiB of; the manifest has all."""
@@ -42,7 +38,7 @@ def train(
     execution: str,
     started: datetime,
     memory_mb: int,
-) -> dict[str, Any]:
+) -> TrainResult:
     """Train a challenger on the features that are there.
 
     Parameters
@@ -88,10 +84,9 @@ def _train(
     execution: str,
     started: datetime,
     memory_mb: int,
-) -> dict[str, Any]:
+) -> TrainResult:
     # What takes seconds to import, or is not there where only the step's other parts run.
-    from p300 import evaluation, models
-    from p300.decoding import Response
+    from p300 import models
     from p300.models.portable import to_pipeline
 
     registry = Registry(store, models_bucket)
@@ -100,20 +95,19 @@ def _train(
         first = chosen.recordings.features(chosen.recordings.names[0])
         # A kind that is not known is refused before it claims a version.
         models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
-        fingerprint = fingerprint_of(request, chosen.etags)
+        fingerprint = fingerprint_of(request, chosen.facts)
         earlier = registry.version_of_training(fingerprint)
         if earlier and not _can_adapt(registry, earlier):
-            fingerprint = fingerprint_of(request, chosen.etags, instead_of=earlier)
+            fingerprint = fingerprint_of(request, chosen.facts, instead_of=earlier)
         claim = registry.claim(execution, fingerprint, started)
-        told = {
+        told: UsedRecordings = {
             "left_out": chosen.left_out[:SHOWN_LEFT_OUT],
             "n_left_out": len(chosen.left_out),
             "one_person": chosen.one_person,
         }
         if claim.finished:
-            return _already_trained(registry, claim.version, execution) | told
-        estimator, metrics = evaluation.train(chosen.recordings, request.model, request.seed, first.sfreq)
-        response = getattr(estimator, "response_", None) or Response.fit(chosen.recordings, first.sfreq)
+            return {**_already_trained(registry, claim.version, execution), **told}
+        made = make_model(chosen.recordings, request.model, request.seed)
     manifest = {
         "kind": request.model,
         "channels": list(first.ch_names),
@@ -132,22 +126,27 @@ def _train(
         "recordings": [{"recording": name, **facts} for name, facts in sorted(chosen.facts.items())],
         "left_out": chosen.left_out,
         "one_person": chosen.one_person,
-        "n_epochs": metrics["n_epochs"],
-        "metrics": metrics,
+        "n_epochs": made.metrics["n_epochs"],
+        "metrics": made.metrics,
         "execution": execution,
         "created": started.isoformat(timespec="seconds"),
         "code_version": __version__,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        **provenance.code_of(provenance.MODEL).stated(),
+        "features_made_by": {
+            "code_digest": provenance.code_of(provenance.FEATURES).digest,
+            "libraries": chosen.features_libraries,
+        },
+        "machine": provenance.machine(),
     }
     artifacts = {
-        "model.npz": (_npz({**estimator.to_arrays(), **response.to_arrays()}), "application/octet-stream"),
-        "model.joblib": (_joblib(to_pipeline(estimator)), "application/octet-stream"),
+        "model.npz": (made.npz, "application/octet-stream"),
+        "model.joblib": (_joblib(to_pipeline(made.estimator)), "application/octet-stream"),
     }
     published = registry.publish(claim.version, fingerprint, artifacts, manifest)
     if published.finished:
-        return _already_trained(registry, published.version, execution) | told
-    return _trained(registry, claim.version) | told
+        return {**_already_trained(registry, published.version, execution), **told}
+    return {**_trained(registry, claim.version), **told}
 
 
 def _can_adapt(registry: Registry, version: str) -> bool:
@@ -161,14 +160,14 @@ def _can_adapt(registry: Registry, version: str) -> bool:
         return False
 
 
-def _already_trained(registry: Registry, version: str, execution: str) -> dict[str, Any]:
+def _already_trained(registry: Registry, version: str, execution: str) -> TrainResult:
     """Answer for a version that is there: as new where what made it died or was stopped before all was done with it."""
     update_index(registry)  # the attempt that published it may have died before it could
     if registry.manifest(version)["execution"] == execution:
         return _trained(registry, version)
     if not registry.is_finished(version):
         why = f"{version} was trained before, and its execution did not come to its end: evaluated, compared and drawn now."
-        return {**_trained(registry, version), "why": why}
+        return _trained(registry, version) | {"why": why}
     registry.finish_promotion()  # nothing is promoted after this: the last one that died would stay as it is
     return {
         "outcome": "unchanged",
@@ -177,26 +176,13 @@ def _already_trained(registry: Registry, version: str, execution: str) -> dict[s
     }
 
 
-def _trained(registry: Registry, version: str) -> dict[str, Any]:
+def _trained(registry: Registry, version: str) -> TrainResult:
     if (registry.held_by("challenger") or "") <= version:  # a late retry does not put an older one in its place
         registry.set_alias("challenger", version)
     manifest = registry.manifest(version)
-    return {
-        "outcome": "trained",
-        "version": version,
-        "kind": manifest["kind"],
-        "n_recordings": len(manifest["recordings"]),
-        "n_epochs": manifest["n_epochs"],
-        "subjects": manifest["subjects"],
-        "held_out": manifest["held_out"],
-        **headline(manifest["metrics"]),
-    }
-
-
-def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
-    return buffer.getvalue()
+    facts = {name: manifest[name] for name in ("kind", "n_epochs", "subjects", "held_out")}
+    answer = {"outcome": "trained", "version": version, "n_recordings": len(manifest["recordings"]), **facts}
+    return cast(TrainResult, answer | headline(manifest["metrics"]))
 
 
 def _joblib(pipeline: Any) -> bytes:

@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from p300_pipeline.contracts import ScheduleOutcome, ScheduleResult
 from p300_pipeline.documents import is_count, is_number, is_text, is_texts, parse, require
 from p300_pipeline.feature_store import features_key
 from p300_pipeline.storage import NotFoundError, PreconditionError, Store, find
@@ -110,7 +111,7 @@ def check_due(
     started: float,
     retrain_every: int,
     now: float | None = None,
-) -> dict[str, Any]:
+) -> ScheduleResult:
     """Count a new recording, say whether enough have come since the last training, and claim them for this execution.
 
     Of many executions that see the same new recordings, one trains, on all of them: the others end. It is asked again after
@@ -138,8 +139,9 @@ def check_due(
     Returns
     -------
     dict
-        ``due`` (bool), ``new_recordings``, ``retrain_every``, ``look_again_s`` (0 where this is the last answer), ``gathered_by`` (the
-        execution that trains on this recording instead, or None).
+        ``outcome`` is ``due`` (this execution trains, as ``request`` says), ``gathering`` (ask again after ``look_again_s``) or
+        ``counted`` (nothing more to do: too few recordings, or ``gathered_by`` names the execution that trains on this one); with
+        ``new_recordings`` and ``retrain_every``.
     """
     now = time.time() if now is None else now
     if not _is_counted(store, models_bucket, recording, etag):
@@ -163,12 +165,14 @@ def check_due(
             if claim and not was_claimed:
                 continue  # to look for those who left their recordings to this execution until now
         claim, gatherer = schedule.claims.get(execution), schedule.gatherer(execution, now)
+        outcome: ScheduleOutcome = "due" if claim else "gathering" if gatherer == execution else "counted"
         return {
-            "due": claim is not None,
+            "outcome": outcome,
             "new_recordings": claim["n"] if claim else len(new),
             "retrain_every": retrain_every,
-            "look_again_s": schedule.gathering["pause_s"] if gatherer == execution else 0,
-            "gathered_by": gatherer if gatherer != execution and not claim else None,
+            "look_again_s": schedule.gathering["pause_s"] if outcome == "gathering" else 0,
+            "gathered_by": gatherer if outcome == "counted" else None,
+            "request": {"recording": recording} if outcome == "due" else None,
         }
     raise RuntimeError(f"s3://{models_bucket}/{SCHEDULE_KEY} kept changing")
 

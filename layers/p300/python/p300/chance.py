@@ -1,0 +1,138 @@
+"""Whether scores know anything of labels: a permutation test of the ROC AUC.
+
+The scores are fixed and labels are shuffled within each recording, so nothing is fitted again.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import ArtifactError
+from p300.metrics import is_number
+from p300.recording import TARGET
+
+ALPHA = 0.05
+"""A p-value from here on is "at chance"."""
+N_PERMUTATIONS = 2000
+FEWEST_FOR_NORMAL = 50
+"""With so many epochs of the rarer class and few ties, the normal approximation is within 0.01 of the permutations' p-value."""
+CROSS_VALIDATION_VARIANCE = 2.0
+"""In a cross-validation each pair of recordings is compared twice: either one trains the model that scores the other. The variance of the
+mean AUC of recordings without any effect is therefore up to twice that of independent test sets."""
+
+Scores = tuple[NDArray[np.integer], NDArray[np.floating]]
+"""Labels (1 NonTarget, 2 Target) and scores of the epochs of one recording, both of shape (n_epochs,)."""
+
+
+def against_chance(recordings: Iterable[Scores], seed: int = 0) -> dict[str, Any]:
+    """Test cross-validated scores against labels shuffled within each recording, one-sided.
+
+    Parameters
+    ----------
+    recordings : iterable of (ndarray of int, ndarray)
+        Labels and scores of each recording (or block of time), by a model that saw neither. Scores must be as the model gives them: a
+        calibration fitted on the other recordings can turn them around, and would make chance look like an effect.
+    seed : int
+        Of the permutations, where there are any.
+
+    Returns
+    -------
+    dict
+        ``roc_auc``, the mean over recordings with both classes; ``p_value``; ``at_chance``, whether the p-value is `ALPHA` or more; and
+        ``n_permutations``, None where the normal approximation replaces them. With no recording of both classes nothing can be shown:
+        ``roc_auc`` and ``p_value`` are None and ``at_chance`` is True.
+    """
+    ranked = [(_ranks(score), y == TARGET) for y, score in recordings]
+    ranked = [(rank, target) for rank, target in ranked if target.any() and not target.all()]
+    if not ranked:
+        return {"roc_auc": None, "p_value": None, "at_chance": True, "n_permutations": None}
+    excess = float(np.mean([_excess(float(rank[target].sum()), target) for rank, target in ranked]))
+    # Instead of a wider distribution, a smaller deviation from its centre.
+    deviation = excess / math.sqrt(CROSS_VALIDATION_VARIANCE)
+    rarer = sum(min(int(target.sum()), int((~target).sum())) for _, target in ranked)
+    few_ties = all(2 * len(np.unique(rank)) >= len(rank) for rank, _ in ranked)
+    normal = rarer >= FEWEST_FOR_NORMAL and few_ties
+    p_value = _p_normal(ranked, deviation) if normal else _p_permuted(ranked, deviation, seed)
+    return {
+        "roc_auc": 0.5 + excess,
+        "p_value": p_value,
+        "at_chance": p_value >= ALPHA,
+        "n_permutations": None if normal else N_PERMUTATIONS,
+    }
+
+
+def in_words(chance: Mapping[str, Any]) -> str:
+    """Return the result of a test in words.
+
+    Parameters
+    ----------
+    chance : mapping
+        With ``p_value`` and ``at_chance``, as `against_chance` returns.
+
+    Returns
+    -------
+    str
+        Such as ``at chance (p = 0.34)`` or ``above chance (p < 0.001)``.
+    """
+    where, p_value = "at chance" if chance["at_chance"] else "above chance", chance.get("p_value")
+    if p_value is None:
+        return f"{where} (not testable)"
+    digits = 2 if p_value >= 0.1 else 3
+    return f"{where} (p {f'= {p_value:.{digits}f}' if p_value >= 0.001 else '< 0.001'})"
+
+
+def chance_of(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the test against chance; None where an evaluation was made before there was one.
+
+    Raises
+    ------
+    ArtifactError
+        ``bad_manifest`` where it is no such test.
+    """
+    found = metrics.get("chance")
+    if found is None:
+        return None
+    if (
+        not isinstance(found, dict)
+        or not isinstance(found.get("at_chance"), bool)
+        or not (found.get("p_value") is None or is_number(found["p_value"]))
+    ):
+        raise ArtifactError("bad_manifest", "A test against chance that no evaluation wrote. Train again.")
+    return {"p_value": None, **found}
+
+
+def _ranks(score: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return ranks from 1; ties share the mean of theirs."""
+    _, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(count) - (count - 1) / 2)[inverse]
+    return ranks
+
+
+def _excess(rank_sum: float, target: NDArray[np.bool_]) -> float:
+    """Return the AUC above 0.5 of targets with this sum of ranks."""
+    n, n_targets = len(target), int(target.sum())
+    return (rank_sum - n_targets * (n + 1) / 2) / (n_targets * (n - n_targets))
+
+
+def _p_normal(ranked: list[tuple[NDArray[np.float64], NDArray[np.bool_]]], deviation: float) -> float:
+    variance = 0.0
+    for rank, target in ranked:
+        n, n_targets = len(target), int(target.sum())
+        # Of a sum of ranks drawn without replacement; exact, ties included.
+        variance += float(np.var(rank, ddof=1)) / (n * n_targets * (n - n_targets))
+    sd = math.sqrt(variance) / len(ranked)
+    return 0.5 * math.erfc(deviation / sd / math.sqrt(2))
+
+
+def _p_permuted(ranked: list[tuple[NDArray[np.float64], NDArray[np.bool_]]], deviation: float, seed: int) -> float:
+    rng = np.random.default_rng(seed)
+    excess = np.zeros(N_PERMUTATIONS)
+    for rank, target in ranked:
+        n_targets = int(target.sum())
+        sums = [rng.choice(rank, n_targets, replace=False, shuffle=False).sum() for _ in range(N_PERMUTATIONS)]
+        excess += [_excess(float(one), target) for one in sums]
+    # The labels as they are count as one of the permutations.
+    return (1 + int(np.sum(excess / len(ranked) >= deviation - 1e-12))) / (1 + N_PERMUTATIONS)
