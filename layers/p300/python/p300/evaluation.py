@@ -13,7 +13,7 @@ from p300.errors import ArtifactError, TrainingError
 from p300.learning_curve import learning_curve, points
 from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, is_number, roc_auc
 from p300.models import RecordingEpochs, Recordings
-from p300.models.data import HELD_BYTES, Derived, blocks, one_montage, require_rereadable
+from p300.models.data import HELD_BYTES, Derived, blocks, one_montage
 from p300.recording import TARGET
 
 if TYPE_CHECKING:
@@ -85,7 +85,6 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SF
     TrainingError
         Where there are no recordings, or a fold's training side lacks a class.
     """
-    require_rereadable(recordings)
     recordings = one_montage(recordings)
     model, subjects, counts = _prepare(recordings, kind, seed, sfreq)
     return _evaluate(model, recordings, subjects, counts)[0]
@@ -117,7 +116,6 @@ def train(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SFREQ
     TrainingError
         As `evaluate` raises it, and ``cannot_fit`` where recordings are too few or too much alike for this kind of model.
     """
-    require_rereadable(recordings)
     recordings = one_montage(recordings)
     model, subjects, counts = _prepare(recordings, kind, seed, sfreq)
     try:

@@ -170,6 +170,7 @@ def one_montage(recordings: Recordings) -> Recordings:
     recordings : iterable of RecordingEpochs
         The same object where the first recording has no names; else what refuses others with ``mixed_channels`` as it is read.
     """
+    require_rereadable(recordings)
     first = next(iter(recordings), None)
     wanted = first.ch_names if first else ()
     if not wanted:

@@ -169,8 +169,10 @@ def _epochs(
         First sample of each epoch, ascending.
     parameters : Parameters
         What is wanted.
-    gaps, stillness
-        Collect what is missing.
+    gaps : Gaps
+        Collects where samples are missing.
+    stillness : Stillness
+        Finds those that stand still.
     weights : ndarray, shape (n_replaced, n_channels), optional
         Makes replacements of the channels before the filter; then these are what is returned.
 
