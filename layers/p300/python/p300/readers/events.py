@@ -188,7 +188,8 @@ def from_markers(
     if ignored:
         notes.append(f"events ignored: {counted(ignored)}")
     n_others = sum(m.kind == STIMULUS and m.description not in classes for m in stimuli)
-    if not declared.event_id and n_others > MOST_OTHER_EVENTS * sum(m.description in classes for m in stimuli):
+    both = set(classes.values()) == {TARGET, NON_TARGET}
+    if both and not declared.event_id and n_others > MOST_OTHER_EVENTS * sum(m.description in classes for m in stimuli):
         raise RecordingError(
             "implausible_events",
             f"{name}: most events are other stimuli than the flashes. Found {counted(counts)}. Expected {NAMES_EXPECTED}, one "
