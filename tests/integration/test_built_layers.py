@@ -13,6 +13,8 @@ import pytest
 import yaml
 from p300_cli.deploy import layer_builder
 
+from tests.support.functions import ENVIRONMENT
+
 ROOT = Path(__file__).parents[2]
 WORKLOADS = Path(__file__).parent / "workloads"
 AIMED_SHARE = 0.90
@@ -57,8 +59,8 @@ def runtime_python() -> Path:
     return python
 
 
-def run_isolated(python: Path, script: str, folders: list[Path], home: Path) -> None:
-    """Run a workload that sees the runtime, the given folders, and nothing of this environment."""
+def run_isolated(python: Path, script: str, folders: list[Path], home: Path, **variables: str) -> None:
+    """Run a workload that sees the runtime, the given folders and variables, and nothing of this environment."""
     done = subprocess.run(
         [python, "-s", "-P", "-B", WORKLOADS / script],
         cwd=home,
@@ -67,6 +69,7 @@ def run_isolated(python: Path, script: str, folders: list[Path], home: Path) -> 
             "HOME": str(home),
             "TMPDIR": str(home),
             "AWS_DEFAULT_REGION": "us-east-1",
+            **variables,
         },
         text=True,
         capture_output=True,
@@ -123,4 +126,5 @@ def test_function_starts_from_its_layers_alone(
     function: str, built: dict[str, Any], runtime_python: Path, tmp_path: Path
 ) -> None:
     layers = [built[name].path / "python" for name in FUNCTIONS[function]]
-    run_isolated(runtime_python, "import_handler.py", [ROOT / "functions" / function, *layers], tmp_path)
+    folders = [ROOT / "functions" / function, *layers]
+    run_isolated(runtime_python, "import_handler.py", folders, tmp_path, **ENVIRONMENT)
