@@ -48,6 +48,7 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "P300",
     "POWERTOOLS_SERVICE_NAME": "inference",
     "P300_MODELS_BUCKET": "p300-models",
+    "P300_CORS_ORIGIN": "",
     "OPENBLAS_NUM_THREADS": "1",
     # As Lambda sets them:
     "AWS_REGION": "us-east-1",
@@ -275,7 +276,7 @@ def cold(folder: Path) -> dict[str, float]:
         storage = f'import boto3; s3 = boto3.client("s3", endpoint_url="{endpoint}")'
         source = 'io.BytesIO(s3.get_object(Bucket="p300-models", Key="model.joblib")["Body"].read())'
         (folder / "server.py").write_text(PLAIN_SERVER.format(storage=storage, source=source))
-        layers = [_layer("p300"), _layer("serving")]
+        layers = [_layer("p300"), _layer("pipeline"), _layer("serving")]
         function = os.pathsep.join(map(str, [ROOT / "functions" / "inference", *layers]))
         runtime, here = ROOT / ".envs" / "runtime" / "bin" / "python", Path(sys.executable)
         sides = {
