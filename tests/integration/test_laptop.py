@@ -69,7 +69,7 @@ def test_a_recording_becomes_features(server: psutil.Process, tmp_path: Path) ->
     folder = tmp_path / "subject_01"
     folder.mkdir()
     (folder / "a.parquet").write_bytes(recording(1))
-    assert "SUCCEEDED" in p300("land", folder, "--wait", COLUMNS="200").stdout
+    assert [row["status"] for row in json.loads(p300("land", folder, "--wait", "--json").stdout)] == ["features"]
     printed = dict(line.split("=", 1) for line in p300("env").stdout.splitlines())
     assert printed["AWS_DEFAULT_REGION"] == REGION
     assert {"localhost", "127.0.0.1", "::1"} <= set(printed["NO_PROXY"].split(","))
@@ -98,7 +98,7 @@ def test_a_failed_stack_is_replaced_and_keeps_what_is_in_the_buckets(server: psu
     folder = tmp_path / "subject_02"
     folder.mkdir()
     (folder / "a.parquet").write_bytes(recording(2))
-    assert "SUCCEEDED" in p300("land", folder, "--wait", COLUMNS="200").stdout
+    assert [row["status"] for row in json.loads(p300("land", folder, "--wait", "--json").stdout)] == ["features"]
 
 
 def _fail_an_update() -> str:

@@ -30,8 +30,8 @@ def predict(
     from p300_cli.targets import current
 
     target = current()
-    manifest_of(target, alias)  # there is no such model: said before anything is asked
     features = load_features(target, recording)
+    manifest_of(target, alias)  # there is no such model: said before anything is asked
     probability, version = Api(target).predict(features.X, alias, note, channels=features.ch_names)
     figures = classification_metrics(features.label, probability)
     if as_json:
