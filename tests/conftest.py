@@ -17,6 +17,7 @@ from zlib import crc32
 
 import pytest
 from greenlet import getcurrent, greenlet
+from moto.moto_api._internal import mock_random
 
 pytest.register_assert_rewrite("tests.support")  # before it is imported: what its assertions compare is shown too
 from tests.support.buckets import FEATURES, LANDING, MODELS, RAW, VERSIONED
@@ -114,6 +115,9 @@ def empty_buckets(store: Any) -> Callable[[], None]:
             found = store.client.list_object_versions(Bucket=bucket)
             for entry in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]:
                 store.client.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+        mock_random.seed(
+            0
+        )  # a story told again gives its objects the same version ids: features state that of their recording
 
     return empty
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import Recording
 from p300.signals import Parameters, extract
+from p300.signals.stillness import Stillness
 
 TOLERANCE_V = {"float64": 1e-12, "float32": 1e-9}
 NAMES_10_05 = mne.channels.make_standard_montage("colin27_1005").ch_names
@@ -27,9 +28,12 @@ def by_mne(recording: Recording, parameters: Parameters, bads: tuple[str, ...] =
     names = [*recording.ch_names, "STI"]
     n_channels = len(recording.ch_names)
     info = mne.create_info(names, recording.sfreq, ["eeg"] * n_channels + ["stim"], verbose="error")
-    data = np.hstack([held(segment) for segment in np.split(recording.data, recording.gaps, axis=1)])
+    stillness = Stillness(recording.sfreq)  # MNE-Python knows NaN only as missing
+    segments = np.split(recording.data, recording.gaps, axis=1)
+    known = np.hstack([block for segment in segments for block in stillness.blanked([segment])])
+    data = np.hstack([held(segment) for segment in np.split(known, recording.gaps, axis=1)])
     raw = mne.io.RawArray(np.vstack([data, recording.stim[np.newaxis]]), info, verbose="error")
-    gaps = np.isnan(recording.data[[name not in bads for name in recording.ch_names]]).any(axis=0)
+    gaps = np.isnan(known[[name not in bads for name in recording.ch_names]]).any(axis=0)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], gaps, [0]])))
     onsets, ends = edges[::2] / recording.sfreq, edges[1::2] / recording.sfreq
     marks = mne.Annotations(onsets, ends - onsets, ["BAD_gap"] * len(onsets))

@@ -81,7 +81,7 @@ def test_preprocessing(store: Store, load_function: Load, context: Any, logged: 
     lines = logged()
     assert message(lines, "preprocessed")["correlation_id"] == EXECUTION
     assert emitted(lines) == {"EpochsKept": [24.0], "service": "preprocessing"}
-    quarantined = store.put(RAW, "subject_11/y.parquet", recording_bytes(scale_uv=2000.0))
+    quarantined = store.put(RAW, "subject_11/y.parquet", recording_bytes(scale_uv=300.0))
     answer = module.handler(payload("Preprocess", key="subject_11/y.parquet", etag=quarantined), context)
     assert selected("Preprocess", answer)["result"]["outcome"] == "quarantined"
     superseded = module.handler(payload("Preprocess", key="subject_11/x.parquet", etag="0"), context)

@@ -331,7 +331,7 @@ def test_features_name_the_etags_of_all_files(store: Store, files: Files) -> Non
 def test_files_without_usable_epochs_leave_the_raw_data_together(
     store: Store, after_any_death: Callable[..., None], empty_buckets: Callable[[], None], files: Files
 ) -> None:
-    wild = np.random.default_rng(0).normal(0, 9000, N_SAMPLES * 3).astype("<i2").tobytes()
+    wild = np.random.default_rng(0).normal(0, 3000, N_SAMPLES * 3).astype("<i2").tobytes()
 
     def prepare() -> None:
         empty_buckets()

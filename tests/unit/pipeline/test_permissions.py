@@ -181,14 +181,14 @@ def test_preprocessing(
     preprocess("subject_01/run.parquet", etag, "superseded")
     preprocess("subject_01/run.parquet", "", "unchanged")
     preprocess("subject_09/none.parquet", "", "superseded")
-    noise = store.put(RAW, "subject_02/run.parquet", recording_bytes(scale_uv=2000.0))
+    noise = store.put(RAW, "subject_02/run.parquet", recording_bytes(scale_uv=300.0))
     preprocess("subject_02/run.parquet", noise, "quarantined")
     preprocess("subject_02/run.parquet", noise, "quarantined")
     same_name = store.put(RAW, "subject_01/run.csv", b"x")
     preprocess("subject_01/run.csv", same_name, "quarantined")
     monkeypatch.setattr(storage, "LARGEST_COPY_BYTES", 1)
     recorder.failing = "UploadPartCopy"
-    noise = store.put(RAW, "subject_03/run.parquet", recording_bytes(scale_uv=2000.0, seed=2))
+    noise = store.put(RAW, "subject_03/run.parquet", recording_bytes(scale_uv=300.0, seed=2))
     with pytest.raises(ConnectionError):
         preprocess("subject_03/run.parquet", noise, "quarantined")
     compare("PreprocessingRole", recorder.uses | platform("Preprocessing"))

@@ -103,7 +103,7 @@ def test_an_older_event_makes_nothing(store: Store, recording_bytes: Callable[..
 def test_a_recording_without_usable_epochs_goes_to_quarantine(
     store: Store, recording_bytes: Callable[..., bytes]
 ) -> None:
-    body = recording_bytes(scale_uv=2000.0)
+    body = recording_bytes(scale_uv=300.0)
     etag = store.put(RAW, KEY, body)
     answer = do(store, etag)
     assert (answer["outcome"], answer["reason"]["code"]) == ("quarantined", "no_epochs_kept")
@@ -117,7 +117,7 @@ def test_a_recording_without_usable_epochs_goes_to_quarantine(
 def test_quarantine_takes_only_the_version_it_read(
     store: Store, recording_bytes: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    etag = store.put(RAW, KEY, recording_bytes(scale_uv=2000.0))
+    etag = store.put(RAW, KEY, recording_bytes(scale_uv=300.0))
     newer = recording_bytes(seed=2)
     copy = store.copy
 
@@ -133,7 +133,7 @@ def test_quarantine_takes_only_the_version_it_read(
 def test_the_good_recording_before_a_bad_one_stays(store: Store, recording_bytes: Callable[..., bytes]) -> None:
     good = store.put(RAW, KEY, recording_bytes(seed=1))
     do(store, good)
-    bad = store.put(RAW, KEY, recording_bytes(scale_uv=2000.0))
+    bad = store.put(RAW, KEY, recording_bytes(scale_uv=300.0))
     assert do(store, bad)["outcome"] == "quarantined"
     assert store.head(RAW, KEY).etag == good
     assert do(store, good)["outcome"] == "unchanged"
@@ -154,7 +154,7 @@ def test_a_death_anywhere_is_mended_by_the_retry(
         empty_buckets()
         if story == "newer":
             do(store, store.put(RAW, KEY, recording_bytes(seed=1)))
-        etags.append(store.put(RAW, KEY, recording_bytes(scale_uv=2000.0 if story == "bad" else 10.0, seed=2)))
+        etags.append(store.put(RAW, KEY, recording_bytes(scale_uv=300.0 if story == "bad" else 10.0, seed=2)))
 
     def step(at: Store) -> dict[str, Any]:
         answer = do(at, etags[-1])

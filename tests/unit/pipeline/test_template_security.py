@@ -77,12 +77,14 @@ def test_who_tells_the_topic_may_use_its_key() -> None:
     """A publisher without the key's leave fails without a word on AWS; no emulator shows it."""
     statements = properties("NotificationsKey")["KeyPolicy"]["Statement"]
     services = {
-        one["Principal"]["Service"]: (set(listed(one["Action"])), one["Condition"])
+        one["Principal"]["Service"]: (set(listed(one["Action"])), one.get("Condition"))
         for one in statements
         if "Service" in one["Principal"]
     }
     here = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-    assert services == {"cloudwatch.amazonaws.com": ({"kms:GenerateDataKey*", "kms:Decrypt"}, here)}
+    use = {"kms:GenerateDataKey*", "kms:Decrypt"}
+    # EventBridge tells KMS neither rule nor account: the topic's policy names the rule.
+    assert services == {"cloudwatch.amazonaws.com": (use, here), "events.amazonaws.com": (use, None)}
     allowed = {
         action
         for policy in properties("PipelineRole")["Policies"]
@@ -93,11 +95,14 @@ def test_who_tells_the_topic_may_use_its_key() -> None:
     assert allowed == {"kms:GenerateDataKey", "kms:Decrypt"}
 
 
-def test_only_alarms_of_this_account_get_in_by_the_topics_policy() -> None:
+def test_only_this_accounts_alarms_and_the_rule_for_failures_get_in_by_the_topics_policy() -> None:
     statements = properties("NotificationsPolicy")["PolicyDocument"]["Statement"]
-    (allow,) = [one for one in statements if one["Effect"] == "Allow"]
-    assert allow["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
-    assert allow["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    allowed = {one["Principal"]["Service"]: one["Condition"] for one in statements if one["Effect"] == "Allow"}
+    rule = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/${AWS::StackName}-execution-failed"
+    assert allowed == {
+        "cloudwatch.amazonaws.com": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+        "events.amazonaws.com": {"ArnEquals": {"aws:SourceArn": {"Fn::Sub": rule}}},
+    }
     (deny,) = [one for one in statements if one["Effect"] == "Deny"]
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
