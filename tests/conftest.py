@@ -270,6 +270,7 @@ def context() -> Context:
 @pytest.fixture
 def load_function(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
     """load_function("ingestion", P300_RAW_BUCKET=...): the function's module, freshly imported with that environment."""
+    from aws_lambda_powertools.utilities import parameters
     from p300_pipeline import storage
 
     def load(name: str, **environment: str) -> ModuleType:
@@ -277,6 +278,7 @@ def load_function(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
         for variable, value in environment.items():
             monkeypatch.setenv(variable, value)
         storage.default_client.cache_clear()
+        parameters.clear_caches()  # a new environment has not read any yet
         logging.Logger.manager.loggerDict.pop(
             name, None
         )  # Powertools keeps a logger, and with it an earlier test's output
