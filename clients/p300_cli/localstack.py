@@ -164,6 +164,7 @@ def _environment(target: Target, folder: Path) -> dict[str, str]:
     return {
         **kept,
         servers.PORT_VARIABLE: str(target.port),
+        servers.STATE_VARIABLE: servers.state_named(),
         "OVERRIDE_IN_DOCKER": "0",
         "FILESYSTEM_ROOT": str(folder / "state"),
         "TMPDIR": str(folder / "tmp"),

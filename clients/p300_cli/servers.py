@@ -1,11 +1,13 @@
 """Whose server is on a port: this checkout's own LocalStacks, and a name for anything else.
 
-A LocalStack belongs to the checkout that is its working directory. The system keeps track of that: nothing can be stale, however a command
-ended, and it stays true when the checkout is moved, or copied with its state.
+A LocalStack belongs to the checkout that is its working directory, and to the state folder that was named when it started. The system keeps
+track of that: nothing can be stale, however a command ended, and it stays true when the checkout is moved, or copied with its state.
 """
 
 import contextlib
+import os
 import socket
+from pathlib import Path
 
 import psutil
 from p300_client.paths import PROJECT
@@ -13,6 +15,16 @@ from p300_client.paths import PROJECT
 MODULE = "localstack.runtime.main"
 PORT_VARIABLE = "P300_LOCALSTACK_PORT"
 """In the environment of each LocalStack that `p300` starts: the port it is for."""
+
+
+STATE_VARIABLE = "P300_LOCALSTACK_STATE"
+"""In the same environment: the folder that P300_STATE_DIR named, empty for the checkout's own."""
+
+
+def state_named() -> str:
+    """Return the folder that P300_STATE_DIR names; nothing where it names none."""
+    named = os.environ.get("P300_STATE_DIR")
+    return str(Path(named).resolve()) if named else ""
 
 
 def own_server(port: int) -> psutil.Process | None:
@@ -27,8 +39,10 @@ def own_servers() -> dict[int, psutil.Process]:
         # Other users' processes cannot be looked into, and others may end at any moment.
         with contextlib.suppress(psutil.Error, OSError, ValueError, KeyError):
             if process.cmdline()[1:] == ["-m", MODULE] and process.cwd() == str(PROJECT):
-                port = int(process.environ()[PORT_VARIABLE])
-                found.setdefault(port, process)  # by increasing number: never what it is just forking
+                environment = process.environ()
+                if environment.get(STATE_VARIABLE, "") == state_named():
+                    port = int(environment[PORT_VARIABLE])
+                    found.setdefault(port, process)  # by increasing number: never what it is just forking
     return found
 
 

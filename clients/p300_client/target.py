@@ -6,8 +6,10 @@
 
 import os
 import re
+import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ _LOCAL_HOSTS = {*_LOOPBACK, "localhost.localstack.cloud", "localstack", "host.do
 _OF_ENDPOINT = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
 _BUCKETS = ("LANDING", "RAW", "FEATURES", "MODELS")
 _EXPORTED = {"P300_API_URL", "P300_API_KEY", "P300_STATE_MACHINE_ARN", *(f"P300_{name}_BUCKET" for name in _BUCKETS)}
+SILENCE_S = 20
 
 
 class NoStackError(P300Error):
@@ -93,6 +96,17 @@ class Target:
         return self._clients[service]
 
     def _make(self, service: str) -> Any:
+        try:
+            return self._made(service)
+        except ValueError as error:  # of a number in the environment or in ~/.aws/config, such as AWS_MAX_ATTEMPTS
+            if isinstance(error, P300Error):
+                raise
+            raise P300Error(
+                "bad_aws_setting",
+                f"A setting of AWS cannot be read: {error}. Correct it among the environment's AWS_... variables or in ~/.aws/config.",
+            ) from error
+
+    def _made(self, service: str) -> Any:
         import boto3
         from botocore.config import Config
 
@@ -122,6 +136,8 @@ class Target:
         from botocore.parsers import ResponseParserError
 
         command = "p300 deploy" if self.is_local else "sam deploy --config-env aws"
+        if self.endpoint:
+            _refuse_silence(self.endpoint)
         try:
             stack = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         except ClientError as error:
@@ -183,6 +199,20 @@ class Target:
             "P300_FEATURES_BUCKET": outputs["FeaturesBucketName"],
             "P300_MODELS_BUCKET": outputs["ModelsBucketName"],
         }
+
+
+def _refuse_silence(endpoint: str) -> None:
+    """Refuse a server that takes connections and never answers: botocore would ask it for minutes."""
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_localstack/health", timeout=SILENCE_S):  # noqa: S310
+            return
+    except TimeoutError as error:
+        raise NoStackError(
+            "no_answer",
+            f"{endpoint} takes connections, but did not answer within {SILENCE_S} s. Is it LocalStack? Check AWS_ENDPOINT_URL.",
+        ) from error
+    except (OSError, HTTPException):  # refused, or not LocalStack: botocore's own errors say so
+        return
 
 
 def no_proxy(*hosts: str) -> dict[str, str]:

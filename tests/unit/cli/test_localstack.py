@@ -213,6 +213,26 @@ def test_another_checkout_is_named_and_left_alone(
     assert process.is_running()
 
 
+def test_a_server_started_with_another_state_folder_is_left_alone(
+    checkout: Checkout,
+    target: Target,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    localstack.up(target)
+    process = servers.own_server(target.port)
+    assert process
+    monkeypatch.setenv("P300_STATE_DIR", str(tmp_path / "other state"))
+    with pytest.raises(SystemExit):
+        localstack.up(target)
+    assert f"a LocalStack (process {process.pid} in {checkout.folder})" in said(capsys)
+    assert not localstack.down(target)
+    assert process.is_running()
+    monkeypatch.delenv("P300_STATE_DIR")
+    assert localstack.down(target)
+
+
 def test_a_moved_checkout_still_has_its_server(checkout: Checkout, target: Target, tmp_path: Path) -> None:
     localstack.up(target)
     checkout.folder = checkout.folder.rename(tmp_path / "moved")

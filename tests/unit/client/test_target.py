@@ -1,6 +1,7 @@
 """Which AWS a command talks to, as the environment says it."""
 
 import os
+import socket
 import urllib.request
 
 import pytest
@@ -142,3 +143,19 @@ def test_what_env_exports_is_what_it_takes_back(monkeypatch: pytest.MonkeyPatch)
     for name, value in (printed := stack.environment()).items():
         monkeypatch.setenv(name, value)
     assert set(target.exported()) >= printed.keys() - {"NO_PROXY", "no_proxy"}
+
+
+def test_a_server_that_never_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "SILENCE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = target.Target(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(target.NoStackError, match="takes connections, but did not answer") as refused:
+            _ = there.outputs
+    assert refused.value.code == "no_answer"
+
+
+def test_a_setting_of_aws_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "abc")
+    with pytest.raises(P300Error, match=r"'abc'.*AWS_") as refused:
+        target.Target(None).client("s3")
+    assert refused.value.code == "bad_aws_setting"

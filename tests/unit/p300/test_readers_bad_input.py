@@ -139,6 +139,8 @@ CASES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "csv that declares volts and holds microvolts": ("wrong_unit", csv_rows("# unit=V\ntime,eeg_Cz,stim", "")),
     "csv with an unknown unit": ("bad_metadata", csv_rows("# unit=furlong\ntime,eeg_Cz,stim", "")),
     "csv with a rate that is none": ("missing_sfreq", csv_rows("# sfreq=fast\ntime,eeg_Cz,stim", "")),
+    "csv that declares two rates": ("bad_metadata", csv_rows("# sfreq=256\n# sfreq=512\ntime,eeg_Cz,stim", "")),
+    "csv with one channel in two spellings": ("duplicate_channels", csv_rows("# sfreq=256\neeg_Fz,eeg_FZ,stim", "")),
     "csv of comments": ("missing_eeg", csv("# sfreq=256\n" * 200)),
     "csv with a column twice": ("duplicate_channels", csv_rows("eeg_Cz,eeg_Cz,stim", "")),
     "mat without samples": ("missing_eeg", mat(signal=MATRIX)),

@@ -1,13 +1,13 @@
 """What makes a recording usable, whatever file it came from."""
 
 import dataclasses
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.channels import plain
 from p300.errors import RecordingError
 from p300.limits import (
     HIGHEST_RATE_HZ,
@@ -52,9 +52,9 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
             "bad_metadata",
             f"{name}: channel name {unreadable[0][:80]!r}; expected 1 to {LONGEST_NAME} characters that can be seen.",
         )
-    # One name may be spelled with letters and accents apart, or in one.
-    counts = Counter(unicodedata.normalize("NFC", channel) for channel in stream.ch_names)
-    repeated = [channel for channel, count in counts.items() if count > 1]
+    # As names are compared wherever channels are matched: Fz and FZ are one electrode.
+    counts = Counter(map(plain, stream.ch_names))
+    repeated = [channel for channel in stream.ch_names if counts[plain(channel)] > 1]
     if repeated:
         raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {few(repeated)}. Rename them.")
     check_length(stream.n_samples, stream.sfreq, name)

@@ -126,7 +126,13 @@ def _head(path: Path, name: str) -> _Head:
             if not text.startswith("#") or n_comments == MOST_COMMENTS:
                 break
             n_comments += 1
-            declared |= {key.lower(): value for key, value in DECLARED.findall(text)}
+            for key, value in DECLARED.findall(text):
+                if declared.setdefault(key.lower(), value) != value:
+                    raise RecordingError(
+                        "bad_metadata",
+                        f"{name}: the lines before the header declare {key.lower()} as {declared[key.lower()]} and as {value}. Keep the "
+                        "right one.",
+                    )
             if named := BADS.search(text.strip()):
                 declared["bads"] = named[1]
         first_row = file.readline(LONGEST_LINE_BYTES).decode("utf-8", "replace")
