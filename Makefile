@@ -33,7 +33,7 @@ stop: $(and $(wildcard .venv),$(or $(P300_STATE_DIR),$(wildcard .local/localstac
 test: setup ## every test that needs no Docker and no browser
 	@$(MAKE) --no-print-directory -j1 lint test-unit test-integration
 
-test-unit: setup .envs/sam.stamp ## the unit tests in random order, with coverage
+test-unit: setup .envs/sam.stamp .envs/examples.stamp ## the unit tests in random order, with coverage
 	@.venv/bin/python -m pytest tests/unit -n 2 --cov
 
 test-integration: setup .envs/s3.stamp ## the pipeline on a LocalStack of its own, S3 conformance, the process executor

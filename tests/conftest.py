@@ -17,6 +17,7 @@ from zlib import crc32
 
 import pytest
 from greenlet import getcurrent, greenlet
+from hypothesis import settings
 from moto.moto_api._internal import mock_random
 
 pytest.register_assert_rewrite("tests.support")  # before it is imported: what its assertions compare is shown too
@@ -34,6 +35,10 @@ os.environ.pop("COLUMNS", None)
 # A shell starts what runs in the background with Ctrl-C ignored, and programs that tests start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same examples in every run: a change is judged by what it changed. `make fuzz-recordings`, also at night, looks for new ones.
+settings.register_profile("the same examples", derandomize=True)
+if "P300_FUZZ_EXAMPLES" not in os.environ:
+    settings.load_profile("the same examples")
 # Before anything makes a client: no test may find somebody's credentials or endpoint.
 for variable in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
     del os.environ[variable]

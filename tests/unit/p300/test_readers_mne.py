@@ -8,6 +8,7 @@ import pytest
 import scipy.io
 from p300.errors import RecordingError
 from p300.readers import open_recording, read_recording
+from p300.readers.event_messages import remedy
 from p300.recording import Recording
 
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim, write_brainvision, write_edf
@@ -152,6 +153,13 @@ def test_comments_beside_coded_stimuli_are_no_flashes(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"S 11 \(33\), Stimulus/S 12 \(7\)") as raised:
         open_recording(path)
     assert raised.value.code == "unknown_codes"
+
+
+def test_a_refusal_suggests_the_names_of_most_events() -> None:
+    assert '"Comment/NonTarget": 1, "Comment/Target": 2}' in remedy(
+        {"Comment/NonTarget": 20, "Comment/Target": 4, "S 99": 1}
+    )
+    assert '"S 11": 1, "S 12": 2}' in remedy({"S 11": 33, "S 12": 7, "Comment/target": 4})
 
 
 def test_blocks_named_as_classes_are_no_flashes(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a refusal says about events: every name with its count, what was expected, and the mapping to declare."""
 
 import json
+import re
 from collections.abc import Mapping
 
 from p300.recording import NON_TARGET, TARGET
@@ -48,12 +49,12 @@ def remedy(events: Mapping[str, int], known: Mapping[str, int] | None = None) ->
     -------
     text : str
     """
-    suggested = dict(known or {})
+    suggested = dict(known or _by_their_words(events))
     ordered = sorted((event for event in events if event not in suggested), key=lambda event: (-events[event], event))
     phrase = "if these are the ones" if len(events) == len({NON_TARGET, TARGET}) else "for instance"
-    for label, which in ((NON_TARGET, 0), (TARGET, -1)):  # targets are the rarer ones
+    for label in (NON_TARGET, TARGET):  # of the two most frequent events, targets are the rarer ones
         if label not in suggested.values() and ordered:
-            suggested[ordered.pop(which)] = label
+            suggested[ordered.pop(0)] = label
     if set(suggested.values()) != {NON_TARGET, TARGET}:
         phrase, suggested = "for instance", {"S  1": NON_TARGET, "S  2": TARGET}
     mapping = {name: suggested[name] for name in sorted(suggested, key=suggested.__getitem__)}
@@ -61,6 +62,14 @@ def remedy(events: Mapping[str, int], known: Mapping[str, int] | None = None) ->
         "Declare which events are flashes, 1 for NonTarget and 2 for Target, as event_id in the parameter Preprocessing; "
         f"{phrase}: {json.dumps({'event_id': mapping}, ensure_ascii=False)}"
     )
+
+
+def _by_their_words(events: Mapping[str, int]) -> dict[str, int]:
+    """Return the class that each event's name says, where most events have such names though none was taken for a flash."""
+    words = {event: re.sub(r"[\s_-]", "", event.rpartition("/")[2].lower()) for event in events}
+    said = {event: {"target": TARGET, "nontarget": NON_TARGET}.get(word) for event, word in words.items()}
+    known = {event: label for event, label in said.items() if label}
+    return known if 2 * sum(events[event] for event in known) > sum(events.values()) else {}
 
 
 def _naturally(event: str) -> tuple[str, int, str]:
