@@ -40,7 +40,7 @@ def _explain_os(error: OSError) -> str:
 
 
 def _explain_aws(error: BaseException) -> str | None:
-    from xml.etree.ElementTree import ParseError
+    from xml.etree.ElementTree import ParseError  # nosec B405
 
     from botocore import exceptions as aws
     from botocore.parsers import ResponseParserError

@@ -4,7 +4,7 @@ import json
 import re
 from enum import Enum
 from http import HTTPStatus
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406
 
 import cbor2
 from werkzeug.wrappers import Request
