@@ -45,7 +45,7 @@ def built(docker: None) -> Path:
     return PROJECT / ".aws-sam" / "build"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a test may start LocalStack anew, which then has another key
 def stack() -> Iterator[Stack]:
     """A stack with nothing in it, on LocalStack without Docker."""
     with running_stack() as found:

@@ -301,7 +301,7 @@ def test_every_page_is_readable_and_labelled(
     one = page.locator("#executions").get_by_role("link", name=GOOD).get_attribute("href")
     failed = visit("/executions?status=FAILED").locator("#executions tbody a").first.get_attribute("href")
     backfill = visit("/executions?machine=backfill").locator("#executions tbody a").first.get_attribute("href")
-    logs = visit(f"{one}&state=Ingest+the+recording").get_by_role("link", name="Logs of").get_attribute("href")
+    logs = visit(f"{one}&state=Ingest").get_by_role("link", name="Logs of").get_attribute("href")
     quarantined = visit("/recordings?stage=quarantined").locator("#recordings tbody a").first.get_attribute("href")
     model = visit("/models").locator("#models tbody a").first.get_attribute("href")
     promote = visit("/models").get_by_role("link", name="Promote").first.get_attribute("href")

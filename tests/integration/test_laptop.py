@@ -55,7 +55,7 @@ def server() -> Iterator[psutil.Process]:
     wait_for(lambda: status() == "CREATE_IN_PROGRESS" or first.poll() or None, "the stack being made")
     first.send_signal(signal.SIGINT)
     _, printed = first.communicate()
-    assert first.returncode == 130
+    assert first.returncode == 130, printed
     assert "Traceback" not in printed
     again = p300("up").stderr
     assert "runs already" in again
