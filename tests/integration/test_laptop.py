@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -40,9 +41,16 @@ def p300(*arguments: str | Path, check: bool = True, **environment: str) -> subp
     return run_p300(*arguments, check=check, **(ENVIRONMENT | environment))
 
 
+def client(service: str) -> Any:
+    """Return a client with the key that the stack has now: each start makes another."""
+    here = Target(HERE.endpoint)
+    here.region = REGION
+    return here.client(service)
+
+
 def status() -> str | None:
     try:
-        return str(HERE.client("cloudformation").describe_stacks(StackName="p300")["Stacks"][0]["StackStatus"])
+        return str(client("cloudformation").describe_stacks(StackName="p300")["Stacks"][0]["StackStatus"])
     except Exception:  # nobody answers yet, or there is no stack
         return None
 
@@ -90,11 +98,11 @@ def test_everything_is_kept_below_the_state_folder(server: psutil.Process) -> No
 
 
 def test_a_failed_stack_is_replaced_and_keeps_what_is_in_the_buckets(server: psutil.Process, tmp_path: Path) -> None:
-    HERE.client("s3").put_object(Bucket="p300-raw-data", Key="kept", Body=b"kept")
+    client("s3").put_object(Bucket="p300-raw-data", Key="kept", Body=b"kept")
     assert _fail_an_update() == "ROLLBACK_COMPLETE"
     assert "replacing it" in " ".join(p300("deploy").stderr.split())
     assert status() in stack.SOUND
-    assert HERE.client("s3").get_object(Bucket="p300-raw-data", Key="kept")["Body"].read() == b"kept"
+    assert client("s3").get_object(Bucket="p300-raw-data", Key="kept")["Body"].read() == b"kept"
     folder = tmp_path / "subject_02"
     folder.mkdir()
     (folder / "a.parquet").write_bytes(recording(2))
@@ -102,7 +110,7 @@ def test_a_failed_stack_is_replaced_and_keeps_what_is_in_the_buckets(server: psu
 
 
 def _fail_an_update() -> str:
-    cloudformation = HERE.client("cloudformation")
+    cloudformation = client("cloudformation")
     template = cloudformation.get_template(StackName="p300")["TemplateBody"]
     body = template if isinstance(template, dict) else json.loads(template)
     code = {"S3Bucket": "missing", "S3Key": "missing"}
@@ -111,7 +119,7 @@ def _fail_an_update() -> str:
         "Invalid": {"Type": "AWS::Lambda::Function", "Properties": function | {"Code": code}},
         **body["Resources"],
     }
-    HERE.client("s3").put_object(Bucket="p300-deployment", Key="invalid.json", Body=json.dumps(body).encode())
+    client("s3").put_object(Bucket="p300-deployment", Key="invalid.json", Body=json.dumps(body).encode())
     change = {"StackName": "p300", "ChangeSetName": "invalid"}
     cloudformation.create_change_set(
         **change,
