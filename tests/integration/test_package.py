@@ -37,7 +37,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         shutil.copytree(PROJECT / path, source / path, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
-    run(uv, "build", "--quiet", "--wheel", "--out-dir", folder, source, cwd=folder)
+    run(uv, "build", "--quiet", "--python", sys.executable, "--wheel", "--out-dir", folder, source, cwd=folder)
     (wheel,) = folder.glob("*.whl")
     assert wheel.name.startswith(f"p300_pipeline-{p300.__version__}-")
     run(uv, "venv", "--quiet", "--python", sys.executable, folder / "environment", cwd=folder)
