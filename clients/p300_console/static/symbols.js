@@ -40,4 +40,5 @@
     source.addEventListener("trouble", (sent) => tell(JSON.parse(sent.data).message));
     source.onerror = () => { if (source) tell("The console does not answer."); };
   });
+  at("go").disabled = false;  // clicked earlier, the browser would send the form and lose the page
 })();
