@@ -103,7 +103,9 @@ def test_sam_local_invoke_ingests_a_recording(trained: Target, built: Path, tmp_
         s3.create_bucket(Bucket=bucket)
     (path,) = write_subjects(tmp_path, [1], 7, n_repetitions=5)
     s3.put_object(Bucket="samlocal-landing-zone", Key="subject_01/subject_01_eeg_stim.parquet", Body=path.read_bytes())
-    event = PROJECT / "tests" / "events" / "ingestion.json"
+    event = tmp_path / "event.json"
+    sample = (PROJECT / "tests" / "events" / "ingestion.json").read_text()
+    event.write_text(sample.replace("p300-landing-zone", "samlocal-landing-zone"))
     overrides = "BucketPrefix=samlocal S3EndpointUrl=http://localstack:4566"
     printed = run(SAM, "local", "invoke", "IngestionFunction", "--event", event, "--parameter-overrides", overrides)
     assert '"outcome": "stored"' in printed
