@@ -38,6 +38,18 @@ class Answer:
         error = self.body.get("error", self.body)
         return str(error.get("message", error) if isinstance(error, dict) else error)
 
+    def required(self, request: str) -> dict[str, Any]:
+        """Return the body of a success; `request` is what was asked, such as ``POST /predict``.
+
+        Raises
+        ------
+        P300Error
+            ``refused``, with what the API said.
+        """
+        if self.status != 200:
+            raise P300Error("refused", f"{request} answered {self.status}: {self.refusal}")
+        return self.body
+
 
 class Api:
     """The prediction API of a target."""
@@ -119,8 +131,7 @@ class Api:
             if channels is not None:
                 body["channels"] = list(channels)
             answer = self.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
-            if answer.status != 200:
-                raise P300Error("refused", f"POST /predict answered {answer.status}: {answer.refusal}")
+            answer.required("POST /predict")
             tell_notes(answer, said, tell)
             probabilities += [prediction["probability_target"] for prediction in answer.body["predictions"]]
             version = answer.body["model_version"]
@@ -145,10 +156,7 @@ class Api:
         return self._success("GET", "/health")
 
     def _success(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        answer = self.ask(method, path, body)
-        if answer.status != 200:
-            raise P300Error("refused", f"{method} {path.partition('?')[0]} answered {answer.status}: {answer.refusal}")
-        return answer.body
+        return self.ask(method, path, body).required(f"{method} {path.partition('?')[0]}")
 
 
 def tell_notes(answer: Answer, said: set[str], tell: Tell) -> None:

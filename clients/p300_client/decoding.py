@@ -58,8 +58,7 @@ class Requests:
             if answer.status not in BUSY:
                 break
             time.sleep(0.2 * 2**attempt)
-        if answer.status != 200:
-            raise P300Error("refused", f"POST {path} answered {answer.status}: {answer.refusal}")
+        answer.required(f"POST {path}")
         tell_notes(answer, self._said, self.tell)
         self.milliseconds.setdefault(path, []).append(elapsed)
         return answer.body

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 from p300.decoding import Share
 from p300.decoding.layouts import SPELLER_6X6
-from p300.errors import P300Error, RequestError
+from p300.errors import RequestError
 from p300.recording import TARGET
 from p300_client import sessions
 from p300_client.api import Api
@@ -219,7 +219,4 @@ def ask(api: Api, path: str, alias: str, body: dict[str, Any]) -> dict[str, Any]
     P300Error
         ``refused``, with what the service said.
     """
-    answer = api.ask("POST", f"{path}?alias={quote(alias, safe='')}", body)
-    if answer.status != 200:
-        raise P300Error("refused", f"POST {path} answered {answer.status}: {answer.refusal}")
-    return answer.body
+    return api.ask("POST", f"{path}?alias={quote(alias, safe='')}", body).required(f"POST {path}")
