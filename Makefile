@@ -37,7 +37,8 @@ test-unit: setup .envs/sam.stamp .envs/examples.stamp ## the unit tests in rando
 	@.venv/bin/python -m pytest tests/unit -n 2 --cov
 
 test-integration: setup .envs/s3.stamp ## the pipeline on a LocalStack of its own, S3 conformance, the process executor
-	@.venv/bin/python -m pytest tests/integration tests/conformance
+	@.venv/bin/python -m pytest tests/integration
+	@.venv/bin/python -m pytest tests/conformance
 	@LAMBDA_PROCESS_PYTHON="$(CURDIR)"/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest emulator/process_executor/tests
 
 test-faults: setup .envs/s3.stamp ## kill functions and LocalStack, make storage fail, flood; P300_FAULTS_RUN=short leaves out the long parts

@@ -15,7 +15,7 @@ from tests.support.s3_servers import KNOWN, LOCALSTACK, SERVERS, STARTERS, Serve
 _OUTCOMES = pytest.StashKey[dict[str, dict[str, str]]]()
 
 
-@pytest.fixture(scope="session", params=SERVERS)
+@pytest.fixture(scope="package", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as environment:
         for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
@@ -40,18 +40,18 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         found.remove_buckets()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def store(server: Server) -> Store:
     return Store(server.client)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plain(server: Server) -> str:
     """A bucket without versions."""
     return server.bucket(versions=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def versioned(server: Server) -> str:
     """A bucket that keeps versions."""
     return server.bucket(versions=True)

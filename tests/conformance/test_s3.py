@@ -339,7 +339,7 @@ def test_requests_are_path_style(store: Store, plain: str) -> None:
         assert plain not in urlsplit(url).netloc
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def event(server: Server, store: Store) -> dict[str, Any]:
     """The event of one upload, as a rule like the template's passes it on, and what the upload was."""
     if server.name == "endpoint":
