@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from p300_pipeline import storage
 from p300_pipeline.storage import NoBucketError, NotFoundError, PreconditionError, Store, UnchangedError, sha256_base64
 
 from tests.support.s3_servers import Server
@@ -309,8 +308,8 @@ def test_multipart_upload(store: Store, plain: str, tmp_path: Path) -> None:
 
 def test_copy_in_parts(store: Store, plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of what is too large for one call, with parts and limit made smaller."""
-    monkeypatch.setattr(storage, "LARGEST_COPY_BYTES", PART_BYTES)
-    monkeypatch.setattr(storage, "COPY_PART_BYTES", PART_BYTES)
+    monkeypatch.setattr("p300_pipeline.storage.store.LARGEST_COPY_BYTES", PART_BYTES)
+    monkeypatch.setattr("p300_pipeline.storage.store.COPY_PART_BYTES", PART_BYTES)
     body = bytes(range(256)) * (6 << 12)
     etag = store.put(plain, "huge", body)
     store.copy(plain, "huge", plain, "huge-copied", if_match=etag)
@@ -321,8 +320,8 @@ def test_copy_in_parts(store: Store, plain: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_copy_in_parts_leaves_metadata_behind(store: Store, plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "LARGEST_COPY_BYTES", PART_BYTES)
-    monkeypatch.setattr(storage, "COPY_PART_BYTES", PART_BYTES)
+    monkeypatch.setattr("p300_pipeline.storage.store.LARGEST_COPY_BYTES", PART_BYTES)
+    monkeypatch.setattr("p300_pipeline.storage.store.COPY_PART_BYTES", PART_BYTES)
     store.put(plain, "huge-said", bytes(6 << 20), metadata={"who": "me"})
     store.copy(plain, "huge-said", plain, "huge-said-copied")
     assert store.head(plain, "huge-said-copied").metadata == {}

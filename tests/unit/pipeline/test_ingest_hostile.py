@@ -75,7 +75,7 @@ def test_nothing_that_an_uploader_says_comes_along(store: Store, recording_bytes
 def test_a_large_upload_that_is_copied_in_parts_brings_nothing_along(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("p300_pipeline.storage.LARGEST_COPY_BYTES", 1)
+    monkeypatch.setattr("p300_pipeline.storage.store.LARGEST_COPY_BYTES", 1)
     answer = do(store, land(store, "notes.txt", b"x" * (6 << 20), **SAID))
     head = store.client.head_object(Bucket=RAW, Key=answer["quarantine_key"])
     assert (head["Metadata"], head["ContentType"]) == ({}, "application/octet-stream")

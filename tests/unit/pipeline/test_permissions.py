@@ -158,7 +158,7 @@ def test_ingestion(
     unversioned = land(store, "subject_03/run.parquet", recording_bytes())
     del unversioned["detail"]["object"]["version-id"]
     ingest(run, unversioned, "stored")
-    monkeypatch.setattr(storage, "LARGEST_COPY_BYTES", 1)  # as if it were of more than 5 GB
+    monkeypatch.setattr("p300_pipeline.storage.store.LARGEST_COPY_BYTES", 1)  # as if it were of more than 5 GB
     ingest(run, land(store, "subject_04/large.txt", b"x" * (6 << 20)), "quarantined")
     recorder.failing = "UploadPartCopy"
     with pytest.raises(ConnectionError):
@@ -186,7 +186,7 @@ def test_preprocessing(
     preprocess("subject_02/run.parquet", noise, "quarantined")
     same_name = store.put(RAW, "subject_01/run.csv", b"x")
     preprocess("subject_01/run.csv", same_name, "quarantined")
-    monkeypatch.setattr(storage, "LARGEST_COPY_BYTES", 1)
+    monkeypatch.setattr("p300_pipeline.storage.store.LARGEST_COPY_BYTES", 1)
     recorder.failing = "UploadPartCopy"
     noise = store.put(RAW, "subject_03/run.parquet", recording_bytes(scale_uv=300.0, seed=2))
     with pytest.raises(ConnectionError):

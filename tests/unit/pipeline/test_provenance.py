@@ -76,7 +76,7 @@ def test_a_changed_filter_changes_both_and_a_changed_model_only_its_own(copy: Pa
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("p300_pipeline/storage.py", "_MAX_READS = 5", "_MAX_READS = 6"),
+        ("p300_pipeline/storage/store.py", "_MAX_READS = 5", "_MAX_READS = 6"),
         ("p300_pipeline/keys.py", "_ID_LENGTH = 32", "_ID_LENGTH = 33"),
         ("p300/reporting/page.py", "UNITS = {", "UNITS = {  # noqa\n    'x': ' y',"),
         ("p300/synth.py", "import", "import sys\nimport"),

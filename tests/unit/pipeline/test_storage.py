@@ -143,10 +143,8 @@ def test_copies_are_conditional_and_checked(store: Store) -> None:
 
 
 def test_what_one_call_cannot_copy_is_copied_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from p300_pipeline import storage
-
-    monkeypatch.setattr(storage, "LARGEST_COPY_BYTES", 6 << 20)
-    monkeypatch.setattr(storage, "COPY_PART_BYTES", 5 << 20)
+    monkeypatch.setattr("p300_pipeline.storage.store.LARGEST_COPY_BYTES", 6 << 20)
+    monkeypatch.setattr("p300_pipeline.storage.store.COPY_PART_BYTES", 5 << 20)
     body = bytes(7 << 20)
     etag = store.put(BUCKET, "a", body)
     parts = sent(store, "UploadPartCopy")

@@ -12,7 +12,7 @@ from p300.chance import chance_of
 from p300.errors import ArtifactError
 
 from p300_pipeline.documents import is_number, parse
-from p300_pipeline.storage import NotFoundError, PreconditionError
+from p300_pipeline.storage import Keep, NotFoundError, Write, compare_and_swap
 
 if TYPE_CHECKING:
     from p300_pipeline.registry import Registry
@@ -21,7 +21,6 @@ INDEX_KEY = "index.json"
 FORMAT = 1
 MAX_UNINDEXED = 20
 """Manifests that are read where there is no index."""
-_MAX_RACES = 50
 
 Row = dict[str, Any]
 
@@ -62,7 +61,8 @@ def read_index(registry: "Registry") -> list[Row]:
 
 def update_index(registry: "Registry") -> list[Row]:
     """Bring the index up to date with the manifests that are there; return its rows, newest version first."""
-    for _ in range(_MAX_RACES):
+
+    def decide() -> Keep[list[Row]] | Write[list[Row]]:
         held: dict[str, Row] = {}
         etag: str | None = None
         try:
@@ -71,22 +71,13 @@ def update_index(registry: "Registry") -> list[Row]:
             etag = _etag(registry) if error.code == "bad_index" else None
         intact = {version: row for version, row in held.items() if "problem" not in row}
         rows = {version: intact.get(version) or _row(registry, version) for version in registry.versions()}
+        newest_first = list(reversed(rows.values()))
         if etag is not None and list(rows.items()) == list(held.items()):
-            return list(reversed(rows.values()))
+            return Keep(newest_first)
         body = json.dumps({"format": FORMAT, "versions": list(rows.values())}).encode()
-        try:
-            registry.store.put(
-                registry.bucket,
-                INDEX_KEY,
-                body,
-                content_type="application/json",
-                if_absent=etag is None,
-                if_match=etag,
-            )
-        except PreconditionError:
-            continue
-        return list(reversed(rows.values()))
-    raise RuntimeError(f"s3://{registry.bucket}/{INDEX_KEY} kept changing")
+        return Write(newest_first, body, etag, "application/json")
+
+    return compare_and_swap(registry.store, registry.bucket, INDEX_KEY, decide)[0]
 
 
 def newest_rows(registry: "Registry") -> tuple[list[Row], str]:

@@ -9,7 +9,7 @@ from p300.errors import ArtifactError
 
 from p300_pipeline.aliases import ALIASES, POINTER_KEY, Alias, no_such_version, read_alias
 from p300_pipeline.documents import MEND, parse
-from p300_pipeline.storage import NotFoundError, PreconditionError, Store, find
+from p300_pipeline.storage import Keep, NotFoundError, Store, Write, compare_and_swap, find
 
 HISTORY_KEY = "aliases/history.json"
 _MAX_RACES = 50
@@ -115,14 +115,12 @@ class Promotions:
     # -- writing
     def set_alias(self, name: str, version: str) -> str | None:
         """Point an alias at a version, whatever it held; return what it held."""
-        for _ in range(_MAX_RACES):
+
+        def decide() -> Write[str | None]:
             before = self._alias(name)
-            try:
-                self._put_alias(name, version, before.item.etag if before else None)
-            except PreconditionError:
-                continue
-            return before.version if before else None
-        raise RuntimeError(f"alias {name} kept changing")
+            return Write(before.version if before else None, version.encode(), _etag(before), "text/plain")
+
+        return compare_and_swap(self.store, self.bucket, f"aliases/{name}", decide)[0]
 
     def promote(self, version: str, *, expected: str | None, entry: dict[str, Any]) -> bool:
         """Make `version` the champion if `expected` still is; record it in the history.
@@ -141,16 +139,18 @@ class Promotions:
         bool
             False if the champion changed in the meantime: compare again.
         """
-        before = self._alias("champion")
-        held = self._held(before)
-        if held not in {version, expected}:
-            return False
-        if before is None or before.version != version:
+
+        def decide() -> Keep[bool] | Write[bool]:
+            before = self._alias("champion")
+            if self._held(before) not in {version, expected}:
+                return Keep(False)
+            if before and before.version == version:
+                return Keep(True)
             self.finish_promotion()
-            try:
-                self._put_alias("champion", version, before.item.etag if before else None)
-            except PreconditionError:
-                return False
+            return Write(True, version.encode(), _etag(before), "text/plain")
+
+        if not compare_and_swap(self.store, self.bucket, "aliases/champion", decide)[0]:
+            return False
         # The pointer and the history follow the alias; the alias alone decides what serves.
         self.follow_champion()
         self._record({"version": version, "replaced": expected, "at": _time(time.time()), **entry})
@@ -188,16 +188,6 @@ class Promotions:
         last = next(reversed(self.history()), None)
         return str(last["version"]) if last else None
 
-    def _put_alias(self, name: str, version: str, etag: str | None) -> None:
-        self.store.put(
-            self.bucket,
-            f"aliases/{name}",
-            version.encode(),
-            content_type="text/plain",
-            if_absent=etag is None,
-            if_match=etag,
-        )
-
     def _history(self) -> tuple[list[dict[str, Any]], str | None]:
         try:
             body, item = self.store.get(self.bucket, HISTORY_KEY)
@@ -212,28 +202,21 @@ class Promotions:
         return history, item.etag
 
     def _record(self, entry: dict[str, Any]) -> None:
-        for _ in range(_MAX_RACES):
+        def decide() -> Keep[None] | Write[None]:
             history, etag = self._history()
             if self.champion() != entry["version"]:
-                return  # whoever promoted another one since has recorded this one before
+                return Keep(None)  # whoever promoted another version since has recorded this one first
             if history and history[-1]["version"] == entry["version"]:
                 if "execution" in history[-1] or "execution" not in entry:
-                    return  # a retry
-                history.pop()  # what `finish_promotion` made up for this one
-            body = json.dumps([*history, entry], indent=1).encode()
-            try:
-                self.store.put(
-                    self.bucket,
-                    HISTORY_KEY,
-                    body,
-                    content_type="application/json",
-                    if_absent=etag is None,
-                    if_match=etag,
-                )
-            except PreconditionError:
-                continue
-            return
-        raise RuntimeError("the promotion history kept changing")
+                    return Keep(None)  # a retry
+                history.pop()  # the substitute that `finish_promotion` wrote for this one
+            return Write(None, json.dumps([*history, entry], indent=1).encode(), etag, "application/json")
+
+        compare_and_swap(self.store, self.bucket, HISTORY_KEY, decide)
+
+
+def _etag(alias: Alias | None) -> str | None:
+    return alias.item.etag if alias else None
 
 
 def _time(seconds: float) -> str:

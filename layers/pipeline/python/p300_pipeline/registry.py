@@ -52,7 +52,6 @@ _MANIFEST: dict[str, Check] = {
     "metrics": lambda value: isinstance(value, dict), "artifacts": _by_name(_with_text("sha256")),
 }  # fmt: skip
 """What the code reads of a manifest, and what it must be to be read."""
-_MAX_RACES = 50
 _MAX_IN_A_SECOND = 1000
 _WRONG_CLOCK = timedelta(minutes=5)
 

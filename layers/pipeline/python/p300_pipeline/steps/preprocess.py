@@ -19,9 +19,17 @@ from p300_pipeline.keys import RecordingKey
 from p300_pipeline.making.features import make_features
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
 from p300_pipeline.steps.raw_data import name_taken, named_companions
-from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, find, sha256_hex
-
-_MAX_RACES = 20
+from p300_pipeline.storage import (
+    Item,
+    Keep,
+    NotFoundError,
+    PreconditionError,
+    Store,
+    Write,
+    compare_and_swap,
+    find,
+    sha256_hex,
+)
 
 
 def preprocess(
@@ -123,31 +131,20 @@ class _Writer:
     companions: dict[str, str]
 
     def __call__(self, name: str, body: bytes | Path, content_type: str) -> None:
-        for _ in range(_MAX_RACES):
-            # In this order: what a newer raw recording led to after this look is not written over.
+        def decide() -> Keep[None] | Write[None]:
+            # In this order: what a newer raw recording led to after this look is not overwritten.
             held = find(self.store, self.features_bucket, name)
             raw = self.store.head(self.raw_bucket, str(self.key))
             if raw.etag != self.stamp["raw-etag"] or named_companions(raw) != self.companions:
                 raise PreconditionError(f"{self.key} was replaced")
             if held and self.stamp.items() <= held.metadata.items():
-                return
+                return Keep(None)
             other = held.metadata.get("raw-key", str(self.key)) if held else str(self.key)
             if other != str(self.key) and find(self.store, self.raw_bucket, other):
                 raise name_taken(self.key, other)
-            try:
-                self.store.put(
-                    self.features_bucket,
-                    name,
-                    body,
-                    content_type=content_type,
-                    metadata=self.stamp,
-                    if_absent=held is None,
-                    if_match=held.etag if held else None,
-                )
-            except PreconditionError:
-                continue
-            return
-        raise RuntimeError(f"s3://{self.features_bucket}/{name} kept changing")
+            return Write(None, body, held.etag if held else None, content_type, self.stamp)
+
+        compare_and_swap(self.store, self.features_bucket, name, decide)
 
 
 def _versions(raw: Item, companions: Sequence[Item], path: Path) -> dict[str, Any]:

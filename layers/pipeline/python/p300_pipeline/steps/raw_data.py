@@ -11,9 +11,9 @@ from p300.errors import RecordingError
 from p300.formats import EXTENSIONS
 
 from p300_pipeline.keys import RecordingKey, is_companion, is_recording
-from p300_pipeline.storage import Item, PreconditionError, Store, find, sha256_hex
+from p300_pipeline.storage import Item, Keep, PreconditionError, Store, Write, compare_and_swap, find, sha256_hex
 
-_MAX_RACES = 20
+type Outcome = Literal["stored", "unchanged"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
 
 def put_raw(
     store: Store, landing: str, raw: str, item: Item, path: Path, modified: float, extra: Mapping[str, str]
-) -> tuple[Literal["stored", "unchanged"], str]:
+) -> tuple[Outcome, str]:
     """Write one file of a recording to the raw data, unless a newer upload is there.
 
     Parameters
@@ -144,23 +144,20 @@ def put_raw(
         **extra,
     }
     content = {"sha256", *extra}
-    for _ in range(_MAX_RACES):
+
+    def decide() -> Keep[tuple[Outcome, str]] | Write[tuple[Outcome, str]]:
         held = find(store, raw, item.key)
         held_modified = RawFacts.of(held).landing_modified if held else 0.0
         same = held is not None and all(held.metadata.get(name) == metadata[name] for name in content)
         if held and same and held_modified >= modified:
-            return "unchanged", held.etag
+            return Keep(("unchanged", held.etag))
         if held and held_modified > modified:
             raise superseded(item.key)
         # Between the look at what is there and the write: a newer upload of the same second takes this one away before it writes.
         if store.head(landing, item.key, item.version_id).etag != item.etag:
             raise PreconditionError(f"{item.key} was replaced")
         # The same bytes uploaded again are written again: a late event of an upload in between must find its successor's time here.
-        try:
-            etag = store.put(
-                raw, item.key, path, metadata=metadata, if_absent=held is None, if_match=held.etag if held else None
-            )
-        except PreconditionError:
-            continue
-        return "unchanged" if same else "stored", etag
-    raise RuntimeError(f"s3://{raw}/{item.key} kept changing")
+        return Write(("unchanged" if same else "stored", ""), path, held.etag if held else None, metadata=metadata)
+
+    (outcome, etag), written = compare_and_swap(store, raw, item.key, decide)
+    return outcome, written or etag

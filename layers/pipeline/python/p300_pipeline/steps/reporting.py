@@ -11,11 +11,19 @@ from p300_pipeline.contracts import PlotResult, ReportResult
 from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.registry import Registry
-from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, find
+from p300_pipeline.storage import (
+    Item,
+    Keep,
+    NotFoundError,
+    PreconditionError,
+    Store,
+    Write,
+    compare_and_swap,
+    find,
+)
 
 STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-digest", "libraries")
 """What of the features' metadata says which recording they are of and how they were made."""
-_MAX_RACES = 20
 
 
 def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
@@ -122,27 +130,18 @@ def draw_pictures(store: Store, models_bucket: str, version: str) -> PlotResult:
 
 def _add_to_report(store: Store, bucket: str, key: RecordingKey, stamp: dict[str, str], facts: dict[str, Any]) -> None:
     """Add facts to the report.json of these features; of none, or of others, there is nothing to add to."""
-    for _ in range(_MAX_RACES):
+
+    def decide() -> Keep[None] | Write[None]:
         try:
             body, held = store.get(bucket, key.report)
         except NotFoundError:
-            return  # the preprocessing that is to write it asks for this report again
+            return Keep(None)  # the preprocessing that is about to write it asks for this report again
         if not stamp.items() <= held.metadata.items():
-            return
+            return Keep(None)
         report_now = parse(body, f"s3://{bucket}/{key.report}", dict) | facts
-        try:
-            store.put(
-                bucket,
-                key.report,
-                json.dumps(report_now, indent=1).encode(),
-                content_type="application/json",
-                metadata=held.metadata,
-                if_match=held.etag,
-            )
-        except PreconditionError:
-            continue
-        return
-    raise RuntimeError(f"s3://{bucket}/{key.report} kept changing")
+        return Write(None, json.dumps(report_now, indent=1).encode(), held.etag, "application/json", held.metadata)
+
+    compare_and_swap(store, bucket, key.report, decide)
 
 
 def _write(
@@ -156,22 +155,12 @@ def _write(
     content_type: str,
 ) -> None:
     """Write as long as the features are those that were drawn."""
-    for _ in range(_MAX_RACES):
-        # In this order: what was drawn of newer features after this look is not written over.
+
+    def decide() -> Write[None]:
+        # In this order: what is drawn from newer features after this look is not overwritten.
         held = find(store, bucket, name)
         if store.head(bucket, key.features).etag != made_of.etag:
             raise PreconditionError(f"{key.features} was replaced")
-        try:
-            store.put(
-                bucket,
-                name,
-                body,
-                content_type=content_type,
-                metadata=stamp,
-                if_absent=held is None,
-                if_match=held.etag if held else None,
-            )
-        except PreconditionError:
-            continue
-        return
-    raise RuntimeError(f"s3://{bucket}/{name} kept changing")
+        return Write(None, body, held.etag if held else None, content_type, stamp)
+
+    compare_and_swap(store, bucket, name, decide)

@@ -20,7 +20,7 @@ from typing import Any
 from p300_pipeline.contracts import ScheduleOutcome, ScheduleResult
 from p300_pipeline.documents import is_count, is_number, is_text, is_texts, parse, require
 from p300_pipeline.feature_store import features_key
-from p300_pipeline.storage import NotFoundError, PreconditionError, Store, find
+from p300_pipeline.storage import Keep, NotFoundError, Store, Write, compare_and_swap, find
 
 NEW, COUNTED, SCHEDULE_KEY = "trainings/new/", "trainings/counted/", "trainings/schedule.json"
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 2, 60
@@ -31,7 +31,6 @@ LOST_AFTER_S = 120
 CLAIM_LASTS_S = 7200
 """A training and its retries take less."""
 _KEPT_CLAIMS, _KEPT_TAKEN = 100, 10_000
-_MAX_RACES = 100
 
 
 @dataclass
@@ -100,6 +99,15 @@ class _Schedule:
         return too_long or self.gathering["seen"] == _seen(new)
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """A schedule after an execution's decision, how many new recordings it saw, and whether it had a claim before."""
+
+    schedule: _Schedule
+    n_new: int
+    was_claimed: bool
+
+
 def check_due(
     store: Store,
     features_bucket: str,
@@ -147,34 +155,38 @@ def check_due(
     if not _is_counted(store, models_bucket, recording, etag):
         store.put(models_bucket, f"{NEW}{recording}@{etag}", b"", content_type="text/plain")
     pause_s = round(min(max(now - started, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
-    for _ in range(_MAX_RACES):
+
+    def decide() -> Keep[_Decided] | Write[_Decided]:
         schedule, schedule_etag = _read(store, models_bucket)
         before, was_claimed = _document(schedule), execution in schedule.claims
         new = _new(store, models_bucket, schedule, now)
         if len(new) >= retrain_every and schedule.gatherer(execution, now) in (None, execution):
             new = _with_features(store, features_bucket, models_bucket, new, retrain_every)
         schedule.decide(execution, new, retrain_every, pause_s, now)
-        if _document(schedule) != before:
-            try:
-                _write(store, models_bucket, schedule, schedule_etag)
-            except PreconditionError:
-                continue
-            claim = schedule.claims.get(execution)
-            if claim:
-                _count(store, models_bucket, claim["recordings"])
-            if claim and not was_claimed:
-                continue  # to look for those who left their recordings to this execution until now
-        claim, gatherer = schedule.claims.get(execution), schedule.gatherer(execution, now)
-        outcome: ScheduleOutcome = "due" if claim else "gathering" if gatherer == execution else "counted"
-        return {
-            "outcome": outcome,
-            "new_recordings": claim["n"] if claim else len(new),
-            "retrain_every": retrain_every,
-            "look_again_s": schedule.gathering["pause_s"] if outcome == "gathering" else 0,
-            "gathered_by": gatherer if outcome == "counted" else None,
-            "request": {"recording": recording} if outcome == "due" else None,
-        }
-    raise RuntimeError(f"s3://{models_bucket}/{SCHEDULE_KEY} kept changing")
+        decided = _Decided(schedule, len(new), was_claimed)
+        after = _document(schedule)
+        return Keep(decided) if after == before else Write(decided, after, schedule_etag, "application/json")
+
+    def decide_and_count() -> _Decided:
+        decided, written = compare_and_swap(store, models_bucket, SCHEDULE_KEY, decide)
+        if written and (claim := decided.schedule.claims.get(execution)):
+            _count(store, models_bucket, claim["recordings"])
+        return decided
+
+    decided = decide_and_count()
+    if execution in decided.schedule.claims and not decided.was_claimed:
+        decided = decide_and_count()  # until this claim, others left their recordings to this execution
+    schedule = decided.schedule
+    claim, gatherer = schedule.claims.get(execution), schedule.gatherer(execution, now)
+    outcome: ScheduleOutcome = "due" if claim else "gathering" if gatherer == execution else "counted"
+    return {
+        "outcome": outcome,
+        "new_recordings": claim["n"] if claim else decided.n_new,
+        "retrain_every": retrain_every,
+        "look_again_s": schedule.gathering["pause_s"] if outcome == "gathering" else 0,
+        "gathered_by": gatherer if outcome == "counted" else None,
+        "request": {"recording": recording} if outcome == "due" else None,
+    }
 
 
 def settle(store: Store, models_bucket: str, execution: str) -> None:
@@ -189,17 +201,15 @@ def settle(store: Store, models_bucket: str, execution: str) -> None:
     execution : str
         Name of the execution.
     """
-    for _ in range(_MAX_RACES):
+
+    def decide() -> Keep[None] | Write[None]:
         schedule, etag = _read(store, models_bucket)
         if not schedule.claims.get(execution, {}).get("recordings"):
-            return
+            return Keep(None)
         schedule.claims[execution]["recordings"] = []
-        try:
-            _write(store, models_bucket, schedule, etag)
-        except PreconditionError:
-            continue
-        return
-    raise RuntimeError(f"s3://{models_bucket}/{SCHEDULE_KEY} kept changing")
+        return Write(None, _document(schedule), etag, "application/json")
+
+    compare_and_swap(store, models_bucket, SCHEDULE_KEY, decide)
 
 
 def _seen(names: list[str]) -> str:
@@ -264,17 +274,6 @@ def _read(store: Store, bucket: str) -> tuple[_Schedule, str | None]:
 
 def _document(schedule: _Schedule) -> bytes:
     return json.dumps(asdict(schedule)).encode()
-
-
-def _write(store: Store, bucket: str, schedule: _Schedule, etag: str | None) -> None:
-    store.put(
-        bucket,
-        SCHEDULE_KEY,
-        _document(schedule),
-        content_type="application/json",
-        if_absent=etag is None,
-        if_match=etag,
-    )
 
 
 def _is_gathering(value: Any) -> bool:

@@ -1,21 +1,14 @@
-"""The one module that talks to S3, with no call that MinIO does not also offer.
+"""Reads and writes of S3 objects, with no call that MinIO does not offer too."""
 
-Writes that decide something are conditional (``If-None-Match`` / ``If-Match``), so two executions that do the same work at the same time
-cannot overwrite each other unseen.
-"""
-
-import base64
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p300.errors import P300Error
+from .client import default_client
+from .digests import sha256_base64
+from .errors import NotFoundError, PreconditionError, translate
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -24,49 +17,6 @@ if TYPE_CHECKING:
 LARGEST_COPY_BYTES = 5 << 30  # of one CopyObject call
 COPY_PART_BYTES = 256 << 20
 _MAX_READS = 5
-
-
-class NotFoundError(LookupError):
-    """There is no such object (or version of it)."""
-
-
-class NoBucketError(P300Error):
-    """There is no such bucket: somebody deleted it, or it is another server that answers."""
-
-    def __init__(self, bucket: str) -> None:
-        super().__init__(
-            "no_bucket",
-            f"The bucket s3://{bucket} does not exist. If it was deleted, docs/operations.md (A deleted bucket) says how to bring it "
-            "back; else look at AWS_ENDPOINT_URL and the region.",
-        )
-        self.bucket = bucket
-
-    def __reduce__(self) -> tuple[type["NoBucketError"], tuple[str]]:  # type: ignore[override]
-        return type(self), (self.bucket,)
-
-
-class PreconditionError(RuntimeError):
-    """The object is not, or no longer, what the conditional call expected."""
-
-
-class UnchangedError(RuntimeError):
-    """A conditional read found what the caller already has."""
-
-
-class UnreadableError(RuntimeError):
-    """An object is there, but its bytes are not for us to read as it is stored; trying again does not help.
-
-    Parameters
-    ----------
-    key : str
-        Its key.
-    reason : str
-        What is in the way, and what to do.
-    """
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"{key} cannot be read: {reason}")
-        self.key = key
 
 
 @dataclass(frozen=True)
@@ -95,47 +45,6 @@ class Item:
     metadata: dict[str, str]
     version_id: str | None
     modified: float
-
-
-def sha256_base64(data: bytes | Path) -> str:
-    """Return the SHA-256 digest of `data`, or of a file's content, as S3 wants it: base64."""
-    return base64.b64encode(_sha256(data)).decode()
-
-
-def sha256_hex(data: bytes | Path) -> str:
-    """Return the SHA-256 digest of `data`, or of a file's content, as people read it."""
-    return _sha256(data).hex()
-
-
-def _sha256(data: bytes | Path) -> bytes:
-    if isinstance(data, bytes):
-        return hashlib.sha256(data).digest()
-    with data.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def storage_errors() -> tuple[type[Exception], ...]:
-    """Return what is raised where a call fails; for an ``except`` clause, which asks only when something was raised."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return BotoCoreError, ClientError, NoBucketError
-
-
-@cache
-def default_client() -> "S3Client":
-    """Return the process's S3 client: path-style addresses, as every S3 server understands them.
-
-    ``AWS_ENDPOINT_URL_S3`` moves the storage to another S3 server; ``P300_S3_KEY_PARAMETER`` names the SSM parameter with a key for it.
-    """
-    import boto3
-    from botocore.config import Config
-
-    config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 5})
-    key: dict[str, str] = {}
-    if parameter := os.environ.get("P300_S3_KEY_PARAMETER"):
-        answer = boto3.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
-        key = json.loads(answer["Parameter"]["Value"])
-    return boto3.client("s3", config=config, **key)  # type: ignore[call-overload, no-any-return]
 
 
 class Store:
@@ -167,7 +76,7 @@ class Store:
                 error.response["ResponseMetadata"]["HTTPStatusCode"] == 400
             ):  # an answer to HEAD has no body: GET says why
                 self._read(bucket, key, _version(version_id), lambda body: body.close())
-            raise _translate(error, bucket, key) from error
+            raise translate(error, bucket, key) from error
         return _item(key, answer)
 
     def get(
@@ -216,7 +125,7 @@ class Store:
             try:
                 answer = self.client.get_object(Bucket=bucket, Key=key, **condition)
             except self.client.exceptions.ClientError as error:
-                raise _translate(error, bucket, key) from error
+                raise translate(error, bucket, key) from error
             try:
                 return take(answer["Body"]), _item(key, answer)
             except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
@@ -259,7 +168,7 @@ class Store:
                     **condition,
                 )
         except self.client.exceptions.ClientError as error:
-            translated = _translate(error, bucket, key)
+            translated = translate(error, bucket, key)
             if if_match and isinstance(translated, NotFoundError):  # S3's answer where the object is gone
                 translated = PreconditionError(f"s3://{bucket}/{key} changed: it is gone")
             raise translated from error
@@ -304,7 +213,7 @@ class Store:
         try:
             self.client.copy(source, to_bucket, to_key, ExtraArgs=extra, Config=in_parts)
         except self.client.exceptions.ClientError as error:
-            raise _translate(error, bucket, key) from error
+            raise translate(error, bucket, key) from error
         copied = self.head(to_bucket, to_key).size
         if copied != size:
             raise RuntimeError(f"the copy s3://{to_bucket}/{to_key} has {copied} bytes, its source {size}")
@@ -316,7 +225,7 @@ class Store:
         except self.client.exceptions.ClientError as error:
             # LocalStack's answer for a version that is gone while the key has others; AWS and MinIO call that done.
             if error.response["Error"]["Code"] != "InvalidArgument" or not version_id:
-                raise _translate(error, bucket, key) from error
+                raise translate(error, bucket, key) from error
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Item]:
         """Yield the objects whose keys start with `prefix`, in the order of their keys, page by page."""
@@ -350,7 +259,7 @@ class Store:
         try:
             yield from self.client.get_paginator(operation).paginate(Bucket=bucket, Prefix=prefix)
         except self.client.exceptions.ClientError as error:
-            raise _translate(error, bucket, prefix) from error
+            raise translate(error, bucket, prefix) from error
 
 
 def find(store: Store, bucket: str, key: str, version_id: str | None = None) -> Item | None:
@@ -387,37 +296,3 @@ def _item(key: str, answer: Any) -> Item:
         answer.get("VersionId"),
         answer["LastModified"].timestamp(),
     )
-
-
-def _translate(error: Any, bucket: str, key: str) -> Exception:
-    code = error.response["Error"]["Code"]
-    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    if code == "NoSuchBucket":
-        return NoBucketError(bucket)
-    if code in {"NoSuchKey", "NoSuchVersion", "404", "NotFound"} or status == 404:
-        return NotFoundError(f"s3://{bucket}/{key} does not exist")
-    if reason := _unreadable(code, error.response["Error"].get("Message", "")):
-        return UnreadableError(key, reason)
-    # 409 ConditionalRequestConflict: another conditional write of the same key is under way and will win
-    if status == 412 or code in {"PreconditionFailed", "ConditionalRequestConflict"}:
-        return PreconditionError(f"s3://{bucket}/{key} changed or exists already")
-    if status == 304:
-        return UnchangedError(f"s3://{bucket}/{key} has not changed")
-    return error  # type: ignore[no-any-return]
-
-
-def _unreadable(code: str, message: str) -> str:
-    """Return why S3 keeps an object's bytes from us, where that is a matter of the object; else nothing."""
-    if code in {"InvalidObjectState", "ObjectNotInActiveTierError"}:
-        return "it is in an archive (GLACIER, DEEP_ARCHIVE). Restore it and run `p300 retry --unfinished`, or upload it as STANDARD."
-    if "Server Side Encryption" in message:
-        return (
-            "it is encrypted with a key of its owner's (SSE-C), which only its owner has. Upload it again without "
-            "--sse-c: the bucket encrypts what it keeps."
-        )
-    if code.startswith("KMS.") or (code == "AccessDenied" and ("kms:" in message or "ciphertext" in message)):
-        return (
-            "it is encrypted with a KMS key that the pipeline may not use. Upload it again without --sse-kms-key-id, or allow "
-            "the pipeline's roles kms:Decrypt on that key."
-        )
-    return ""
