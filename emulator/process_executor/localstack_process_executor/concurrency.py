@@ -20,6 +20,8 @@ from localstack.services.lambda_.invocation.assignment import AssignmentService
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InitializationType
 
+from . import repairs
+
 
 class Pool(ThreadPoolExecutor):
     """A pool that lets whoever submits wait until a thread is free."""
@@ -41,8 +43,9 @@ class Pool(ThreadPoolExecutor):
 
 def install(limit: int) -> None:
     """Let each function version have up to `limit` environments that were not provisioned."""
-    event_manager.ThreadPoolExecutor = partial(Pool, max_workers=limit)  # type: ignore[assignment, attr-defined]
-    usual = AssignmentService.get_environment
+    repairs.replace(event_manager, "ThreadPoolExecutor", lambda _usual: partial(Pool, max_workers=limit))
+    parameters = ("self", "version_manager_id", "function_version", "provisioning_type")
+    usual = repairs.original(AssignmentService, "get_environment", parameters=parameters)
     slots: defaultdict[str, threading.Semaphore] = defaultdict(partial(threading.Semaphore, limit))
     looking = threading.Lock()
 
@@ -62,4 +65,4 @@ def install(limit: int) -> None:
         ):
             yield environment
 
-    AssignmentService.get_environment = get_environment  # type: ignore[method-assign]
+    repairs.replace(AssignmentService, "get_environment", lambda _usual: get_environment)

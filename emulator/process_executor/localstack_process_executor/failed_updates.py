@@ -11,18 +11,20 @@ from localstack.services.cloudformation.engine.v2.change_set_model_executor impo
     ChangeSetModelExecutorResult,
 )
 
+from . import repairs
+
 
 def install() -> None:
     """Add the resources from before to the outcome of a failed change."""
-    execute = ChangeSetModelExecutor.execute
+    execute = repairs.original(ChangeSetModelExecutor, "execute", parameters=("self",))
 
     @functools.wraps(execute)
     def execute_and_keep(executor: ChangeSetModelExecutor) -> ChangeSetModelExecutorResult:
         before = dict(executor._change_set.stack.resolved_resources)
-        result = execute(executor)
+        result: ChangeSetModelExecutorResult = execute(executor)
         if result.failure_message:
             made = {name: one for name, one in result.resources.items() if one.get("PhysicalResourceId")}
             result.resources = before | made
         return result
 
-    ChangeSetModelExecutor.execute = execute_and_keep  # type: ignore[method-assign, assignment]
+    repairs.replace(ChangeSetModelExecutor, "execute", lambda _usual: execute_and_keep)

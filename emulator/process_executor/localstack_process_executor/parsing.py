@@ -13,6 +13,8 @@ from localstack.services.stepfunctions.asl.parse.asl_parser import AmazonStateLa
 from localstack.services.stepfunctions.asl.utils import json_path
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
 
+from . import repairs
+
 
 @functools.lru_cache(maxsize=128)
 def program(definition: str) -> EvalComponent:
@@ -28,5 +30,5 @@ def _entry_point(worker: ExecutionWorker) -> EvalComponent:
 def install() -> None:
     """Remember what was parsed: an expression holds nothing of the data that it is applied to."""
     for module in (json_path, result_path):
-        module.parse = functools.lru_cache(maxsize=4096)(module.parse)  # type: ignore[attr-defined]
-    ExecutionWorker._get_evaluation_entrypoint = _entry_point  # type: ignore[assignment, method-assign]
+        repairs.replace(module, "parse", functools.lru_cache(maxsize=4096))
+    repairs.replace(ExecutionWorker, "_get_evaluation_entrypoint", lambda _usual: _entry_point, parameters=("self",))

@@ -7,13 +7,15 @@ from localstack.aws import handlers
 from localstack.aws.api import RequestContext
 from localstack.services.lambda_.invocation.lambda_models import RequestEntityTooLargeException
 
+from . import repairs
+
 _MAX_REQUEST_BYTES = 6 * 1024 * 1024
 _MAX_EVENT_BYTES = 1024 * 1024
 
 
 def install() -> None:
     """Check every Invoke request, also those of other LocalStack services."""
-    handlers.serve_custom_service_request_handlers.append(refuse_large_payloads)
+    repairs.original(handlers, "serve_custom_service_request_handlers").append(refuse_large_payloads)
 
 
 def refuse_large_payloads(chain: object, context: RequestContext, response: object) -> None:

@@ -9,16 +9,18 @@ import json
 
 from localstack.services.cloudformation.engine.v2.change_set_model_transform import ChangeSetModelTransform
 
+from . import repairs
+
 
 def install() -> None:
     """Make the engine skip the search where there is nothing to find."""
-    search = ChangeSetModelTransform._execute_local_transforms
+    search = repairs.original(ChangeSetModelTransform, "_execute_local_transforms", parameters=("self",))
 
     def search_if_needed(self: ChangeSetModelTransform) -> None:
         if _has_local_transform(self._before_template) or _has_local_transform(self._after_template):
-            search(self)  # type: ignore[no-untyped-call]
+            search(self)
 
-    ChangeSetModelTransform._execute_local_transforms = search_if_needed  # type: ignore[method-assign]
+    repairs.replace(ChangeSetModelTransform, "_execute_local_transforms", lambda _usual: search_if_needed)
 
 
 def _has_local_transform(template: object) -> bool:

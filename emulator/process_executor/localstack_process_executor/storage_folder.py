@@ -9,15 +9,9 @@ from pathlib import Path
 
 from localstack.services.s3 import provider
 
+from . import repairs
+
 
 def install() -> None:
-    """Name a folder below TMPDIR instead; S3 is started after this.
-
-    Raises
-    ------
-    RuntimeError
-        If this LocalStack has no such setting to replace: objects would end up elsewhere unnoticed.
-    """
-    if not hasattr(provider, "DEFAULT_S3_TMP_DIR"):
-        raise RuntimeError("LocalStack's S3 provider has no DEFAULT_S3_TMP_DIR: where does this release keep objects?")
-    provider.DEFAULT_S3_TMP_DIR = str(Path(tempfile.gettempdir()) / "s3-objects")
+    """Name a folder below TMPDIR instead; S3 is started after this."""
+    repairs.replace(provider, "DEFAULT_S3_TMP_DIR", lambda _usual: str(Path(tempfile.gettempdir()) / "s3-objects"))

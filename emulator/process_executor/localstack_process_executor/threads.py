@@ -11,19 +11,21 @@ import functools
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
 from localstack.utils.threads import TMP_THREADS
 
+from . import repairs
+
 
 def install() -> None:
     """Forget ended threads after every execution."""
-    run = ExecutionWorker._execution_logic
+    run = repairs.original(ExecutionWorker, "_execution_logic", parameters=("self",))
 
     @functools.wraps(run)
     def run_and_forget(worker: ExecutionWorker) -> None:
         try:
-            run(worker)  # type: ignore[no-untyped-call]
+            run(worker)
         finally:
             forget_ended()
 
-    ExecutionWorker._execution_logic = run_and_forget  # type: ignore[method-assign]
+    repairs.replace(ExecutionWorker, "_execution_logic", lambda _usual: run_and_forget)
 
 
 def forget_ended() -> None:

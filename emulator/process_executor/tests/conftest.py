@@ -1,6 +1,7 @@
 """Fixtures: an interpreter for the functions, and sandboxes that are gone after the test."""
 
 import io
+import json
 import os
 import signal
 import uuid
@@ -30,6 +31,15 @@ def runtime_python() -> Path:
     if not python:
         pytest.fail("Set LAMBDA_PROCESS_PYTHON to the interpreter of an environment that holds awslambdaric and boto3.")
     return Path(python)
+
+
+@pytest.fixture
+def credential(tmp_path: Path) -> Path:
+    """Return a file as GATEWAY_GUARD_CREDENTIAL names it."""
+    path = tmp_path / "credential.json"
+    path.write_text(json.dumps({"access_key_id": "P300KEY", "secret_access_key": "s" * 40}))
+    path.chmod(0o600)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,10 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counting = threading.Lock()
 
     @contextlib.contextmanager
-    def get_environment(_: object, version: str, *__: object) -> Iterator[SimpleNamespace]:
+    def get_environment(
+        self: object, version_manager_id: str, function_version: object, provisioning_type: object
+    ) -> Iterator[SimpleNamespace]:
+        version = version_manager_id
         with counting:
             counts[version] += 1
         try:

@@ -14,7 +14,7 @@ from localstack.services.stepfunctions.asl.parse.asl_parser import ASLParserExce
 from localstack.services.stepfunctions.asl.utils import json_path
 from localstack.services.stepfunctions.backend.execution_worker import ExecutionWorker
 
-from localstack_process_executor import bootstrap, parsing, report, settings, storage_folder, threads
+from localstack_process_executor import bootstrap, parsing, report, settings, threads
 from localstack_process_executor.environment import function_environment
 from localstack_process_executor.faults import out_of_memory, timed_out
 from localstack_process_executor.log_pipe import LogPipe
@@ -142,14 +142,6 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in (*names, settings.OPEN_VARIABLE, settings.CREDENTIAL_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
-
-
-@pytest.fixture
-def credential(tmp_path: Path) -> Path:
-    path = tmp_path / "credential.json"
-    path.write_text(json.dumps({"access_key_id": "P300KEY", "secret_access_key": "s" * 40}))
-    path.chmod(0o600)
-    return path
 
 
 def test_settings_are_read(fresh_settings: pytest.MonkeyPatch, runtime_python: Path, credential: Path) -> None:
@@ -285,17 +277,9 @@ def test_ended_threads_are_forgotten_others_are_kept(monkeypatch: pytest.MonkeyP
     ended.join()
     running.start()
     monkeypatch.setattr(threads, "TMP_THREADS", kept := [ended, running, "no thread", to_be_started])
-    monkeypatch.setattr(ExecutionWorker, "_execution_logic", lambda _worker: None)
+    monkeypatch.setattr(ExecutionWorker, "_execution_logic", lambda self: None)
     threads.install()
     ExecutionWorker._execution_logic(cast(Any, None))  # type: ignore[no-untyped-call]
     may_end.set()
     running.join()
     assert kept == [running, "no thread", to_be_started]
-
-
-def test_another_localstack_that_names_its_objects_folder_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from localstack.services.s3 import provider
-
-    monkeypatch.delattr(provider, "DEFAULT_S3_TMP_DIR")
-    with pytest.raises(RuntimeError, match="DEFAULT_S3_TMP_DIR"):
-        storage_folder.install()

@@ -7,6 +7,7 @@ from localstack import constants
 from localstack.aws import handlers
 from localstack.runtime import get_current_runtime
 
+from .. import repairs
 from ..settings import settings
 from .guard import Guard
 from .keyring import Keyring
@@ -26,14 +27,17 @@ def install() -> None:
     guard = Guard(keyring, is_open=options.is_open, hint=options.credential_hint)
     chain = get_current_runtime().components.gateway.request_handlers
     chain.insert(0, guard)
-    chain.insert(chain.index(handlers.serve_edge_router_rules) + 1, guard.stop_unserved_api_request)
+    rules = repairs.original(handlers, "serve_edge_router_rules")
+    if rules not in chain:
+        raise repairs.RepairError("the gateway's handlers do not include serve_edge_router_rules")
+    chain.insert(chain.index(rules) + 1, guard.stop_unserved_api_request)
     _give_sessions_secrets_of(keyring)
     listening.install()
 
 
 def _sign_internal_calls_with(secret: str) -> None:
     """Replace the published secret that LocalStack's services sign with when they call each other."""
-    published = constants.INTERNAL_AWS_SECRET_ACCESS_KEY
+    published = repairs.original(constants, "INTERNAL_AWS_SECRET_ACCESS_KEY")
     for name, module in list(sys.modules.items()):
         if name.startswith("localstack.") and getattr(module, "INTERNAL_AWS_SECRET_ACCESS_KEY", None) == published:
             module.INTERNAL_AWS_SECRET_ACCESS_KEY = secret  # type: ignore[attr-defined]
@@ -43,11 +47,15 @@ def _give_sessions_secrets_of(keys: Keyring) -> None:
     """Let STS give away secrets that the keyring knows."""
     from moto.sts.models import AssumedRole
 
-    make = AssumedRole.__init__
+    parameters = (
+        "self", "account_id", "region_name", "access_key", "role_session_name", "role_arn", "policy", "duration",
+        "external_id",
+    )  # fmt: skip
+    make = repairs.original(AssumedRole, "__init__", parameters=parameters)
 
     @functools.wraps(make)
     def make_with_secret(role: AssumedRole, *args: object, **named: object) -> None:
-        make(role, *args, **named)  # type: ignore[arg-type]
+        make(role, *args, **named)
         role.secret_access_key = role.access_key.secret_access_key = keys.session_secret(role.access_key_id)
 
-    AssumedRole.__init__ = make_with_secret  # type: ignore[method-assign, assignment]
+    repairs.replace(AssumedRole, "__init__", lambda _usual: make_with_secret)

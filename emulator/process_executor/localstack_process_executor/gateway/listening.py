@@ -18,6 +18,8 @@ from rolo.serving.twisted import HeaderPreservingWSGIResource, TwistedGateway
 from twisted.internet import reactor, ssl
 from twisted.internet.error import CannotListenError
 
+from .. import repairs
+
 # Twisted and LocalStack's server tell the type checker nothing of these.
 _reactor: Any = reactor
 _resource: Any = HeaderPreservingWSGIResource
@@ -27,7 +29,8 @@ _certificates: Any = ssl.DefaultOpenSSLContextFactory
 
 def install() -> None:
     """Let LocalStack's server listen as this module does."""
-    TwistedRuntimeServer.register = _register  # type: ignore[method-assign, assignment]
+    parameters = ("self", "gateway", "listen", "ssl_creds")
+    repairs.replace(TwistedRuntimeServer, "register", lambda _usual: _register, parameters=parameters)
 
 
 def check() -> None:
