@@ -117,11 +117,16 @@ class Target:
             return boto3.client(service, region_name=self.region, config=config)  # type: ignore[call-overload]
         from localstack_client.session import Session
 
-        # The session takes its address from AWS_ENDPOINT_URL, as `choose` does.
-        os.environ["AWS_ENDPOINT_URL"] = self.endpoint
         keys = credential.for_endpoint(self.endpoint)
         session = Session(keys.access_key_id, keys.secret_access_key, region_name=self.region)
-        return session.client(service, config=config)
+        # The session would take its address from the environment, which belongs to the whole process: other targets, other libraries.
+        session._service_endpoint_mapping = dict.fromkeys(session._service_endpoint_mapping, self.endpoint)
+        client = session.client(service, config=config)
+        if client.meta.endpoint_url != self.endpoint:
+            raise RuntimeError(
+                f"localstack-client made a client of {client.meta.endpoint_url}, expected {self.endpoint}"
+            )
+        return client
 
     @cached_property
     def outputs(self) -> dict[str, str]:

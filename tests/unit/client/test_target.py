@@ -42,6 +42,18 @@ def test_what_is_no_address_is_refused(endpoint: str) -> None:
             assert chosen.endpoint is None or not endpoint.strip().rstrip("/")
 
 
+def test_each_target_keeps_to_its_own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that talked to LocalStack may talk to AWS, or to another LocalStack, next."""
+    monkeypatch.setenv("P300_OPEN", "1")
+    here, there = target.Target("http://localhost:4566"), target.Target("http://[::1]:4567")
+    for one in (here, there, here):
+        assert one._make("s3").meta.endpoint_url == one.endpoint
+    assert "AWS_ENDPOINT_URL" not in os.environ
+    assert target.Target(None).client("s3").meta.endpoint_url == "https://s3.amazonaws.com"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4600")
+    assert here._make("sqs").meta.endpoint_url == here.endpoint
+
+
 def test_the_port_is_the_one_that_clients_use() -> None:
     ports = {"http://localhost": 80, "https://localhost": 443, "http://localhost:4712": 4712}
     assert {endpoint: target.Target(endpoint).port for endpoint in ports} == ports
