@@ -50,8 +50,8 @@ test-docker: setup .envs/sam.stamp ## the tests that need a Docker engine
 test-browser: setup ## the console in a headless Chromium; screenshots in .local/screenshots
 	@.venv/bin/python -m pytest tests/e2e -m browser
 
-bench: setup ## measured against the plain pipeline in the same run: a table of ratios, benchmarks/results.json
-	@.venv/bin/python benchmarks/run.py
+bench: setup ## measured against the plain pipeline in the same run: a table of ratios, benchmarks/results.json; BENCH=short takes minutes
+	@P300_BENCH=$(BENCH) .venv/bin/python benchmarks/run.py
 
 CASES ?= 100000
 fuzz: setup ## hostile input for every reader, models and the buckets' JSON: CASES=100000 of each; what is found is kept in .local/fuzz

@@ -1,7 +1,8 @@
-"""How long the console's pages take at 1,000 executions of 1,000 recordings: real LocalStack, machines that pass their input on.
+"""How long the console's pages take at 1,000 executions of 1,000 recordings, on a real LocalStack.
 
-The executions are real, of a stack with the template's names; what they would do is left out, for no page depends on it. Times are a
-browser's: from the request to the last byte, one page after another, each asked for as often as a tab that follows it does.
+The executions are real and belong to a stack with the template's names, but their state machines only pass the input on, since no page
+depends on more. Times are a browser's: from the request to the last byte, one page after another, each asked for as often as an open tab
+asks.
 """
 
 import json
@@ -19,11 +20,12 @@ from typing import Any
 import psutil
 from p300_cli import localstack
 from p300_client.target import Target
+from sizes import size
 from training import row
 
 PORT = int(os.environ.get("P300_BENCH_PORT", "4586"))
-N = 1000
-REQUESTS = 20
+N = size(1000, short=50)
+REQUESTS = size(20, short=3)
 _THREADS = 8
 _ROLE = "arn:aws:iam::000000000000:role/machine"
 _MACHINE = {"StartAt": "Start", "States": {"Start": {"Type": "Pass", "Next": "End"}, "End": {"Type": "Succeed"}}}
@@ -126,14 +128,16 @@ def _measure(target: Target, arns: list[str]) -> dict[str, Any]:
         urllib.request.install_opener(opener)
         address = address.partition("/?")[0]
         process = psutil.Process(console.pid)
-        one = "/execution?" + urllib.parse.urlencode({"arn": arns[len(arns) // 2]})
+        middle = len(arns) // 2
+        subject, run = f"subject_{middle // 10:03d}", f"run_{middle % 10:02d}"
+        one = "/execution?" + urllib.parse.urlencode({"arn": arns[middle]})
         pages = {
             "/executions": "/executions",
             "/executions, last page": "/executions?page=999",
-            "/executions of one subject": "/executions?subject=subject_042",
+            "/executions of one subject": f"/executions?subject={subject}",
             "/execution": one,
             "/recordings": "/recordings",
-            "/recording": "/recording?name=subject_042/run_03",
+            "/recording": f"/recording?name={subject}/{run}",
             "/models": "/models",
         }
         first = _ask(address + "/executions")

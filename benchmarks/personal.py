@@ -26,6 +26,7 @@ from personal_scores import SCORES, UNLABELLED, Arrays, Calibration, auc, fitted
 from personal_strangers import stranger_table
 from rich.console import Console
 from rich.table import Table
+from sizes import size
 from spellers import SUBJECTS, bnci
 from training import row
 
@@ -232,6 +233,9 @@ ASKED: dict[str, dict[Calibration, float]] = {
 ASKED_SYMBOLS: dict[Calibration, tuple[int, int, int]] = {0: (31, 44, 47), 2: (36, 44, 46), UNLABELLED: (41, 46, 46)}
 
 
+N_REPETITIONS = size((4, 8, 15), short=(4,))
+
+
 def promised() -> list[dict[str, object]]:
     """Return a row for each number that personal models promise, tested on run 2."""
     of = populations()
@@ -248,10 +252,10 @@ def promised() -> list[dict[str, object]]:
         )
     sure = []
     for k, bounds in ASKED_SYMBOLS.items():
-        for n, bound in zip((4, 8, 15), bounds, strict=True):
+        for n, bound in zip(N_REPETITIONS, bounds, strict=False):
             decoded = symbols(of, k, n)
             share = Share.of([right for right, _ in decoded])
-            name = f"personal model, symbols of 50, k = {k}, {n} repetitions {_interval(share)}"
+            name = f"personal model, symbols of {share.n}, k = {k}, {n} repetitions {_interval(share)}"
             rows.append(row(name, share.n_right, at_least=bound))
             sure += [right for right, confidence in decoded if confidence > 0.95]
     rows.append(row("personal model, symbols with confidence over 0.95: right", float(np.mean(sure)), at_least=0.95))

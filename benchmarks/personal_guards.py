@@ -8,9 +8,10 @@ from p300.decoding.whitened import Whitened
 from p300.models.personal import PersonalModel
 from personal_scores import Arrays, auc, listed, personal
 from rich.table import Table
+from sizes import size
 from spellers import SUBJECTS, Run
 
-N_PERMUTATIONS = 40
+N_PERMUTATIONS = size(40, short=2)
 SOME_SWAPS = [(0, 1), (2, 4), (5, 7), (1, 3), (3, 6)]
 
 Runs = Mapping[tuple[str, int], Run]

@@ -20,9 +20,11 @@ from p300.readers import open_recording
 from p300.signals import Parameters, extract
 from p300.synth import write_subjects
 from real_data import data_set
+from sizes import size
+from training import row
 
-ROUNDS = 11
-FRESH_ROUNDS = 5
+ROUNDS = size(11, short=2)
+FRESH_ROUNDS = size(5, short=1)
 SEVEN_MINUTES: dict[str, Any] = {"n_repetitions": 70, "pause_s": 3.5}
 PAUSE_S_OF_AN_HOUR = 48.9  # 70 repetitions of 12 flashes and this pause fill sixty minutes
 
@@ -131,7 +133,7 @@ def an_hour(folder: Path) -> dict[str, float]:
             "quarter": lambda: ours(quarter, folder / "ours.parquet", "float32"),
             "hour": lambda: ours(hour, folder / "ours.parquet", "float32"),
         },
-        rounds=3,
+        rounds=size(3, short=1),
     )
     minutes = {name: open_recording(path).n_samples / 512 / 60 for name, path in (("quarter", quarter), ("hour", hour))}
     return {
@@ -172,6 +174,31 @@ def run() -> dict[str, dict[str, float]]:
         results["feature files, 7 min"] = feature_files(source, folder)
         results["an hour"] = an_hour(folder)
     return results
+
+
+def rows(results: dict[str, dict[str, float]]) -> list[dict[str, object]]:
+    """Return a row for each number that preprocessing promises."""
+    found = []
+    for name, measured in results.items():
+        if name.startswith("warm"):
+            found.append(row(f"{name}, float64: times faster", measured["float64_ratio"], at_least=8))
+            found.append(row(f"{name}, float64: times less processor time", measured["float64_cpu_ratio"], at_least=8))
+            found.append(row(f"{name}, float32: times faster", measured["float32_ratio"], at_least=11))
+            found.append(row(f"{name}, float32: times less processor time", measured["float32_cpu_ratio"], at_least=11))
+    fresh, hour, files = (results[name] for name in ("fresh process, 7 min", "an hour", "feature files, 7 min"))
+    found += [
+        row("fresh process, 7 min: times faster", fresh["time_ratio"], at_least=7),
+        row("fresh process, 7 min: times less peak memory", fresh["memory_ratio"], at_least=2),
+        row("an hour: peak MiB above the interpreter", hour["mib_above_interpreter"], at_most=400),
+        row(
+            "an hour: processor ms a minute, against a quarter of it",
+            hour["cpu_ms_per_minute_of_hour"] / hour["cpu_ms_per_minute_of_quarter"],
+            at_most=1.2,
+        ),
+        row("feature file written: times faster", files["write_ratio"], at_least=10),
+        row("feature file read: times faster", files["read_ratio"], at_least=10),
+    ]
+    return found
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from p300.readers import read_recording
 from p300.recording import Recording
 from p300.signals import Parameters, extract
 from real_data import needed
+from sizes import size
 
 DATA_SET = "bnci_2015_003"
-SUBJECTS = tuple(f"subject_{n:02d}" for n in range(6, 11))
+SUBJECTS = tuple(f"subject_{n:02d}" for n in range(6, size(11, short=8)))
 PREPROCESSING = Parameters(reject_peak_to_peak_uv=None)  # a speller cannot choose its flashes
 
 
@@ -51,9 +52,9 @@ class Run:
 
 @cache
 def bnci() -> dict[tuple[str, int], Run]:
-    """Return the two runs of each of five subjects."""
+    """Return the two runs of each subject."""
     runs = {}
-    for path in sorted(needed(DATA_SET).glob("*/*.parquet")):
+    for path in sorted(path for subject in SUBJECTS for path in (needed(DATA_SET) / subject).glob("*.parquet")):
         subject, number = path.parent.name, int(path.name.split("run_")[1][:2])
         features = extract(read_recording(path), PREPROCESSING)
         runs[subject, number] = _run(features, path.stem, subject, grid(SPELLER_6X6))
