@@ -16,10 +16,13 @@ settings = InventorySettings.from_environment()
 @tracer.capture_lambda_handler
 def handler(event: InventoryInput, context: LambdaContext) -> Inventory | InventorySummary:
     result: Inventory | InventorySummary
-    if event["step"] == "list":
-        check_no_input(event["input"])
-        result = list_recordings(Store(), settings.raw_bucket, settings.features_bucket, event["execution"])
-    else:
-        result = sum_up(Store(), settings.features_bucket, event["execution"])
+    match event["step"]:
+        case "list":
+            check_no_input(event["input"])
+            result = list_recordings(Store(), settings.raw_bucket, settings.features_bucket, event["execution"])
+        case "sum_up":
+            result = sum_up(Store(), settings.features_bucket, event["execution"])
+        case other:
+            raise ValueError(f"Unknown step {other!r}: expected list or sum_up.")
     logger.info(event["step"], extra=result)
     return result
