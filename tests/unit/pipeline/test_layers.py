@@ -193,19 +193,6 @@ def test_trim_removes_emptied_folders(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b"]
 
 
-def test_edit_cuts_the_line(tmp_path: Path) -> None:
-    plant(tmp_path, "pyriemann/__init__.py", content="from . import a\nfrom . import stats\nfrom . import b\n")
-    builder.edit(tmp_path, PLAN.edits)
-    assert (tmp_path / "pyriemann/__init__.py").read_text() == "from . import a\nfrom . import b\n"
-
-
-@pytest.mark.parametrize("content", ["from . import a\n", "from . import stats\n" * 2])
-def test_edit_refuses_a_package_that_has_changed(content: str, tmp_path: Path) -> None:
-    plant(tmp_path, "pyriemann/__init__.py", content=content)
-    with pytest.raises(builder.LayerBuildError, match=r"pyriemann/__init__\.py .* expected once"):
-        builder.edit(tmp_path, PLAN.edits)
-
-
 @pytest.mark.parametrize("layer", builder.THIRD_PARTY_LAYERS)
 def test_exclusions_stand_in_the_lock(layer: str) -> None:
     lock = (LAYERS / layer / "requirements.txt").read_text()
