@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz import corpus, execution, formats, uploads
+from tests.fuzz import corpus, execution, formats, model_files, uploads
 from tests.fuzz.corpus import NAME, Files
 from tests.fuzz.mutation import NAMES, havoc, json_bytes, json_value
 
@@ -354,7 +354,7 @@ TARGETS: dict[str, Target] = {
     **{extension: _recording(extension) for extension in READERS},
     "features": Target(_features_of, _features, lambda: [_features_of()]),
     "npz": Target(
-        lambda rng: {"model.npz": formats.npz(rng)},
+        lambda rng: {"model.npz": model_files.npz(rng)},
         _score,
         lambda: [{"model.npz": corpus.npz(corpus.model(kind))} for kind in corpus.KINDS],
     ),

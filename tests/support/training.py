@@ -75,3 +75,7 @@ def served(store: Store, calls: list[tuple[str, int]] | None = None) -> training
         return np.array([one["probability_target"] for one in answer["predictions"]])
 
     return predict
+
+
+def reasons(answer: dict[str, Any]) -> dict[str, str]:
+    return {entry["recording"]: entry["reason"] for entry in answer["left_out"]}

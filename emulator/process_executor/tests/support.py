@@ -1,5 +1,6 @@
-"""A function made of one module, invoked without LocalStack."""
+"""A function made of one module, invoked without LocalStack; and what tests of functions in a LocalStack share."""
 
+import base64
 import json
 import textwrap
 from itertools import count
@@ -8,6 +9,9 @@ from typing import Any
 
 from localstack_process_executor.reaper import Reaper
 from localstack_process_executor.sandbox import Event, FunctionSpec, Result, Sandbox
+
+FAST = {"Delay": 1, "MaxAttempts": 60}
+ROLE = "arn:aws:iam::000000000000:role/any"
 
 
 class Function:
@@ -42,3 +46,11 @@ class Function:
         assert result.is_error, result
         error: dict[str, str] = json.loads(result.payload)
         return error
+
+
+def invoke(lambda_: Any, name: str, event: object = None) -> tuple[Any, str]:
+    """Return the payload, an error object marked by its `errorType`, and the log's tail."""
+    response = lambda_.invoke(FunctionName=name, Payload=json.dumps(event), LogType="Tail")
+    payload = json.loads(response["Payload"].read())
+    assert ("FunctionError" in response) == (isinstance(payload, dict) and "errorType" in payload)
+    return payload, base64.b64decode(response["LogResult"]).decode()

@@ -6,10 +6,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from p300_pipeline.registry import Registry
+from p300_pipeline.serving import Service, cache
 from p300_pipeline.storage import Store
 
 from tests.support.buckets import MODELS
 from tests.support.functions import ENVIRONMENT, Load, api_event, payload, selected
+from tests.support.serving import V1, Clock, publish
 
 
 @pytest.fixture
@@ -58,3 +61,17 @@ def api(
         return answer["statusCode"], json.loads(answer["body"])
 
     return ask
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(cache, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def service(store: Store, clock: Clock) -> Service:
+    """One model is champion."""
+    Registry(store, MODELS).set_alias("champion", publish(store, V1))
+    return Service(store, MODELS)

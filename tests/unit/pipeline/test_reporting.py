@@ -1,17 +1,15 @@
 """Reports: what is drawn is what features and models hold, once, and nothing from a file or a key gets into the page as HTML."""
 
-import io
 import json
 import re
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from p300.chance import in_words
-from p300.errors import ArtifactError, P300Error
+from p300.errors import ArtifactError
 from p300.features import FeatureSet, report
 from p300.reporting import picture
 from p300.reporting.page import render, single_trial
@@ -353,52 +351,3 @@ def test_pictures_that_the_manifest_lists_are_left_as_they_are(store: Store, tra
     assert (answer["outcome"], answer["names"]) == ("unchanged", ["calibration.png"])
     manifest = registry.manifest("v20250101000000")
     assert registry.picture("v20250101000000", "calibration.png", manifest) == PNG + b"of then"
-
-
-# ---- the command
-class _Target:
-    def __init__(self, client: Any) -> None:
-        self.outputs = {"FeaturesBucketName": FEATURES}
-        self._client = client
-
-    def client(self, service: str) -> Any:
-        return self._client
-
-
-def test_reports_of_a_subject_are_downloaded(store: Store, tmp_path: Path) -> None:
-    from p300_client import reports
-
-    for name in ("subject_1/a", "subject_1/b", "subject_11/c"):
-        for file in ("features.parquet", "report.html", "erp.png"):
-            store.put(FEATURES, f"{name}/{file}", name.encode())
-    target: Any = _Target(store.client)
-    paths = reports.download(target, "subject_1", tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["subject_1/a.html", "subject_1/b.html"]
-    assert paths[1].read_bytes() == b"subject_1/b"
-    assert len(reports.download(target, "subject_11/c", tmp_path)) == 1
-    with pytest.raises(P300Error, match="no features of subject_2"):
-        reports.download(target, "subject_2", tmp_path)
-
-
-def test_a_report_that_is_being_drawn_is_waited_for(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from p300_client import reports
-
-    target: Any = _Target(store.client)
-    store.put(FEATURES, "subject_1/a/features.parquet", b"")
-    with pytest.raises(P300Error, match="no report of subject_1/a yet"):
-        reports.download(target, "subject_1", tmp_path, timeout_s=0)
-    monkeypatch.setattr(
-        "p300_client.reports.time.sleep", lambda _: store.put(FEATURES, "subject_1/a/report.html", b"drawn")
-    )
-    assert [path.read_bytes() for path in reports.download(target, "subject_1", tmp_path)] == [b"drawn"]
-
-
-def test_a_key_cannot_lead_out_of_the_folder(store: Store, tmp_path: Path) -> None:
-    from p300_client import reports
-
-    store.client.put_object(Bucket=FEATURES, Key="subject_1/../../evil/report.html", Body=io.BytesIO(b""))
-    with pytest.raises(P300Error, match="outside"):
-        reports.download(_Target(store.client), "subject_1", tmp_path / "folder")  # type: ignore[arg-type]
-    assert list(tmp_path.rglob("*.html")) == []
