@@ -125,7 +125,7 @@ def test_code_without_its_source_has_no_digest(copy: Path) -> None:
     command = [sys.executable, "-S", "-m", "p300_pipeline.provenance"]
     done = subprocess.run(command, env={"PYTHONPATH": str(copy)}, capture_output=True, text=True, check=False)
     assert done.returncode
-    assert "The source of p300_pipeline.making.features is not there" in done.stderr
+    assert "The source of p300_pipeline.making.features is missing" in done.stderr
 
 
 def test_every_library_computes_with_one_thread() -> None:

@@ -1,4 +1,4 @@
-"""The aliases of the models bucket as they are read: a version, or what is wrong with them and the way out."""
+"""Reads the aliases of the models bucket: each holds a version, or the message says what is wrong and how to repair it."""
 
 import re
 import reprlib
@@ -11,12 +11,12 @@ from p300_pipeline.storage import Item, NotFoundError, Store
 VERSION = re.compile(r"v\d{14}", re.ASCII)
 ALIASES = ("champion", "challenger")
 POINTER_KEY = "active_model_pointer.txt"
-_LIKE_A_VERSION = re.compile(r"v\d{1,14}", re.ASCII)  # whether it is one its manifest tells
+_LIKE_A_VERSION = re.compile(r"v\d{1,14}", re.ASCII)  # its manifest shows whether it exists
 
 
 @dataclass(frozen=True)
 class Alias:
-    """An alias that is set.
+    """An alias that exists.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Alias:
     item : Item
         State of its object.
     problem : str
-        What is wrong with it; empty where nothing is.
+        What is wrong with it; empty where nothing is wrong.
     """
 
     version: str | None
@@ -39,7 +39,7 @@ class Alias:
         Raises
         ------
         ArtifactError
-            ``damaged_alias`` where it holds none.
+            ``damaged_alias`` where it holds no version.
         """
         if self.version is None:
             raise ArtifactError("damaged_alias", self.problem)
@@ -58,7 +58,7 @@ def read_alias(store: Store, bucket: str, name: str, *, unless: str | None = Non
     name : str
         One of `ALIASES`.
     unless : str, optional
-        ETag that the caller has read already.
+        ETag that the caller has already.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def read_alias(store: Store, bucket: str, name: str, *, unless: str | None = Non
 
 
 def no_such_version(alias: str, version: str) -> str:
-    """Return what is wrong with an alias whose version has no manifest."""
+    """Return the message for an alias whose version has no manifest."""
     return (
         f"The alias {alias} holds {version}, which has no manifest. Restore {version}/manifest.json, or promote another version: "
         "`p300 promote VERSION`."

@@ -1,4 +1,4 @@
-"""JSON documents of the buckets: parsed and of the shape that the code expects, or refused by name."""
+"""JSON documents from the buckets: parsed and validated, or refused by name."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,27 +10,29 @@ Check = Callable[[Any], bool]
 
 
 def parse(body: bytes, name: str, kind: type, code: str = "bad_document") -> Any:
-    """Return what a document says.
+    """Parse a document.
 
     Parameters
     ----------
     body : bytes
         JSON in UTF-8.
     name : str
-        What to call it.
+        What to call it in messages.
     kind : type
-        ``dict`` or ``list``: what it must be.
+        ``dict`` or ``list``: the type it must have.
     code : str
-        Of the error.
+        Code of the error.
 
     Raises
     ------
     ArtifactError
-        Where it is no JSON, nested beyond reason, holds what no text may, or is of another kind.
+        If it is not valid JSON, too deeply nested, contains invalid text, or has another type.
     """
     try:
         document = json.loads(body)
-        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair may stand in JSON, and nowhere else
+        json.dumps(
+            document, ensure_ascii=False
+        ).encode()  # JSON may contain half a surrogate pair, which no encoding accepts
     except (ValueError, RecursionError) as error:
         raise ArtifactError(code, f"{name} is not JSON: {error}. {MEND}") from error
     if not isinstance(document, kind):
@@ -42,37 +44,35 @@ MEND = "Restore the version of the object before this one, or delete it."
 
 
 def require(document: Mapping[str, Any], expected: Mapping[str, Check], name: str, code: str = "bad_document") -> None:
-    """See that a document has what the code reads.
+    """Check that a document has the fields that the code reads.
 
     Raises
     ------
     ArtifactError
-        Names the first field that is missing or of another kind.
+        Names the first field that is missing or invalid.
     """
     for field, holds in expected.items():
         if field not in document:
-            raise ArtifactError(code, f"{name} lacks {field!r}. {MEND}")
+            raise ArtifactError(code, f"{name} has no {field!r}. {MEND}")
         if not holds(document[field]):
-            raise ArtifactError(
-                code, f"{name} has {field!r} as {str(document[field])[:80]!r}, of which no use can be made. {MEND}"
-            )
+            raise ArtifactError(code, f"{name} has an invalid {field!r}: {str(document[field])[:80]!r}. {MEND}")
 
 
 def is_text(value: Any) -> bool:
-    """Whether it is a text."""
+    """Whether a value is a string."""
     return isinstance(value, str)
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number."""
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def is_count(value: Any) -> bool:
-    """Whether it is a whole number from 0 on that an index can be."""
+    """Whether a value is a non-negative integer that can be an index."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31
 
 
 def is_texts(value: Any) -> bool:
-    """Whether it is a list of texts."""
+    """Whether a value is a list of strings."""
     return isinstance(value, list) and all(isinstance(one, str) for one in value)

@@ -1,7 +1,7 @@
-"""The index of the models bucket: a row for each finished version, so that a list of thousands of models reads one object.
+"""The index of the models bucket: a row for each finished version, so that listing thousands of models reads one object.
 
-It is derived from the manifests, and brought up to date by whoever has written one: a conditional write follows a listing of what is
-there, so that of two writers the later one has seen both. Where it is missing or damaged the newest manifests stand in for it.
+It is derived from the manifests, and updated by every writer of a manifest: the bucket is listed before a conditional write, so of two
+writers the later one has seen both manifests. Where the index is missing or damaged, the newest manifests are read instead.
 """
 
 import json
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 INDEX_KEY = "index.json"
 FORMAT = 1
 MAX_UNINDEXED = 20
-"""Manifests that are read where there is no index."""
+"""Number of manifests that are read if there is no index."""
 
 Row = dict[str, Any]
 
 
 def row_of(manifest: Mapping[str, Any]) -> Row:
-    """Return a version's row: the figures that lists show."""
+    """Return a version's row: the metrics that lists show."""
     metrics = manifest["metrics"]
     left_out = metrics.get("leave_one_subject_out")
     chance = chance_of(metrics)
@@ -37,7 +37,7 @@ def row_of(manifest: Mapping[str, Any]) -> Row:
         "subjects": len(manifest["subjects"]),
         "recordings": len(manifest["recordings"]),
         "n_epochs": manifest["n_epochs"],
-        "auc_left_out": _auc(left_out, "mean"),  # a training on one person leaves nobody out
+        "auc_left_out": _auc(left_out, "mean"),  # a training on one subject leaves none out
         "scheme": "leave_one_subject_out" if left_out else "within_subject_blocks",
         "auc_mean": _auc(folds, "mean"),
         "auc_sd": _auc(folds, "sd"),
@@ -54,13 +54,13 @@ def read_index(registry: "Registry") -> list[Row]:
     Raises
     ------
     ArtifactError
-        ``no_index`` where there is none, ``bad_index`` where it is damaged.
+        ``no_index`` where it is missing, ``bad_index`` where it is damaged.
     """
     return list(reversed(_read(registry)[0].values()))
 
 
 def update_index(registry: "Registry") -> list[Row]:
-    """Bring the index up to date with the manifests that are there; return its rows, newest version first."""
+    """Update the index from the manifests in the bucket; return its rows, newest version first."""
 
     def decide() -> Keep[list[Row]] | Write[list[Row]]:
         held: dict[str, Row] = {}
@@ -81,7 +81,7 @@ def update_index(registry: "Registry") -> list[Row]:
 
 
 def newest_rows(registry: "Registry") -> tuple[list[Row], str]:
-    """Return rows, newest version first, and why they are not all, where the index cannot be used; empty where they are."""
+    """Return rows, newest version first, and the reason if they are incomplete because the index cannot be used."""
     try:
         return read_index(registry), ""
     except ArtifactError as error:
@@ -110,7 +110,7 @@ def _read(registry: "Registry") -> tuple[dict[str, Row], str]:
         raise ArtifactError("bad_index", f"{name} is damaged. {remedy}") from error
     rows = found.get("versions")
     if found.get("format") != FORMAT or not isinstance(rows, list) or not all(map(_is_row, rows)):
-        raise ArtifactError("bad_index", f"{name} is not one that this code has written. {remedy}")
+        raise ArtifactError("bad_index", f"{name} has an unknown format. {remedy}")
     return {row["version"]: row for row in rows}, item.etag
 
 
@@ -134,7 +134,7 @@ def _is_row(row: Any) -> bool:
         all(isinstance(row.get(name), str) for name in _TEXTS)
         and all(type(row.get(name)) is int for name in _COUNTS)
         and all(name in row and (row[name] is None or is_number(row[name])) for name in _FIGURES)
-        # Rows of before there was a test against chance have neither.
+        # Rows older than the test against chance have neither.
         and (row.get("p_chance") is None or is_number(row["p_chance"]))
         and isinstance(row.get("at_chance"), bool | None)
     )
@@ -149,7 +149,7 @@ def _auc(figures: Any, part: str) -> float | None:
 
 
 def page(rows: Sequence[Row], limit: int, before: str | None) -> tuple[list[Row], str | None]:
-    """Return so many rows of versions older than `before`, and the version to go on from; None where there are no more."""
+    """Return `limit` rows of versions older than `before`, and the version to continue from; None where there are no more."""
     older = [row for row in rows if before is None or row["version"] < before]
     chosen = older[:limit]
     return chosen, chosen[-1]["version"] if len(older) > limit else None

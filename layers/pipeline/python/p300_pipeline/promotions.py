@@ -1,4 +1,4 @@
-"""Who serves: the aliases of the models bucket, the pointer that follows the champion, and the history of promotions."""
+"""Which version serves: the aliases of the models bucket, the pointer that follows the champion, and the history of promotions."""
 
 import json
 import time
@@ -48,13 +48,13 @@ class Promotions:
         return found.version if found else None
 
     def aliases(self) -> tuple[dict[str, str | None], list[str]]:
-        """Return what each alias holds, None where it is not set or damaged, and what is wrong with those that are damaged."""
+        """Return the version that each alias holds (None where it is not set or damaged), and what is wrong with the damaged ones."""
         found = {name: self._alias(name) for name in ALIASES}
         held = {name: alias.version if alias else None for name, alias in found.items()}
         return held, [alias.problem for alias in found.values() if alias and alias.problem]
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the aliases and the pointer, each with the way out."""
+        """Return what is wrong with the aliases and the pointer, each with a remedy."""
         held, problems = self.aliases()
         problems += [
             no_such_version(name, version)
@@ -75,18 +75,18 @@ class Promotions:
         return problems
 
     def pointer(self) -> str | None:
-        """Return what the pointer says, or None where it is missing."""
+        """Return the version in the pointer, or None where it is missing."""
         try:
             return self.store.get(self.bucket, POINTER_KEY)[0].decode(errors="replace").strip()
         except NotFoundError:
             return None
 
     def champion(self) -> str | None:
-        """Return the version that is to serve: the champion or, where its alias is damaged or lost, the last of the history."""
+        """Return the version that should serve: the champion or, where its alias is damaged or missing, the version promoted last."""
         return self._held(self._alias("champion"))
 
     def resolve(self, name: str) -> str:
-        """Return the version that an alias holds, or `name` itself where it is no alias.
+        """Return the version that an alias holds, or `name` itself where it is not an alias.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Promotions:
         return self._history()[0]
 
     def replaced_by(self, version: str) -> str | None:
-        """Return the champion before `version`, as far as the history tells; it may not tell of `version` itself yet."""
+        """Return the champion before `version` according to the history, which may not include `version` itself yet."""
         last = next(reversed(self.history()), None)
         if last is None:
             return None
@@ -114,7 +114,7 @@ class Promotions:
 
     # -- writing
     def set_alias(self, name: str, version: str) -> str | None:
-        """Point an alias at a version, whatever it held; return what it held."""
+        """Point an alias at a version, whatever it held before; return what it held."""
 
         def decide() -> Write[str | None]:
             before = self._alias(name)
@@ -132,12 +132,12 @@ class Promotions:
         expected : str or None
             The champion that `version` was compared with; None where there was none.
         entry : dict
-            JSON-able figures for the history.
+            JSON-serialisable metrics for the history.
 
         Returns
         -------
         bool
-            False if the champion changed in the meantime: compare again.
+            False if the champion changed in the meantime; compare again then.
         """
 
         def decide() -> Keep[bool] | Write[bool]:
@@ -157,17 +157,17 @@ class Promotions:
         return True
 
     def finish_promotion(self) -> None:
-        """Write what a promotion left undone that died behind the alias: the pointer, and an entry of the history without figures."""
+        """Finish a promotion that ended right after the alias: write the pointer, and an entry in the history without metrics."""
         found, history = self._alias("champion"), self.history()
         replaced = history[-1]["version"] if history else None
         if found is None or found.version is None or found.version == replaced:
             return
         self.follow_champion()
-        why = "The promotion was cut off before it could tell why."
+        why = "The promotion was interrupted before it recorded the reason."
         self._record({"version": found.version, "replaced": replaced, "at": _time(found.item.modified), "why": why})
 
     def follow_champion(self) -> None:
-        """Write the pointer, until it was the champion after as well as before: the last of two that race sets it right."""
+        """Write the pointer until the champion is the same before and after: of two racing promotions, the last one corrects it."""
         for _ in range(_MAX_RACES):
             champion = self._alias("champion")
             if champion is None or champion.version is None:
@@ -182,7 +182,7 @@ class Promotions:
         return read_alias(self.store, self.bucket, name)
 
     def _held(self, champion: Alias | None) -> str | None:
-        """Return the version that an alias champion stands for; one that is damaged or lost for the last of the history."""
+        """Return the version of the alias champion; where it is damaged or missing, the version promoted last."""
         if champion and champion.version:
             return champion.version
         last = next(reversed(self.history()), None)
@@ -198,7 +198,7 @@ class Promotions:
         for number, entry in enumerate(history, 1):
             texts = isinstance(entry, dict) and isinstance(entry.get("version"), str)
             if not texts or not isinstance(entry.get("replaced"), str | None):
-                raise ArtifactError("bad_document", f"Entry {number} of {name} is no promotion. {MEND}")
+                raise ArtifactError("bad_document", f"Entry {number} of {name} is not a promotion. {MEND}")
         return history, item.etag
 
     def _record(self, entry: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Which code and which libraries make features and models: what is made by others is outdated, and can be made again only by those.
+"""Which code and libraries made features and models: results of other code are outdated, and can be reproduced only with that code.
 
-The code that matters is found by following imports from the module that makes something. Comments, docstrings, layout and what is imported
-for type checkers alone do not count, so that only a change of what runs makes a difference.
+The relevant code is found by following imports from the module that makes something. Comments, docstrings, layout and imports for type
+checkers do not count, so only a change in what runs makes a difference.
 ``python -m p300_pipeline.provenance`` prints the digests.
 """
 
@@ -22,20 +22,20 @@ FEATURES, MODEL = "p300_pipeline.making.features", "p300_pipeline.making.model"
 """Modules that make features and models."""
 PACKAGES = ("p300", "p300_pipeline")
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
-"""Of libraries whose distribution has another name than the package."""
+"""Distribution of each package that has another name."""
 _DIGEST_LENGTH = 32
 
 
 @dataclass(frozen=True)
 class Code:
-    """What makes something.
+    """The code that makes something.
 
     Attributes
     ----------
     digest : str
-        Of all modules that the making module reaches.
+        Digest of all modules that the entry module reaches.
     libraries : dict of str to str
-        Version of each library that they import, and of Python, by name.
+        Version of each imported library and of Python, by name.
     modules : tuple of str
         The modules, sorted.
     """
@@ -45,13 +45,13 @@ class Code:
     modules: tuple[str, ...]
 
     def stated(self) -> dict[str, Any]:
-        """Return what a manifest states of it."""
+        """Return the fields for a manifest."""
         return {"code_digest": self.digest, "libraries": self.libraries}
 
 
 @cache
 def code_of(entry: str) -> Code:
-    """Return the code that a module reaches through imports, at whatever depth and wherever they stand.
+    """Return the code that a module reaches through imports, at any depth and anywhere in a module.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def code_of(entry: str) -> Code:
     Raises
     ------
     RuntimeError
-        Where a module's source is not there: the digest would be of something else.
+        If the source of a module is missing, because the digest would be wrong.
     """
     trees: dict[str, ast.Module] = {}
     libraries: set[str] = set()
@@ -73,7 +73,7 @@ def code_of(entry: str) -> Code:
         path = _source(name)
         if path is None:
             raise RuntimeError(
-                f"The source of {name} is not there: the digest of the code needs it. Build the layers again."
+                f"The source of {name} is missing, but the digest of the code needs it. Build the layers again."
             )
         tree = trees[name] = _Running().visit(ast.parse(path.read_bytes(), path.name))
         for imported in _imports(tree, name, is_package=path.name == "__init__.py"):
@@ -94,14 +94,14 @@ def code_of(entry: str) -> Code:
 
 
 def other_code(stated: Mapping[str, Any], digest: str) -> str | None:
-    """Say that something was made by other code than that of this digest, or states none; None where it was not.
+    """Say that something was made by code with another digest, or does not state its code; None otherwise.
 
     Parameters
     ----------
     stated : mapping
-        What a file or a manifest states; its ``code_digest`` is looked at.
+        Metadata of a file or a manifest; only ``code_digest`` is used.
     digest : str
-        Of the code as it is here.
+        Digest of the present code.
     """
     found = stated.get("code_digest")
     if found == digest:
@@ -114,17 +114,17 @@ def other_code(stated: Mapping[str, Any], digest: str) -> str | None:
 
 
 def short(digest: object) -> str:
-    """Return what people read of a digest."""
+    """Return the part of a digest that is displayed."""
     return str(digest)[:12]
 
 
 def in_words(libraries: Mapping[str, str]) -> str:
-    """Return versions as a line."""
+    """Return versions as one line."""
     return ", ".join(f"{name} {one}" for name, one in sorted(libraries.items()))
 
 
 def machine() -> dict[str, str]:
-    """Return what kind of machine this is: the same code may round otherwise on another."""
+    """Describe this machine; the same code may round differently on another one."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
     except OSError:
@@ -134,7 +134,7 @@ def machine() -> dict[str, str]:
 
 
 class _Running(ast.NodeTransformer):
-    """Leaves of a module what runs and decides something."""
+    """Keeps only the parts of a module that have an effect when it runs."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         """Leave docstrings out."""
@@ -142,14 +142,14 @@ class _Running(ast.NodeTransformer):
         return None if is_text else node
 
     def visit_If(self, node: ast.If) -> Any:
-        """Leave out what type checkers alone read."""
+        """Leave out what only type checkers read."""
         test = node.test
         if isinstance(test, ast.Name) and test.id == "TYPE_CHECKING":
             return [self.visit(one) for one in node.orelse]
         return self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> ast.Assign | None:
-        """Leave out the release's name: a release that changes nothing else makes the same."""
+        """Leave out the version: a release that changes nothing else gives the same results."""
         names = {target.id for target in node.targets if isinstance(target, ast.Name)}
         return None if names == {"__version__"} else node
 
@@ -188,7 +188,7 @@ def _with_parents(name: str) -> list[str]:
 
 @cache
 def _source(name: str) -> Path | None:
-    """Return a module's source; None where the name is none of a module."""
+    """Return the path of a module's source; None where the name is not a module."""
     top, *rest = name.split(".")
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.submodule_search_locations:

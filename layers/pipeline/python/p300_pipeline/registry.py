@@ -1,17 +1,17 @@
-"""Model versions, their manifests and the aliases that say which one serves.
+"""Model versions, their manifests, and the aliases that say which one serves.
 
 Layout of the models bucket::
 
-    <version>/request.json            who claimed the version and for what; written first
+    <version>/request.json            which execution claimed the version, and for what; written first
     <version>/model.npz, model.joblib artifacts
     <version>/manifest.json           written last: a version without it does not exist
-    <version>/evaluation.json         what came of scoring recordings through inference, later
-    <version>/promotion.json          whether it was promoted when it was new, and why, after that
-    <version>/*.png                   its pictures, drawn later still; older versions list theirs in the manifest
+    <version>/evaluation.json         metrics of recordings scored through inference; written later
+    <version>/promotion.json          whether it was promoted when it was new, and why; written after that
+    <version>/*.png                   its plots, drawn last; older versions list theirs in the manifest
     index.json                        a row for each version, for lists; see `p300_pipeline.model_index`
     trainings/<fingerprint>           version that a set of recordings and settings led to
     aliases/champion, challenger      a version each
-    aliases/history.json              every promotion, newest last; written after the alias, by whoever comes next where a promotion died
+    aliases/history.json              every promotion, newest last; written after the alias, if need be by the next promotion
     active_model_pointer.txt          equals the champion
 """
 
@@ -51,7 +51,7 @@ _MANIFEST: dict[str, Check] = {
     "recordings": lambda value: isinstance(value, list) and all(map(_with_text("recording"), value)),
     "metrics": lambda value: isinstance(value, dict), "artifacts": _by_name(_with_text("sha256")),
 }  # fmt: skip
-"""What the code reads of a manifest, and what it must be to be read."""
+"""Fields of a manifest that the code reads, each with its check."""
 _MAX_IN_A_SECOND = 1000
 _WRONG_CLOCK = timedelta(minutes=5)
 
@@ -169,7 +169,7 @@ class Registry(Promotions):
         return self.store.get(self.bucket, f"{version}/{name}")[0]
 
     def version_of_training(self, fingerprint: str) -> str | None:
-        """Return the version that a training with this fingerprint led to, if there was one and nobody deleted it since."""
+        """Return the version that a training with this fingerprint led to, if there is one and it was not deleted."""
         try:
             version = self.store.get(self.bucket, f"trainings/{fingerprint}")[0].decode(errors="replace")
             self.store.head(self.bucket, f"{version}/manifest.json")
@@ -181,9 +181,9 @@ class Registry(Promotions):
     def claim(self, execution: str, fingerprint: str, started: datetime) -> Claim:
         """Reserve a version name for one training.
 
-        Named after the execution's start, so that a retry of the same execution gets the same name, and the next free
-        second where another training started in the same one. Where a clock was wrong and an alias holds a version from the future,
-        after that: versions are compared by their names, and none could take its place.
+        The name is the execution's start, so that a retry of the same execution gets the same name, or the next free second if another
+        training started in the same one. If an alias holds a version from the future because a clock was wrong, the name comes after it:
+        versions are compared by name, and no other could replace it.
         """
         if version := self.version_of_training(fingerprint):
             return Claim(version, finished=True)
@@ -217,12 +217,12 @@ class Registry(Promotions):
         artifacts : mapping of str to (bytes, str)
             File name to content and content type.
         manifest : dict
-            JSON-able; ``format``, ``version`` and ``artifacts`` are added.
+            JSON-serialisable; ``format``, ``version`` and ``artifacts`` are added.
 
         Returns
         -------
         Claim
-            With another version and ``finished=True`` if a training of the same things finished first.
+            With another version and ``finished=True`` if an identical training finished first.
         """
         listing = {}
         for name, (body, content_type) in artifacts.items():
@@ -247,7 +247,7 @@ class Registry(Promotions):
             )
         except PreconditionError:
             winner = self.version_of_training(fingerprint)
-            if winner is None:  # it tells of a version that somebody deleted
+            if winner is None:  # it names a version that was deleted
                 self.store.put(self.bucket, f"trainings/{fingerprint}", version.encode(), content_type="text/plain")
             elif winner != version:
                 self.discard(version)
@@ -256,7 +256,7 @@ class Registry(Promotions):
         return Claim(version, finished=False)
 
     def keep_evaluation(self, version: str, evaluation: Mapping[str, Any]) -> None:
-        """Write what came of scoring recordings through inference; a repetition replaces it."""
+        """Write the metrics of recordings scored through inference; a repetition replaces them."""
         body = json.dumps(evaluation, indent=1).encode()
         self.store.put(self.bucket, f"{version}/{EVALUATION}", body, content_type="application/json")
 
@@ -266,7 +266,7 @@ class Registry(Promotions):
         self.store.put(self.bucket, f"{version}/{PROMOTION}", body, content_type="application/json")
 
     def keep_picture(self, version: str, name: str, picture: bytes) -> None:
-        """Write a picture beside a model; a repetition replaces it."""
+        """Write a plot beside a model; a repetition replaces it."""
         self.store.put(self.bucket, f"{version}/{name}", picture, content_type="image/png")
 
     def discard(self, version: str) -> None:

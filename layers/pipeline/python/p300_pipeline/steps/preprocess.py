@@ -53,18 +53,18 @@ def preprocess(
     key : str
         Key of the raw recording.
     etag : str
-        Its ETag at ingestion; features are never made of other bytes. Empty for the recording as it is now.
+        ETag at ingestion; features are never made from other bytes. Empty for the recording as it is now.
     parameters : Parameters
         Filter, window, baseline, rejection and output rate.
     may_quarantine : bool
-        Whether a recording without usable epochs leaves the raw data.
+        Whether a recording without usable epochs is moved to quarantine.
 
     Returns
     -------
     dict
-        ``outcome`` is ``features`` (made now), ``unchanged`` (they were there), ``superseded`` (the raw recording was replaced
-        meanwhile; the newer upload has an execution of its own), ``quarantined`` (no epoch of a class survived, or another
-        recording has its name) or, where it may not be, ``unusable``; the last two with ``reason``.
+        ``outcome`` is ``features`` (made now), ``unchanged`` (they were up to date), ``superseded`` (the raw recording was replaced
+        in the meantime, and the newer upload has its own execution), ``quarantined`` (no epoch of a class was kept, or another
+        recording has its name) or, if it may not be quarantined, ``unusable``; the last two with ``reason``.
     """
     recording_key = RecordingKey.parse(key)
     raw = find(store, raw_bucket, key)
@@ -100,19 +100,19 @@ def preprocess(
                 )
             made_of |= _versions(read, files[1:], path)
             try:
-                written = Path(folder) / "features"  # not in memory: features may fill half of it
+                written = Path(folder) / "features"  # a file, because features may need half of the memory
                 stated = _as_text(made_of | code.stated())
                 features = make_features(recording_key, path, parameters, stated, written)
                 facts = {**report(features), **made_of, **code.stated()}
                 write = _Writer(store, raw_bucket, features_bucket, recording_key, stamp, companions)
                 write(recording_key.features, written, "application/vnd.apache.parquet")
-                # The report comes last: a retry after a death in between finds it missing or stale, and makes both again.
+                # The report comes last: a retry after an interruption finds it missing or outdated, and makes both again.
                 write(recording_key.report, json.dumps(facts, indent=1).encode(), "application/json")
             except RecordingError as error:
                 if not may_quarantine:
                     reason = {"code": error.code, "message": error.message}
                     return _answer("unusable", recording_key, reason=reason)
-                # Only these versions: an upload that replaced it meanwhile stays, and so does the one before it.
+                # Only these versions; an upload that replaced them in the meantime stays, and so do earlier ones.
                 return _quarantined(recording_key, quarantine(store, raw_bucket, raw_bucket, files, error))
     except (NotFoundError, PreconditionError):
         return _superseded(store, raw_bucket, recording_key, raw.etag)
@@ -121,7 +121,7 @@ def preprocess(
 
 @dataclass
 class _Writer:
-    """Writes what was made of a raw recording, as long as it is the raw recording."""
+    """Writes what was made from a raw recording, provided that it has not been replaced."""
 
     store: Store
     raw_bucket: str
@@ -148,7 +148,7 @@ class _Writer:
 
 
 def _versions(raw: Item, companions: Sequence[Item], path: Path) -> dict[str, Any]:
-    """Return which versions of a recording's files were read, and the digest of each."""
+    """Return the versions of a recording's files that were read, and their digests."""
     facts: dict[str, Any] = {"raw_version_id": raw.version_id or "", "raw_sha256": sha256_hex(path)}
     if companions:
         facts["raw_companion_versions"] = {
@@ -170,7 +170,7 @@ def _digest(parameters: Parameters) -> str:
 
 
 def _superseded(store: Store, raw_bucket: str, key: RecordingKey, etag: str) -> PreprocessResult:
-    """Answer for bytes that are not the raw recording any more: as the attempt did that quarantined them, where one did."""
+    """Answer for bytes that are no longer the raw recording: repeat the answer of an earlier attempt that quarantined them, if any."""
     earlier = earlier_quarantine(store, raw_bucket, raw_bucket, str(key), etag) if etag else None
     return _quarantined(key, earlier) if earlier else _answer("superseded", key)
 

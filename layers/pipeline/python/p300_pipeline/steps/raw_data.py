@@ -1,4 +1,4 @@
-"""The raw data: what a recording's objects say of themselves, and writing them so that the newer upload wins."""
+"""The raw zone: metadata of a recording's objects, and writes in which the newer upload wins."""
 
 import json
 import math
@@ -18,12 +18,12 @@ type Outcome = Literal["stored", "unchanged"]
 
 @dataclass(frozen=True)
 class RawFacts:
-    """What ingestion wrote into the metadata of an object of the raw data.
+    """Metadata that ingestion wrote to an object in the raw zone.
 
     Attributes
     ----------
     landing_etag, landing_version : str
-        The upload that it was; empty where that is not known.
+        ETag and version of the upload; empty where not known.
     landing_modified : float
         POSIX time of the upload, of a recording of several files that of the latest.
     header : str or None
@@ -93,9 +93,9 @@ def name_taken(key: RecordingKey, other: str) -> RecordingError:
 
 
 def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
-    """Refuse a new recording that the raw data holds under another extension already, or in other capitals.
+    """Refuse a new recording that is already in the raw zone with another extension, or with other capitalisation.
 
-    Two that come at the same moment both pass: the write of their features, which only one can win, decides (see `preprocess`).
+    If two arrive at the same moment, both pass; then the write of their features decides, which only one can win (see `preprocess`).
     """
     name = key.recording.lower()
     held = [item.key.rpartition(".") for item in store.list(bucket, f"{key.subject}/")]
@@ -107,7 +107,7 @@ def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
 def put_raw(
     store: Store, landing: str, raw: str, item: Item, path: Path, modified: float, extra: Mapping[str, str]
 ) -> tuple[Outcome, str]:
-    """Write one file of a recording to the raw data, unless a newer upload is there.
+    """Write one file of a recording to the raw zone, unless a newer upload is there.
 
     Parameters
     ----------
@@ -118,11 +118,11 @@ def put_raw(
     item : Item
         The upload.
     path : Path
-        Its bytes.
+        Local copy of its bytes.
     modified : float
-        POSIX time of the upload that counts.
+        POSIX time of the recording's upload.
     extra : mapping of str to str
-        More of the object's metadata: ``header`` or ``companions``.
+        Further metadata for the object: ``header`` or ``companions``.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def put_raw(
     RecordingError
         ``superseded``.
     PreconditionError
-        If the upload was replaced meanwhile.
+        If the upload was replaced in the meantime.
     """
     metadata = {
         "sha256": sha256_hex(path),
@@ -153,10 +153,10 @@ def put_raw(
             return Keep(("unchanged", held.etag))
         if held and held_modified > modified:
             raise superseded(item.key)
-        # Between the look at what is there and the write: a newer upload of the same second takes this one away before it writes.
+        # After the look and before the write: a newer upload of the same second deletes this one before it writes.
         if store.head(landing, item.key, item.version_id).etag != item.etag:
             raise PreconditionError(f"{item.key} was replaced")
-        # The same bytes uploaded again are written again: a late event of an upload in between must find its successor's time here.
+        # The same bytes are written again, so that a late event of an upload in between finds the newer time here.
         return Write(("unchanged" if same else "stored", ""), path, held.etag if held else None, metadata=metadata)
 
     (outcome, etag), written = compare_and_swap(store, raw, item.key, decide)

@@ -1,4 +1,4 @@
-"""Features to pictures: what a recording's responses look like, as a PNG and a page beside the features; and a model's pictures."""
+"""Draws the report of a recording (plot and page, beside its features) and the plots of a model."""
 
 import io
 import json
@@ -23,7 +23,7 @@ from p300_pipeline.storage import (
 )
 
 STAMPED = ("raw-key", "raw-etag", "raw-companions", "parameters", "code-digest", "libraries")
-"""What of the features' metadata says which recording they are of and how they were made."""
+"""Metadata of features that identifies their recording and how they were made."""
 
 
 def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
@@ -41,9 +41,9 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
     Returns
     -------
     dict
-        ``outcome`` is ``drawn``, ``unchanged`` (there is a report of these features), ``superseded`` (they were replaced meanwhile;
-        what replaced them asks for a report of its own) or ``no_features``; with ``page_key``, and ``auc`` where it was drawn now. The
-        report.json gets the same figures as ``single_flash``.
+        ``outcome`` is ``drawn``, ``unchanged`` (these features have a report), ``superseded`` (the features were replaced in the
+        meantime, and the new ones get their own report) or ``no_features``; with ``page_key``, and ``auc`` if it was drawn now.
+        report.json gets the same metrics as ``single_flash``.
     """
     recording_key = RecordingKey.parse(key)
     answer: ReportResult = {
@@ -60,7 +60,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
     held = [find(store, features_bucket, name) for name in (recording_key.erp_plot, recording_key.page)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         return {**answer, "outcome": "unchanged"}
-    # Drawing takes seconds to import: not for an answer that needs none of it.
+    # Importing Matplotlib takes seconds, which the answers above do not need.
     from p300.reporting.page import render, single_trial
     from p300.reporting.picture import draw
 
@@ -84,7 +84,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
     try:
         write(recording_key.erp_plot, picture, "image/png")
         _add_to_report(store, features_bucket, recording_key, stamp, {"single_flash": auc})
-        # The page comes last: whoever finds it finds the picture as well.
+        # The page comes last, so that wherever there is a page there is also a plot.
         write(recording_key.page, page, "text/html; charset=utf-8")
     except (NotFoundError, PreconditionError):
         return {**answer, "outcome": "superseded"}
@@ -92,7 +92,7 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
 
 
 def draw_pictures(store: Store, models_bucket: str, version: str) -> PlotResult:
-    """Draw the pictures of a model's figures into its folder; the manifest stays as it is.
+    """Draw the plots of a model's metrics into its folder; the manifest stays as it is.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def draw_pictures(store: Store, models_bucket: str, version: str) -> PlotResult:
     Returns
     -------
     dict
-        ``outcome`` is ``drawn``, or ``unchanged`` where the manifest lists the pictures, which a training drew then; ``version``, and
-        the ``names`` of all pictures. The same figures give the same bytes.
+        ``outcome`` is ``drawn``, or ``unchanged`` if the manifest lists plots, as in older versions; ``version``, and the ``names`` of
+        all plots. The same metrics give the same bytes.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def draw_pictures(store: Store, models_bucket: str, version: str) -> PlotResult:
 
 
 def _add_to_report(store: Store, bucket: str, key: RecordingKey, stamp: dict[str, str], facts: dict[str, Any]) -> None:
-    """Add facts to the report.json of these features; of none, or of others, there is nothing to add to."""
+    """Add facts to the report.json of these features; do nothing if it is missing or belongs to other features."""
 
     def decide() -> Keep[None] | Write[None]:
         try:
@@ -154,7 +154,7 @@ def _write(
     body: bytes,
     content_type: str,
 ) -> None:
-    """Write as long as the features are those that were drawn."""
+    """Write, provided that the features are still those that were drawn."""
 
     def decide() -> Write[None]:
         # In this order: what is drawn from newer features after this look is not overwritten.

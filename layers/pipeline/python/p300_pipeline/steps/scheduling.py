@@ -1,14 +1,14 @@
-"""Is training due? Every few new recordings, one execution is told so, when no more of them come.
+"""Is training due? After every few new recordings, one execution trains, once no more of them arrive.
 
-In the models bucket, so that each execution looks at what is new and never at all that there is::
+The state is in the models bucket, so that each execution lists only what is new::
 
-    trainings/new/<recording>@<etag>     a recording that no training was due for yet
+    trainings/new/<recording>@<etag>     a recording that no training has claimed yet
     trainings/counted/<recording>        ETag of the upload that was claimed last
-    trainings/schedule.json              who gathers recordings for a training, and who claimed which
+    trainings/schedule.json              which execution gathers recordings, and which ones each has claimed
 
-Of recordings that come together, the one that makes training due gathers the others: its execution waits and looks again until no
-further one has come meanwhile, and then claims all of them with one conditional write. A claim is settled when its training has ended.
-One that never is, because its execution died or was stopped, is void after a while: its recordings are new again.
+Of recordings that arrive together, the one that makes training due gathers the others: its execution waits and looks again until no
+more have arrived in the meantime, then claims all of them with one conditional write. A claim is settled when its training has ended.
+A claim that is never settled, because its execution died or was stopped, expires, and its recordings count as new again.
 """
 
 import hashlib
@@ -25,26 +25,26 @@ from p300_pipeline.storage import Keep, NotFoundError, Store, Write, compare_and
 NEW, COUNTED, SCHEDULE_KEY = "trainings/new/", "trainings/counted/", "trainings/schedule.json"
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 2, 60
 LONGEST_GATHERING_S, MOST_GATHERED = 900, 1000
-"""After so many seconds, or with so many recordings, a training begins even if more come: each of them looks at all that wait."""
+"""After this time, or with this many recordings, a training begins even if more arrive: each arrival lists all that wait."""
 LOST_AFTER_S = 120
-"""Beyond its pause, a gathering execution that has not looked for so long is taken for dead, and the next one gathers."""
+"""A gathering execution that has not looked for this long beyond its pause is considered dead, and the next one gathers."""
 CLAIM_LASTS_S = 7200
-"""A training and its retries take less."""
+"""Longer than a training with its retries."""
 _KEPT_CLAIMS, _KEPT_TAKEN = 100, 10_000
 
 
 @dataclass
 class _Schedule:
-    """What `SCHEDULE_KEY` holds.
+    """Content of `SCHEDULE_KEY`.
 
     Attributes
     ----------
     gathering : dict
-        ``execution``, ``seen`` (what it found the last time), ``since`` and ``looked`` (POSIX time), ``pause_s``; empty where none gathers.
+        ``execution``, ``seen`` (digest of what it found last), ``since`` and ``looked`` (POSIX time), ``pause_s``; empty if none gathers.
     claims : dict
         By execution: ``n`` recordings, their names until the claim is settled, and ``at``, its POSIX time.
     taken : list of str
-        Recordings that were claimed, the last first.
+        Claimed recordings, newest first.
     """
 
     gathering: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class _Schedule:
     taken: list[str] = field(default_factory=list)
 
     def gatherer(self, asking: str, now: float) -> str | None:
-        """Return the execution that gathers, if one does and is alive as far as the one that asks can tell."""
+        """Return the execution that gathers, if there is one and it seems to be alive."""
         execution: str | None = self.gathering.get("execution")
         if execution in (None, asking):
             return execution
@@ -60,7 +60,7 @@ class _Schedule:
         return None if is_lost else execution
 
     def give_back(self, now: float) -> list[str]:
-        """Take recordings out of claims that are void; return them."""
+        """Take the recordings out of expired claims; return them."""
         void = [claim for claim in self.claims.values() if abs(now - claim["at"]) > CLAIM_LASTS_S]
         names = [name for claim in void for name in claim["recordings"]]
         for claim in void:
@@ -69,17 +69,17 @@ class _Schedule:
         return names
 
     def decide(self, execution: str, new: list[str], retrain_every: int, pause_s: int, now: float) -> None:
-        """Gather, claim or leave the new recordings, whichever is this execution's turn."""
+        """Gather, claim or leave the new recordings, depending on which execution's turn it is."""
         gatherer = self.gatherer(execution, now)
         claim = self.claims.get(execution)
         if gatherer not in (None, execution):
             return
         if claim:
-            # Those who left theirs to this execution while it claimed; its training uses them as well.
+            # Recordings left to this execution while it claimed; its training uses them as well.
             if claim["recordings"]:
                 self._claim(execution, [*claim["recordings"], *new], new, claim["at"])
         elif len(new) < retrain_every:
-            self.gathering = {}  # where it gathered, some were taken away meanwhile
+            self.gathering = {}  # if it gathered, some recordings were deleted in the meantime
         elif gatherer and self._is_complete(new, now):
             self.gathering = {}
             self._claim(execution, new, new, now)
@@ -94,7 +94,7 @@ class _Schedule:
         self.taken = (new + self.taken)[: max(_KEPT_TAKEN, len(new))]
 
     def _is_complete(self, new: list[str], now: float) -> bool:
-        """Say whether recordings have stopped coming, or have come for long enough."""
+        """Say whether recordings have stopped arriving, or gathering has lasted long enough."""
         too_long = now - self.gathering["since"] >= LONGEST_GATHERING_S or len(new) >= MOST_GATHERED
         return too_long or self.gathering["seen"] == _seen(new)
 
@@ -122,8 +122,8 @@ def check_due(
 ) -> ScheduleResult:
     """Count a new recording, say whether enough have come since the last training, and claim them for this execution.
 
-    Of many executions that see the same new recordings, one trains, on all of them: the others end. It is asked again after
-    ``look_again_s`` until recordings have stopped coming for as long as one takes from its upload to here.
+    If many executions see the same new recordings, one of them trains on all, and the others end. It has to ask again after
+    ``look_again_s`` until no recording has arrived for as long as one takes from its upload to this step.
 
     Parameters
     ----------
@@ -134,15 +134,15 @@ def check_due(
     recording : str
         ``<subject>/<name>`` of the recording that has features now.
     etag : str
-        ETag of what was uploaded: the same upload is counted once.
+        ETag of the upload; the same upload is counted once.
     execution : str
-        Name of the execution that asks; asking again gives the same answer.
+        Name of the execution that asks. Asking again gives the same answer.
     started : float
         When it started, POSIX time.
     retrain_every : int
-        New recordings that make a training due.
+        Number of new recordings that makes training due.
     now : float, optional
-        POSIX time; a wrong one shortens or lengthens pauses, and claims nothing twice.
+        POSIX time. A wrong clock changes pauses, but never claims a recording twice.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def check_due(
 
 
 def settle(store: Store, models_bucket: str, execution: str) -> None:
-    """Settle the claim of an execution whose training has ended; does nothing where it has none.
+    """Settle the claim of an execution whose training has ended; do nothing if it has none.
 
     Parameters
     ----------
@@ -231,18 +231,18 @@ def _count(store: Store, bucket: str, names: list[str]) -> None:
 
 
 def _new(store: Store, bucket: str, schedule: _Schedule, now: float) -> list[str]:
-    """Return the recordings that nobody has claimed, those of void claims among them."""
+    """Return the recordings that no execution has claimed, including those of expired claims."""
     for name in schedule.give_back(now):
         store.put(bucket, NEW + name, b"", content_type="text/plain")
     names = [item.key.removeprefix(NEW) for item in store.list(bucket, NEW)]
     taken = set(schedule.taken)
-    # What is left of a claim that was cut off, or what a late event of the same upload put here once more.
+    # Left over from a claim that was interrupted, or put here again by a late event of the same upload.
     _count(store, bucket, [name for name in names if name in taken])
     return [name for name in names if name not in taken]
 
 
 def _with_features(store: Store, features_bucket: str, models_bucket: str, names: list[str], enough: int) -> list[str]:
-    """Return the recordings that can be trained on, looking until enough are found; forget those whose features somebody took away."""
+    """Return the recordings to train on, checking until enough have features; forget those whose features were deleted."""
     found = 0
     gone = set()
     for name in names:
@@ -264,7 +264,7 @@ def _read(store: Store, bucket: str) -> tuple[_Schedule, str | None]:
     name = f"s3://{bucket}/{SCHEDULE_KEY}"
     document: dict[str, Any] = {"gathering": {}, **parse(body, name, dict)}
     require(document, {"gathering": _is_gathering, "claims": _are_claims, "taken": is_texts}, name)
-    # Claims of before there was a settlement are counts.
+    # In older schedules, claims are counts.
     claims = {
         execution: {"n": claim, "recordings": [], "at": 0} if is_count(claim) else claim
         for execution, claim in document["claims"].items()
