@@ -87,7 +87,7 @@ def _refuse_what_breaks(target: Target, change_set: Mapping[str, Any]) -> None:
             target.client("cloudformation").delete_change_set(StackName=STACK, ChangeSetName=change_set["ChangeSetId"])
             fail(
                 "The API's routes changed, and LocalStack cannot change the routes of an API that is deployed. Nothing was changed. "
-                "Save what you need from its buckets, then start anew: p300 down, p300 up."
+                "Save what you need from its buckets, then start again: p300 down, p300 up."
             )
 
 

@@ -34,7 +34,7 @@ class Answer:
 
     @property
     def refusal(self) -> str:
-        """What an answer that is none says, in words: the API's own error, or API Gateway's or the emulator's in their place."""
+        """The message of an error answer: the API's own, or that of API Gateway or the emulator."""
         error = self.body.get("error", self.body)
         return str(error.get("message", error) if isinstance(error, dict) else error)
 

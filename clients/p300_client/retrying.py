@@ -57,7 +57,7 @@ class Failures:
     def start(self, failure: Failure) -> str:
         """Start it again and take it off the queue; return the new execution's ARN, or nothing where it cannot be started.
 
-        The name tells of which execution it is a retry, and how many there were: of two people who retry at once, one starts it.
+        The name says which execution it retries, and how often that was retried: if two users retry at once, one execution starts.
         """
         if failure.way is Way.NONE:
             return ""

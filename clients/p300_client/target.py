@@ -30,7 +30,7 @@ SILENCE_S = 20
 
 
 class NoStackError(P300Error):
-    """Nobody answers at the target, or there is no stack on it."""
+    """The target does not answer, or has no stack."""
 
 
 @dataclass
@@ -234,7 +234,7 @@ def choose() -> Target:
     Raises
     ------
     P300Error
-        ``bad_endpoint``: AWS_ENDPOINT_URL is no address. ``two_targets``: it contradicts AWS_PROFILE.
+        ``bad_endpoint``: AWS_ENDPOINT_URL is not an address. ``two_targets``: it contradicts AWS_PROFILE.
     """
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "").strip().rstrip("/")
     profile = os.environ.get("AWS_PROFILE")

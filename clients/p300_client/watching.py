@@ -162,7 +162,7 @@ class Watcher:
 
 
 def from_description(described: dict[str, Any]) -> Execution:
-    """Return an execution as `describe_execution` tells of it."""
+    """Return what `describe_execution` says about an execution."""
     source, etag = about(described.get("input"), described.get("name"))
     execution = Execution(
         described["executionArn"],

@@ -1,4 +1,4 @@
-"""The stack as the console sees it: found anew whenever it was away, and never a cause of the console's own end."""
+"""The stack as the console sees it: found again after it was down, and never a reason for the console to end."""
 
 import threading
 from typing import Any

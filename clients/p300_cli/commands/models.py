@@ -15,7 +15,7 @@ app.add_typer(models_app, name="models")
 
 @models_app.callback()
 def models(context: typer.Context, as_json: Json = False) -> None:
-    """List the model versions with their figures."""
+    """List the model versions with their metrics."""
     from p300_cli.model_list import show_models
     from p300_cli.targets import current
 
@@ -26,10 +26,10 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 @models_app.command("show")
 def show_one_model(
     version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
-    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open its pictures.")] = True,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open its plots.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Show one version's figures beside the plain LDA's, its promotions, and its pictures."""
+    """Show one version's metrics beside those of a plain LDA, its promotions and its plots."""
     from p300_client.model_versions import registry
     from p300_client.paths import STATE
 
@@ -44,10 +44,10 @@ def show_one_model(
 @app.command()
 def promote(
     version: Annotated[str | None, typer.Argument(help="Version to serve from now on.")] = None,
-    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even a version that is at chance.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Return to the previous champion.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote even a version that is at chance.")] = False,
 ) -> None:
-    """Make a version the champion, even one that is worse; the API serves it within seconds."""
+    """Make a version the champion, even a worse one; the API serves it within seconds."""
     from p300_client.model_versions import at_chance, registry
     from p300_client.model_versions import promote as promote_version
 
@@ -66,7 +66,7 @@ def reproduce(
     version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
     as_json: Json = False,
 ) -> None:
-    """Rebuild a version from its raw recordings on this machine and compare: exit code 0 where it is the same to the bit."""
+    """Rebuild a version from its raw recordings on this machine and compare: exit code 0 if it is bit-identical."""
     from p300_cli import reproducing
     from p300_cli.targets import current
 
@@ -81,11 +81,11 @@ def train(
     subjects: Annotated[
         str, typer.Option(help="Fraction of the subjects (0.5), or names: subject_01,subject_02.")
     ] = "1.0",
-    held_out: Annotated[str, typer.Option(help="Subjects never trained on, separated by commas.")] = "",
-    model: Annotated[str, typer.Option(help="Kind of model; the stack's default without.")] = "",
+    held_out: Annotated[str, typer.Option(help="Subjects to hold out, separated by commas.")] = "",
+    model: Annotated[str, typer.Option(help="Kind of model; by default the stack's.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
 ) -> None:
-    """Ask for a training now and follow it."""
+    """Start a training now and follow it."""
     from p300_client.training import parse_request
 
     from p300_cli.following import follow_training, show_executions
@@ -99,8 +99,8 @@ def train(
 
 @app.command()
 def track(
-    sync: Annotated[bool, typer.Option("--sync", help="Send them to Weights & Biases (WANDB_API_KEY).")] = False,
-    folder: Annotated[Path, typer.Option(help="Where the run folders go.")] = Path("wandb"),
+    sync: Annotated[bool, typer.Option("--sync", help="Send them to Weights & Biases (needs WANDB_API_KEY).")] = False,
+    folder: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("wandb"),
 ) -> None:
     """Fetch the offline Weights & Biases runs from the models bucket, and send them with --sync."""
     from p300_cli.targets import current

@@ -49,16 +49,16 @@ def simulate(
         list[str], typer.Argument(help="Subjects whose recordings are replayed.", metavar="SUBJECT...")
     ],
     alias: Alias = "champion",
-    rate: Annotated[float, typer.Option(min=0.1, help="Times the recordings' own pace.")] = 1.0,
-    fast: Annotated[bool, typer.Option("--fast", help="As fast as it goes.")] = False,
+    rate: Annotated[float, typer.Option(min=0.1, help="Speed relative to the recordings.")] = 1.0,
+    fast: Annotated[bool, typer.Option("--fast", help="As fast as possible.")] = False,
     layout: Layout = "speller",
     confidence: Confidence = 0.9,
-    seen: Annotated[bool, typer.Option("--seen", help="Also subjects that the model was trained on.")] = False,
+    seen: Annotated[bool, typer.Option("--seen", help="Include subjects that the model was trained on.")] = False,
     plot: Plot = None,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Log the batch to Weights & Biases.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Replay recordings flash by flash against the API, as a session would run: labels, symbols, bits per minute."""
+    """Replay recordings flash by flash against the API, as in a live session: labels, symbols, bits per minute."""
     from p300_client import simulating
     from p300_client.paths import STATE
     from p300_client.sessions import screen

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from p300_pipeline.storage import Store
 
 app = typer.Typer()
-held_app = typer.Typer(help="What is no recording: list, release, drop.", no_args_is_help=True)
+held_app = typer.Typer(help="Quarantined files: list, release, drop.", no_args_is_help=True)
 app.add_typer(held_app, name="quarantine")
 Held = Annotated[
     list[str] | None,
-    typer.Argument(help="Keys as `p300 quarantine list` shows them, or the landing keys they came as."),
+    typer.Argument(help="Keys as `p300 quarantine list` shows them, or the original landing keys."),
 ]
-All = Annotated[bool, typer.Option("--all", help="Everything that is in quarantine.")]
+All = Annotated[bool, typer.Option("--all", help="Everything in quarantine.")]
 
 
 @held_app.command("list")
@@ -43,7 +43,7 @@ def quarantine_release(
     everything: All = False,
     to: Annotated[str | None, typer.Option(help="Another landing key, subject_<n>/<recording>.<ext>.")] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Even in place of a recording that the raw data holds.")
+        bool, typer.Option("--replace", help="Replace a recording that is already in the raw zone.")
     ] = False,
     wait: Wait = False,
     as_json: Json = False,

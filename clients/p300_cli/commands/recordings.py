@@ -16,14 +16,16 @@ Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of the
 @app.command()
 def land(
     paths: Paths,
-    subject: Annotated[str | None, typer.Option(help="subject_<n>, where folders and names do not tell.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="subject_<n>, if it does not follow from folder or file names.")
+    ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also in place of other recordings that the raw data holds.")
+        bool, typer.Option("--replace", help="Replace recordings that are already in the raw zone.")
     ] = False,
     wait: Wait = False,
     as_json: Json = False,
 ) -> None:
-    """Put recordings into the landing zone; each starts an execution. With --wait, exit code 1 unless all became features."""
+    """Upload recordings to the landing zone; each starts an execution. With --wait, exit code 1 unless all become features."""
     from p300_client import landing
     from p300_pipeline.keys import is_recording
 
@@ -51,10 +53,10 @@ def land(
 
 @app.command()
 def watch(
-    everything: Annotated[bool, typer.Option("--all", help="Also the executions that have ended.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include executions that have ended.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Follow the executions that run, until none does."""
+    """Follow running executions until all have ended."""
     from p300_cli.following import follow, show_executions
     from p300_cli.targets import current
 
@@ -70,7 +72,7 @@ def report(
     name: Annotated[str, typer.Argument(help="<subject>, or <subject>/<recording>.")],
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
 ) -> None:
-    """Fetch a recording's report, open it and print where it lies."""
+    """Download a recording's report, open it and print its path."""
     from p300_client import reports
     from p300_client.paths import STATE
 
@@ -104,12 +106,12 @@ def synth(
 def fetch(
     data_set: Annotated[str, typer.Argument(help="bi2012, bi2013a, bi2014a, bi2014b, bi2015a or bi2015b.")],
     subjects: Annotated[str, typer.Option(help="Numbers and ranges, 1-10,12, or all.")] = "all",
-    folder: Annotated[Path | None, typer.Option(help="Where to; a folder named like the data set without.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Target folder; by default one named like the data set.")] = None,
     server: Annotated[
         str, typer.Option(envvar="P300_ZENODO", help="A server with Zenodo's API.")
     ] = "https://zenodo.org",
 ) -> None:
-    """Download public Brain Invaders recordings and lay them out for `p300 land`."""
+    """Download public Brain Invaders recordings in the layout that `p300 land` expects."""
     from p300_cli import fetching
 
     folder = folder or Path(data_set)

@@ -18,7 +18,7 @@ app = typer.Typer()
 @app.command()
 def run(
     recordings: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of recordings; synthetic ones without.")
+        list[Path] | None, typer.Argument(help="Folders of recordings; by default synthetic ones are made.")
     ] = None,
 ) -> None:
     """Start LocalStack, deploy, land recordings, follow them, predict (what `make run` does)."""
@@ -43,9 +43,9 @@ def up() -> None:
 
 @app.command()
 def down(
-    everything: Annotated[bool, typer.Option("--all", help="On every port that this checkout uses.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="On all ports that this checkout uses.")] = False,
 ) -> None:
-    """Stop the LocalStack that `p300 up` or `p300 run` started; its buckets are gone with it."""
+    """Stop the LocalStack that `p300 up` or `p300 run` started; its buckets are lost."""
     from p300_cli import localstack, servers
     from p300_cli.targets import local
 
@@ -64,7 +64,7 @@ def deploy(
         list[str] | None, typer.Option(help="Template parameter, Name=Value; may be repeated.")
     ] = None,
 ) -> None:
-    """Build what changed and put it on LocalStack (AWS: `sam build && sam deploy --config-env aws`)."""
+    """Build what changed and deploy it to LocalStack (AWS: `sam build && sam deploy --config-env aws`)."""
     from p300_client.paths import PROJECT, require_checkout
 
     from p300_cli import localstack, parameters
@@ -100,7 +100,7 @@ def layers(folder: Annotated[Path, typer.Argument(help="Folder that Docker mount
 @app.command()
 def console(
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; the next free one where it is taken.")
+        int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; the next free one if it is taken.")
     ] = 4700,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
 ) -> None:
@@ -114,7 +114,7 @@ def console(
 @app.command()
 def env(
     unset: Annotated[
-        bool, typer.Option("--unset", help='Print what takes them back: `eval "$(p300 env --unset)"`.')
+        bool, typer.Option("--unset", help='Print the commands that unset them: `eval "$(p300 env --unset)"`.')
     ] = False,
 ) -> None:
     """Print the stack's addresses and key as KEY=VALUE lines: `export $(p300 env)`."""

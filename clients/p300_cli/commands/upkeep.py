@@ -1,4 +1,4 @@
-"""Make features anew, and start again what failed."""
+"""Recompute features, and retry what failed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ app = typer.Typer()
 
 @app.command()
 def backfill() -> None:
-    """Make all features and reports anew that the stack's preprocessing parameters, or its code, have outdated."""
+    """Recompute all features and reports that were made with other preprocessing parameters or other code."""
     from p300_client import backfilling
 
     from p300_cli.targets import current
@@ -40,20 +40,24 @@ def backfill() -> None:
 @app.command()
 def retry(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Executions or landing keys; all that failed and may work now without.")
+        list[str] | None,
+        typer.Argument(help="Executions or landing keys; by default everything that failed and can be retried."),
     ] = None,
-    only_list: Annotated[bool, typer.Option("--list", help="Show what failed and start nothing.")] = False,
+    only_list: Annotated[bool, typer.Option("--list", help="Show what failed without retrying it.")] = False,
     drop: Annotated[
-        bool, typer.Option("--drop", help="Take the named off the queue of failed inputs instead.")
+        bool, typer.Option("--drop", help="Remove the named ones from the failed-inputs queue instead.")
     ] = False,
     unfinished: Annotated[
         bool,
-        typer.Option("--unfinished", help="Also recordings in landing or without features, whose events were lost."),
+        typer.Option(
+            "--unfinished",
+            help="Include recordings whose events were lost: those in the landing zone or without features.",
+        ),
     ] = False,
     wait: Wait = False,
     as_json: Json = False,
 ) -> None:
-    """Start again what failed in the last 14 days: executions, inputs in the queue, events that started nothing."""
+    """Retry what failed in the last 14 days: executions, inputs in the queue, and events that started no execution."""
     from p300_client import retrying
     from p300_client.failures import Way
     from p300_client.watching import each_ended
@@ -85,7 +89,7 @@ def retry(
 
 
 def show_backfill(result: "Backfill") -> None:
-    """Print what a backfill came to."""
+    """Print the result of a backfill."""
     if result.status != "SUCCEEDED":
         fail(f"The backfill ended as {result.status.lower()}: {result.error}")
     outcomes = Counter(result.counts["outcomes"])
