@@ -17,7 +17,7 @@ from moto import mock_aws
 from p300_cli.deploy import read_template
 from p300_client.paths import ENVIRONMENTS, PROJECT
 
-from tests.support.template import RESOURCES, listed, of_type, properties
+from tests.support.template import RESOURCES, TEMPLATE, listed, of_type, properties
 
 BUCKETS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::S3::Bucket"]
 # APIs that know no resources: X-Ray, and the delivery of logs.
@@ -105,6 +105,11 @@ def test_only_this_accounts_alarms_and_the_rule_for_failures_get_in_by_the_topic
     }
     (deny,) = [one for one in statements if one["Effect"] == "Deny"]
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_traces_hold_no_answers() -> None:
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["POWERTOOLS_TRACER_CAPTURE_RESPONSE"] == "false"
 
 
 def test_no_role_that_sam_adds_may_do_everything(transformed: dict[str, Any]) -> None:
