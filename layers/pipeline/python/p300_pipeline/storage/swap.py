@@ -74,6 +74,17 @@ def compare_and_swap[T](
     ------
     RuntimeError
         If other writers won every time.
+
+    Examples
+    --------
+    Count up, whoever else does::
+
+        def decide() -> Write[int]:
+            body, item = store.get(bucket, "counter")
+            number = int(body) + 1
+            return Write(number, str(number).encode(), replaces=item.etag)
+
+        number, etag = compare_and_swap(store, bucket, "counter", decide)
     """
     for _ in range(_MAX_RACES):
         decision = decide()
