@@ -367,3 +367,9 @@ def test_without_a_model(store: Store, load_function: Load, context: Any) -> Non
     module = load_function("inference", **ENVIRONMENT)
     for event in (api_event("POST", "/predict", json.dumps({"features": EPOCH})), api_event("GET", "/health")):
         assert module.handler(event, context)["statusCode"] == 503
+
+
+def test_an_unknown_step_is_refused(store: Store, load_function: Load, context: Any) -> None:
+    module = load_function("inventory", **ENVIRONMENT)
+    with pytest.raises(ValueError, match="Unknown step 'sum up': expected list or sum_up"):
+        module.handler({"step": "sum up", "execution": "backfill-1"}, context)
