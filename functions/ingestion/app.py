@@ -1,4 +1,4 @@
-"""Ingestion: a landed object becomes a raw recording or goes to quarantine with the reason."""
+"""Ingestion: moves a landed object to the raw zone, or to quarantine with the reason."""
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit

@@ -1,4 +1,4 @@
-"""Inventory: lists the raw recordings that a backfill goes through, and sums up what became of each."""
+"""Inventory: lists the raw recordings for a backfill, and sums up the outcomes."""
 
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext

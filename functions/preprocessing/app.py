@@ -1,4 +1,4 @@
-"""Preprocessing: a raw recording becomes features, and facts about them."""
+"""Preprocessing: makes features and their report.json from a raw recording."""
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit

@@ -1,4 +1,4 @@
-"""Reporting: the features of a recording become a picture and a page; the figures of a model become pictures."""
+"""Reporting: draws the report of a recording's features, and the plots of a model's metrics."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Training: trains a challenger on the features that are there."""
+"""Training: trains a challenger on the available features."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What each step takes and gives: the payloads in the state machines and the answers of the functions.
+"""Inputs and results of each step: the payloads in the state machines, and the answers of the functions.
 
 Every payload has the name of its `execution`, the correlation id of the logs. The state machines branch on the `outcome` of an answer.
 """

@@ -1,4 +1,4 @@
-"""What an execution of the pipeline may be started with: one parser for the functions and for everything that lists executions.
+"""Inputs of executions: one parser for the functions and for everything that lists executions.
 
 Anybody who may call ``StartExecution`` may start one with any JSON. What this parser refuses fails with `InputError`, which says what
 was found and what was expected; what lists executions shows it as `UNKNOWN_INPUT`.
@@ -175,7 +175,7 @@ def retry_name(name: str, number: int) -> str:
 
 
 def root_of(execution: str, value: Any) -> str:
-    """Return the name that claims are made under: a retry goes on with what the execution that failed first had claimed.
+    """Return the name for claims: a retry continues with what the first failed execution had claimed.
 
     Parameters
     ----------

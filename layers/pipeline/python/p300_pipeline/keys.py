@@ -45,14 +45,14 @@ _LITTER_FOLDERS = {
 
 
 def subject_name(spelled: str) -> str:
-    """Return the one name of a subject, however it is spelled: ``subject_5``, ``subject_05`` and ``sub-05`` are ``subject_05``.
+    """Return the canonical name of a subject: ``subject_5``, ``subject_05`` and ``sub-05`` are all ``subject_05``.
 
     Keys stay as they landed, so that existing buckets keep working; wherever it matters whose a recording is, this name is compared.
 
     Parameters
     ----------
     spelled : str
-        A subject as somebody or a key names it; what is no subject's name comes back as it is.
+        A subject as named by a user or a key; anything else is returned unchanged.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def is_landing_key(key: str) -> bool:
 
 
 def is_litter(key: str, size: int) -> bool:
-    """Tell whether an object is something that a program leaves behind, and nobody uploads on purpose.
+    """Say whether an object is something that programs leave behind and nobody uploads on purpose.
 
     Folder markers without content, what operating systems and office programs keep beside files, and uploads that are not complete.
     """
@@ -173,7 +173,7 @@ def quarantine_id(landing_key: str, etag: str) -> str:
 def quarantine_key(landing_key: str, etag: str) -> str:
     """Return where an object that is not a recording is kept."""
     folder = f"{QUARANTINE}{quarantine_id(landing_key, etag)}/"
-    # A landing key may use all 1,024 bytes that S3 allows; the record has the whole of it.
+    # A landing key may use all 1,024 bytes that S3 allows; the record holds all of it.
     room = _MAX_KEY_BYTES - len(folder)
     return folder + landing_key.encode()[:room].decode(errors="ignore")
 

@@ -23,7 +23,7 @@ MODEL_FILE = "model.npz"
 
 @dataclass(frozen=True)
 class Compared:
-    """One file that was made again.
+    """One file that was rebuilt.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of making a version again.
+    """The result of rebuilding a version.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Reproduction:
 def reproduce(
     store: Store, raw_bucket: str, models_bucket: str, name: str, folder: Path, tell: Callable[[str], None]
 ) -> Reproduction:
-    """Make a version again.
+    """Rebuild a version.
 
     Memory holds one recording at a time, as in the functions; all features together are on disk.
 
@@ -158,7 +158,7 @@ def _make_features(
     for address, name, etag, version_id, sha256 in wanted:
         _download(store, bucket, address, raw / name, etag, version_id, sha256)
     stated = {**{name: entry[name] for name in (*RAW_FACTS, *COMPANION_FACTS) if name in entry}, **made_by}
-    # What the first file stated, so that equal features are equal files; whether libraries differ is told apart from that.
+    # The statements of the original file, so that equal features give equal files; differing libraries are reported separately.
     texts = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in stated.items()}
     with one_thread():
         make_features(key, raw / key.file_name, parameters, texts, target)

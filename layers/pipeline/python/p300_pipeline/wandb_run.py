@@ -47,7 +47,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run tells.
+    """The content of a run.
 
     Attributes
     ----------
@@ -66,11 +66,11 @@ class Run:
     curves : mapping of str to sequence of mapping
         ``roc``, ``precision_recall``, ``calibration``, ``learning``: their points.
     summary : mapping
-        What else stands in the run's overview.
+        Further entries in the run's overview.
     artifact : str
         Name of the model artifact.
     files : mapping of str to bytes
-        What the artifact holds; without any there is none.
+        Files of the artifact; without any, there is no artifact.
     """
 
     id: str
@@ -105,7 +105,7 @@ def batch_evaluation(
     rows : sequence of mapping
         One row per subject or recording, all with the same columns: its name and figures, None for what is not there.
     overall : mapping
-        Figures over all epochs, as `p300.metrics.classification_metrics` returns; what is no number is left out.
+        Metrics over all epochs, as `p300.metrics.classification_metrics` returns them; values that are not numbers are left out.
     curves : mapping, optional
         As `p300.metrics.curves` returns.
     config : mapping, optional
@@ -178,7 +178,7 @@ def write(run: Run, folder: Path, destination: Destination) -> str:
                 logged.log_artifact(_artifact(run))
         finally:
             logged.finish()
-            wandb.teardown()  # only then has its service process written all of the run's file
+            wandb.teardown()  # its service process writes the end of the run's file only now
     for found in set(folder.glob("wandb/offline-run-*")) - before:
         # Not named by the time of this attempt where the id tells one: a retry must write over what an attempt that
         # died left behind, or the run is there twice.

@@ -71,7 +71,7 @@ class Served:
 
 
 class ModelCache:
-    """Models by alias, cached; an alias is asked again at most every `ALIAS_CHECK_S` seconds, so a new champion needs no restart.
+    """Models by alias, cached. An alias is read again at most every `ALIAS_CHECK_S` seconds, so a new champion needs no restart.
 
     A model that cannot be loaded (missing, altered, of a newer format, storage out of reach) does not replace the last good one: that
     one goes on serving and `problem` says why. A process that starts with a champion that cannot be loaded serves the newest champion
@@ -103,7 +103,7 @@ class ModelCache:
         self.problems: dict[str, str] = {}
 
     def model(self, alias: str = "champion") -> Served:
-        """Return the model that `alias` (or a version's own name) stands for now.
+        """Return the present model of `alias` (or of a version name).
 
         Raises
         ------
@@ -144,7 +144,7 @@ class ModelCache:
                 self._fall_back()
             if error.code == "no_model":
                 if alias not in self._last_good:
-                    return  # nothing was trained yet
+                    return  # nothing has been trained yet
                 self.problems[alias] = _lost(alias, self._last_good[alias].version)
         except storage_errors() as error:
             self.problems[alias] = self.unreadable(error)
@@ -154,11 +154,11 @@ class ModelCache:
         self._on_fault(alias, self.problems[alias])
 
     def _fall_back(self) -> None:
-        """Take the newest champion of the history that loads: functions start anew all the time, and memory starts empty."""
+        """Use the newest champion in the history that loads: new processes start all the time, with empty memory."""
         try:
             earlier = dict.fromkeys(str(entry["version"]) for entry in reversed(self.registry.history()))
         except _unloadable():
-            return  # no history that could be read: there is nothing to go back to
+            return  # without a readable history there is nothing to return to
         for version in earlier:
             try:
                 self._last_good["champion"] = self._load(version)
@@ -208,7 +208,7 @@ class ModelCache:
         return served
 
     def problem(self, served: Served) -> str | None:
-        """Return what is wrong with the champion, `served` being the model that stands for it now; None if nothing is."""
+        """Return what is wrong with the champion, which `served` represents now; None if nothing is wrong."""
         self._check_intact(served)
         return self.problems.get("champion") or self._damage
 

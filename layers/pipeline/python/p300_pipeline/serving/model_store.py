@@ -1,4 +1,4 @@
-"""Reads of models without boto3, whose import and client take longer than everything else of a cold start together."""
+"""Reads models without boto3, whose import and client take longer than the rest of a cold start together."""
 
 import hashlib
 import hmac
@@ -22,10 +22,10 @@ _ATTEMPTS = 2
 
 
 class ModelStore(Store):
-    """A `Store` that reads whole objects by itself inside Lambda; whatever does not simply succeed is boto3's to do again.
+    """A `Store` that reads whole objects without boto3 inside Lambda; a read that does not succeed is repeated with boto3.
 
-    Outside Lambda credentials and addresses come from wherever boto3 looks for them, and all is boto3's. So is what S3 refuses, what
-    fails on the way, and every other call: there is one place that repeats requests and tells errors apart.
+    Outside Lambda, boto3 does everything, because only boto3 knows where to find credentials and addresses. It also handles refused and
+    failed reads and all other calls, so that retries and errors are handled in one place.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class ModelStore(Store):
 
 
 class Reader:
-    """Signed GET requests for whole objects, over one connection a thread.
+    """Signed GET requests for whole objects, with one connection for each thread.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ class Reader:
             return None
         endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
         if not endpoint and region.startswith(("cn-", "us-iso", "eu-isoe", "eusc-")):
-            return None  # partitions with domains of their own
+            return None  # partitions with other domains
         endpoint = endpoint or f"https://s3.{region}.amazonaws.com"
         return cls(endpoint, region, access_key, secret_key, env.get("AWS_SESSION_TOKEN"))
 
     def get(self, bucket: str, key: str, unless: str | None = None) -> tuple[bytes, Item] | None:
-        """Return an object's bytes and state, or None where that did not simply succeed.
+        """Return an object's bytes and state, or None if the request did not succeed.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Reader:
         """
         path = quote(f"{self.endpoint.path.rstrip('/')}/{bucket}/{key}", safe="/~")
         headers = self.signed(path, datetime.now(UTC)) | ({"If-None-Match": f'"{unless}"'} if unless else {})
-        for _ in range(_ATTEMPTS):  # a connection that was kept may have been closed by the other side
+        for _ in range(_ATTEMPTS):  # the other side may have closed a kept connection
             try:
                 connection = self._connection()
                 connection.request("GET", path, headers=headers)

@@ -1,4 +1,4 @@
-"""The API's description as OpenAPI 3.1, made from the models below; pydantic is imported by ``GET /openapi.json`` alone.
+"""The API's description in OpenAPI 3.1, made from the models below; only ``GET /openapi.json`` imports pydantic.
 
 Requests are read by hand (`p300_pipeline.serving.requests`): pydantic would cost a cold start more than all that answers a request. Tests
 hold the two together: what is described is answered, and what is answered is described.

@@ -50,7 +50,7 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     """
     form = _form(request, served)
     if form == "epochs_uv":
-        from .raw_epochs import features_of  # a cold start for features does not wait for it
+        from .raw_epochs import features_of  # not needed for features, so a cold start does not wait for it
 
         raw = features_of(request, served)
         rows, notes = _scored(raw.X, form, served)

@@ -28,7 +28,7 @@ else:
 MAX_CHANNELS = 512
 MAX_BODY_BYTES = 6_000_000
 """Lambda takes 6 MiB with the event around the body; LocalStack takes anything."""
-NUMBERS = frozenset({float, int})  # not bool: JSON's true is no number
+NUMBERS = frozenset({float, int})  # not bool: JSON's true is not a number
 
 
 def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
@@ -37,7 +37,7 @@ def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
     Raises
     ------
     HttpError
-        400 if there is none, 413 if it is larger than Lambda takes.
+        400 if there is no body, 413 if it is larger than Lambda accepts.
     """
     if body and len(body) > MAX_BODY_BYTES:
         raise HttpError(
@@ -99,12 +99,12 @@ def named(fields: Sequence[str]) -> str:
 
 
 def channel_order(channels: Any, served: Served) -> list[int] | None:
-    """Return where each of the model's channels is in a request's ``channels``; None where it names none.
+    """Return the position of each of the model's channels in a request's ``channels``; None if it has no ``channels``.
 
     Raises
     ------
     RequestError
-        ``bad_channels`` where it is no list of names, ``wrong_channels`` where they are not those of the model.
+        ``bad_channels`` if it is not a list of names, ``wrong_channels`` if they are not those of the model.
     """
     if channels is None:
         return None
@@ -147,7 +147,7 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def number_row(name: str, row: Any, served: Served) -> list[float]:
-    """Return a list of as many numbers as the model has features.
+    """Return a list with one number for each of the model's features.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Are features of a size that EEG can have? What cannot be in volts is refused, what hardly can is noted in the answer.
+"""Is the size of features plausible for EEG? What cannot be in volts is refused; what is unlikely is noted in the answer.
 
 An amplifier's input takes a few hundred millivolts, most of them direct current that the band-pass takes away: features above
 `LARGEST_V` are microvolts, millivolts or counts sent as volts. A bad channel or a cable that moves makes millivolts, which no training

@@ -136,12 +136,12 @@ def _listed(row: Mapping[str, Any], held: Mapping[str, str | None]) -> dict[str,
 
 
 def models_page(query: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the query of ``GET /models`` asks `Service.models` for.
+    """Return the arguments for `Service.models` from the query of ``GET /models``.
 
     Raises
     ------
     RequestError
-        400 for a limit that is not a number from 1 to `MAX_MODELS`, or a version that is none.
+        400 for a limit that is not a number from 1 to `MAX_MODELS`, or an invalid version.
     """
     limit, before = query.get("limit", str(MAX_MODELS)), query.get("before")
     if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and 1 <= int(limit) <= MAX_MODELS):

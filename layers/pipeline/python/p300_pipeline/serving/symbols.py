@@ -39,7 +39,7 @@ DecodeTrial = Callable[..., decoding.Decoding]
 
 @dataclass(frozen=True)
 class Flashes:
-    """What came of a session's flashes, in order of time.
+    """The flashes of a session in chronological order.
 
     Attributes
     ----------

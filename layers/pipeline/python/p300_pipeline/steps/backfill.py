@@ -1,4 +1,4 @@
-"""What a backfill goes through, and what it came to.
+"""The recordings of a backfill, and its result.
 
 In the features bucket, for however many recordings there are::
 
@@ -45,7 +45,7 @@ def list_recordings(store: Store, raw_bucket: str, features_bucket: str, executi
 
 
 def sum_up(store: Store, features_bucket: str, execution: str) -> InventorySummary:
-    """Count what became of the listed recordings, and write down which are not up to date.
+    """Count the outcomes of the listed recordings, and record which ones are not up to date.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def sum_up(store: Store, features_bucket: str, execution: str) -> InventorySumma
     """
     folder = f"{FOLDER}{execution}/"
     listed = json.loads(store.get(features_bucket, f"{folder}recordings.json")[0])
-    # Of whom there is no note nobody knows that he is up to date.
+    # A recording without a note is not known to be up to date.
     became = {one["key"]: ("failed", "nothing was noted of it") for one in listed}
     notes = f"{folder}done/"
     for item in store.list(features_bucket, notes):

@@ -1,4 +1,4 @@
-"""Landing zone to raw data: validate, copy with a checksum, then delete; what is not a recording goes to quarantine.
+"""Landing zone to raw zone: validate, copy with a checksum, then delete; invalid files go to quarantine.
 
 A recording of several files (a BrainVision or EEGLAB header and its companions) moves as a whole: whichever of them comes last completes
 it, and until then they stay in the landing zone. In the raw data the header comes last and names the companions' ETags.
@@ -26,7 +26,7 @@ from p300_pipeline.steps.reading import read, reading
 from p300_pipeline.steps.waiting import header_of, wait
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
 
-MAX_RECORDING_BYTES = 1 << 30  # of all its files; the function's disk holds two
+MAX_RECORDING_BYTES = 1 << 30  # all files together; the function's disk holds two such recordings
 WAIT_FOR_FILES_S = 900
 
 
@@ -69,7 +69,7 @@ def ingest(
     wait_for_files_s: float = WAIT_FOR_FILES_S,
     parameters: Parameters | None = None,
 ) -> IngestResult:
-    """Move one landed object, with the files that belong to it, to where it belongs.
+    """Move one landed object, with its companion files, to the raw zone or to quarantine.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def _store(zones: _Zones, item: Item) -> IngestResult:
             outcome, etag = _put_files(zones, key, list(zip(files, paths, strict=True)))
     except RecordingError as error:
         return quarantine(store, zones.landing, zones.raw, files, error)
-    # Only these versions: an upload that came meanwhile under the same key stays for its own execution.
+    # Only these versions: an upload that arrived under the same key in the meantime has its own execution.
     for one in files:
         store.delete(zones.landing, one.key, one.version_id)
     return _answer(
@@ -244,7 +244,7 @@ def _refuse_others_companion(zones: _Zones, key: RecordingKey, companion: str) -
 
 # ---- which upload is the newer
 def _take_out_older(zones: _Zones, item: Item) -> None:
-    """Quarantine what was uploaded under this key before this one in the same second, which no time tells apart.
+    """Quarantine an upload of the same second under this key that came before this one; times cannot tell them apart.
 
     Its own execution finds it gone, now or at the look before it writes (see `put_raw`), and cannot put it over this one.
     """
@@ -254,7 +254,7 @@ def _take_out_older(zones: _Zones, item: Item) -> None:
     ours = next((i for i, version in enumerate(versions) if version.version_id == item.version_id), len(versions))
     for older in versions[ours + 1 :]:
         if int(older.modified) == int(item.modified):
-            with suppress(NotFoundError, PreconditionError):  # its own execution has moved it meanwhile
+            with suppress(NotFoundError, PreconditionError):  # its own execution has moved it in the meantime
                 quarantine(zones.store, zones.landing, zones.raw, [older], superseded(item.key))
 
 

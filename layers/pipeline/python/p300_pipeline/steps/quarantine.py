@@ -74,7 +74,7 @@ def earlier_quarantine(store: Store, bucket: str, raw_bucket: str, key: str, eta
 
 def _finish(store: Store, raw_bucket: str, record: Record) -> None:
     """Take away what was moved and is still there: only this version, only if it is what quarantine keeps a copy of."""
-    if not record.version_id:  # what is there now may be an upload that came since
+    if not record.version_id:  # the object there now may be a later upload
         return
     left = find(store, record.moved_from, record.landing_key, record.version_id)
     if left and left.etag == record.etag and find(store, raw_bucket, record.quarantine_key):

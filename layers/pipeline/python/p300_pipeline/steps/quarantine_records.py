@@ -1,4 +1,4 @@
-"""What the quarantine notes of each object: written here only, read as if anybody had written it.
+"""Records of quarantined objects: written only here, and validated when read, as if anyone could have written them.
 
 In the raw data, where no landing key leads::
 
@@ -26,7 +26,7 @@ from p300_pipeline.storage import Item, NotFoundError, Store, find
 LARGEST_RECORD_BYTES = 64 << 10
 MOST_FILES = 8
 _OLD_ENDING = ".reason.json"
-_LATEST = 4e9  # POSIX time, in the year 2096: a date can be made of what lies before
+_LATEST = 4e9  # POSIX time in the year 2096; earlier times can be converted to dates
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -119,7 +119,7 @@ def write_record(store: Store, raw_bucket: str, record: Record) -> None:
 
 
 def read_record(store: Store, raw_bucket: str, quarantined_key: str) -> Record | None:
-    """Return the record of an object in quarantine; None where there is none that can be believed."""
+    """Return the record of an object in quarantine; None if there is no valid one."""
     key = record_key(quarantined_key)
     item = find(store, raw_bucket, key) if key else None
     if key is None or item is None or item.size > LARGEST_RECORD_BYTES:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, key: "RecordingKey", declared: Declared | None = None) -> RecordingStream:
-    """Open a recording's file; the signal is under the same watch while it is read.
+    """Open a recording's file; the same limits apply while its signal is read.
 
     Raises
     ------

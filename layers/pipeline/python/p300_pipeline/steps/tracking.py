@@ -26,7 +26,7 @@ def track(
     mode: str,
     api_key: str | None,
 ) -> TrackResult:
-    """Log a model's training as a run whose id is its version, and its evaluation through inference as one of its own.
+    """Log a model's training as a run whose id is the version, and its evaluation through inference as another run.
 
     An offline run's folder is kept under ``wandb/<run>/`` in the models bucket, complete for a later ``wandb sync``.
 
@@ -78,7 +78,7 @@ def track(
 
 
 def keep(store: Store, bucket: str, run: Run, destination: Destination) -> bool:
-    """Send a run, or keep it under ``wandb/<run>/`` in the models bucket, unless that was done before.
+    """Send a run, or keep it under ``wandb/<run>/`` in the models bucket, unless that has been done.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def keep(store: Store, bucket: str, run: Run, destination: Destination) -> bool:
         if not destination.online:
             for path in sorted(path for path in Path(folder).rglob("*") if path.is_file() and not path.is_symlink()):
                 store.put(bucket, prefix + path.relative_to(folder).as_posix(), path.read_bytes())
-    # The run names its artifact files by where they were written: sending it later takes the folder back there.
+    # The run refers to its artifact files by path, so it can be sent later only from the same folder.
     done = json.dumps({"run": run.id, "written_in": str(folder)}).encode()
     store.put(bucket, done_key, done, content_type="application/json")
     return True

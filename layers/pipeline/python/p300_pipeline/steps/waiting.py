@@ -53,7 +53,7 @@ def _names_in(store: Store, landing: str, header: Item) -> frozenset[str]:
             store.download(landing, header.key, path, if_match=header.etag)
             names = frozenset(companions(path, name=str(key)))
     except (NotFoundError, PreconditionError, UnreadableError):
-        return names  # not of these bytes
+        return names  # of other bytes
     except RecordingError:
         pass
     while len(_remembered) >= _MOST_REMEMBERED:

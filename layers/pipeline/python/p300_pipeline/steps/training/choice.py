@@ -115,7 +115,7 @@ class _Candidates:
                 self.unfit[name] = reason
 
     def of_other_libraries(self, modified: Mapping[str, float]) -> None:
-        """Leave out what was made with other libraries than the stack's present ones.
+        """Leave out features that were made with other libraries than the stack has now.
 
         Those are what is installed here and, as this function has not all that make features, what the newest features were made with.
         """
@@ -234,7 +234,7 @@ def raw_identity(stated: Mapping[str, str]) -> str | None:
 
 
 def raw_versions(stated: Mapping[str, str], address: str) -> dict[str, Any]:
-    """Return the versions and digests of the raw files that features were made of, as far as they state them.
+    """Return the versions and digests of the raw files that features were made from, as far as they are stated.
 
     Raises
     ------
@@ -280,7 +280,7 @@ def _montage(registry: Registry, request: TrainingRequest, channels: Mapping[str
     if champion:
         try:
             return tuple(registry.manifest(champion)["channels"])
-        except ArtifactError:  # it cannot serve either: the next model takes its place
+        except ArtifactError:  # it cannot serve either, so the next model replaces it
             pass
     if request.recording is not None and request.recording in channels:
         return channels[request.recording]

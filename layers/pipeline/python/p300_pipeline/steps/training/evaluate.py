@@ -131,7 +131,7 @@ def _too_large(item: Item, memory_mb: int) -> str | None:
 
 
 def _unusable(features: FeatureSet, manifest: Mapping[str, Any]) -> str | None:
-    # Models of before features were kept apart by their preprocessing take what has their shape.
+    # Older models do not state their preprocessing, and take features of their shape.
     made_by: Any = manifest.get("features_made_by")
     outdated = provenance.other_code(features.provenance, made_by["code_digest"]) if isinstance(made_by, dict) else None
     return (

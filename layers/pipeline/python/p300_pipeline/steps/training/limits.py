@@ -1,4 +1,4 @@
-"""What a training can hold, and do in time: recordings that are too large for it are left out, and the others are not.
+"""Limits of a training in memory, disk and time: recordings that are too large are left out, and the training uses the others.
 
 Smaller recordings come first, so that a few large ones cannot take the place of all others.
 """

@@ -46,7 +46,7 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
         champion = registry.champion()
         if champion != version:
             registry.finish_promotion()
-        # A retry compares with the same model as the attempt that died, and gives the same answer.
+        # A retry compares with the same model as the attempt that failed, and gives the same answer.
         other = registry.replaced_by(version) if champion == version else champion
         decision = _at_chance(challenger) or _compare(registry, other, challenger)
         if not decision.pop("promote"):

@@ -39,7 +39,7 @@ def train(
     started: datetime,
     memory_mb: int,
 ) -> TrainResult:
-    """Train a challenger on the features that are there.
+    """Train a challenger on the available features.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _train(
     started: datetime,
     memory_mb: int,
 ) -> TrainResult:
-    # What takes seconds to import, or is not there where only the step's other parts run.
+    # These take seconds to import, or are missing where only other parts of the step run.
     from p300 import models
     from p300.models.portable import to_pipeline
 
@@ -93,7 +93,7 @@ def _train(
     with tempfile.TemporaryDirectory() as folder:
         chosen = choose(store, registry, features_bucket, request, parameters, folder=Path(folder), memory_mb=memory_mb)
         first = chosen.recordings.features(chosen.recordings.names[0])
-        # A kind that is not known is refused before it claims a version.
+        # An unknown kind is refused before it claims a version.
         models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
         fingerprint = fingerprint_of(request, chosen.facts)
         earlier = registry.version_of_training(fingerprint)
@@ -162,13 +162,13 @@ def _can_adapt(registry: Registry, version: str) -> bool:
 
 def _already_trained(registry: Registry, version: str, execution: str) -> TrainResult:
     """Answer for a version that is there: as new where what made it died or was stopped before all was done with it."""
-    update_index(registry)  # the attempt that published it may have died before it could
+    update_index(registry)  # the attempt that published it may have failed before this
     if registry.manifest(version)["execution"] == execution:
         return _trained(registry, version)
     if not registry.is_finished(version):
         why = f"{version} was trained before, and its execution did not come to its end: evaluated, compared and drawn now."
         return _trained(registry, version) | {"why": why}
-    registry.finish_promotion()  # nothing is promoted after this: the last one that died would stay as it is
+    registry.finish_promotion()  # nothing is promoted after this, so an unfinished promotion would stay unfinished
     return {
         "outcome": "unchanged",
         "version": version,
@@ -177,7 +177,7 @@ def _already_trained(registry: Registry, version: str, execution: str) -> TrainR
 
 
 def _trained(registry: Registry, version: str) -> TrainResult:
-    if (registry.held_by("challenger") or "") <= version:  # a late retry does not put an older one in its place
+    if (registry.held_by("challenger") or "") <= version:  # a late retry does not replace it by an older one
         registry.set_alias("challenger", version)
     manifest = registry.manifest(version)
     facts = {name: manifest[name] for name in ("kind", "n_epochs", "subjects", "held_out")}
