@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from p300_cli.deploy import layer_builder
 
 LAYERS = Path(__file__).parents[3] / "layers"
-
-
 builder = layer_builder()
 PLAN = builder.Plan.read()
 
@@ -168,9 +166,8 @@ def planted(folder: Path) -> set[str]:
 
 def test_every_rule_has_a_reason_and_a_case() -> None:
     assert {rule.name for rule in PLAN.rules} == set(RULES)
-    reasons = [rule.why for rule in PLAN.rules] + [edit.why for edit in PLAN.edits]
-    reasons += [why for packages in PLAN.exclude.values() for why in packages.values()]
-    assert all(reasons)
+    assert all(entry.why for entry in (*PLAN.rules, *PLAN.edits))
+    assert all(why for packages in PLAN.exclude.values() for why in packages.values())
 
 
 @pytest.mark.parametrize("rule", PLAN.rules, ids=lambda rule: rule.name)
