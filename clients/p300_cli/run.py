@@ -11,7 +11,7 @@ from p300_client.api import Api, load_features, time_single_epoch
 from p300_client.model_versions import registry
 from p300_client.paths import STATE
 from p300_client.target import Target
-from p300_pipeline.keys import is_recording, subject_name
+from p300_pipeline.keys import subject_name
 
 from p300_cli import deploy, localstack
 from p300_cli.following import follow, follow_training, show_executions
@@ -38,11 +38,11 @@ def run(target: Target, folders: Sequence[Path]) -> None:
         # Synthetic recordings may be those of another version of this code.
         landed = landing.land(target, found, progress, replace=synthetic, tell=note)
     executions = follow(target, since, landed.uploads) if landed.uploads else []
-    recordings = [upload.key for upload in found if is_recording(upload.key)]
+    recordings = [upload.key for upload in found if upload.is_recording]
     if registry(target).alias("champion") is None:
         note("too few recordings for a training to be due: asking for one")
         executions.append(follow_training(target, {}))
-    show_executions(executions, unchanged=[one for one in landed.unchanged if is_recording(one.key)])
+    show_executions(executions, unchanged=[one for one in landed.unchanged if one.is_recording])
     failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
     quarantined = [execution for execution in executions if execution.output.get("outcome") == "quarantined"]
     show_models(target)

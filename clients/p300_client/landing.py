@@ -13,8 +13,8 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 from p300.errors import P300Error, RecordingError
 from p300.formats import EXTENSIONS
-from p300.readers.companions import companions
-from p300_pipeline.keys import RecordingKey, is_companion, is_litter, subject_name
+from p300.readers.companions import N_BEGINNING, companions, is_part
+from p300_pipeline.keys import RecordingKey, is_litter, subject_name
 from p300_pipeline.storage import Item, Store
 
 from p300_client.progress import Progress, Tell, no_progress, tell_nobody
@@ -31,6 +31,11 @@ class Upload:
     key: str
     version_id: str | None = None
     etag: str = ""
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it is a recording's own file, not one that a header names."""
+        return not _is_part(self.path)
 
 
 def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_nobody) -> list[Upload]:
@@ -66,7 +71,7 @@ def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_no
             if not file.is_file():
                 raise P300Error("not_found", f"{file} is not a file. Name recordings, or folders of them.")
             own = Upload(file, f"{_folder(subject) if subject else _subject(file)}/{file.name}")
-            if is_companion(own.key):
+            if not own.is_recording:
                 raise P300Error(
                     "companion_named",
                     f"{file} is a part of a recording: land the .vhdr or .set that names it, which brings it along.",
@@ -109,12 +114,17 @@ def _recordings(folder: Path, tell: Tell) -> list[Path]:
             left_out.setdefault("links that lead out of the folder", []).append(name)
         elif not file.is_file():
             left_out.setdefault("not files, or links to nothing", []).append(name)
-        else:
+        elif not _is_part(file):
             found.append(file)
     for why, names in left_out.items():
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         tell(f"not landed, {why}: {', '.join(names[:5])}{more}")
     return found
+
+
+def _is_part(file: Path) -> bool:
+    with file.open("rb") as body:
+        return is_part(file.name, body.read(N_BEGINNING))
 
 
 def _leads_out(file: Path, folder: Path) -> bool:
@@ -238,7 +248,7 @@ def _compare(target: Target, uploads: Sequence[Upload], *, replace: bool) -> tup
     files: list[Upload] = []
     for upload in uploads:
         files.append(upload)
-        if is_companion(upload.key):
+        if not upload.is_recording:
             continue
         present = [exact.get(one.key, held.get(_place(one.key))) for one in files]
         if all(item and _same(store, raw, item, one.path) for item, one in zip(present, files, strict=True)):

@@ -10,7 +10,8 @@ from typing import Any
 from p300.errors import P300Error
 from p300_pipeline import executions
 from p300_pipeline.executions import Upload, retry_name
-from p300_pipeline.keys import RecordingKey, is_litter, is_recording
+from p300_pipeline.keys import RecordingKey, is_litter
+from p300_pipeline.steps.raw_data import recordings_in
 from p300_pipeline.storage import Item, Store, find
 
 from p300_client.failures import Failure, Way, executions_of, of_execution, of_message
@@ -236,7 +237,7 @@ def start_unfinished(target: Target, but: set[str]) -> list[str]:
     store, outputs = Store(target.client("s3")), target.outputs
     landing, raw, features = (outputs[f"{name}BucketName"] for name in ("Landing", "Raw", "Features"))
     events = [_event(landing, item, item.etag) for item in store.list(landing) if not is_litter(item.key, item.size)]
-    keys = [item.key for item in store.list(raw, "subject_") if is_recording(item.key)]
+    keys = [item.key for item in recordings_in(store, raw)]
 
     def without_features(key: str) -> dict[str, Any] | None:
         item = find(store, raw, key)

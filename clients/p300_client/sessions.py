@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from p300.decoding import Layout, Trial, find_trials, with_gaps
 from p300.decoding.layouts import SPELLER_6X6
 from p300.errors import P300Error
 from p300.readers import read_recording
-from p300.recording import TARGET
+from p300.recording import TARGET, Recording
 from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
-from p300_pipeline.keys import RecordingKey, is_recording, subject_name
+from p300_pipeline.keys import RecordingKey, subject_name
 from p300_pipeline.serving.symbols import read_layout
+from p300_pipeline.steps.raw_data import recordings_in
 from p300_pipeline.storage import Store
 
 from p300_client.target import Target
@@ -55,6 +56,8 @@ class Session:
     code : ndarray of int, shape (n_flashes,), or None
         What each lit; None where the recording does not tell, and then there are no trials.
     trials : list of Trial
+    shown : Screen
+        What flashed: the layout that was asked for, or else the recording's own, or else the usual speller.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Session:
     epoch_end_s: float
     code: NDArray[np.integer] | None
     trials: list[Trial]
+    shown: Screen = field(default_factory=lambda: screen("speller"))
 
     @property
     def subject(self) -> str:
@@ -112,8 +116,8 @@ def screen(name: str) -> Screen:
         ) from error
 
 
-def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
-    """Read a recording's file, with the preprocessing of a model's manifest.
+def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen | None = None) -> Session:
+    """Read a recording's file, with the preprocessing of a model's manifest; without a layout, with the one that the file has.
 
     Raises
     ------
@@ -129,6 +133,7 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -
     features = extract(recording, parameters)
     features = in_order(features, manifest["channels"], name)
     flashes = find_flashes(recording.stim, recording.flash)
+    shown = shown or _own_screen(recording)
     trials = []
     if flashes.flash is not None:
         try:
@@ -144,7 +149,15 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -
         parameters.tmax,
         flashes.flash,
         trials,
+        shown,
     )
+
+
+def _own_screen(recording: Recording) -> Screen:
+    if recording.speller is None:
+        return screen("speller")
+    stated = {"type": "grid", "rows": [list(row) for row in recording.speller.rows]}
+    return Screen(read_layout(stated), stated)
 
 
 def raw_keys(target: Target, subject: str, recording: str | None = None) -> list[RecordingKey]:
@@ -165,13 +178,12 @@ def raw_keys(target: Target, subject: str, recording: str | None = None) -> list
         Under the keys that they landed under.
     """
     store = Store(target.client("s3"))
-    items = store.list(target.outputs["RawBucketName"], "subject_")
-    keys = (RecordingKey.parse(item.key) for item in items if is_recording(item.key))  # companions lie beside them
+    keys = (RecordingKey.parse(item.key) for item in recordings_in(store, target.outputs["RawBucketName"]))
     wanted = subject_name(subject)
     return sorted(key for key in keys if subject_name(key.subject) == wanted and recording in {None, key.name})
 
 
-def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen) -> Session:
+def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen | None = None) -> Session:
     """Read a recording of the raw data; errors as `of_file`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"recording.{key.ext}"
@@ -179,7 +191,7 @@ def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], sh
         return of_file(path, str(key), manifest, shown)
 
 
-def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
+def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen | None = None) -> Session:
     """Read a recording's file, or a ``<subject>/<recording>`` of the raw data.
 
     Raises

@@ -15,8 +15,9 @@ from p300.recording import TARGET
 from p300_client import sessions
 from p300_client.api import Api
 from p300_client.sessions import Screen, Session
-from p300_pipeline.keys import RecordingKey, is_recording
+from p300_pipeline.keys import RecordingKey
 from p300_pipeline.serving.symbols import read_layout
+from p300_pipeline.steps.raw_data import recordings_in
 
 from p300_console.stack import Stack
 
@@ -81,9 +82,7 @@ class Replays:
         manifest = self._stack.registry.manifest(version)
         bucket = self._stack.output("RawBucketName")
         found = [
-            item
-            for item in self._stack.store.list(bucket, f"{name}.")
-            if item.key.rpartition(".")[0] == name and is_recording(item.key)  # companions lie beside it
+            item for item in recordings_in(self._stack.store, bucket, f"{name}.") if item.key.rpartition(".")[0] == name
         ]
         if not found:
             raise RequestError("no_recording", f"There is no recording {name[:200]!r} in the raw data.")

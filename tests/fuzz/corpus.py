@@ -12,6 +12,7 @@ import pyarrow as pa
 import scipy.io
 
 from tests.support import readers as support
+from tests.support.bci2000 import write_bci2000
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim
 
 Files = dict[str, bytes]
@@ -125,6 +126,14 @@ def vhdr(path: Path) -> None:
     support.write_brainvision(path, [("S  2" if name == "Target" else "S  1", onset) for name, onset in EVENTS])
 
 
+def bci2000(path: Path, **options: Any) -> None:
+    """Write a recording of a speller, whose flashes begin with a pulse of ten samples."""
+    code, target = np.zeros(N_SAMPLES, int), np.zeros(N_SAMPLES, bool)
+    for number, (name, onset) in enumerate(EVENTS):
+        code[onset : onset + 10], target[onset : onset + 10] = number % 6 + 1, name == "Target"
+    write_bci2000(path, np.round(eeg_uv(3).T * 100), code, target, **options)
+
+
 WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "parquet": [support.write_parquet, parquet_of_bi2014a],
     "csv": [csv_with_names, csv_without_header],
@@ -140,6 +149,7 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "bdf": [lambda path: support.write_edf(path, bdf=True)],
     "set": [set_file, lambda path: set_file(path, compressed=True), set_with_fdt],
     "vhdr": [vhdr],
+    "dat": [bci2000, lambda path: bci2000(path, version=False), lambda path: bci2000(path, data_format="float32")],
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.fuzz import corpus
+from tests.fuzz import corpus, recorders
 from tests.fuzz.corpus import NAME, Files
 from tests.fuzz.mutation import INTERESTING, NAMES, NUMBERS, havoc, text
 from tests.support.readers import N_SAMPLES, eeg_uv
@@ -386,4 +386,5 @@ SPOILERS = {
     "edf": _edf,
     "bdf": _edf,
     "vhdr": _vhdr,
+    "dat": recorders.bci2000,
 }

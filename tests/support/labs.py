@@ -10,11 +10,13 @@ from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from p300.synth import CHANNELS, POSITIONS
 
+from tests.support.bci2000 import write_bci2000
+
 EXAMPLES = os.environ.get("P300_FUZZ_EXAMPLES")
 """What `make fuzz-recordings` sets; several tests, which write each recording several times, share them."""
 SHARED_BY = 12
 SFREQ = 256.0
-FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr")
+FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat")
 NAMES = {1: "NonTarget", 2: "Target"}
 TABLES = {"parquet", "csv", "mat"}
 
@@ -116,6 +118,8 @@ def write(
         _write_fif(path, made, values)
     elif extension in ("edf", "bdf"):
         _write_edf(path, made, values, units)
+    elif extension == "dat":
+        _write_bci2000(path, made, values, units)
     elif extension == "set":
         _write_set(path, made, values)
     else:
@@ -220,6 +224,16 @@ def _write_set(path: Path, made: Lab, values: NDArray[np.float64]) -> None:
         "history": "", "comments": "",
     }  # fmt: skip
     scipy.io.savemat(path, {"EEG": eeg}, appendmat=False, oned_as="row")
+
+
+def _write_bci2000(path: Path, made: Lab, values: NDArray[np.float64], units: list[str]) -> None:
+    code = np.zeros(len(made.stim), int)
+    for onset in made.onsets:
+        code[onset : onset + 10] = made.stim[onset]
+    write_bci2000(
+        path, values, code, code == 2, sfreq=SFREQ, names=made.names, gain=[f"1{unit}" for unit in units], data_format="float32",
+        parameters={"intlist NumMatrixRows": ""},
+    )  # fmt: skip
 
 
 def _write_brainvision(path: Path, made: Lab, values: NDArray[np.float64], units: list[str]) -> None:

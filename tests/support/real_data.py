@@ -23,3 +23,8 @@ def recordings(data_set: str) -> list[Path]:
     if found := sorted(DATA.glob(f"{data_set}/*/*.parquet")):
         return found
     raise FileNotFoundError(f"P300_DATA is {DATA}, which holds no recordings {data_set}/<subject>/<recording>.parquet")
+
+
+def file(name: str) -> Path:
+    """Return the path of one file below the folder; a placeholder where `P300_DATA` is not set."""
+    return (DATA or Path("P300_DATA is not set")) / name

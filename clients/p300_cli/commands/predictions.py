@@ -9,9 +9,8 @@ from p300_cli.commands.options import Alias, Json
 from p300_cli.terminal import note, out, print_json, progress_of, table
 
 app = typer.Typer()
-Layout = Annotated[
-    str, typer.Option(help="speller (6 x 6, columns first), brain_invaders, or a JSON file as POST /decode takes it.")
-]
+LAYOUTS_HELP = "speller (6 x 6, columns first), brain_invaders, or a JSON file as POST /decode takes it."
+Layout = Annotated[str, typer.Option(help=LAYOUTS_HELP)]
 Confidence = Annotated[float, typer.Option(min=0.01, max=0.9999, help="Stop flashing when a symbol is this likely.")]
 Plot = Annotated[Path | None, typer.Option(help="PNG to draw accuracy against repetitions to.")]
 
@@ -87,7 +86,9 @@ def simulate(
 def decode(
     recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> of the raw data.")],
     alias: Alias = "champion",
-    layout: Layout = "speller",
+    layout: Annotated[
+        str | None, typer.Option(help=f"{LAYOUTS_HELP} Default: the recording's own, or speller.")
+    ] = None,
     confidence: Confidence = 0.9,
     plot: Plot = None,
     as_json: Json = False,
@@ -100,11 +101,11 @@ def decode(
     from p300_cli import decoded
     from p300_cli.targets import current
 
-    target, shown = current(), screen(layout)
+    target = current()
     manifest = simulating.manifest_of(target, alias)
-    session = read(target, recording, manifest, shown)
+    session = read(target, recording, manifest, screen(layout) if layout else None)
     requests = simulating.requests_to(target, manifest["version"], note)
     with progress_of("decoding") as progress:
-        document = decoding.decode(requests, session, shown, confidence, progress)
+        document = decoding.decode(requests, session, session.shown, confidence, progress)
     picture = plot or STATE / "plots" / f"{manifest['version']}-{session.name.replace('/', '-')}.png"
     decoded.show(document, confidence, picture, as_json=as_json)

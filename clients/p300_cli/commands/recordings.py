@@ -27,7 +27,6 @@ def land(
 ) -> None:
     """Upload recordings to the landing zone; each starts an execution. With --wait, exit code 1 unless all become features."""
     from p300_client import landing
-    from p300_pipeline.keys import is_recording
 
     from p300_cli.following import follow, show_executions
     from p300_cli.targets import current
@@ -37,8 +36,8 @@ def land(
     found = landing.find(paths, subject, note)
     with progress_of("landing") as progress:
         landed = landing.land(target, found, progress, replace=replace, tell=note)
-    recordings = [upload for upload in landed.uploads if is_recording(upload.key)]
-    unchanged = [upload for upload in landed.unchanged if is_recording(upload.key)]
+    recordings = [upload for upload in landed.uploads if upload.is_recording]
+    unchanged = [upload for upload in landed.unchanged if upload.is_recording]
     for upload in unchanged:
         note(f"unchanged: {upload.key}")
     note(f"landed {len(recordings)} recordings in s3://{target.outputs['LandingBucketName']}")

@@ -81,7 +81,10 @@ def test_a_sensor_leaves_the_features_as_they_are_without_it(tmp_path: Path, dat
     np.testing.assert_array_equal(extract(stream, DOUBLE).X, expected.X)
 
 
-@given(st.sampled_from(["edf", "bdf", "vhdr"]), st.sampled_from(["degC", "g", "nOhm", "%", "Boolean", "m/s^2", "bpm"]))
+@given(
+    st.sampled_from(["edf", "bdf", "vhdr", "dat"]),
+    st.sampled_from(["degC", "g", "nOhm", "%", "Boolean", "m/s^2", "bpm"]),
+)
 @generated(6)
 def test_a_channel_in_another_unit_is_left_out(tmp_path: Path, extension: str, unit: str) -> None:
     made = lab()
@@ -157,7 +160,7 @@ def test_every_format_gives_the_same_features(tmp_path: Path, seed: int) -> None
     for extension, found in features.items():
         np.testing.assert_array_equal(found.label, features["parquet"].label)
         # 16 bits over some 100 uV; the other formats hold 24 bits or floating point.
-        atol = {"edf": 3e-9, "bdf": 2e-11, "vhdr": 2e-11}.get(extension, 1e-12)
+        atol = {"edf": 3e-9, "bdf": 2e-11, "vhdr": 2e-11, "dat": 2e-11}.get(extension, 1e-12)
         np.testing.assert_allclose(found.X, features["parquet"].X, rtol=0, atol=atol, err_msg=extension)
 
 

@@ -31,6 +31,8 @@ MOST_HEADER_LINES = 2 * MOST_CHANNELS + 2048
 """Of its settings: two lines a channel."""
 LONGEST_LINE = 4096
 """Characters of a line in a BrainVision header or marker file."""
+LARGEST_PARAMETERS_BYTES = 16 << 20
+"""Of a BCI2000 header: a classifier's weights are a parameter."""
 LARGEST_FOOTER_BYTES = 8 << 20
 """Of a parquet file: about 100 bytes for each column of each row group."""
 MOST_RECORDS = 1 << 20

@@ -12,6 +12,22 @@ CLASS_NAMES = {NON_TARGET: "NonTarget", TARGET: "Target"}
 
 
 @dataclass(frozen=True)
+class Speller:
+    """What was on the screen of a row / column speller, whose ``flash`` numbers the columns from the left, then the rows from the top.
+
+    Attributes
+    ----------
+    rows : tuple of tuple of str
+        The symbols as they stand on the screen.
+    text : str
+        What was to be spelled; empty where that is not known.
+    """
+
+    rows: tuple[tuple[str, ...], ...]
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Recording:
     """A continuous EEG recording with its stimulation.
 
@@ -35,6 +51,8 @@ class Recording:
         First sample of each span that the file marks as bad, and the first after it. No epoch touches one.
     bad_channels : tuple of str
         EEG channels that the file marks as bad.
+    speller : Speller, optional
+        What was on the screen, where the file says it.
     """
 
     ch_names: tuple[str, ...]
@@ -46,6 +64,7 @@ class Recording:
     gaps: tuple[int, ...] = ()
     bad_spans: tuple[tuple[int, int], ...] = ()
     bad_channels: tuple[str, ...] = ()
+    speller: Speller | None = None
 
     def stream(self) -> "RecordingStream":
         """Return the same recording as a stream of one block.
@@ -65,6 +84,7 @@ class Recording:
             gaps=self.gaps,
             bad_spans=self.bad_spans,
             bad_channels=self.bad_channels,
+            speller=self.speller,
         )
 
 
@@ -74,7 +94,7 @@ class RecordingStream:
 
     Attributes
     ----------
-    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels
+    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels, speller
         As in :class:`Recording`.
     n_samples : int
         Length of the recording.
@@ -96,6 +116,7 @@ class RecordingStream:
     gaps: tuple[int, ...] = ()
     bad_spans: tuple[tuple[int, int], ...] = ()
     bad_channels: tuple[str, ...] = ()
+    speller: Speller | None = None
 
     def load(self) -> Recording:
         """Read the whole signal into memory.
@@ -125,4 +146,5 @@ class RecordingStream:
             self.gaps,
             self.bad_spans,
             self.bad_channels,
+            self.speller,
         )

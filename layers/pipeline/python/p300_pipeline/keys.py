@@ -127,7 +127,7 @@ class RecordingKey:
 
 
 def is_recording(key: str) -> bool:
-    """Tell whether a key of the raw data is a recording's own: not a companion, not in quarantine."""
+    """Tell whether a key may be a recording's own: not in quarantine, and not a companion's, but for `TWOFOLD` extensions."""
     return _match(key, EXTENSIONS) is not None
 
 

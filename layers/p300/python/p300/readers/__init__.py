@@ -23,6 +23,7 @@ READERS = {  # extension -> module of this package, imported when first needed
     ".bdf": "mne_formats",
     ".set": "mne_formats",
     ".vhdr": "mne_formats",
+    ".dat": "bci2000",
 }
 
 

@@ -4,11 +4,13 @@ import re
 from pathlib import Path, PurePosixPath
 
 from p300.errors import RecordingError
-from p300.formats import HEADER_OF
+from p300.formats import HEADER_OF, TWOFOLD
 
+from .bci2000_header import is_bci2000
 from .brainvision import read_header
 from .eeglab import named_file
 
+N_BEGINNING = 16
 _NAME = re.compile(r"[A-Za-z0-9][\w.+=@ -]{0,199}\.[A-Za-z]{1,4}", re.ASCII)
 
 
@@ -60,3 +62,21 @@ def companions(path: str | Path, *, name: str | None = None) -> tuple[str, ...]:
             f"{name} names {found[0]!r} and {found[1]!r}; expected a file for the signal and another for the markers.",
         )
     return found
+
+
+def is_part(name: str, beginning: bytes) -> bool:
+    """Tell whether a file is a part of a recording that another file, its header, names.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    beginning : bytes
+        Its first bytes, `N_BEGINNING` or more, which count where the extension leaves a doubt.
+
+    Returns
+    -------
+    part : bool
+    """
+    extension = PurePosixPath(name).suffix.lower().removeprefix(".")
+    return not is_bci2000(beginning) if extension in TWOFOLD else extension in HEADER_OF

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 
 from p300_pipeline.contracts import Inventory, InventorySummary
-from p300_pipeline.keys import is_recording
+from p300_pipeline.steps.raw_data import recordings_in
 from p300_pipeline.storage import Store
 
 FOLDER = "backfill/"
@@ -38,7 +38,7 @@ def list_recordings(store: Store, raw_bucket: str, features_bucket: str, executi
     dict
         ``bucket`` and ``key`` of the list, ``n_recordings`` in it.
     """
-    keys = [item.key for item in store.list(raw_bucket, "subject_") if is_recording(item.key)]
+    keys = [item.key for item in recordings_in(store, raw_bucket)]
     key = f"{FOLDER}{execution}/recordings.json"
     _put(store, features_bucket, key, [{"key": one} for one in keys])
     return {"bucket": features_bucket, "key": key, "n_recordings": len(keys)}

@@ -15,11 +15,11 @@ from urllib.parse import unquote_plus
 
 from p300.errors import RecordingError
 from p300.formats import HEADER_OF
-from p300.readers.companions import companions
+from p300.readers.companions import N_BEGINNING, companions, is_part
 from p300.signals import Parameters, check_derived
 
 from p300_pipeline.contracts import IngestOutcome, IngestResult
-from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter
+from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter, is_recording
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
 from p300_pipeline.steps.raw_data import RawFacts, named_companions, put_raw, refuse_second_name, superseded
 from p300_pipeline.steps.reading import read, reading
@@ -118,6 +118,8 @@ def _move(zones: _Zones, item: Item) -> IngestResult:
             return _store(zones, item)
         if header := header_of(zones.store, zones.landing, item):
             return _store(zones, header)
+        if is_recording(item.key) and not _is_part(zones, item):
+            return _store(zones, item)
         return _keep_companion(zones, item)
     except (NotFoundError, PreconditionError):  # another execution was faster
         return _taken(zones, Landed(item.key, item.etag, item.version_id))
@@ -196,6 +198,14 @@ def _check_size(key: RecordingKey, files: Sequence[Item]) -> None:
 
 
 # ---- recordings of several files
+def _is_part(zones: _Zones, item: Item) -> bool:
+    """Tell by its first bytes whether an upload whose extension leaves a doubt belongs to a header."""
+    beginning, _ = zones.store.get(
+        zones.landing, item.key, version_id=item.version_id, if_match=item.etag, most=N_BEGINNING
+    )
+    return is_part(item.key, beginning)
+
+
 def _keep_companion(zones: _Zones, item: Item) -> IngestResult:
     """Answer for a companion whose header is not there, or not any more."""
     done = earlier_quarantine(zones.store, zones.landing, zones.raw, item.key, item.etag)
@@ -224,6 +234,8 @@ def _put_files(
         _take_out_older(zones, item)
     modified = max(item.modified for item, _ in files)
     (header, header_path), named = files[0], {}
+    if is_companion(header.key):
+        _refuse_others_companion(zones, key, header.key)
     for item, path in files[1:]:
         _refuse_others_companion(zones, key, item.key)
         _, etag = put_raw(zones.store, zones.landing, zones.raw, item, path, modified, {"header": str(key)})
@@ -279,7 +291,7 @@ def _recording_of(zones: _Zones, held: Item) -> Item | None:
     """Return the raw recording that an object of the raw data is, or is a part of."""
     name = RawFacts.of(held).header
     if name is None:
-        return None if is_companion(held.key) else held
+        return held if is_recording(held.key) else None
     header = find(zones.store, zones.raw, name)
     return header if header and named_companions(header).get(held.key.rpartition("/")[2]) == held.etag else None
 

@@ -2,13 +2,12 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from p300.errors import RecordingError
-from p300.formats import EXTENSIONS
 
 from p300_pipeline.keys import RecordingKey, is_companion, is_recording
 from p300_pipeline.storage import Item, Keep, PreconditionError, Store, Write, compare_and_swap, find, sha256_hex
@@ -75,6 +74,19 @@ def named_companions(recording: Item) -> dict[str, str]:
     return RawFacts.of(recording).companions
 
 
+def recordings_in(store: Store, bucket: str, prefix: str = "subject_") -> Iterator[Item]:
+    """Yield the raw recordings whose keys begin with a prefix, without the files that belong to them."""
+    for item in store.list(bucket, prefix):
+        if is_recording(item.key) and not (is_companion(item.key) and _is_part(store, bucket, item.key)):
+            yield item
+
+
+def _is_part(store: Store, bucket: str, key: str) -> bool:
+    """Tell whether an object whose extension leaves a doubt belongs to a header, as ingestion noted it."""
+    held = find(store, bucket, key)
+    return held is None or RawFacts.of(held).header is not None
+
+
 def superseded(key: RecordingKey | str) -> RecordingError:
     """Return what is wrong with an upload that comes after a newer one under its key."""
     return RecordingError(
@@ -98,8 +110,8 @@ def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
     If two arrive at the same moment, both pass; then the write of their features decides, which only one can win (see `preprocess`).
     """
     name = key.recording.lower()
-    held = [item.key.rpartition(".") for item in store.list(bucket, f"{key.subject}/")]
-    others = [stem + dot + ext for stem, dot, ext in held if stem.lower() == name and ext.lower() in EXTENSIONS]
+    held = recordings_in(store, bucket, f"{key.subject}/")
+    others = [item.key for item in held if item.key.rpartition(".")[0].lower() == name]
     if others and str(key) not in others:
         raise name_taken(key, others[0])
 

@@ -87,8 +87,9 @@ class Store:
         version_id: str | None = None,
         if_match: str | None = None,
         unless: str | None = None,
+        most: int | None = None,
     ) -> tuple[bytes, Item]:
-        """Return an object's bytes and state.
+        """Return an object's bytes, or the first `most` of them, and its state.
 
         Raises
         ------
@@ -101,7 +102,7 @@ class Store:
         UnreadableError
             If it is archived, or encrypted with a key that is not at hand.
         """
-        return self._read(bucket, key, _condition(version_id, if_match, unless), lambda body: bytes(body.read()))
+        return self._read(bucket, key, _condition(version_id, if_match, unless), lambda body: bytes(body.read(most)))
 
     def download(
         self, bucket: str, key: str, path: Path, *, version_id: str | None = None, if_match: str | None = None
