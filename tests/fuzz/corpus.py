@@ -14,6 +14,7 @@ import scipy.io
 from tests.support import readers as support
 from tests.support.bci2000 import write_bci2000
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim
+from tests.support.xdf import Written, chunk_stamps, write_xdf
 
 Files = dict[str, bytes]
 NAME = "recording"
@@ -134,6 +135,19 @@ def bci2000(path: Path, **options: Any) -> None:
     write_bci2000(path, np.round(eeg_uv(3).T * 100), code, target, **options)
 
 
+def xdf(path: Path, format_: str = "float32", per_chunk: int = 64) -> None:
+    """Write a stream of EEG and one of markers, of texts or of codes."""
+    times = 100 + np.arange(N_SAMPLES) / 256
+    onsets = times[[onset for _, onset in EVENTS]]
+    labels = ("Fz", "Cz", "Pz")
+    eeg = Written("eeg", "EEG", eeg_uv(3), chunk_stamps(times, per_chunk), 256.0, format_, labels, per_chunk=per_chunk)
+    texts = Written("flashes", "Markers", [name for name, _ in EVENTS], onsets, format="string")
+    codes = Written(
+        "codes", "Markers", np.array([[1 + (name == "Target")] for name, _ in EVENTS]), onsets, format="int32"
+    )
+    write_xdf(path, eeg, texts if format_ == "float32" else codes)
+
+
 WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "parquet": [support.write_parquet, parquet_of_bi2014a],
     "csv": [csv_with_names, csv_without_header],
@@ -149,6 +163,7 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "bdf": [lambda path: support.write_edf(path, bdf=True)],
     "set": [set_file, lambda path: set_file(path, compressed=True), set_with_fdt],
     "vhdr": [vhdr],
+    "xdf": [xdf, lambda path: xdf(path, "int16", 300)],
     "dat": [bci2000, lambda path: bci2000(path, version=False), lambda path: bci2000(path, data_format="float32")],
 }
 

@@ -387,4 +387,5 @@ SPOILERS = {
     "bdf": _edf,
     "vhdr": _vhdr,
     "dat": recorders.bci2000,
+    "xdf": recorders.xdf,
 }

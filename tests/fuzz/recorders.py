@@ -34,7 +34,8 @@ def bci2000(rng: random.Random, files: Files) -> Files:
     elif kind == 2:
         for key in rng.sample(("HeaderLen", "SourceCh", "StatevectorLen", "DataFormat", "BCI2000V"), rng.randint(1, 3)):
             value = rng.choice((*NUMBERS, *map(str, INTERESTING), "int32", "float32", "int16"))
-            header = re.sub(rf"{key}= *\S*", lambda _, k=key, v=value: f"{k}= {v}", header, count=1)
+            found = re.search(rf"{key}= *\S*", header)
+            header = header.replace(found[0], f"{key}= {value}", 1) if found else header
     elif kind == 3:
         header = text(rng, header, rng.randint(1, 4))
     elif kind == 4:
@@ -49,3 +50,55 @@ def bci2000(rng: random.Random, files: Files) -> Files:
             r"HeaderLen= *\d+", f"HeaderLen= {len(header.encode('latin-1', 'replace')):5d}", header, count=1
         )
     return {f"{NAME}.dat": header.encode("latin-1", "replace") + body}
+
+
+XDF_WORDS = (
+    b"<channel_count>3", b"<channel_count>1", b"<nominal_srate>256", b"<nominal_srate>0", b"float32", b"string", b"<type>EEG", b"Markers",
+    b"<label>Fz", b"microvolts", b"<sample_count>", b"Target", b"NonTarget", b"<desc>",
+)  # fmt: skip
+
+
+def xdf(rng: random.Random, files: Files) -> Files:
+    """Change chunks: what they are, how long, in which order, and what they say."""
+    data = files[f"{NAME}.xdf"]
+    chunks, at = [], 4
+    while at < len(data):
+        width = data[at]
+        length = int.from_bytes(data[at + 1 : at + 1 + width], "little")
+        chunks.append(data[at + 1 + width : at + 1 + width + length])
+        at += 1 + width + length
+    for _ in range(rng.choice((1, 1, 2))):
+        kind, which = rng.randrange(8), rng.randrange(len(chunks))
+        chunk = chunks[which]
+        if kind == 0:
+            chunks[which] = havoc(rng, chunk, rng.randint(1, 3))
+        elif kind == 1:  # what kind of chunk it is, of which stream
+            number = rng.choice((0, 1, 2, 3, 4, 5, 6, *INTERESTING)) & 0xFFFF
+            chunks[which] = (
+                number.to_bytes(2, "little") + chunk[2:]
+                if rng.random() < 0.5
+                else chunk[:2] + havoc(rng, chunk[2:6], 1) + chunk[6:]
+            )
+        elif kind == 2:
+            chunks.insert(rng.randrange(len(chunks)), chunk)
+        elif kind == 3:
+            del chunks[which]
+        elif kind <= 5:  # of a header or footer
+            word = rng.choice(XDF_WORDS)
+            value = rng.choice(
+                (*NUMBERS, *NAMES, "string", "int64", "double64", "256", "stim", "</info>", "<!DOCTYPE a>", "&a;")
+            )
+            tag = word[: word.find(b">") + 1]
+            chunks = [one.replace(word, tag + value.encode(errors="replace"), rng.choice((1, 9))) for one in chunks]
+        elif kind == 6:  # time stamps, lengths of texts, clock offsets
+            chunks[which] = havoc(rng, chunk, rng.randint(1, 4), 6, 40)
+        else:
+            other = rng.randrange(len(chunks))
+            chunks[which], chunks[other] = chunks[other], chunk
+        chunks = chunks or [chunk]
+    body = b"XDF:"
+    for chunk in chunks:
+        length = len(chunk) if rng.random() < 0.995 else rng.choice(INTERESTING)
+        width = rng.choice((4, 8)) if length < 1 << 32 else 8
+        body += bytes([width]) + length.to_bytes(width, "little")[:width] + chunk
+    return {f"{NAME}.xdf": body if rng.random() < 0.95 else havoc(rng, body, 3)}

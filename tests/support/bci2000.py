@@ -50,7 +50,7 @@ def write_bci2000(
     body = "[ State Vector Definition ] \r\n" + "".join(f"{line} \r\n" for line in lines)
     body += "[ Parameter Definition ] \r\n"
     body += "".join(
-        f"Section:Part {(key.split() + [''])[0]} {key.split()[1]}= {value} // a comment \r\n"
+        f"Section:Part {key.split()[0]} {key.split()[1]}= {value} // a comment \r\n"
         for key, value in said.items()
         if value
     )

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from p300.synth import CHANNELS, POSITIONS
 
 from tests.support.bci2000 import write_bci2000
+from tests.support.xdf import Written, chunk_stamps, write_xdf
 
 EXAMPLES = os.environ.get("P300_FUZZ_EXAMPLES")
 """What `make fuzz-recordings` sets; several tests, which write each recording several times, share them."""
 SHARED_BY = 12
 SFREQ = 256.0
-FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat")
+FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf")
 NAMES = {1: "NonTarget", 2: "Target"}
 TABLES = {"parquet", "csv", "mat"}
 
@@ -120,6 +121,8 @@ def write(
         _write_edf(path, made, values, units)
     elif extension == "dat":
         _write_bci2000(path, made, values, units)
+    elif extension == "xdf":
+        _write_xdf(path, made, values, units)
     elif extension == "set":
         _write_set(path, made, values)
     else:
@@ -234,6 +237,13 @@ def _write_bci2000(path: Path, made: Lab, values: NDArray[np.float64], units: li
         path, values, code, code == 2, sfreq=SFREQ, names=made.names, gain=[f"1{unit}" for unit in units], data_format="float32",
         parameters={"intlist NumMatrixRows": ""},
     )  # fmt: skip
+
+
+def _write_xdf(path: Path, made: Lab, values: NDArray[np.float64], units: list[str]) -> None:
+    times = 100 + np.arange(values.shape[1]) / SFREQ
+    eeg = Written("amplifier", "EEG", values.T, chunk_stamps(times), SFREQ, "double64", made.names, units, made.kinds)
+    names = [NAMES[int(made.stim[onset])] for onset in made.onsets]
+    write_xdf(path, eeg, Written("flashes", "Markers", names, times[made.onsets], format="string"))
 
 
 def _write_brainvision(path: Path, made: Lab, values: NDArray[np.float64], units: list[str]) -> None:

@@ -10,8 +10,8 @@ from p300.readers import open_recording, read_recording
 from p300.readers.declared import Declared
 
 from tests.support.bci2000 import write_bci2000
-from tests.support.real_data import file
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv
+from tests.support.real_data import file
 
 SAMPLE = file("formats/bci2000/eeg3_1.dat")
 
@@ -123,7 +123,7 @@ def test_refuses_contradictory_parameters(tmp_path: Path, parameters: dict[str, 
 def test_refuses_a_recording_without_stimuli(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dat")
     path.write_bytes(path.read_bytes().replace(b"StimulusType 1", b"CursorPosX__ 1"))
-    with pytest.raises(RecordingError, match="no state StimulusType, found .*StimulusCode") as refused:
+    with pytest.raises(RecordingError, match=r"no state StimulusType, found .*StimulusCode") as refused:
         open_recording(path)
     assert refused.value.code == "missing_stim"
 

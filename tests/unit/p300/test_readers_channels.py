@@ -82,7 +82,7 @@ def test_a_sensor_leaves_the_features_as_they_are_without_it(tmp_path: Path, dat
 
 
 @given(
-    st.sampled_from(["edf", "bdf", "vhdr", "dat"]),
+    st.sampled_from(["edf", "bdf", "vhdr", "dat", "xdf"]),
     st.sampled_from(["degC", "g", "nOhm", "%", "Boolean", "m/s^2", "bpm"]),
 )
 @generated(6)
@@ -92,7 +92,7 @@ def test_a_channel_in_another_unit_is_left_out(tmp_path: Path, extension: str, u
     assert open_recording(path).ch_names == tuple(made.names)
 
 
-@pytest.mark.parametrize("extension", ["fif", "set"])
+@pytest.mark.parametrize("extension", ["fif", "set", "xdf"])
 @pytest.mark.parametrize("kind", ["eog", "ecg", "emg", "misc"])
 def test_a_channel_of_another_type_is_left_out(tmp_path: Path, extension: str, kind: str) -> None:
     made = lab()

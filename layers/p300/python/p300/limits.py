@@ -33,6 +33,12 @@ LONGEST_LINE = 4096
 """Characters of a line in a BrainVision header or marker file."""
 LARGEST_PARAMETERS_BYTES = 16 << 20
 """Of a BCI2000 header: a classifier's weights are a parameter."""
+MOST_STREAMS = 256
+"""Of an XDF file."""
+MOST_CHUNKS = 1 << 22
+"""Of an XDF file: two hours of one for every sample at 512 Hz."""
+MOST_CLOCK_OFFSETS = 100_000
+"""Of a stream of an XDF file, measured every five seconds."""
 LARGEST_FOOTER_BYTES = 8 << 20
 """Of a parquet file: about 100 bytes for each column of each row group."""
 MOST_RECORDS = 1 << 20

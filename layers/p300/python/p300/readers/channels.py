@@ -23,7 +23,7 @@ _SENSORS = {
     "pulse": "plet|pleth|plethysmogra(ph|m)|ppg|pulse|sp ?o|sa ?o",  # SpO2
     "temperature": "temp|temperature",
     "movement": "acc[xyz]?|accel[xyz]?|accelerometer|acceleration|gyro?[xyz]?|gyroscope|magnetometer|imu",
-    "trigger": "trig|triggers?|ttl|sti|stim|stimulus|status|din|marker|events?|codes?|photo|photodiode|photocell|buttons?|keys?",
+    "trigger": "trig|trg|triggers?|ttl|sti|stim|stimulus|status|din|marker|events?|codes?|photo|photodiode|photocell|buttons?|keys?",
     "sound or light": "audio|sound|mic|microphone|light",
     "device": "counter|count|timestamp|time|battery|impedance|quality|clock|sample|index",
     "other": "nc|meg|mcg|ep",  # types of EDF+, before a blank

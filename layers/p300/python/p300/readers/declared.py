@@ -23,6 +23,8 @@ class Declared:
         Channels that are replaced, as those that the file marks as bad.
     triggers : Triggers
         How pulses on a trigger line become flashes.
+    streams : tuple of str
+        Names of the streams to read of an XDF file that has several of EEG or of markers.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
@@ -30,6 +32,7 @@ class Declared:
     channel_kinds: Mapping[str, str] = field(default_factory=dict)
     bad_channels: tuple[str, ...] = ()
     triggers: Triggers = field(default_factory=Triggers)
+    streams: tuple[str, ...] = ()
 
     @property
     def codes(self) -> dict[int, int]:

@@ -94,7 +94,7 @@ def from_stamps(times: NDArray[np.float64], declared_hz: float | None, name: str
     if n_missing:
         notes.append(f"time column: {n_missing:,} of {len(times):,} stamps missing")
     gaps = index[jumps]
-    _check_continuous(gaps, len(times), sfreq, name)
+    check_continuous(gaps, len(times), sfreq, name)
     segment = np.repeat(np.arange(len(first)), np.diff(bounds))
     residual_s = (stamps - stamps[first][segment]) / per_s - (index - index[first][segment]) / (measured * per_s)
     _check_jitter(residual_s, sfreq, name, notes)
@@ -171,8 +171,14 @@ def _check_jitter(residual_s: NDArray[np.float64], sfreq: float, name: str, note
         notes.append(f"time stamps jitter by up to {1e3 * jitter_s:.1f} ms: samples taken as evenly spaced")
 
 
-def _check_continuous(gaps: NDArray[np.integer], n_samples: int, sfreq: float, name: str) -> None:
-    """Refuse epochs one below the other, and recordings in more pieces than lost packets make."""
+def check_continuous(gaps: NDArray[np.integer], n_samples: int, sfreq: float, name: str) -> None:
+    """Refuse epochs one below the other, and recordings in more pieces than lost packets make.
+
+    Raises
+    ------
+    RecordingError
+        ``not_continuous``.
+    """
     lengths = np.diff(np.r_[0, gaps, n_samples])
     even = len(lengths) >= FEWEST_EPOCHS and len(set(lengths[:-1].tolist())) == 1 and lengths[-1] <= lengths[0]
     if even and lengths[0] <= LONGEST_EPOCH_S * sfreq:

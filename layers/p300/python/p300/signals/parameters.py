@@ -48,6 +48,8 @@ class Parameters:
     triggers : Triggers, or mapping of its attributes
         How pulses on a trigger line become flashes: ``{"min_s": 0.01, "refractory_s": 0.05}``, or ``{"repair": false}`` for
         MNE-Python's ``find_events``.
+    streams : tuple of str
+        Names of the streams to read of XDF files that have several of EEG or of markers.
     """
 
     l_freq: float = 1.0
@@ -64,12 +66,14 @@ class Parameters:
     unit: str | None = None
     channel_kinds: tuple[tuple[str, str], ...] = ()
     bad_channels: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channel_kinds", tuple(sorted(dict(self.channel_kinds or ()).items())))
-        if isinstance(self.bad_channels, str):
-            raise P300Error("bad_parameters", f"bad_channels is {self.bad_channels!r}; expected a list of names.")
-        object.__setattr__(self, "bad_channels", tuple(self.bad_channels))
+        for names in ("bad_channels", "streams"):
+            if isinstance(getattr(self, names), str):
+                raise P300Error("bad_parameters", f"{names} is {getattr(self, names)!r}; expected a list of names.")
+            object.__setattr__(self, names, tuple(getattr(self, names)))
         if isinstance(self.triggers, Mapping):
             object.__setattr__(self, "triggers", Triggers(**self.triggers))
         object.__setattr__(self, "event_id", tuple(sorted(dict(self.event_id or ()).items())))
@@ -95,7 +99,9 @@ class Parameters:
             "a unit of V, mV, uV or nV": self.unit is None
             or (isinstance(self.unit, str) and volts_per(self.unit) is not None),
             "channel_kinds of names and eeg or misc": all(kind in ("eeg", "misc") for _, kind in self.channel_kinds),
-            "bad_channels of names": all(isinstance(name, str) for name in self.bad_channels),
+            "bad_channels and streams of names": all(
+                isinstance(name, str) for name in (*self.bad_channels, *self.streams)
+            ),
             "precision float32 or float64": self.precision in ("float32", "float64"),
         }
         broken = [rule for rule, holds in checks.items() if not holds]
@@ -124,6 +130,7 @@ class Parameters:
             channel_kinds=dict(self.channel_kinds),
             bad_channels=self.bad_channels,
             triggers=self.triggers,
+            streams=self.streams,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,9 +142,11 @@ class Parameters:
         """
         values = dataclasses.asdict(self) | {"baseline": list(self.baseline) if self.baseline else None}
         del values["event_id"], values["triggers"], values["unit"], values["channel_kinds"], values["bad_channels"]
+        del values["streams"]
         values |= {"unit": self.unit} if self.unit is not None else {}
         values |= {"channel_kinds": dict(self.channel_kinds)} if self.channel_kinds else {}
         values |= {"bad_channels": list(self.bad_channels)} if self.bad_channels else {}
+        values |= {"streams": list(self.streams)} if self.streams else {}
         values |= {"event_id": dict(self.event_id)} if self.event_id else {}
         return values | ({"triggers": dataclasses.asdict(self.triggers)} if self.triggers != Triggers() else {})
 

@@ -44,13 +44,14 @@ class ModelStore(Store):
         version_id: str | None = None,
         if_match: str | None = None,
         unless: str | None = None,
+        most: int | None = None,
     ) -> tuple[bytes, Item]:
         """Return an object's bytes and state; as `Store.get`."""
-        if self._reader and not (version_id or if_match):
+        if self._reader and not (version_id or if_match or most):
             found = self._reader.get(bucket, key, unless)
             if found:
                 return found
-        return super().get(bucket, key, version_id=version_id, if_match=if_match, unless=unless)
+        return super().get(bucket, key, version_id=version_id, if_match=if_match, unless=unless, most=most)
 
 
 class Reader:

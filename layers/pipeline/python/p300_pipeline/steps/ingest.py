@@ -114,12 +114,9 @@ def _move(zones: _Zones, item: Item) -> IngestResult:
         if recording := _stored_already(zones, item):
             zones.store.delete(zones.landing, item.key, item.version_id)
             return _unchanged(recording)
-        if not is_companion(item.key):
-            return _store(zones, item)
-        if header := header_of(zones.store, zones.landing, item):
-            return _store(zones, header)
-        if is_recording(item.key) and not _is_part(zones, item):
-            return _store(zones, item)
+        header = header_of(zones.store, zones.landing, item) if is_companion(item.key) else None
+        if header or not is_companion(item.key) or not _is_part(zones, item):
+            return _store(zones, header or item)
         return _keep_companion(zones, item)
     except (NotFoundError, PreconditionError):  # another execution was faster
         return _taken(zones, Landed(item.key, item.etag, item.version_id))
@@ -199,7 +196,9 @@ def _check_size(key: RecordingKey, files: Sequence[Item]) -> None:
 
 # ---- recordings of several files
 def _is_part(zones: _Zones, item: Item) -> bool:
-    """Tell by its first bytes whether an upload whose extension leaves a doubt belongs to a header."""
+    """Tell whether an upload belongs to a header: by its first bytes where its extension leaves a doubt."""
+    if not is_recording(item.key):
+        return True
     beginning, _ = zones.store.get(
         zones.landing, item.key, version_id=item.version_id, if_match=item.etag, most=N_BEGINNING
     )
