@@ -13,6 +13,7 @@ import scipy.io
 
 from tests.support import readers as support
 from tests.support.bci2000 import write_bci2000
+from tests.support.gdf import write_gdf
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim
 from tests.support.xdf import Written, chunk_stamps, write_xdf
 
@@ -148,6 +149,14 @@ def xdf(path: Path, format_: str = "float32", per_chunk: int = 64) -> None:
     write_xdf(path, eeg, texts if format_ == "float32" else codes)
 
 
+def gdf(path: Path, version: str, **options: Any) -> None:
+    """Write a recording with OpenViBE's events."""
+    codes = [33285 if name == "Target" else 33286 for name, _ in EVENTS]
+    onsets = [onset for _, onset in EVENTS]
+    labels = [33025 + number % 6 for number in range(len(EVENTS))]
+    write_gdf(path, np.round(eeg_uv(3).T * 10), onsets * 2, codes + labels, version=version, gain=0.1, **options)
+
+
 WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "parquet": [support.write_parquet, parquet_of_bi2014a],
     "csv": [csv_with_names, csv_without_header],
@@ -164,6 +173,11 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "set": [set_file, lambda path: set_file(path, compressed=True), set_with_fdt],
     "vhdr": [vhdr],
     "xdf": [xdf, lambda path: xdf(path, "int16", 300)],
+    "gdf": [
+        lambda path: gdf(path, "1.25", kind=3),
+        lambda path: gdf(path, "2.20"),
+        lambda path: gdf(path, "1.90", mode=1),
+    ],
     "dat": [bci2000, lambda path: bci2000(path, version=False), lambda path: bci2000(path, data_format="float32")],
 }
 

@@ -388,4 +388,5 @@ SPOILERS = {
     "vhdr": _vhdr,
     "dat": recorders.bci2000,
     "xdf": recorders.xdf,
+    "gdf": recorders.gdf,
 }

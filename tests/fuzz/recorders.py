@@ -2,6 +2,7 @@
 
 import random
 import re
+import struct
 
 from tests.fuzz.corpus import NAME, Files
 from tests.fuzz.mutation import INTERESTING, NAMES, NUMBERS, havoc, text
@@ -102,3 +103,34 @@ def xdf(rng: random.Random, files: Files) -> Files:
         width = rng.choice((4, 8)) if length < 1 << 32 else 8
         body += bytes([width]) + length.to_bytes(width, "little")[:width] + chunk
     return {f"{NAME}.xdf": body if rng.random() < 0.95 else havoc(rng, body, 3)}
+
+
+GDF_FIELDS = (0, 4, 184, 188, 236, 240, 244, 248, 252, 254)
+"""Version, bytes of the header, records, their length, channels."""
+GDF_CHANNELS, GDF_COLUMNS = 3, (0, 16, 96, 102, 104, 112, 120, 128, 136, 216, 220, 224)
+"""Where each property of the channels begins, for one channel."""
+
+
+def gdf(rng: random.Random, files: Files) -> Files:
+    """Change fields of the header, of each channel, and the table of events."""
+    data = files[f"{NAME}.gdf"]
+    for _ in range(rng.randint(1, 3)):
+        kind = rng.randrange(6)
+        if kind <= 1:
+            at = rng.choice(GDF_FIELDS)
+        elif kind <= 3:
+            at = 256 + GDF_CHANNELS * rng.choice(GDF_COLUMNS) + rng.choice((0, 2, 4, 8, 16))
+        elif kind == 4:  # the table of events lies at the end
+            data = havoc(rng, data, 1, max(0, len(data) - rng.choice((8, 700, 900, 1200))))
+            continue
+        else:
+            data = havoc(rng, data, rng.randint(1, 3)) if rng.random() < 0.8 else data[: rng.randrange(len(data) + 1)]
+            continue
+        size = rng.choice((1, 2, 4, 8))
+        word = (rng.choice(INTERESTING) & (1 << 8 * size) - 1).to_bytes(size, "little")
+        if rng.random() < 0.2:
+            word = rng.choice(
+                (b"1.25", b"2.51", b"nan ", struct.pack("<d", rng.choice((1e-9, 0.1, 1e300, float("nan")))))
+            )
+        data = data[:at] + word + data[at + len(word) :]
+    return {f"{NAME}.gdf": data}

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from p300.synth import CHANNELS, POSITIONS
 
 from tests.support.bci2000 import write_bci2000
+from tests.support.gdf import write_gdf
 from tests.support.xdf import Written, chunk_stamps, write_xdf
 
 EXAMPLES = os.environ.get("P300_FUZZ_EXAMPLES")
 """What `make fuzz-recordings` sets; several tests, which write each recording several times, share them."""
 SHARED_BY = 12
 SFREQ = 256.0
-FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf")
+FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf", "gdf")
 NAMES = {1: "NonTarget", 2: "Target"}
 TABLES = {"parquet", "csv", "mat"}
 
@@ -121,6 +122,9 @@ def write(
         _write_edf(path, made, values, units)
     elif extension == "dat":
         _write_bci2000(path, made, values, units)
+    elif extension == "gdf":
+        codes = np.where(made.stim[made.onsets] == 2, 33285, 33286).tolist()
+        write_gdf(path, values, made.onsets.tolist(), codes, names=made.names, units=units, sfreq=SFREQ)
     elif extension == "xdf":
         _write_xdf(path, made, values, units)
     elif extension == "set":

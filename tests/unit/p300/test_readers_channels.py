@@ -82,7 +82,7 @@ def test_a_sensor_leaves_the_features_as_they_are_without_it(tmp_path: Path, dat
 
 
 @given(
-    st.sampled_from(["edf", "bdf", "vhdr", "dat", "xdf"]),
+    st.sampled_from(["edf", "bdf", "vhdr", "dat", "xdf", "gdf"]),
     st.sampled_from(["degC", "g", "nOhm", "%", "Boolean", "m/s^2", "bpm"]),
 )
 @generated(6)

@@ -19,7 +19,7 @@ from tests.support.labs import FORMATS, Lab, generated, lab, write
 DOUBLE = Parameters(precision="float64")
 UNITS = {"V": 1e-6, "mV": 1e-3, "uV": 1.0, "nV": 1e3}
 """And the factor from microvolts to each."""
-SAY_UNITS = ("parquet", "csv", "mat", "edf", "bdf", "vhdr", "dat", "xdf")
+SAY_UNITS = ("parquet", "csv", "mat", "edf", "bdf", "vhdr", "dat", "xdf", "gdf")
 NORMALISED: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "z-scores": lambda uv: (uv - uv.mean(axis=1, keepdims=True)) / uv.std(axis=1, keepdims=True),
     "by the largest": lambda uv: uv / np.abs(uv).max(axis=1, keepdims=True),

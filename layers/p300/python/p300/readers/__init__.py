@@ -25,6 +25,7 @@ READERS = {  # extension -> module of this package, imported when first needed
     ".vhdr": "mne_formats",
     ".dat": "bci2000",
     ".xdf": "xdf",
+    ".gdf": "gdf",
 }
 
 
