@@ -92,11 +92,10 @@ def _scale(
             f"{name}: a channel's physical and digital limits give no scale; expected two different numbers each.",
         )
     units = [header.units[pick] for pick in picks]
+    notes: tuple[str, ...] = ()
     if declared.unit is not None:
-        factors, notes = (
-            np.full(len(picks), declared_volts_per(declared.unit, name)),
-            (f"unit declared: {declared.unit}",),
-        )
+        factors = np.full(len(picks), declared_volts_per(declared.unit, name))
+        notes = (f"unit declared: {declared.unit}",)
     else:
         factors = np.array([(volts_per(unit) or 1e-6) if unit else 1e-6 for unit in units])
         notes = () if all(units) else ("unit not in the file: taken as microvolts",)
