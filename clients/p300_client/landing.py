@@ -12,7 +12,7 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 from p300.errors import P300Error, RecordingError
-from p300.formats import EXTENSIONS
+from p300.formats import EXTENSIONS, instead
 from p300.readers.companions import N_BEGINNING, companions, is_part
 from p300_pipeline.keys import RecordingKey, is_litter, subject_name
 from p300_pipeline.storage import Item, Store
@@ -88,7 +88,8 @@ def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_no
     if not uploads:
         raise P300Error(
             "no_recordings",
-            f"No recordings in {', '.join(map(str, paths))}: expected files ending in {', '.join('.' + ext for ext in EXTENSIONS)}.",
+            f"No recordings in {', '.join(map(str, paths))}: expected files ending in {', '.join('.' + ext for ext in EXTENSIONS)}."
+            + "".join(dict.fromkeys(instead(path.name) for path in paths)),
         )
     counts = Counter(upload.key.lower() for upload in uploads)
     if twice := sorted(upload.key for upload in uploads if counts[upload.key.lower()] > 1):

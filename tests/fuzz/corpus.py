@@ -14,6 +14,8 @@ import scipy.io
 from tests.support import readers as support
 from tests.support.bci2000 import write_bci2000
 from tests.support.gdf import write_gdf
+from tests.support.gtec import write_gtec
+from tests.support.matlab73 import write_mat73
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim
 from tests.support.xdf import Written, chunk_stamps, write_xdf
 
@@ -30,7 +32,7 @@ def files(extension: str) -> list[Files]:
 
 def _written(write: Callable[[Path], object], extension: str) -> Files:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{NAME}.{extension}"
+        path = Path(folder) / f"{NAME}.{extension.removesuffix('73')}"
         write(path)
         found = {entry.name: entry.read_bytes() for entry in sorted(Path(folder).iterdir())}
     if extension in {"mat", "set"}:  # they begin with the time of writing
@@ -157,6 +159,19 @@ def gdf(path: Path, version: str, **options: Any) -> None:
     write_gdf(path, np.round(eeg_uv(3).T * 10), onsets * 2, codes + labels, version=version, gain=0.1, **options)
 
 
+def gtec(path: Path, kind: type) -> None:
+    write_gtec(path, eeg_uv(3).T.astype(kind), [onset for _, onset in EVENTS], [name for name, _ in EVENTS])
+
+
+def set73(path: Path) -> None:
+    """Write an EEGLAB data set of version 7.3."""
+    eeg = eeglab()["EEG"]
+    write_mat73(path, {"EEG": {key: eeg[key] for key in ("nbchan", "trials", "pnts", "srate", "data")} | {
+        "event": [{key: one[key] for key in ("type", "latency", "duration")} for one in eeg["event"]],
+        "chanlocs": [{key: one[key] for key in ("labels", "type")} for one in eeg["chanlocs"]],
+    }})  # fmt: skip
+
+
 WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "parquet": [support.write_parquet, parquet_of_bi2014a],
     "csv": [csv_with_names, csv_without_header],
@@ -168,6 +183,13 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
         ),
     ],
     "fif": [fif, lambda path: fif(path, annotated=True)],
+    "mat73": [
+        lambda path: write_mat73(path, {"samples": matrix()}),
+        lambda path: write_mat73(
+            path, {"samples": matrix(3), "sfreq": 512.0, "channels": ["Fz", "Cz", "Pz"], "unit": "uV"}
+        ),
+    ],
+    "set73": [set73],
     "edf": [support.write_edf, edf_plus],
     "bdf": [lambda path: support.write_edf(path, bdf=True)],
     "set": [set_file, lambda path: set_file(path, compressed=True), set_with_fdt],
@@ -178,6 +200,7 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
         lambda path: gdf(path, "2.20"),
         lambda path: gdf(path, "1.90", mode=1),
     ],
+    "hdf5": [lambda path: gtec(path, np.float32), lambda path: gtec(path, np.float64)],
     "dat": [bci2000, lambda path: bci2000(path, version=False), lambda path: bci2000(path, data_format="float32")],
 }
 

@@ -389,4 +389,7 @@ SPOILERS = {
     "dat": recorders.bci2000,
     "xdf": recorders.xdf,
     "gdf": recorders.gdf,
+    "hdf5": recorders.hdf5,
+    "mat73": recorders.hdf5,
+    "set73": recorders.hdf5,
 }

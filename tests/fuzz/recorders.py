@@ -134,3 +134,26 @@ def gdf(rng: random.Random, files: Files) -> Files:
             )
         data = data[:at] + word + data[at + len(word) :]
     return {f"{NAME}.gdf": data}
+
+
+HDF5_WORDS = (b"TREE", b"HEAP", b"SNOD", b"OHDR", b"MATLAB_class", b"samples", b"Samples", b"char", b"double")
+
+
+def hdf5(rng: random.Random, files: Files) -> Files:
+    """Change the library's own structures, which lie between the values, and the values and texts themselves."""
+    ((name, data),) = files.items()
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        kind = rng.randrange(6)
+        places = [found.start() for word in HDF5_WORDS for found in re.finditer(word, data)]
+        near = (rng.choice(places) if places else 0) + rng.randrange(-32, 96)
+        at = max(0, min(near if kind <= 3 else rng.randrange(len(data)), len(data) - 8))
+        if kind <= 2:
+            size = rng.choice((1, 2, 4, 8))
+            data = (
+                data[:at] + (rng.choice(INTERESTING) & (1 << 8 * size) - 1).to_bytes(size, "little") + data[at + size :]
+            )
+        elif kind == 3:  # an address of something else
+            data = data[:at] + rng.randrange(0, len(data), 8).to_bytes(8, "little") + data[at + 8 :]
+        else:
+            data = havoc(rng, data, 1, at, at + 200)
+    return {name: data}

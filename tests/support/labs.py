@@ -12,13 +12,15 @@ from p300.synth import CHANNELS, POSITIONS
 
 from tests.support.bci2000 import write_bci2000
 from tests.support.gdf import write_gdf
+from tests.support.gtec import write_gtec
+from tests.support.matlab73 import write_mat73
 from tests.support.xdf import Written, chunk_stamps, write_xdf
 
 EXAMPLES = os.environ.get("P300_FUZZ_EXAMPLES")
 """What `make fuzz-recordings` sets; several tests, which write each recording several times, share them."""
 SHARED_BY = 12
 SFREQ = 256.0
-FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf", "gdf")
+FORMATS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf", "gdf", "hdf5")
 NAMES = {1: "NonTarget", 2: "Target"}
 TABLES = {"parquet", "csv", "mat"}
 
@@ -89,7 +91,14 @@ def lab(seed: int = 0, *, n_channels: int = 8, n_repetitions: int = 5, offset_uv
 
 
 def write(
-    folder: Path, made: Lab, extension: str, *, scale: float = 1.0, unit: str | None = "uV", stem: str = "a"
+    folder: Path,
+    made: Lab,
+    extension: str,
+    *,
+    scale: float = 1.0,
+    unit: str | None = "uV",
+    stem: str = "a",
+    latest: bool = False,
 ) -> Path:
     """Write a recording.
 
@@ -107,6 +116,8 @@ def write(
         What the file says these are, for channels in ``uV``; None says nothing, where a format can do that.
     stem : str
         Of the file's name.
+    latest : bool
+        Whether MATLAB's files are of version 7.3.
     """
     values, units = made.uv.copy(), list(made.units)
     for i, stated in enumerate(units):
@@ -115,26 +126,29 @@ def write(
             units[i] = unit or ""
     path = folder / f"{stem}.{extension}"
     if extension in TABLES:
-        _write_table(path, made, values, unit)
+        _write_table(path, made, values, unit, latest=latest)
     elif extension == "fif":
         _write_fif(path, made, values)
     elif extension in ("edf", "bdf"):
         _write_edf(path, made, values, units)
     elif extension == "dat":
         _write_bci2000(path, made, values, units)
+    elif extension == "hdf5":
+        names = [NAMES[int(made.stim[onset])] for onset in made.onsets]
+        write_gtec(path, values, made.onsets.tolist(), names, channels=made.names, sfreq=SFREQ)
     elif extension == "gdf":
         codes = np.where(made.stim[made.onsets] == 2, 33285, 33286).tolist()
         write_gdf(path, values, made.onsets.tolist(), codes, names=made.names, units=units, sfreq=SFREQ)
     elif extension == "xdf":
         _write_xdf(path, made, values, units)
     elif extension == "set":
-        _write_set(path, made, values)
+        _write_set(path, made, values, latest=latest)
     else:
         _write_brainvision(path, made, values, units)
     return path
 
 
-def _write_table(path: Path, made: Lab, values: NDArray[np.float64], unit: str | None) -> None:
+def _write_table(path: Path, made: Lab, values: NDArray[np.float64], unit: str | None, *, latest: bool) -> None:
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
@@ -150,15 +164,11 @@ def _write_table(path: Path, made: Lab, values: NDArray[np.float64], unit: str |
             pyarrow.csv.write_csv(pa.table(columns), file)
     else:
         samples = np.column_stack([np.arange(len(made.stim)) / SFREQ, values.T, made.stim])
-        scipy.io.savemat(
-            path,
-            {
-                "samples": samples,
-                "sfreq": SFREQ,
-                "channels": np.array(made.names, object),
-                **({"unit": unit} if unit else {}),
-            },
-        )
+        variables = {"samples": samples, "sfreq": SFREQ, **({"unit": unit} if unit else {})}
+        if latest:
+            write_mat73(path, {**variables, "channels": made.names})
+        else:
+            scipy.io.savemat(path, {**variables, "channels": np.array(made.names, object)})
 
 
 def _write_fif(path: Path, made: Lab, values: NDArray[np.float64]) -> None:
@@ -213,7 +223,7 @@ def _limit(row: NDArray[np.float64]) -> float:
     raise ValueError(f"{largest} does not fit into eight characters")
 
 
-def _write_set(path: Path, made: Lab, values: NDArray[np.float64]) -> None:
+def _write_set(path: Path, made: Lab, values: NDArray[np.float64], *, latest: bool) -> None:
     import scipy.io
 
     events = [
@@ -230,7 +240,11 @@ def _write_set(path: Path, made: Lab, values: NDArray[np.float64]) -> None:
         "chanlocs": np.array(chanlocs), "icawinv": [], "icaweights": [], "icasphere": [], "icaact": [], "epoch": [],
         "history": "", "comments": "",
     }  # fmt: skip
-    scipy.io.savemat(path, {"EEG": eeg}, appendmat=False, oned_as="row")
+    if latest:
+        kept = ("nbchan", "trials", "pnts", "srate", "data")
+        write_mat73(path, {"EEG": {**{key: eeg[key] for key in kept}, "event": events, "chanlocs": chanlocs}})
+    else:
+        scipy.io.savemat(path, {"EEG": eeg}, appendmat=False, oned_as="row")
 
 
 def _write_bci2000(path: Path, made: Lab, values: NDArray[np.float64], units: list[str]) -> None:

@@ -36,6 +36,31 @@ def test_a_companion_alone_is_not_landed(folder: Path) -> None:
     assert "land the .vhdr" in refusal([folder / "run_01.eeg"])
 
 
+def test_a_dat_file_is_a_recording_where_it_begins_as_bci2000_s_do(folder: Path) -> None:
+    """BrainVision's signal may be called so too, and comes with its header."""
+    (folder / "run_01.eeg").rename(folder / "run_01.dat")
+    for name in ("run_01.vhdr", "run_01.vmrk"):
+        (folder / name).write_text((folder / name).read_text().replace("run_01.eeg", "run_01.dat"))
+    (folder / "run_03.dat").write_bytes(b"HeaderLen= 1 SourceCh= 1 StatevectorLen= 1")
+    found = find([folder])
+    assert [upload.key for upload in found if upload.is_recording] == [
+        f"subject_07/{name}" for name in ("run_01.vhdr", "run_02.parquet", "run_03.dat")
+    ]
+    assert [upload.key for upload in found if not upload.is_recording] == [
+        "subject_07/run_01.dat",
+        "subject_07/run_01.vmrk",
+    ]
+    assert "land the .vhdr" in refusal([folder / "run_01.dat"])
+
+
+def test_a_format_that_is_not_read_is_refused_with_what_to_export(folder: Path) -> None:
+    (folder / "run_04.cnt").write_bytes(b"Version 3.0")
+    assert "Files of Neuroscan and ANT: export them as EDF" in refusal([folder / "run_04.cnt"])
+    (folder / "run_05.mff").mkdir()
+    (folder / "run_05.mff" / "signal1.bin").write_bytes(b"x")
+    assert "EGI's software keeps a recording in a folder" in refusal([folder / "run_05.mff"])
+
+
 def refusal(paths: list[Path], subject: str | None = None) -> str:
     with pytest.raises(P300Error) as refused:
         find(paths, subject)

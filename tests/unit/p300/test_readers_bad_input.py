@@ -150,7 +150,10 @@ CASES: dict[str, tuple[str, Callable[[Path], Path]]] = {
         "bad_metadata",
         mat(samples=MATRIX, sfreq=512.0, channels=np.array(["Cz", "Pz"], object)),
     ),
-    "mat of version 7.3": ("unreadable", raw_bytes("a.mat", b"MATLAB 7.3".ljust(512, b" ") + b"\x89HDF\r\n\x1a\n")),
+    "damaged mat of version 7.3": (
+        "unreadable",
+        raw_bytes("a.mat", b"MATLAB 7.3".ljust(512, b" ") + b"\x89HDF\r\n\x1a\n"),
+    ),
     "mat cut in half": ("unreadable", truncated(mat(samples=MATRIX), 0.5)),
     "mat of other bytes": ("unreadable", raw_bytes("a.mat", b"these bytes are no recording" * 99)),
 }

@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from p300.errors import RecordingError
-from p300.formats import EXTENSIONS, HEADER_OF
+from p300.formats import EXTENSIONS, HEADER_OF, instead
 
 QUARANTINE = "quarantine/"
 RECORDS = "quarantine-records/"
@@ -84,7 +84,8 @@ class RecordingKey:
             raise RecordingError(
                 "wrong_key",
                 f"{key[:200]!r} is not the key of a recording. Expected subject_<number>/<recording>.<extension>, for example "
-                f"subject_11/run_01.parquet, with one of the extensions {', '.join(EXTENSIONS)}. Upload it again under such a key.",
+                f"subject_11/run_01.parquet, with one of the extensions {', '.join(EXTENSIONS)}. Upload it again under such a "
+                f"key.{instead(key)}",
             )
         return cls(match["subject"], match["name"], match["ext"])
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from p300.errors import RecordingError
+from p300.formats import instead
 from p300.recording import Recording, RecordingStream
 
 from .checks import check
@@ -26,6 +27,7 @@ READERS = {  # extension -> module of this package, imported when first needed
     ".dat": "bci2000",
     ".xdf": "xdf",
     ".gdf": "gdf",
+    ".hdf5": "gtec",
 }
 
 
@@ -73,7 +75,8 @@ def open_recording(
     extension = PurePosixPath(name).suffix.lower()
     if extension not in READERS:
         raise RecordingError(
-            "unknown_format", f"{name}: unknown extension {extension!r}; expected one of {', '.join(READERS)}."
+            "unknown_format",
+            f"{name}: unknown extension {extension!r}; expected one of {', '.join(READERS)}.{instead(name)}",
         )
     if not path.is_file():
         raise RecordingError("unreadable", f"{name}: there is no such file.")

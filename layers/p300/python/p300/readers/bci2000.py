@@ -152,10 +152,8 @@ def _uv_per(units: list[str], declared: Declared, name: str) -> NDArray[np.float
 
 
 def _block_notes(header: Header, sfreq: float) -> tuple[str, ...]:
-    try:
-        n_block = int(header.first("SampleBlockSize") or 1)
-    except ValueError:
-        return ()
+    said = header.first("SampleBlockSize")
+    n_block = int(said) if re.fullmatch(r"[0-9]{1,6}", said) else 1
     if n_block / sfreq <= LONGEST_BLOCK_S:
         return ()
     return (f"states change every {n_block} samples: flash times are known to within {1e3 * n_block / sfreq:.0f} ms",)

@@ -8,11 +8,13 @@ import numpy as np
 from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
 
+from . import eeglab73
 from .checks import check_in_memory, check_n_channels, check_n_samples
+from .hdf5_files import is_hdf5
 from .matlab_files import check_matlab
 from .matlab_structure import DamagedError
 
-_FIELDS = ("data", "nbchan", "pnts", "chanlocs", "event")
+_FIELDS = ("data", "nbchan", "pnts", "trials", "chanlocs", "event")
 
 
 def named_file(path: Path, name: str) -> tuple[str, ...]:
@@ -28,6 +30,12 @@ def named_file(path: Path, name: str) -> tuple[str, ...]:
     for field, check in (("nbchan", check_n_channels), ("pnts", check_n_samples)):
         check(_whole_number(fields.get(field, 1), field, name), name)
     check_n_channels(np.size(fields.get("chanlocs", ())), name)
+    if (n_epochs := _whole_number(fields.get("trials", 1), "trials", name)) > 1:
+        raise RecordingError(
+            "not_continuous",
+            f"{name}: a data set of {n_epochs:,} epochs. Expected the continuous recording: the filter needs what is around each epoch. "
+            "Save the data set that EEGLAB had before 'Extract epochs', with all its events.",
+        )
     if (n_events := np.size(fields.get("event", ()))) > MOST_ANNOTATIONS:
         raise RecordingError(
             "too_many_annotations",
@@ -46,6 +54,8 @@ def named_file(path: Path, name: str) -> tuple[str, ...]:
 
 def _fields(path: Path, name: str) -> dict[str, Any]:
     """Read the fields that matter, of the structure EEG or, as newer versions write them, each a variable of its own."""
+    if is_hdf5(path):
+        return eeglab73.fields(path, name)
     check_matlab(path, name)
     from scipy.io import loadmat, whosmat
 

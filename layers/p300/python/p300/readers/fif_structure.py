@@ -11,6 +11,7 @@ from .checks import check_n_channels
 TAG_BYTES = 16
 FILE_ID, DIRECTORY_POINTER = 100, 101
 CHANNEL, SIGNAL = 203, 300
+BLOCK, RAW_DATA, EPOCHS, AVERAGES = 104, 102, 373, 104
 END_OF_DIRECTORY = (-1, -1)
 """Kind and place of the last entry of a directory as MNE-C and acquisition software write it."""
 NAMES = 3507
@@ -26,10 +27,11 @@ def check_fif(path: Path, name: str) -> None:
     Raises
     ------
     RecordingError
-        ``unreadable``; ``too_many_channels``; ``bad_companion`` for a recording in several files.
+        ``unreadable``; ``too_many_channels``; ``bad_companion`` for a recording in several files; ``not_continuous`` for epochs.
     """
     total = path.stat().st_size
     tags: dict[int, tuple[int, int, int]] = {}
+    blocks: set[int] = set()
     at = directory = 0
     with path.open("rb") as file:
         while at + TAG_BYTES <= total:
@@ -49,6 +51,8 @@ def check_fif(path: Path, name: str) -> None:
                 )
             if kind == DIRECTORY_POINTER and size == 4:
                 directory = int.from_bytes(file.read(4), "big", signed=True)
+            if kind == BLOCK and size == 4:
+                blocks.add(int.from_bytes(file.read(4), "big", signed=True))
             tags[at] = (kind, value_type, size)
             if following < 0:
                 break
@@ -59,6 +63,7 @@ def check_fif(path: Path, name: str) -> None:
                     "FIF allows and this check does not. Read it with MNE-Python, save it again, and upload that.",
                 )
             at = following or end
+        _check_continuous(blocks, name)
         check_n_channels(sum(kind == CHANNEL for kind, _, _ in tags.values()), name)
         if directory > 0:  # MNE then reads the tags that it lists, and no others
             file.seek(directory)
@@ -69,6 +74,15 @@ def check_fif(path: Path, name: str) -> None:
             for entry in struct.iter_unpack(">iIii", file.read(size)):
                 if tags.get(entry[3]) != entry[:3] and (entry[0], entry[3]) != END_OF_DIRECTORY:
                     raise _damaged(name, f"the directory lists a tag at {entry[3]:,}, where there is none")
+
+
+def _check_continuous(blocks: set[int], name: str) -> None:
+    if RAW_DATA not in blocks and blocks & {EPOCHS, AVERAGES}:
+        raise RecordingError(
+            "not_continuous",
+            f"{name} holds {'epochs' if EPOCHS in blocks else 'averages'}. Expected the continuous recording: the filter needs what is "
+            "around each epoch. Save the 'raw' from which mne.Epochs was made, with its events.",
+        )
 
 
 def _damaged(name: str, what: str) -> RecordingError:

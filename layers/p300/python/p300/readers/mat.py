@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
-from . import events, timing
+from . import events, matlab73, timing
 from .brain_invaders import FILE_LAYOUTS, FileLayout, player_of
 from .channels import FileChannel, choose
 from .checks import check_length, check_unfolding
 from .columns import few, sampling_rate, volts_per_unit
 from .declared import Declared
+from .hdf5_files import is_hdf5
 from .look import movement
 from .matlab_files import check_matlab
 from .units import LARGEST_MOVEMENT_V
@@ -141,6 +142,8 @@ def _stream(
 
 def _shapes(path: Path, name: str) -> dict[str, tuple[int, ...]]:
     """List the variables without keeping what they unfold to."""
+    if is_hdf5(path):
+        return matlab73.shapes(path, name)
     from scipy.io import whosmat
 
     check_matlab(path, name)
@@ -154,6 +157,8 @@ def _shapes(path: Path, name: str) -> dict[str, tuple[int, ...]]:
 
 
 def _load(path: Path, name: str, wanted: list[str]) -> dict[str, Any]:
+    if is_hdf5(path):
+        return matlab73.load(path, name, wanted)
     from scipy.io import loadmat
 
     try:
@@ -165,5 +170,5 @@ def _load(path: Path, name: str, wanted: list[str]) -> dict[str, Any]:
 
 def _unreadable(name: str, error: Exception) -> RecordingError:
     return RecordingError(
-        "unreadable", f"{name}: not a readable MATLAB file ({error}). Save it with -v7, not -v7.3, and upload it again."
+        "unreadable", f"{name}: not a readable MATLAB file ({error}). Save it again with -v7 or -v7.3, and upload it."
     )

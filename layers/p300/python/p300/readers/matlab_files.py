@@ -14,27 +14,19 @@ from .matlab_structure import DamagedError, Order, check_structure
 HEADER_BYTES, TAG_BYTES, CHUNK_BYTES = 128, 8, 1 << 20
 COMPRESSED = 15  # miCOMPRESSED of "MAT-File Format", MathWorks, table 1-1
 ORDERS: dict[bytes, Order] = {b"IM": "little", b"MI": "big"}
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def check_matlab(path: Path, name: str) -> None:
-    """Refuse a MATLAB file that is of another generation than readers know, or unfolds beyond what fits into memory.
+    """Refuse a MATLAB file older than HDF5 that is none, or unfolds beyond what fits into memory.
 
     Raises
     ------
     RecordingError
-        ``unreadable`` for HDF5 (``-v7.3``) and damaged compression, ``too_large``.
+        ``unreadable`` for damaged compression, ``too_large``.
     """
     unfolded, order = 0, None
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
-        file.seek(512)
-        if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE or header.startswith(HDF5_SIGNATURE):
-            raise RecordingError(
-                "unreadable",
-                f"{name}: a MATLAB file of version 7.3 (HDF5); expected version 7 or older. Save it with -v7 (EEGLAB: "
-                "Preferences, 'Save as MATLAB v6'), and upload it again.",
-            )
         if 0 in header[:4]:  # version 4, which knows no compression
             unfolded = path.stat().st_size
         elif len(header) < HEADER_BYTES or header[126:128] not in ORDERS:

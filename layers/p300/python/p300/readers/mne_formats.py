@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
-from . import edf_records, mne_events, timing
+from . import edf_records, eeglab73, mne_events, timing
 from .brainvision import check_companions
 from .checks import check_length, check_n_channels, check_rate
 from .companions import companions
 from .declared import Declared
 from .edf_structure import check_edf
 from .fif_structure import check_fif
+from .hdf5_files import is_hdf5
 from .mne_channels import choose_eeg, marked, same_factor, unit_notes
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ def _opened(path: Path, name: str, beside: list[Path], **options: Any) -> "mne.i
         check_fif(path, name)
     if extension not in (".edf", ".bdf"):
         options = {}
+    if extension == ".set" and is_hdf5(path):
+        with _Explained(name):
+            return eeglab73.raw_of(path, name, beside)
     with _Explained(name):
         from mne.io import read_raw_bdf, read_raw_brainvision, read_raw_edf, read_raw_eeglab, read_raw_fif
 

@@ -18,6 +18,7 @@ from p300.errors import RecordingError
 from p300.limits import LARGEST_HEADER_BYTES, LARGEST_N_SAMPLES, MOST_CHUNKS, MOST_CLOCK_OFFSETS, MOST_STREAMS
 
 from .checks import check_n_channels
+from .xml_text import parsed
 
 MAGIC = b"XDF:"
 STREAM_HEADER, SAMPLES, CLOCK_OFFSET, STREAM_FOOTER = 2, 3, 4, 6
@@ -139,13 +140,7 @@ def _xml(file: BinaryIO, begin: int, end: int, name: str) -> ElementTree.Element
         raise RecordingError(
             "too_large", f"{name}: a description of {end - begin:,} bytes; expected at most {LARGEST_HEADER_BYTES:,}."
         )
-    text = file.read(end - begin).decode("utf-8", "replace").strip("\0")
-    if "<!" in text.replace("<!--", ""):  # entities that expand, or name files
-        raise _unreadable(name, "a stream's description declares a document type")
-    try:
-        return ElementTree.fromstring(text)  # noqa: S314 - no document type, and short
-    except (ElementTree.ParseError, ValueError) as error:
-        raise _unreadable(name, f"a stream's description: {error}") from error
+    return parsed(file.read(end - begin).decode("utf-8", "replace"), name)
 
 
 def _stream(number: int, info: ElementTree.Element, name: str) -> Stream:

@@ -1,0 +1,41 @@
+"""A recording that says what its speller showed is decoded on that screen, unless another one is asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from p300.signals import Parameters
+from p300_client.sessions import of_file, screen
+
+from tests.support.bci2000 import write_bci2000
+from tests.support.readers import eeg_uv
+
+MANIFEST: dict[str, Any] = {
+    "version": "v20260101000000",
+    "preprocessing": Parameters().to_dict(),
+    "channels": ["Fz", "Cz", "Pz"],
+}
+ROWS = ("1234", "ABCD", "EFGH")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """A speller of 3 rows and 4 columns, numbered rows first, in which C was spelled with five repetitions."""
+    codes = np.tile(np.arange(1, 8), 5)
+    code, target = np.zeros(2560, int), np.zeros(2560, bool)
+    for onset, group in zip(range(300, 300 + 50 * len(codes), 50), codes, strict=True):
+        code[onset : onset + 20], target[onset : onset + 20] = group, group in (2, 6)
+    return write_bci2000(tmp_path / "a.dat", np.round(eeg_uv(3).T * 100), code, target, rows=ROWS, text="C")
+
+
+def test_the_recordings_own_screen_is_used(recording: Path) -> None:
+    session = of_file(recording, "a.dat", MANIFEST)
+    assert session.shown.stated == {"type": "grid", "rows": [list(row) for row in ROWS]}
+    (trial,) = session.trials
+    assert trial.symbol is not None
+    assert session.shown.layout.symbols[trial.symbol] == "C"
+
+
+def test_a_screen_that_is_asked_for_wins(recording: Path) -> None:
+    assert of_file(recording, "a.dat", MANIFEST, screen("speller")).shown.stated["rows"][0] == "ABCDEF"
