@@ -13,7 +13,7 @@ RECORDS = "quarantine-records/"
 """Where the quarantine's own records are: no landing key leads there (see `quarantine_key`), so nobody who uploads can write one."""
 # Lengths leave room for what is derived from a key: 1,024 bytes for an object's, 255 for a file's name.
 _LANDING_KEY = re.compile(
-    r"(?P<subject>subject_\d{1,18})/(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+)", re.ASCII
+    r"(?P<subject>subject_\d{1,18})/(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+5?)", re.ASCII
 )
 _SUBJECT = re.compile(r"(?:subject_|sub-)(\d{1,18})", re.ASCII)
 _MAX_KEY_BYTES = 1024
