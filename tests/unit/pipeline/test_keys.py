@@ -51,6 +51,7 @@ def test_a_key_is_parsed_or_refused(key: str) -> None:
         "subject_11/subject_11_eeg_stim.parquet",
         "subject_007/Run 1+2=3 @lab.CSV",
         "subject_1/1.mat",
+        "subject_1/RecordSession_2026.11.27.hdf5",
     ],
 )
 def test_keys_of_recordings(key: str) -> None:
