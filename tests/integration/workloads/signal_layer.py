@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import h5py
 import mne
 import numpy as np
 import pyarrow as pa
@@ -90,6 +91,11 @@ def main(folder: Path) -> None:
     assert pq.read_table(folder / "x.parquet", columns=["Cz"]).num_rows == data_uv.shape[1]
     scipy.io.savemat(folder / "x.mat", {"samples": data_uv}, do_compression=True)
     assert np.array_equal(scipy.io.loadmat(folder / "x.mat")["samples"], data_uv)
+
+    with h5py.File(folder / "x.hdf5", "w") as file:
+        file.create_dataset("Samples", data=data_uv.T, compression="gzip", shuffle=True)
+    with h5py.File(folder / "x.hdf5") as file:
+        assert np.array_equal(file["Samples"][()], data_uv.T)
 
     raw = mne.io.RawArray(data_uv * 1e-6, mne.create_info(CHANNELS, SFREQ, "eeg"))
     stim = np.zeros((1, data_uv.shape[1]))

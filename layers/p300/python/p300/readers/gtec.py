@@ -1,4 +1,4 @@
-"""g.tec's .hdf5, as g.Recorder writes it: samples, and events whose names are described in XML."""
+"""The .hdf5 files of g.tec's g.Recorder: samples, and events whose names are described in XML."""
 
 from collections.abc import Iterator
 from pathlib import Path
