@@ -12,7 +12,7 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 from p300.errors import P300Error, RecordingError
-from p300.formats import EXTENSIONS, instead
+from p300.formats import EXTENSIONS, TWOFOLD, instead
 from p300.readers.companions import N_BEGINNING, companions, is_part
 from p300_pipeline.keys import RecordingKey, is_litter, subject_name
 from p300_pipeline.storage import Item, Store
@@ -124,6 +124,8 @@ def _recordings(folder: Path, tell: Tell) -> list[Path]:
 
 
 def _is_part(file: Path) -> bool:
+    if _extension(file) not in TWOFOLD:
+        return is_part(file.name, b"")
     with file.open("rb") as body:
         return is_part(file.name, body.read(N_BEGINNING))
 

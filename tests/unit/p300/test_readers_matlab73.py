@@ -10,7 +10,7 @@ from p300.errors import RecordingError
 from p300.readers import open_recording, read_recording
 from p300.readers.companions import companions
 
-from tests.fuzz.corpus import eeglab, matrix
+from tests.fuzz.corpus import matrix
 from tests.support.labs import lab, write
 from tests.support.matlab73 import write_mat73
 
@@ -47,21 +47,6 @@ def test_a_data_set_names_the_file_of_its_signal(tmp_path: Path) -> None:
     made.uv.T.astype("<f4").tofile(tmp_path / "a.fdt")
     assert companions(tmp_path / "a.set") == ("a.fdt",)
     np.testing.assert_allclose(read_recording(tmp_path / "a.set").data, made.uv * 1e-6, rtol=1e-6)
-
-
-@pytest.mark.parametrize("latest", [False, True])
-def test_epochs_are_refused_with_what_to_save(tmp_path: Path, latest: bool) -> None:
-    import scipy.io
-
-    cut = eeglab(trials=4.0, pnts=640.0, data=np.zeros((3, 640, 4)))["EEG"]
-    if latest:
-        write_mat73(
-            tmp_path / "a.set", {"EEG": {key: cut[key] for key in ("nbchan", "trials", "pnts", "srate", "data")}}
-        )
-    else:
-        scipy.io.savemat(tmp_path / "a.set", {"EEG": cut}, appendmat=False)
-    refused = refusal(tmp_path / "a.set")
-    assert (refused.code, "a data set of 4 epochs" in refused.message) == ("not_continuous", True)
 
 
 def soft(file: h5py.File) -> None:
