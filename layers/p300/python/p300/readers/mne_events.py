@@ -1,6 +1,9 @@
 """Events of a file that MNE-Python has opened: its annotations, or the codes on its stim channels."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +12,14 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS, MOST_STIM_CHANNELS
 
+from .brainvision import count_markers
 from .declared import Declared
 from .edf_records import Placement, Records
+from .eeglab import count_events
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
-from .events import Marker, Stimulation, from_codes, from_markers
+from .events import Stimulation, from_codes, from_markers
+from .markers import Marker, events_of
+from .two_sources import agreed
 
 if TYPE_CHECKING:
     import mne
@@ -70,6 +77,50 @@ def onsets(raw: "mne.io.BaseRaw") -> NDArray[np.int64]:
     return samples.astype(np.int64) - (raw.first_samp if found.orig_time is None else 0)
 
 
+def stated(path: Path, name: str, beside: list[Path], records: Records | None) -> int | None:
+    """Return how many events a file states, where that can be told; MNE-Python drops those outside of the recording.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str
+        What to call it, and where its extension stands.
+    beside : list of Path
+        Files that belong to it.
+    records : Records or None
+        The data records of EDF and BDF.
+
+    Returns
+    -------
+    n_events : int or None
+    """
+    if records:
+        return len(records.annotations)
+    markers = [file for file in beside if file.suffix.lower() == ".vmrk"]
+    if markers:
+        return count_markers(markers[0])
+    return count_events(path, name) if PurePosixPath(name).suffix.lower() == ".set" else None
+
+
+def outside(raw: "mne.io.BaseRaw", n_stated: int | None) -> list[str]:
+    """Say how many events of a file are outside of the recording.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The file.
+    n_stated : int or None
+        As many as it states.
+
+    Returns
+    -------
+    notes : list of str
+    """
+    n_lost = (n_stated or 0) - len(raw.annotations)
+    return [f"{n_lost} events outside of the recording ignored"] if n_lost > 0 else []
+
+
 def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[str]:
     """Put the annotations of an EDF or BDF file with gaps at the samples that were taken at their times; none in a gap.
 
@@ -104,7 +155,7 @@ def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[st
 def decide(
     found: list[Marker], stim: list[StimChannel], n_samples: int, sfreq: float, declared: Declared, name: str
 ) -> Stimulation:
-    """Take the markers where their names say it, else the first stim channel whose codes do.
+    """Take the markers where their names say it, else the first stim channel whose codes do; where both do, they have to agree.
 
     Parameters
     ----------
@@ -128,7 +179,7 @@ def decide(
     Raises
     ------
     RecordingError
-        ``missing_stim``, ``unknown_codes``, ``no_events``, and what `from_markers` and `from_codes` refuse.
+        ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, and what `from_markers` and `from_codes` refuse.
     """
     if len(stim) > MOST_STIM_CHANNELS:
         raise RecordingError(
@@ -136,23 +187,29 @@ def decide(
             f"{name}: {len(stim):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers.",
         )
     refusals = []
+    by_name = None
     try:
         by_name = from_markers(found, name, n_samples, sfreq, declared)
-        if by_name is not None:
-            return by_name
     except RecordingError as refusal:
         if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets"):
             raise
         refusals.append(refusal)
+    by_code = None
     for read in stim:
         codes, rate = read()
         try:
-            return _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
+            by_code = _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
+            break
         except RecordingError as refusal:
             refusals.append(refusal)
-    described: dict[str, int] = {}
-    for marker in found:
-        described[marker.description] = described.get(marker.description, 0) + 1
+    described = Counter(marker.description for marker in found)
+    if by_name is not None:
+        way_out = None if declared.event_id else remedy(described)
+        return agreed(by_name, by_code, refusals, sfreq, name, way_out)
+    if by_code is not None:
+        events = Counter(marker.description for marker in events_of(found))
+        unused = f"flashes taken from the stim channel; annotations not known as flashes: {counted(events)}"
+        return replace(by_code, notes=(*by_code.notes, unused)) if events else by_code
     seen = [refusal for refusal in refusals if refusal.code != "no_events"]
     if seen:
         raise seen[0]
