@@ -16,6 +16,7 @@ from .channels import FileChannel, choose, few_of, other_kind
 from .checks import check_length, check_n_samples, check_rate
 from .declared import Declared
 from .gdf_structure import Events, Header, read_events, read_header
+from .markers import Marker
 from .units import declared_volts_per, volts_per
 
 BYTES_PER_BLOCK = 8 << 20
@@ -138,9 +139,7 @@ def _flashes(
     onset = np.round(found.onset_s * sfreq).astype(np.int64)
     is_class = np.isin(found.code, list(OPENVIBE_CODES))
     if declared.event_id or not is_class.any():
-        markers = [
-            events.Marker(sample, str(code)) for sample, code in zip(onset.tolist(), found.code.tolist(), strict=True)
-        ]
+        markers = [Marker(sample, str(code)) for sample, code in zip(onset.tolist(), found.code.tolist(), strict=True)]
         return mne_events.decide(
             [marker for marker in markers if marker.code != NEW_SEGMENT], lines, n_samples, sfreq, declared, name
         )

@@ -10,12 +10,13 @@ from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
 from p300.recording import RecordingStream
 
-from . import events, mne_events
+from . import mne_events
 from .channels import FileChannel, choose, other_kind
 from .checks import check_length, check_n_channels, check_n_samples, check_rate
 from .columns import sampling_rate
 from .declared import Declared
 from .hdf5_files import checked, is_hdf5, member, numbers, opened, text
+from .markers import Marker
 from .units import declared_volts_per
 from .xml_text import parsed
 
@@ -103,7 +104,7 @@ def _line(path: Path, channel: int, sfreq: float, name: str) -> mne_events.StimC
     return lambda: (np.concatenate([part[:, channel] for part in _values(path, name)]).astype(np.float64), sfreq)
 
 
-def _events(file: object, n_bytes: int, name: str) -> list[events.Marker]:
+def _events(file: object, n_bytes: int, name: str) -> list[Marker]:
     """Return events by name, or by description where all names are the same; a trigger that goes low is none."""
     held = [member(file, key) for key in (TIME, KIND, VALUE, KINDS)]
     if held[0] is None or held[1] is None:
@@ -129,7 +130,7 @@ def _events(file: object, n_bytes: int, name: str) -> list[events.Marker]:
         by = "Name" if len({one["Name"] for one in fields}) == len(fields) else "Description"
         named = {one["ID"]: one[by] for one in fields if one[by]}
     return [
-        events.Marker(int(at), named.get(f"{what:g}", f"{what:g}"))
+        Marker(int(at), named.get(f"{what:g}", f"{what:g}"))
         for at, what, high in zip(time.tolist(), kind.tolist(), value.tolist(), strict=True)
         if high and abs(at) < 1e15
     ]

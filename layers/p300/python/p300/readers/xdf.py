@@ -15,6 +15,7 @@ from . import events, mne_events, timing
 from .channels import FileChannel, choose, few_of, other_kind
 from .checks import check_length, check_rate
 from .declared import Declared
+from .markers import Marker
 from .units import declared_volts_per, volts_per
 from .xdf_chunks import TEXT, Stream, n_samples, read_streams, sample_chunks, texts
 from .xdf_clock import Clock, deduced, dejittered, synchronised, without_odd_offset
@@ -192,7 +193,7 @@ def _stimulation(
     candidates = [stream for stream in streams if stream is not eeg and _has_markers(stream)]
     candidates = [stream for stream in candidates if stream.name in declared.streams] or candidates
     found: dict[str, events.Stimulation] = {}
-    markers: list[events.Marker] = []
+    markers: list[Marker] = []
     notes: list[str] = []
     refused: list[RecordingError] = []
     for stream in candidates:
@@ -226,7 +227,7 @@ def _has_markers(stream: Stream) -> bool:
     return stream.format == TEXT or (stream.rate == 0 and any(word in stream.kind.lower() for word in MARKERS))
 
 
-def _markers(path: Path, stream: Stream, clock: Clock, sfreq: float, name: str) -> tuple[list[events.Marker], int]:
+def _markers(path: Path, stream: Stream, clock: Clock, sfreq: float, name: str) -> tuple[list[Marker], int]:
     """Return a stream's events at the nearest samples of the EEG, and how many of them lie in its gaps."""
     if stream.format == TEXT:
         said, values = texts(path, stream, MOST_ANNOTATIONS, name)
@@ -252,7 +253,7 @@ def _markers(path: Path, stream: Stream, clock: Clock, sfreq: float, name: str) 
     outside = (seconds < clock.times[0] - 1 / sfreq) | (seconds > clock.times[-1] + 1 / sfreq)
     samples = np.where(outside, -1, samples)
     markers = [
-        events.Marker(sample, text)
+        Marker(sample, text)
         for sample, row, lost in zip(samples.tolist(), values, (away & ~outside).tolist(), strict=True)
         if not lost
         for text in row

@@ -243,7 +243,7 @@ def _put_files(
     modified = max(item.modified for item, _ in files)
     (header, header_path), named = files[0], {}
     if is_companion(header.key):
-        _refuse_others_companion(zones, key, header.key)
+        _refuse_others_companion(zones, home, str(home))
     for item, path in files[1:]:
         name = item.key.rpartition("/")[2]
         _refuse_others_companion(zones, home, home.beside(name))
