@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET
 from p300.signals.bounds import check_n_flashes
-from p300.signals.triggers import find_pulses, settling
+from p300.signals.triggers import find_pulses, runs_of, settling
 
 from .brain_invaders import FLASH_CODES, OPENVIBE_CODES, PLAIN_CODES
 from .declared import Declared
@@ -125,7 +125,7 @@ def from_codes(
         return Stimulation(np.zeros(0, np.int32), None)
     whole, notes = _whole_numbers(codes, name)
     # Noise has to be seen before repairs make a few long pulses of it.
-    check_n_flashes(int((whole[1:] > whole[:-1]).sum()), len(whole) / sfreq, name)
+    check_n_flashes(np.count_nonzero(whole[1:] > whole[:-1]), len(whole) / sfreq, name)
     pulses = find_pulses(whole, sfreq, declared.triggers)
     onset, code, before = pulses.onset, pulses.code, pulses.before
     if groups is not None:
@@ -137,8 +137,8 @@ def from_codes(
     known = np.isin(code, list(scheme))
     held = known & np.isin(before, list(scheme))
     onset, code, held = onset[known], code[known], held[known]
-    label = np.array([scheme[c][0] for c in code.tolist()], np.int32)
-    by_code = np.array([scheme[c][1] for c in code.tolist()], np.int32)
+    different = np.array(sorted(scheme))
+    label, by_code = np.array([scheme[c] for c in different.tolist()], np.int32)[np.searchsorted(different, code)].T
     group = by_code if groups is None else _group_at(onset, groups, settling(sfreq))
     _check_held(held, len(set(code.tolist())) > 2 or groups is not None, name, notes)
     return _stimulation(
@@ -309,8 +309,10 @@ def _ignored(counts: Mapping[int, int], scheme: Mapping[int, object]) -> list[st
 
 def _whole_numbers(codes: NDArray[np.number], name: str) -> tuple[NDArray[np.int64], list[str]]:
     """Return codes as whole numbers; a missing one is no flash."""
+    if codes.dtype in (np.int8, np.int16, np.int32, np.uint8, np.uint16, np.uint32):
+        return codes.astype(np.int64), []
     missing = np.isnan(codes) if codes.dtype.kind == "f" else np.zeros(len(codes), bool)
-    n_missing = int(missing.sum())
+    n_missing = np.count_nonzero(missing)
     events = codes[(codes != 0) & ~missing]
     if not np.isfinite(events).all() or (events != np.floor(events)).any() or (np.abs(events) >= 1 << 53).any():
         raise RecordingError("unknown_codes", f"{name}: the stim channel holds values that are not whole numbers.")
@@ -328,8 +330,9 @@ def _with_changes_of_group(
     short: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Add the flashes that a code which stays hides, and a change of the flash column shows."""
-    at = np.flatnonzero(groups)
-    change = at[1:][groups[at[1:]] != groups[at[:-1]]]
+    start, _, value = runs_of(groups)
+    start, value = start[value != 0], value[value != 0]
+    change = start[1:][value[1:] != value[:-1]]
     change = change[(codes[change] != 0) & (codes[change - 1] == codes[change])]
     nearest = np.searchsorted(onset, change)
     padded = np.r_[-(1 << 40), onset, 1 << 60]

@@ -142,10 +142,9 @@ def _look(stream: RecordingStream, remembered: Remembered) -> Look | None:
     end = min(max(last + 2 * width, begin + round(SHORTEST_S * stream.sfreq)), stream.n_samples)
     end = min(end, begin + MOST_VALUES_LOOKED_AT // len(stream.ch_names))
     eeg = _read(remembered.look(), begin, end)
-    finite = np.isfinite(eeg)
-    if not finite.all():
-        eeg = np.where(finite, eeg, 0)
-    if eeg.shape[1] < 2 or not (eeg[:, 1:] != eeg[:, :-1]).any():
+    if not np.isfinite(eeg.sum()):  # one pass; an overflow would only cost the look below
+        eeg = np.where(np.isfinite(eeg), eeg, 0)
+    if not (eeg[:, 1:2] != eeg[:, :1]).any() and not (eeg[:, 1:] != eeg[:, :-1]).any():
         return None
     some = eeg[:, : round(SHORTEST_S * stream.sfreq)]
     onsets = flashes.onset_sample - begin
@@ -179,8 +178,11 @@ def movement(eeg: NDArray[np.floating], sfreq: float) -> NDArray[np.float64]:
     means = (pieces @ np.full(width, 1 / width, eeg.dtype)).reshape(len(eeg), n_means)
     lag = min(max(1, round(LAG_S * sfreq / width)), n_means - 1)
     changes = np.abs(means[:, lag:] - means[:, :-lag]) if lag > 0 else np.zeros((len(eeg), 1))
-    moving = [row[row > 0] for row in changes]
-    medians = np.array([np.median(row) if len(row) else 0.0 for row in moving])
+    if changes.all():
+        medians = np.median(changes, axis=1)
+    else:
+        moving = [row[row > 0] for row in changes]
+        medians = np.array([np.median(row) if len(row) else 0.0 for row in moving])
     scaled: NDArray[np.float64] = medians / 0.6745 / np.sqrt(2)
     return scaled
 
@@ -194,6 +196,8 @@ def _read(blocks: Iterator[NDArray[np.floating]], begin: int, end: int) -> NDArr
         position += block.shape[1]
         if position >= end:
             break
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate(parts, axis=1) if parts else np.zeros((0, 0))
 
 
@@ -230,9 +234,8 @@ def _triggers(
 
 def _auc(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return the share of pairs in which the first is larger; equal ones count half."""
-    ordered = np.sort(second)
-    below, upto = (np.searchsorted(ordered, first, side=side) for side in ("left", "right"))
-    return float((below + upto).mean() / 2 / len(second))
+    pairs = first[:, np.newaxis] - second
+    return (np.count_nonzero(pairs > 0) + np.count_nonzero(pairs >= 0)) / 2 / pairs.size
 
 
 def _check_doubtful(stream: RecordingStream, doubtful: dict[int, str], name: str) -> None:

@@ -70,7 +70,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         eeg = [eeg[pick] for pick in chosen.picks]
         bad = _channels(metadata.get("bads"), name, "bads") or []
         times = _times(schema)
-        table = file.read(columns=[*stimulation, *times])
+        table = file.read(columns=[*stimulation, *times], use_threads=False)
         if table.num_rows != n_samples:
             raise RecordingError(
                 "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."

@@ -168,23 +168,20 @@ def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: ND
     targets_per_repetition = []
     interval = np.diff(onset)
     pauses = np.flatnonzero(interval > PAUSE_FACTOR * np.median(interval)) + 1
-    for groups, labels in zip(np.split(group, pauses), np.split(label, pauses), strict=True):
-        known, index = np.unique(groups, return_inverse=True)
-        n_repetitions = len(groups) // len(known)
-        if n_repetitions < 2 or len(known) < 2 or (groups == 0).any():
+    known, numbers = np.unique(group, return_inverse=True)
+    for index, labels in zip(np.split(numbers, pauses), np.split(label, pauses), strict=True):
+        in_trial = np.bincount(index, minlength=len(known)) > 0
+        n_groups = np.count_nonzero(in_trial)
+        n_repetitions = len(index) // n_groups
+        if n_repetitions < 2 or n_groups < 2 or in_trial[known == 0].any():
             continue
-        before: dict[int, int] = {}
-        for first in range(0, n_repetitions * len(known), len(known)):
-            now = dict(
-                zip(
-                    index[first : first + len(known)].tolist(), labels[first : first + len(known)].tolist(), strict=True
-                )
-            )
-            targets_per_repetition.append(sum(value == TARGET for value in now.values()))
-            if before:
-                n_boundaries += 1
-                n_changing += any(before.get(key, value) != value for key, value in now.items())
-            before = now
+        classes = np.zeros((n_repetitions, len(known)), np.int32)  # of each group in each repetition; 0 where it did not flash
+        whole = n_repetitions * n_groups
+        classes[np.arange(whole) // n_groups, index[:whole]] = labels[:whole]
+        targets_per_repetition += (classes == TARGET).sum(axis=1).tolist()
+        changed = (classes[1:] != classes[:-1]) & (classes[1:] != 0) & (classes[:-1] != 0)
+        n_boundaries += n_repetitions - 1
+        n_changing += np.count_nonzero(changed.any(axis=1))
     if n_boundaries < FEWEST_REPETITIONS or n_changing <= LARGEST_CHANGING * n_boundaries:
         return False
     return len(set(targets_per_repetition)) > 1

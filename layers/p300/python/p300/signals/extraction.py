@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from p300.errors import RecordingError
@@ -203,11 +204,11 @@ def _epochs(
         signal[:, held : held + piece.shape[1]] = piece
         held += piece.shape[1]
         ready = int(np.searchsorted(starts, position + held - n_raw_times, side="right"))
+        windows = sliding_window_view(signal, n_raw_times, axis=1).transpose(1, 0, 2) if ready > done else signal
         for first in range(done, ready, at_once):
             last = min(first + at_once, ready)
             cut, new = raw[: last - first], X[first:last]
-            for epoch, start in zip(cut, (starts[first:last] - position).tolist(), strict=True):
-                epoch[:] = signal[:, start : start + n_raw_times]
+            cut[:] = windows[starts[first:last] - position]
             np.subtract(cut.max(axis=2), cut.min(axis=2), out=peak_to_peak[first:last])
             over[first:last] = peak_to_peak[first:last] > limit
             if weights is None:

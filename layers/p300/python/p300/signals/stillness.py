@@ -55,7 +55,7 @@ class Stillness:
                 held = block
             elif self._limits is None and held.shape[1] < HEAD_SAMPLES:
                 held = np.concatenate([held, block], axis=1)
-            elif (held[:, -1] == block[:, 0]).any():  # a run may go on
+            elif self._goes_on(held, block):
                 held = np.concatenate([held, block], axis=1)
                 settled = max(held.shape[1] - int(self._known(held).max()), 0)
                 yield self._blank(held, settled)[:, :settled]
@@ -66,34 +66,50 @@ class Stillness:
         if held is not None:
             yield self._blank(held, held.shape[1])
 
+    def _goes_on(self, held: NDArray[np.floating], block: NDArray[np.floating]) -> bool:
+        """Tell whether a run that is too long, or may become so, reaches from one block into the next.
+
+        Coarse steps make neighbours equal at many a border: copying both blocks for each of them would cost more than all else here.
+        """
+        limits = self._known(held)
+        for channel in np.flatnonzero(held[:, -1] == block[:, 0]).tolist():
+            limit = int(limits[channel])
+            around = np.concatenate([held[channel, -limit:], block[channel, :limit]])
+            border = min(limit, held.shape[1])
+            changes = np.flatnonzero(around[1:] != around[:-1]) + 1
+            before, after = changes[changes < border], changes[changes > border]
+            if not len(after) or after[0] - (before[-1] if len(before) else 0) >= limit:
+                return True
+        return False
+
     def _known(self, held: NDArray[np.floating]) -> NDArray[np.int64]:
         if self._limits is None:
-            self._limits = np.array([self._limit(row) for row in held[:, :HEAD_SAMPLES]])
+            self._limits = self._found_limits(held[:, :HEAD_SAMPLES])
             self.n_still = np.zeros(len(held), np.int64)
         return self._limits
 
-    def _limit(self, row: NDArray[np.floating]) -> int:
-        """Return how many equal samples in a row are too many for this channel."""
+    def _found_limits(self, head: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return how many equal samples in a row are too many, by channel."""
         shortest = max(math.ceil(SHORTEST_S * self._sfreq), FEWEST_SAMPLES)
         longest = max(math.ceil(LONGEST_S * self._sfreq), shortest)
-        starts, lengths = _runs(row)
-        lengths = lengths[lengths < longest]
-        n_equal, n_pairs = int((lengths - 1).sum()), max(int(lengths.sum()) - 1, 1)
-        if not len(starts) or not n_equal:
-            return shortest
-        if n_equal >= n_pairs:
-            return longest
-        by_chance = INDEPENDENCE * math.log(ONE_IN) / -math.log(n_equal / n_pairs)
-        return min(max(shortest, math.ceil(by_chance)), longest)
+        limits = np.full(len(head), shortest, np.int64)
+        n_equal = np.count_nonzero(head[:, 1:] == head[:, :-1], axis=1)
+        n_pairs = np.full(len(head), max(head.shape[1] - 1, 1))
+        for channel in np.flatnonzero(_may_hold_a_run(head, longest)).tolist():
+            _, lengths = _runs(head[channel])
+            lengths = lengths[lengths < longest]
+            n_equal[channel], n_pairs[channel] = (lengths - 1).sum(), max(int(lengths.sum()) - 1, 1)
+        for channel in np.flatnonzero(n_equal).tolist():
+            share = n_equal[channel] / n_pairs[channel]
+            by_chance = INDEPENDENCE * math.log(ONE_IN) / -math.log(share) if share < 1 else longest
+            limits[channel] = min(max(shortest, math.ceil(by_chance)), longest)
+        return limits
 
     def _blank(self, held: NDArray[np.floating], settled: int) -> NDArray[np.floating]:
         """Put NaN into runs that are too long, as far as the signal is settled, whatever comes after it."""
         limits = self._known(held)
-        stride = max(int(limits.min()) // 2, 1)
-        # A run that is too long holds two neighbours of every so many samples: few channels need a closer look.
-        suspects = np.flatnonzero((held[:, stride::stride] == held[:, :-stride:stride]).any(axis=1))
         blanked = held
-        for channel in suspects:
+        for channel in np.flatnonzero(_may_hold_a_run(held, int(limits.min()))):
             starts, lengths = _runs(held[channel])
             for run in np.flatnonzero((lengths >= limits[channel]) & (starts < settled)).tolist():
                 if blanked is held:
@@ -103,6 +119,13 @@ class Stillness:
                 blanked[channel, start:end] = np.nan
                 self.n_still[channel] += end - start
         return blanked
+
+
+def _may_hold_a_run(block: NDArray[np.floating], shortest: int) -> NDArray[np.bool_]:
+    """Tell which channels need a closer look: a run so long holds one of so few samples, and the next."""
+    stride = max(shortest - 1, 1)
+    may: NDArray[np.bool_] = (block[:, 1::stride] == block[:, :-1:stride]).any(axis=1)
+    return may
 
 
 def _runs(row: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -79,13 +79,12 @@ def find_pulses(line: NDArray[np.integer], sfreq: float, triggers: Triggers | No
         A pulse that is on in the very first sample has no onset and is left out, as in MNE.
     """
     triggers = triggers or Triggers()
-    codes: NDArray[np.int64] = line.astype(np.int64)
+    codes: NDArray[np.int64] = line.astype(np.int64, copy=False)
     if not triggers.repair:
         rises = np.flatnonzero(codes[1:] > codes[:-1]) + 1
         return Pulses(rises.astype(np.int64), codes[rises], codes[rises - 1], {})
     short = settling(sfreq)
-    codes, n_dropouts = _without_dropouts(codes, short)
-    start, length, value = _runs(codes)
+    (start, length, value), n_dropouts = _without_dropouts(codes, short)
     start, length, value, n_skewed = _settled(start, length, value, short)
     before = np.r_[0, value[:-1]]
     new = (value != 0) & (start > 0)
@@ -123,31 +122,44 @@ def settling(sfreq: float) -> int:
     return max(1, int(SETTLE_S * sfreq))
 
 
-def _runs(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return start, length and value of each run of equal codes."""
-    start = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]][: len(codes)]).astype(np.int64)
-    return start, np.diff(np.r_[start, len(codes)]), codes[start]
+Runs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
-def _without_dropouts(codes: NDArray[np.int64], short: int) -> tuple[NDArray[np.int64], int]:
+def runs_of(codes: NDArray[np.integer]) -> Runs:
+    """Return start, length and value of each run of equal codes.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_samples,)
+        At least one.
+
+    Returns
+    -------
+    start, length, value : ndarray of int, shape (n_runs,)
+    """
+    start = np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1])
+    return start, np.diff(start, append=len(codes)), codes[start]
+
+
+def _without_dropouts(codes: NDArray[np.int64], short: int) -> tuple[Runs, int]:
     """Fill short zeros within a pulse, unless such zeros are what separates one pulse from the next."""
-    start, length, value = _runs(codes)
+    start, length, value = runs = runs_of(codes)
     inner = np.flatnonzero((value[1:-1] == 0) & (length[1:-1] <= short)) + 1
     same = value[inner - 1] == value[inner + 1]
     separating = (~same) & (length[inner - 1] > short) & (length[inner + 1] > short)
     n_pulses = int((value != 0).sum())
-    if separating.sum() > SEPARATED_FRACTION * n_pulses:
-        return codes, 0
     inner = inner[same]
+    if separating.sum() > SEPARATED_FRACTION * n_pulses or not len(inner):
+        return runs, 0
     filled = _filled(codes, start[inner], length[inner], value[inner - 1])
     # Two pulses of the usual length with a short rest between them are no pulse of twice that length.
-    joined, joined_length, _ = _runs(filled)
-    usual = np.median(joined_length[filled[joined] != 0]) if len(inner) else 0
+    joined, joined_length, joined_value = runs_of(filled)
+    usual = np.median(joined_length[joined_value != 0])
     whole = joined_length[np.searchsorted(joined, start[inner], side="right") - 1]
     parts = np.minimum(length[inner - 1], length[inner + 1])
     inner = inner[(whole <= LONGEST_JOINED * usual) | (parts < usual * (LONGEST_JOINED / 2))]
     filled = _filled(codes, start[inner], length[inner], value[inner - 1])
-    return filled, len(inner)
+    return runs_of(filled), len(inner)
 
 
 def _filled(
@@ -165,6 +177,8 @@ def _settled(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
     """Join the short codes that a line passes through on its way from one code to another with the code it ends at."""
     passing = (value != 0) & (length <= short)
+    if not passing.any():
+        return start, length, value, 0
     # Chains of passing codes: where each ends, and what is before and after it.
     edge = np.diff(np.r_[False, passing, False].astype(np.int8))
     first, last = np.flatnonzero(edge == 1), np.flatnonzero(edge == -1) - 1
