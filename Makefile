@@ -58,7 +58,7 @@ fuzz: setup ## hostile input for every reader, models and the buckets' JSON: CAS
 	@.venv/bin/python -m tests.fuzz --cases $(CASES)
 
 fuzz-recordings: setup ## thousands of sessions in every format, with the faults of labs' files: read right, or refused
-	@P300_FUZZ_EXAMPLES=2000 .venv/bin/python -m pytest tests/unit/p300 -q -k "generated or readers_channels or readers_units or readers_marks or readers_missing"
+	@P300_FUZZ_EXAMPLES=2000 .venv/bin/python -m pytest tests/unit/p300 -q -o timeout=0 -k "generated or readers_channels or readers_units or readers_marks or readers_missing"
 
 openapi: setup ## write docs/openapi.json anew
 	@.venv/bin/python -c 'import json; from p300_pipeline.serving.openapi import document; print(json.dumps(document(), indent=1, ensure_ascii=False))' > docs/openapi.json

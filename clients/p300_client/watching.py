@@ -52,10 +52,11 @@ class Execution:
         output = self.output
         match output.get("outcome"):
             case "features":
-                return "features"
+                return f"features{_notes(output)}"
             case "model":
                 made = "features, " if output.get("recording") else ""  # nothing else than a model was asked for
-                return f"{made}model {_field(output, 'training', 'version')} {_field(output, 'promotion', 'outcome')}"
+                model = f"model {_field(output, 'training', 'version')} {_field(output, 'promotion', 'outcome')}"
+                return f"{made}{model}{_notes(output)}"
             case "quarantined" | "incomplete" | "unreadable" as stuck:
                 return f"{stuck}: {output.get('detail') or _field(output, 'reason', 'message')}"
             case "unchanged" if "version" in output:
@@ -64,6 +65,12 @@ class Execution:
                 return self.error or self.status.lower()
             case other:
                 return str(other)
+
+
+def _notes(output: dict[str, Any]) -> str:
+    recording = output.get("recording")
+    notes = recording.get("notes") if isinstance(recording, dict) else None
+    return "".join(f"; {note}" for note in notes) if isinstance(notes, list) else ""
 
 
 def _field(output: dict[str, Any], part: str, name: str) -> str:
@@ -154,11 +161,26 @@ class Watcher:
             return
         execution.status, execution.stopped = now.status, now.stopped
         execution.output, execution.error = now.output, now.error
-        history = self._client.get_execution_history(executionArn=execution.arn, reverseOrder=True, maxResults=20)
-        for event in history["events"]:
-            if "stateEnteredEventDetails" in event:
-                execution.state = event["stateEnteredEventDetails"]["name"]
-                break
+        execution.state = current_state(self._client, execution.arn) or execution.state
+
+
+def current_state(client: Any, arn: str) -> str:
+    """Return the state that an execution entered last; empty where its latest events do not say it.
+
+    Parameters
+    ----------
+    client : botocore client
+        For Step Functions.
+    arn : str
+        The execution's.
+
+    Returns
+    -------
+    str
+    """
+    history = client.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=20)
+    entered = (event["stateEnteredEventDetails"]["name"] for event in history["events"] if "stateEnteredEventDetails" in event)
+    return next(entered, "")
 
 
 def from_description(described: dict[str, Any]) -> Execution:

@@ -21,6 +21,8 @@ FRESH_S = 1.0
 """Listings younger than this are not asked for again: many pages may be open."""
 MAX_EXECUTIONS = 10_000
 PAGE = 50
+MOST_FOLLOWED, MOST_FOLLOWED_ON_AWS = 64, 8
+"""Executions that run, the newest ones, of which each look at the list asks whether they wait."""
 _LIST = 1000  # as many as the service lists at once
 # AWS lets an account describe 15 executions a second for long, LocalStack as many as it can.
 _AWS_PAUSE_S = 0.1
@@ -123,7 +125,7 @@ class Executions:
         self._stack = stack
         self._rows: dict[str, dict[str, Row]] = {}
         self._truncated = False
-        self._listed = 0.0
+        self._listed = self._followed = 0.0
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._stop = threading.Event()
@@ -209,10 +211,33 @@ class Executions:
             return replace(row, source=row.source or "", outcome=row.outcome or "gone")
         return looked_at(row, described)
 
+    def _follow(self) -> None:
+        """See which of the executions that run are waiting, unless that was done a moment ago."""
+        with self._lock:
+            if time.monotonic() - self._followed < FRESH_S:
+                return
+            self._followed = time.monotonic()
+        most = MOST_FOLLOWED if self._stack.is_local else MOST_FOLLOWED_ON_AWS
+        running = [row for row in self._all() if not row.ended and row.machine != "backfill"][:most]
+        for row in self._pool.map(self._with_state, running):
+            with self._lock:
+                now = self._rows.get(row.machine, {}).get(row.arn)
+                if now and not now.ended:
+                    self._rows[row.machine][row.arn] = replace(now, result=row.result)
+
+    def _with_state(self, row: Row) -> Row:
+        client = self._stack.client("stepfunctions")
+        try:
+            state = watching.current_state(client, row.arn)
+        except client.exceptions.ExecutionDoesNotExist:
+            return row
+        return replace(row, result=status_of(watching.Execution(row.arn, row.status, row.started, state=state)))
+
     # -- what pages ask
     def select(self, *, machine: str = "", status: str = "", subject: str = "", page: int = 1) -> Selection:
         """Return one page of the executions that fit."""
         self.refresh()
+        self._follow()
         everything, subject = _with_left_out(self._all()), subject_name(subject)
         subjects = sorted({row.subject for row in everything if row.subject})
         fitting = [
@@ -279,7 +304,7 @@ def looked_at(row: Row, described: dict[str, Any]) -> Row:
         status=execution.status,
         stopped=execution.stopped,
         source=source,
-        result="" if row.machine == "backfill" else status_of(execution),
+        result="" if row.machine == "backfill" else status_of(execution) if execution.ended else row.result,
         recording=recording_of(execution),
         left_out=None if (left_out := left_out_by(execution)) is None else frozenset(left_out),
         outcome=outcome[:300] or (execution.status.lower() if execution.ended else ""),

@@ -85,3 +85,9 @@ def test_what_a_training_says_may_be_anything() -> None:
 def test_bad_is_not_good() -> None:
     assert GOOD.isdisjoint(BAD)
     assert set(STATUSES) >= GOOD | BAD
+
+
+def test_what_a_recording_replaced_is_part_of_what_came_of_it() -> None:
+    recording = {**A, "notes": ["replaced another recording under subject_01/a.edf"]}
+    for output in ({"outcome": "features"}, {"outcome": "model", "training": {"version": "v1"}}):
+        assert "; replaced another recording under" in execution({**output, "recording": recording}).outcome

@@ -39,6 +39,16 @@ def test_an_upload_that_is_not_in_the_pipeline_is_no_green_tick(browser: TestCli
     assert "subject_03/c.csv" not in of_two
 
 
+def test_an_execution_that_waits_says_so(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its companion, or for more recordings."""
+    states = {start("subject_01/a.vhdr"): "Wait for other files", start("subject_02/b.edf"): "Preprocess"}
+    monkeypatch.setattr("p300_client.watching.current_state", lambda _, arn: states[arn])
+    text = browser.get("/executions").text
+    pills = re.findall(r'class="pill ([a-z_]+)".*?</span> ([\w ]+)</span>', text)
+    assert sorted(pills) == [("running", "Running"), ("waiting", "Waiting")]
+    assert "subject_01/a.vhdr" in browser.get("/executions", params={"status": "WAITING"}).text
+
+
 def ended(key: str, output: dict[str, Any]) -> None:
     arn = start(key)
     for machine in stepfunctions_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].state_machines:

@@ -79,6 +79,7 @@ class PreprocessResult(TypedDict, total=False):
     n_flashes: int
     n_kept: int
     bad_channels: list[str]
+    notes: list[str]
     quarantine_key: str
     reason: Reason
 

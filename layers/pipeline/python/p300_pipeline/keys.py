@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p300.errors import RecordingError
 from p300.formats import EXTENSIONS, HEADER_OF
@@ -13,7 +13,7 @@ RECORDS = "quarantine-records/"
 """Where the quarantine's own records are: no landing key leads there (see `quarantine_key`), so nobody who uploads can write one."""
 # Lengths leave room for what is derived from a key: 1,024 bytes for an object's, 255 for a file's name.
 _LANDING_KEY = re.compile(
-    r"(?P<subject>subject_\d{1,18})/(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+)", re.ASCII
+    r"(?P<subject>(?:subject_|sub-)\d{1,18})/(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+)", re.ASCII
 )
 _SUBJECT = re.compile(r"(?:subject_|sub-)(\d{1,18})", re.ASCII)
 _MAX_KEY_BYTES = 1024
@@ -47,7 +47,8 @@ _LITTER_FOLDERS = {
 def subject_name(spelled: str) -> str:
     """Return the canonical name of a subject: ``subject_5``, ``subject_05`` and ``sub-05`` are all ``subject_05``.
 
-    Keys stay as they landed, so that existing buckets keep working; wherever it matters whose a recording is, this name is compared.
+    Ingestion stores a new recording under this name (see `p300_pipeline.steps.raw_data.home_of`). Wherever it matters whose a recording
+    is, this name is compared, as older buckets hold other spellings.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class RecordingKey:
         Raises
         ------
         RecordingError
-            With code ``wrong_key`` if the key is not ``subject_<number>/<recording>.<ext>`` with a known extension.
+            With code ``wrong_key`` if the key is not ``subject_<number>/<recording>.<ext>``, or ``sub-<number>/...``, with a known extension.
         """
         match = _match(key, EXTENSIONS)
         if not match:
@@ -100,6 +101,13 @@ class RecordingKey:
     def file_name(self) -> str:
         """What the recording's file is called where a reader opens it."""
         return f"{self.name}.{self.ext.lower()}"
+
+    def spellings(self) -> list["RecordingKey"]:
+        """Return the keys that the raw data may hold the recording under, the one of its subject's own name first."""
+        number = self.subject.removeprefix("subject_").removeprefix("sub-").lstrip("0") or "0"
+        as_landed = [self.subject] if self.subject.startswith("subject_") else []
+        subjects = [subject_name(self.subject), *as_landed, f"subject_{number}"]
+        return [replace(self, subject=subject) for subject in dict.fromkeys(subjects)]
 
     def beside(self, name: str) -> str:
         """Key of a file that belongs to the recording."""

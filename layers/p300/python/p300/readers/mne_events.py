@@ -1,6 +1,8 @@
 """Events of a file that MNE-Python has opened: its annotations, or the codes on its stim channels."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ from .declared import Declared
 from .edf_records import Placement, Records
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
 from .events import Marker, Stimulation, from_codes, from_markers
+from .two_sources import agreed
 
 if TYPE_CHECKING:
     import mne
@@ -104,7 +107,7 @@ def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[st
 def decide(
     found: list[Marker], stim: list[StimChannel], n_samples: int, sfreq: float, declared: Declared, name: str
 ) -> Stimulation:
-    """Take the markers where their names say it, else the first stim channel whose codes do.
+    """Take the markers where their names say it, else the first stim channel whose codes do; where both do, they have to agree.
 
     Parameters
     ----------
@@ -128,7 +131,7 @@ def decide(
     Raises
     ------
     RecordingError
-        ``missing_stim``, ``unknown_codes``, ``no_events``, and what `from_markers` and `from_codes` refuse.
+        ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, and what `from_markers` and `from_codes` refuse.
     """
     if len(stim) > MOST_STIM_CHANNELS:
         raise RecordingError(
@@ -136,23 +139,28 @@ def decide(
             f"{name}: {len(stim):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers.",
         )
     refusals = []
+    by_name = None
     try:
         by_name = from_markers(found, name, n_samples, sfreq, declared)
-        if by_name is not None:
-            return by_name
     except RecordingError as refusal:
         if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets"):
             raise
         refusals.append(refusal)
+    by_code = None
     for read in stim:
         codes, rate = read()
         try:
-            return _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
+            by_code = _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
+            break
         except RecordingError as refusal:
             refusals.append(refusal)
-    described: dict[str, int] = {}
-    for marker in found:
-        described[marker.description] = described.get(marker.description, 0) + 1
+    described = Counter(marker.description for marker in found)
+    if by_name is not None:
+        way_out = None if declared.event_id else remedy(described)
+        return agreed(by_name, by_code, refusals, sfreq, name, way_out)
+    if by_code is not None:
+        unused = f"flashes taken from the stim channel; annotations not known as flashes: {counted(described)}"
+        return replace(by_code, notes=(*by_code.notes, unused)) if described else by_code
     seen = [refusal for refusal in refusals if refusal.code != "no_events"]
     if seen:
         raise seen[0]

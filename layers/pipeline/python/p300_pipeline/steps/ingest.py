@@ -21,7 +21,14 @@ from p300.signals import Parameters, check_derived
 from p300_pipeline.contracts import IngestOutcome, IngestResult
 from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
-from p300_pipeline.steps.raw_data import RawFacts, named_companions, put_raw, refuse_second_name, superseded
+from p300_pipeline.steps.raw_data import (
+    RawFacts,
+    home_of,
+    named_companions,
+    put_raw,
+    refuse_second_name,
+    superseded,
+)
 from p300_pipeline.steps.reading import read, reading
 from p300_pipeline.steps.waiting import header_of, wait
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
@@ -154,7 +161,8 @@ def _store(zones: _Zones, item: Item) -> IngestResult:
             if missing := [key.beside(name) for name, one in found.items() if not one]:
                 return wait(key, files, missing, zones.wait_for_files_s)
             _check_size(key, files)
-            refuse_second_name(store, zones.raw, key)
+            home = home_of(store, zones.raw, key)
+            refuse_second_name(store, zones.raw, home)
             paths = [path, *(Path(folder) / name for name in names)]
             for one, to in list(zip(files, paths, strict=True))[1:]:
                 store.download(zones.landing, one.key, to, version_id=one.version_id, if_match=one.etag)
@@ -162,23 +170,24 @@ def _store(zones: _Zones, item: Item) -> IngestResult:
             check_derived(recording, zones.parameters, str(key))
             for _ in recording.blocks():  # a file is whole only if its last sample can be read
                 pass
-            outcome, etag = _put_files(zones, key, list(zip(files, paths, strict=True)))
+            outcome, etag = _put_files(zones, home, list(zip(files, paths, strict=True)))
     except RecordingError as error:
         return quarantine(store, zones.landing, zones.raw, files, error)
     # Only these versions: an upload that arrived under the same key in the meantime has its own execution.
     for one in files:
         store.delete(zones.landing, one.key, one.version_id)
+    renamed = [f"stored as {home}: {key.subject} and {home.subject} are one subject"] if home != key else []
     return _answer(
         outcome,
-        str(key),
-        subject=key.subject,
-        recording=key.recording,
+        str(home),
+        subject=home.subject,
+        recording=home.recording,
         etag=etag,
         **({"files": [one.key for one in files]} if names else {}),
         channels=len(recording.ch_names),
         sfreq=recording.sfreq,
         seconds=round(recording.n_samples / recording.sfreq, 1),
-        notes=list(recording.notes),
+        notes=[*renamed, *recording.notes],
     )
 
 
@@ -202,7 +211,7 @@ def _keep_companion(zones: _Zones, item: Item) -> IngestResult:
     if done and item.version_id and done["reason"].get("version_id") == item.version_id:
         zones.store.delete(zones.landing, item.key, item.version_id)
         return done
-    held = find(zones.store, zones.raw, item.key)
+    held = _held(zones, item.key)
     if held and RawFacts.of(held).landing_modified > item.modified:
         return quarantine(zones.store, zones.landing, zones.raw, [item], superseded(item.key))
     header = f"a .{HEADER_OF[item.key.rpartition('.')[2].lower()]} that names it"
@@ -217,7 +226,7 @@ def _refuse_older_header(zones: _Zones, item: Item) -> None:
 
 
 def _put_files(
-    zones: _Zones, key: RecordingKey, files: Sequence[tuple[Item, Path]]
+    zones: _Zones, home: RecordingKey, files: Sequence[tuple[Item, Path]]
 ) -> tuple[Literal["stored", "unchanged"], str]:
     """Write a recording's files to the raw data, its own object last, and return what became of that and its ETag."""
     for item, _ in files:
@@ -225,11 +234,13 @@ def _put_files(
     modified = max(item.modified for item, _ in files)
     (header, header_path), named = files[0], {}
     for item, path in files[1:]:
-        _refuse_others_companion(zones, key, item.key)
-        _, etag = put_raw(zones.store, zones.landing, zones.raw, item, path, modified, {"header": str(key)})
-        named[item.key.rpartition("/")[2]] = etag
+        name = item.key.rpartition("/")[2]
+        _refuse_others_companion(zones, home, home.beside(name))
+        _, named[name] = put_raw(
+            zones.store, zones.landing, zones.raw, home.beside(name), item, path, modified, {"header": str(home)}
+        )
     extra = {"companions": json.dumps(named)} if named else {}
-    return put_raw(zones.store, zones.landing, zones.raw, header, header_path, modified, extra)
+    return put_raw(zones.store, zones.landing, zones.raw, str(home), header, header_path, modified, extra)
 
 
 def _refuse_others_companion(zones: _Zones, key: RecordingKey, companion: str) -> None:
@@ -271,8 +282,12 @@ def _stored_already(zones: _Zones, item: Item) -> Item | None:
 
 
 def _held(zones: _Zones, key: str) -> Item | None:
-    """Return what the raw data holds under a landing key; anything else there is not a recording, whatever it is called."""
-    return find(zones.store, zones.raw, key) if is_landing_key(key) else None
+    """Return what the raw data holds of a landing key; anything else there is not a recording, whatever it is called."""
+    if not is_landing_key(key):
+        return None
+    subject, _, name = key.partition("/")
+    stem, _, extension = name.rpartition(".")
+    return find(zones.store, zones.raw, str(home_of(zones.store, zones.raw, RecordingKey(subject, stem, extension))))
 
 
 def _recording_of(zones: _Zones, held: Item) -> Item | None:

@@ -18,7 +18,7 @@ from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.making.features import make_features
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
-from p300_pipeline.steps.raw_data import name_taken, named_companions
+from p300_pipeline.steps.raw_data import name_taken, named_companions, replacement_notes
 from p300_pipeline.storage import (
     Item,
     Keep,
@@ -64,13 +64,15 @@ def preprocess(
     dict
         ``outcome`` is ``features`` (made now), ``unchanged`` (they were up to date), ``superseded`` (the raw recording was replaced
         in the meantime, and the newer upload has its own execution), ``quarantined`` (no epoch of a class was kept, or another
-        recording has its name) or, if it may not be quarantined, ``unusable``; the last two with ``reason``.
+        recording has its name) or, if it may not be quarantined, ``unusable``; the last two with ``reason``. ``notes`` if the raw
+        recording took the place of another one.
     """
     recording_key = RecordingKey.parse(key)
     raw = find(store, raw_bucket, key)
     if raw is None or (etag and raw.etag != etag):
         return _superseded(store, raw_bucket, recording_key, etag)
     companions = named_companions(raw)
+    told = {"notes": notes} if (notes := replacement_notes(raw_bucket, raw)) else {}
     made_of: dict[str, Any] = {
         "raw_key": key,
         "raw_etag": raw.etag,
@@ -86,7 +88,7 @@ def preprocess(
     held = [find(store, features_bucket, name) for name in (recording_key.features, recording_key.report)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
-        return _answer("unchanged", recording_key, facts, etag=raw.etag)
+        return _answer("unchanged", recording_key, facts, etag=raw.etag, **told)
     files = [raw]
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +118,7 @@ def preprocess(
                 return _quarantined(recording_key, quarantine(store, raw_bucket, raw_bucket, files, error))
     except (NotFoundError, PreconditionError):
         return _superseded(store, raw_bucket, recording_key, raw.etag)
-    return _answer("features", recording_key, facts, etag=raw.etag)
+    return _answer("features", recording_key, facts, etag=raw.etag, **told)
 
 
 @dataclass

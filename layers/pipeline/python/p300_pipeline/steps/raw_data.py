@@ -14,6 +14,8 @@ from p300_pipeline.keys import RecordingKey, is_companion, is_recording
 from p300_pipeline.storage import Item, Keep, PreconditionError, Store, Write, compare_and_swap, find, sha256_hex
 
 type Outcome = Literal["stored", "unchanged"]
+NO_VERSION = "null"
+"""What S3 calls the version of an object in a bucket that keeps none."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class RawFacts:
         Key of the recording that a companion belongs to.
     companions : dict of str to str
         Names of the files that belong to a header -> their ETags.
+    replaced_version, replaced_sha256 : str
+        Version and digest of the recording whose place this upload took; empty where there was none.
     """
 
     landing_etag: str = ""
@@ -37,6 +41,8 @@ class RawFacts:
     landing_modified: float = 0.0
     header: str | None = None
     companions: dict[str, str] = field(default_factory=dict)
+    replaced_version: str = ""
+    replaced_sha256: str = ""
 
     @classmethod
     def of(cls, held: Item) -> "RawFacts":
@@ -49,6 +55,8 @@ class RawFacts:
             _time(said.get("landing-modified", "")),
             header if header and is_recording(header) else None,
             _companions(said.get("companions", "")),
+            said.get("replaced-version", ""),
+            said.get("replaced-sha256", ""),
         )
 
 
@@ -75,6 +83,32 @@ def named_companions(recording: Item) -> dict[str, str]:
     return RawFacts.of(recording).companions
 
 
+def replacement_notes(bucket: str, recording: Item) -> list[str]:
+    """Return what a person should know of a raw recording that took another one's place: which, and how to get that one back.
+
+    Parameters
+    ----------
+    bucket : str
+        The raw data's.
+    recording : Item
+        The raw recording as it is now.
+
+    Returns
+    -------
+    list of str
+        Empty where it took no place.
+    """
+    facts = RawFacts.of(recording)
+    if not facts.replaced_version:
+        return []
+    name, version = recording.key.rpartition("/")[2], facts.replaced_version
+    found = f"replaced another recording under {recording.key} (SHA-256 {facts.replaced_sha256 or 'unknown'})"
+    if version == NO_VERSION:
+        return [f"{found}; s3://{bucket} keeps no versions, so that one is gone"]
+    get = f"aws s3api get-object --bucket {bucket} --key '{recording.key}' --version-id {version} '{name}'"
+    return [f"{found}; the bucket still has it as version {version}. To get it back: {get}"]
+
+
 def superseded(key: RecordingKey | str) -> RecordingError:
     """Return what is wrong with an upload that comes after a newer one under its key."""
     return RecordingError(
@@ -92,6 +126,29 @@ def name_taken(key: RecordingKey, other: str) -> RecordingError:
     )
 
 
+def home_of(store: Store, bucket: str, key: RecordingKey) -> RecordingKey:
+    """Return the key that a landed recording has in the raw data.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    bucket : str
+        The raw data's.
+    key : RecordingKey
+        As it landed.
+
+    Returns
+    -------
+    RecordingKey
+        With the one name of its subject; where the raw data holds the recording under another spelling, as older buckets do, that one.
+    """
+    spellings = key.spellings()
+    if len(spellings) == 1:
+        return spellings[0]
+    return next((one for one in spellings if find(store, bucket, str(one))), spellings[0])
+
+
 def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
     """Refuse a new recording that is already in the raw zone with another extension, or with other capitalisation.
 
@@ -105,7 +162,7 @@ def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
 
 
 def put_raw(
-    store: Store, landing: str, raw: str, item: Item, path: Path, modified: float, extra: Mapping[str, str]
+    store: Store, landing: str, raw: str, key: str, item: Item, path: Path, modified: float, extra: Mapping[str, str]
 ) -> tuple[Outcome, str]:
     """Write one file of a recording to the raw zone, unless a newer upload is there.
 
@@ -115,6 +172,8 @@ def put_raw(
         S3 access.
     landing, raw : str
         Bucket names.
+    key : str
+        The file's key in the raw data.
     item : Item
         The upload.
     path : Path
@@ -146,7 +205,7 @@ def put_raw(
     content = {"sha256", *extra}
 
     def decide() -> Keep[tuple[Outcome, str]] | Write[tuple[Outcome, str]]:
-        held = find(store, raw, item.key)
+        held = find(store, raw, key)
         held_modified = RawFacts.of(held).landing_modified if held else 0.0
         same = held is not None and all(held.metadata.get(name) == metadata[name] for name in content)
         if held and same and held_modified >= modified:
@@ -156,8 +215,15 @@ def put_raw(
         # After the look and before the write: a newer upload of the same second deletes this one before it writes.
         if store.head(landing, item.key, item.version_id).etag != item.etag:
             raise PreconditionError(f"{item.key} was replaced")
+        replaced = {}
+        if held and not same:
+            replaced = {
+                "replaced-version": held.version_id or NO_VERSION,
+                "replaced-sha256": held.metadata.get("sha256", ""),
+            }
         # The same bytes are written again, so that a late event of an upload in between finds the newer time here.
-        return Write(("unchanged" if same else "stored", ""), path, held.etag if held else None, metadata=metadata)
+        stated = metadata | replaced
+        return Write(("unchanged" if same else "stored", ""), path, held.etag if held else None, metadata=stated)
 
-    (outcome, etag), written = compare_and_swap(store, raw, item.key, decide)
+    (outcome, etag), written = compare_and_swap(store, raw, key, decide)
     return outcome, written or etag

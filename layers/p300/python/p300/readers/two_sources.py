@@ -1,0 +1,106 @@
+"""Flashes that a file states twice, as annotations and on a stim channel: they have to say the same."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RecordingError
+from p300.recording import NON_TARGET, TARGET
+
+from .events import Stimulation
+
+LARGEST_APART_S = 0.02
+"""Between an annotation and its trigger: a sample of rounding, or the software that wrote one of the two a little late."""
+LARGEST_UNMATCHED = 0.02
+"""Share of flashes that only one of the two has: a pulse at the very first sample, a trial that somebody removed."""
+
+
+def agreed(
+    by_name: Stimulation,
+    by_code: Stimulation | None,
+    refusals: Sequence[RecordingError],
+    sfreq: float,
+    name: str,
+    way_out: str | None,
+) -> Stimulation:
+    """Return the flashes of the annotations, if the stim channel does not contradict them.
+
+    Parameters
+    ----------
+    by_name : Stimulation
+        What the annotations say.
+    by_code : Stimulation or None
+        What the stim channel says; None where there is none, or it says nothing.
+    refusals : sequence of RecordingError
+        Why stim channels say nothing.
+    sfreq : float
+        The recording's rate in Hz.
+    name : str
+        What to call it in messages.
+    way_out : str or None
+        How to declare that the annotations are right; None where a person has done so: then they are taken, with a note.
+
+    Returns
+    -------
+    Stimulation
+        With a note on what was used, where there was a choice.
+
+    Raises
+    ------
+    RecordingError
+        ``contradictory_events``.
+    """
+    if by_code is None:
+        others = [refusal.code for refusal in refusals if refusal.code != "no_events"]
+        note = f"flashes taken from the annotations; the stim channel was not used ({', '.join(sorted(set(others)))})"
+        return replace(by_name, notes=(*by_name.notes, note)) if others else by_name
+    onset, other = np.flatnonzero(by_name.stim), np.flatnonzero(by_code.stim)
+    at = _nearest(onset, other)
+    together = np.abs(other[at] - onset) <= max(1, round(LARGEST_APART_S * sfreq))
+    same = together & (by_code.stim[other[at]] == by_name.stim[onset])
+    n_unmatched = max(len(onset), len(other)) - len(np.unique(at[same]))
+    n_contradicted = int((together & ~same).sum())
+    if not n_contradicted and n_unmatched <= max(2, LARGEST_UNMATCHED * len(onset)):
+        note = "flashes taken from the annotations; the stim channel says the same"
+        if n_unmatched:
+            note = f"{note}, but for {n_unmatched} flashes that only one of the two has"
+        flash = by_name.flash if by_name.flash is not None else _groups(by_name, by_code, onset, other[at], same)
+        return replace(by_name, flash=flash, notes=(*by_name.notes, note))
+    found = f"annotations say {_counts(by_name.stim)}, the stim channel {_counts(by_code.stim)}"
+    differing = f"{n_contradicted} at the same time are of another class, and {n_unmatched} have no match of their class"
+    if way_out is None:
+        note = f"flashes taken from the annotations, as declared, though the stim channel contradicts them: {found}; {differing}"
+        return replace(by_name, notes=(*by_name.notes, note))
+    raise RecordingError(
+        "contradictory_events",
+        f"{name}: {found}; {differing}. Expected both to say the same. Export the recording with the one that is right; or say that "
+        f"the annotations are. {way_out}",
+    )
+
+
+def _nearest(onset: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which of the others is nearest to each onset."""
+    after = np.clip(np.searchsorted(other, onset), 0, len(other) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(np.abs(other[before] - onset) <= np.abs(other[after] - onset), before, after)
+
+
+def _groups(
+    by_name: Stimulation,
+    by_code: Stimulation,
+    onset: NDArray[np.int64],
+    other: NDArray[np.int64],
+    same: NDArray[np.bool_],
+) -> NDArray[np.int32] | None:
+    """Put the stimulus groups that only the stim channel knows at the annotations' flashes."""
+    if by_code.flash is None or not same.all():
+        return None
+    flash = np.zeros(len(by_name.stim), np.int32)
+    flash[onset] = by_code.flash[other]
+    return flash
+
+
+def _counts(stim: NDArray[np.int32]) -> str:
+    return f"{int((stim == TARGET).sum()):,} Target and {int((stim == NON_TARGET).sum()):,} NonTarget flashes"
