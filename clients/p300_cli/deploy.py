@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from p300.errors import P300Error
 from p300_client.paths import ENVIRONMENTS, PROJECT, STATE, home_is_writable, require_checkout
-from p300_client.target import STACK, Target
+from p300_client.target import DEPLOYMENT_BUCKET, STACK, Target
 
 from p300_cli import stack
 from p300_cli.terminal import fail, note, progress
@@ -43,7 +43,7 @@ def deploy(target: Target, parameters: dict[str, str] | None = None, *, mounted_
     """
     require_checkout()
     template = read_template(PROJECT / "template.yaml")
-    bucket = f"{STACK}-deployment"
+    bucket = DEPLOYMENT_BUCKET
     ensure_bucket(target, bucket)
     _point_at_uploads(target, template, bucket, empty_layers=mounted_layers)
     parameters = parameters or {}

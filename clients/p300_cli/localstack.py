@@ -48,20 +48,23 @@ def up(target: Target) -> bool:
     folder = _folder(target.port)
     _clear(folder)
     (folder / "tmp").mkdir(parents=True)
+    process = None
     with err.status("starting LocalStack"), _log(target.port).open("wb") as stream:
-        process = psutil.Popen(
-            [str(python), "-m", servers.MODULE],
-            cwd=PROJECT,
-            env=_environment(target, folder),
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
         try:
+            process = psutil.Popen(
+                [str(python), "-m", servers.MODULE],
+                cwd=PROJECT,
+                env=_environment(target, folder),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             _wait_until_ready(target, process)
         except BaseException:  # interrupted, too
-            _kill(process)
+            if process:
+                _kill(process)
+            credential.remove(target.port)  # it opens nothing any more, and the next start makes another
             raise
     note(f"LocalStack is ready at {target.endpoint} (log: {_log(target.port)})")
     return True

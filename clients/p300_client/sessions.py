@@ -1,6 +1,5 @@
 """Recordings as sessions: every flash with its epoch, what it lit, and where one symbol ends and the next begins."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from p300 import json_text
 from p300.channels import in_order
 from p300.decoding import Layout, Trial, find_trials, with_gaps
 from p300.decoding.layouts import SPELLER_6X6
@@ -101,7 +101,7 @@ def screen(name: str) -> Screen:
     if name in LAYOUTS:
         return Screen(read_layout(LAYOUTS[name]), LAYOUTS[name])
     try:
-        stated = json.loads(Path(name).read_text())
+        stated = json_text.loads(Path(name).read_text())
         return Screen(read_layout(stated), stated)
     except P300Error as error:
         raise P300Error("bad_layout", f"--layout {name}: {error.message}") from error

@@ -19,6 +19,8 @@ from p300_client import credential
 from p300_client.errors import short, unreachable
 
 STACK = os.environ.get("P300_STACK", "p300")
+DEPLOYMENT_BUCKET = f"{STACK}-deployment"
+"""What a deployment's files go through; it is in the stack's region."""
 LOCAL_ENDPOINT = "http://localhost:4566"
 _DEFAULT_REGION = "us-east-1"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -151,9 +153,13 @@ class Target:
             if "does not exist" not in str(error):
                 raise
             where = f"{self}, region {self.region}" if self.is_local else str(self)
-            raise NoStackError(
-                "no_stack", f"There is no stack {STACK!r} on {where}. Deploy it with `{command}`."
-            ) from error
+            elsewhere = self._region_of_stack()
+            advice = (
+                f"It is in region {elsewhere}: set AWS_REGION={elsewhere}."
+                if elsewhere
+                else f"Deploy it with `{command}`."
+            )
+            raise NoStackError("no_stack", f"There is no stack {STACK!r} on {where}. {advice}") from error
         except unreachable() as error:
             advice = "Start it with `p300 up`, or set AWS_ENDPOINT_URL." if self.is_local else "Is there a network?"
             what = "something else does" if isinstance(error, ResponseParserError) else short(error)
@@ -164,6 +170,19 @@ class Target:
                 "incomplete", f"The stack {STACK!r} on {self} is {stack['StackStatus']}. Finish it with `{command}`."
             )
         return outputs
+
+    def _region_of_stack(self) -> str | None:
+        """Return the other region in which this LocalStack holds the stack, which it does once; None where it holds none."""
+        from botocore.exceptions import ClientError
+
+        if not self.is_local:
+            return None
+        try:
+            location = self.client("s3").get_bucket_location(Bucket=DEPLOYMENT_BUCKET)
+        except ClientError:
+            return None
+        region = str(location["LocationConstraint"] or "us-east-1")
+        return region if region != self.region else None
 
     @cached_property
     def api_url(self) -> str:

@@ -179,7 +179,9 @@ def current_state(client: Any, arn: str) -> str:
     str
     """
     history = client.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=20)
-    entered = (event["stateEnteredEventDetails"]["name"] for event in history["events"] if "stateEnteredEventDetails" in event)
+    entered = (
+        event["stateEnteredEventDetails"]["name"] for event in history["events"] if "stateEnteredEventDetails" in event
+    )
     return next(entered, "")
 
 

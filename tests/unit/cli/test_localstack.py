@@ -296,3 +296,11 @@ def test_a_start_whose_command_was_killed_is_waited_for(checkout: Checkout, targ
     assert localstack.health(target) is not None
     localstack.down(target)
     started.wait()
+
+
+@pytest.mark.parametrize("behaviour", ["ends", "serves all"])
+def test_a_start_that_is_refused_leaves_no_key_behind(checkout: Checkout, target: Target, behaviour: str) -> None:
+    checkout.behaves(behaviour)
+    with pytest.raises((P300Error, SystemExit)):
+        localstack.up(target)
+    assert not credential.file_of(target.port).exists()

@@ -171,3 +171,23 @@ def test_a_setting_of_aws_that_is_no_number_is_named(monkeypatch: pytest.MonkeyP
     with pytest.raises(P300Error, match=r"'abc'.*AWS_") as refused:
         target.Target(None).client("s3")
     assert refused.value.code == "bad_aws_setting"
+
+
+@pytest.mark.parametrize(("stack_in", "advice"), [("us-east-1", "set AWS_REGION=us-east-1"), (None, "p300 deploy")])
+def test_a_stack_of_another_region_is_named(stack_in: str | None, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment to this region would be refused."""
+    import boto3
+    from moto import mock_aws
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    with mock_aws():
+        if stack_in:
+            boto3.client("s3", region_name=stack_in).create_bucket(Bucket=target.DEPLOYMENT_BUCKET)
+        chosen = target.Target("http://localhost:4566")
+        monkeypatch.setattr(chosen, "client", lambda service: boto3.client(service, region_name="eu-central-1"))
+        with pytest.raises(P300Error) as raised:
+            _ = chosen.outputs
+    assert raised.value.code == "no_stack"
+    assert advice in raised.value.message

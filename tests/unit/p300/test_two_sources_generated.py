@@ -18,11 +18,23 @@ from tests.support.edf import write_edf_plus
 from tests.support.generated import CHANNELS, NON_TARGET, TARGET, Session
 from tests.support.labs import EXAMPLES
 
-sessions = st.builds(Session, sfreq=st.sampled_from([128, 256, 500]), n_repetitions=st.integers(3, 5), seed=st.integers(0, 999))
+sessions = st.builds(
+    Session, sfreq=st.sampled_from([128, 256, 500]), n_repetitions=st.integers(3, 5), seed=st.integers(0, 999)
+)
 generated = settings(
     max_examples=int(EXAMPLES) if EXAMPLES else 30, deadline=None, suppress_health_check=list(HealthCheck)
 )
-FAULTS = ("none", "a sample late", "one missing", "swapped", "shuffled", "late", "half", "row and column codes", "nothing")
+FAULTS = (
+    "none",
+    "a sample late",
+    "one missing",
+    "swapped",
+    "shuffled",
+    "late",
+    "half",
+    "row and column codes",
+    "nothing",
+)
 
 
 def write(path: Path, session: Session, events: list[tuple[int, str]], line: NDArray[np.int64]) -> Path:

@@ -402,7 +402,9 @@ def test_a_recording_is_stored_under_its_subjects_one_name(
 ) -> None:
     answer = do(store, land(store, key, recording_bytes()))
     assert (answer["outcome"], answer["key"], answer["subject"]) == ("stored", "subject_05/run.parquet", "subject_05")
-    assert f"stored as subject_05/run.parquet: {key.partition('/')[0]} and subject_05 are one subject" in answer["notes"]
+    assert (
+        f"stored as subject_05/run.parquet: {key.partition('/')[0]} and subject_05 are one subject" in answer["notes"]
+    )
     assert list(content(store, RAW)) == ["subject_05/run.parquet"]
     assert content(store, LANDING) == {}
     again = do(store, land(store, "subject_05/run.parquet", recording_bytes()))
@@ -421,10 +423,10 @@ def test_a_recording_that_an_older_bucket_holds_under_another_spelling_keeps_its
 def test_a_recording_that_takes_anothers_place_says_which_and_how_to_get_it_back(
     store: Store, recording_bytes: Callable[..., bytes]
 ) -> None:
-    do(store, land(store, KEY, recording_bytes()))
+    do(store, land(store, KEY, recording_bytes(), seconds_ago=120))
     earlier = store.head(RAW, KEY)
     assert replacement_notes(RAW, earlier) == []
-    do(store, land(store, KEY, recording_bytes(seed=2)))
+    do(store, land(store, KEY, recording_bytes(seed=2), seconds_ago=60))
     (note,) = replacement_notes(RAW, store.head(RAW, KEY))
     assert KEY in note
     assert earlier.metadata["sha256"] in note

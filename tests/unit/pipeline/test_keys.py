@@ -40,7 +40,7 @@ def test_a_key_is_parsed_or_refused(key: str) -> None:
     assert recording_of_features(parsed.features) == parsed.recording
     for derived in (parsed.features, parsed.report, parsed.erp_plot):
         assert len(derived.encode()) <= 1024
-        assert derived.startswith(f"{parsed.subject}/{parsed.name}/")
+        assert derived.startswith(f"{parsed.folder}/{parsed.name}/")
     assert len(f"{parsed.recording}.parquet") <= 250, "a file system takes 255 bytes"
 
 

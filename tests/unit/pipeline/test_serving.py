@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from p300.errors import RequestError
-from p300_pipeline.errors import status_of
+from p300_pipeline.errors import HttpError, status_of
 from p300_pipeline.serving import Service, requests
 from p300_pipeline.serving.predictions import MAX_EPOCHS
 
@@ -26,6 +26,26 @@ def b64(rows: Any) -> str:
 
 
 # ---- answers
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"features": [1.0], "features": [2.0]}',
+        b'{"a": {"b": 1, "b": 2}}',
+        '{"a": [{"b": 1}, {"b": 1, "b": 2}]}',
+        '{"a:": 1, "a:": 2}',
+    ],
+)
+def test_a_body_that_says_a_name_twice_is_refused(body: str | bytes) -> None:
+    with pytest.raises(HttpError, match="occurs twice") as raised:
+        requests.parse_json(body)
+    assert (raised.value.code, raised.value.status) == ("duplicate_name", 400)
+
+
+@pytest.mark.parametrize("body", ['{"a": "b:c"}', '{"a": [1, {"b": 2}]}', '{"a": [{"b": 1}, {"b": 2}]}'])
+def test_other_colons_are_no_members(body: str) -> None:
+    assert requests.parse_json(body) == json.loads(body)
+
+
 def test_one_epoch_is_answered_at_the_top_level(service: Service) -> None:
     answer = service.predict(json.dumps({"features": TARGET_EPOCH}))
     assert answer == {

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from p300 import json_text
 from p300.errors import ArtifactError
 
 Check = Callable[[Any], bool]
@@ -29,7 +30,7 @@ def parse(body: bytes, name: str, kind: type, code: str = "bad_document") -> Any
         If it is not valid JSON, too deeply nested, contains invalid text, or has another type.
     """
     try:
-        document = json.loads(body)
+        document = json_text.loads(body)
         json.dumps(
             document, ensure_ascii=False
         ).encode()  # JSON may contain half a surrogate pair, which no encoding accepts

@@ -5,13 +5,14 @@ was found and what was expected; what lists executions shows it as `UNKNOWN_INPU
 """
 
 import hashlib
-import json
 import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
+
+from p300 import json_text
 
 from p300_pipeline.errors import InputError
 
@@ -133,7 +134,7 @@ def from_json(text: str | None) -> Any:
         Where the text is not JSON, or nested too deeply to be read.
     """
     try:
-        return json.loads(text or "{}")
+        return json_text.loads(text or "{}")
     except (ValueError, RecursionError) as error:
         raise _unexpected(f"The input is not readable as JSON ({error}).") from error
 

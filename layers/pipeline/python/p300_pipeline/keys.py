@@ -65,9 +65,9 @@ def subject_name(spelled: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class RecordingKey:
-    """The key of a recording in the landing and raw buckets: ``<subject>/<recording>.<ext>``."""
+    """The key of a recording in the landing and raw buckets: ``<folder>/<recording>.<ext>``, the folder being a spelling of its subject."""
 
-    subject: str
+    folder: str
     name: str
     ext: str
 
@@ -78,7 +78,8 @@ class RecordingKey:
         Raises
         ------
         RecordingError
-            With code ``wrong_key`` if the key is not ``subject_<number>/<recording>.<ext>``, or ``sub-<number>/...``, with a known extension.
+            With code ``wrong_key`` if the key is not ``subject_<number>/<recording>.<ext>``, or ``sub-<number>/...``, of a known
+            extension.
         """
         match = _match(key, EXTENSIONS)
         if not match:
@@ -90,12 +91,17 @@ class RecordingKey:
         return cls(match["subject"], match["name"], match["ext"])
 
     def __str__(self) -> str:
-        return f"{self.subject}/{self.name}.{self.ext}"
+        return f"{self.folder}/{self.name}.{self.ext}"
+
+    @property
+    def subject(self) -> str:
+        """The one name of the recording's subject, however the key spells it."""
+        return subject_name(self.folder)
 
     @property
     def recording(self) -> str:
-        """``<subject>/<recording>``: the folder of what is derived from it."""
-        return f"{self.subject}/{self.name}"
+        """``<folder>/<recording>``: the folder of what is derived from it."""
+        return f"{self.folder}/{self.name}"
 
     @property
     def file_name(self) -> str:
@@ -104,14 +110,14 @@ class RecordingKey:
 
     def spellings(self) -> list["RecordingKey"]:
         """Return the keys that the raw data may hold the recording under, the one of its subject's own name first."""
-        number = self.subject.removeprefix("subject_").removeprefix("sub-").lstrip("0") or "0"
-        as_landed = [self.subject] if self.subject.startswith("subject_") else []
-        subjects = [subject_name(self.subject), *as_landed, f"subject_{number}"]
-        return [replace(self, subject=subject) for subject in dict.fromkeys(subjects)]
+        number = self.subject.removeprefix("subject_").lstrip("0") or "0"
+        as_landed = [self.folder] if self.folder.startswith("subject_") else []
+        folders = [self.subject, *as_landed, f"subject_{number}"]
+        return [replace(self, folder=folder) for folder in dict.fromkeys(folders)]
 
     def beside(self, name: str) -> str:
         """Key of a file that belongs to the recording."""
-        return f"{self.subject}/{name}"
+        return f"{self.folder}/{name}"
 
     @property
     def features(self) -> str:

@@ -61,8 +61,9 @@ def open_recording(
         (unfolds beyond reason), ``too_many_channels``, ``too_many_annotations``, ``not_numeric``, ``missing_eeg``,
         ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
         ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``unclear_triggers``,
-        ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``, ``wrong_unit``, ``doubtful_channels`` (most look
-        like triggers), ``bad_declaration``; from the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
+        ``contradictory_events``, ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``, ``wrong_unit``,
+        ``doubtful_channels`` (most look like triggers), ``bad_declaration``; from the stream's blocks ``unreadable``. `p300.limits`
+        has what is too large and too many.
     """
     path = Path(path)
     name = name or path.name

@@ -4,6 +4,7 @@ The header is read here just as MNE reads it, so that what was checked is what M
 """
 
 import configparser
+import math
 import re
 from pathlib import Path
 
@@ -21,6 +22,8 @@ MOST_TEXT_SAMPLES = 1 << 22
 _CODEPAGES = re.compile(r"utf-?8|ansi|(us-)?ascii|latin-?1|iso-?8859-\d{1,2}|(cp|windows-?)\d{3,4}", re.IGNORECASE)
 _CODEPAGE = re.compile(r"Codepage=(.+)")
 _CHUNK_BYTES = 1 << 20
+_CHOICES = {"DataFormat": ("BINARY", "ASCII"), "DataOrientation": ("MULTIPLEXED", "VECTORIZED")}
+_MARKER = re.compile(rb"^Mk\d+=(.*)$", re.MULTILINE)
 
 
 def read_header(path: Path, name: str) -> tuple[str, ...]:
@@ -69,18 +72,52 @@ def _number(section: configparser.SectionProxy, option: str, name: str) -> int:
         raise _unreadable(name, f"{option}={section[option][:40]}; expected a whole number") from error
 
 
+def _check_numbers(parser: configparser.ConfigParser, common: configparser.SectionProxy, name: str) -> None:
+    """Refuse settings that MNE-Python would divide by, or put something else for without a word."""
+    if (n_channels := _number(common, "NumberOfChannels", name)) < 1:
+        raise _unreadable(name, f"NumberOfChannels={n_channels}; expected at least 1")
+    interval = common.get("SamplingInterval", "")
+    if _finite(interval) <= 0:
+        raise RecordingError(
+            "missing_sfreq",
+            f"{name}: SamplingInterval={interval[:40]}; expected the positive number of microseconds between two samples. Export it again.",
+        )
+    for option, known in _CHOICES.items():
+        found = common.get(option, known[0])
+        if found.upper() not in known:
+            raise _unreadable(name, f"{option}={found[:40]}; expected {' or '.join(known)}")
+    for section in ("Channel Infos", "Channel infos"):
+        for channel, described in parser.items(section) if parser.has_section(section) else ():
+            resolution = [*described.split(","), "", "", ""][2].strip()
+            if resolution and not _finite(resolution):
+                raise _unreadable(
+                    name, f"{channel}={described[:60]}: resolution {resolution[:20]}; expected a number other than 0"
+                )
+
+
+def _finite(text: str) -> float:
+    """Return a number; 0 for what is none, or not finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
 def check_companions(header: Path, beside: list[Path], name: str) -> None:
-    """See that MNE can read markers and signal in reasonable time.
+    """See that MNE can read markers and signal in reasonable time, and as the header means them.
 
     Raises
     ------
     RecordingError
-        ``unreadable``; ``too_large`` for a signal written as text; ``too_many_annotations``.
+        ``unreadable``; ``missing_sfreq``; ``too_large`` for a signal written as text; ``too_many_annotations``.
     """
+    parser, common = _settings(header, name)
+    _check_numbers(parser, common, name)
     for file in beside:
         if file.suffix.lower() == ".vmrk":
             _check_markers(file, name)
-        elif _settings(header, name)[1].get("DataFormat") != "BINARY":
+        elif common.get("DataFormat") != "BINARY":
             _check_text(file, name)
 
 
@@ -97,6 +134,28 @@ def _check_markers(path: Path, name: str) -> None:
             "markers. Split the recording into runs.",
         )
     _decoded(body, f"{name}: {path.name}")
+    for marker in _MARKER.findall(body):
+        position = [*marker.split(b","), b"", b"", b""][2].strip()
+        if not re.fullmatch(rb"\d{1,12}", position) or not int(position):
+            found = marker.decode("latin-1").strip()[:60]
+            raise _unreadable(
+                f"{name}: {path.name}", f"a marker {found!r}; expected its position, a whole number from 1 on"
+            )
+
+
+def count_markers(path: Path) -> int:
+    """Return how many markers a file of them states.
+
+    Parameters
+    ----------
+    path : Path
+        The .vmrk file.
+
+    Returns
+    -------
+    n_markers : int
+    """
+    return len(_MARKER.findall(path.read_bytes()))
 
 
 def _check_text(path: Path, name: str) -> None:

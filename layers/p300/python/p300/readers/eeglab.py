@@ -12,7 +12,7 @@ from .checks import check_in_memory, check_n_channels, check_n_samples
 from .matlab_files import check_matlab
 from .matlab_structure import DamagedError
 
-_FIELDS = ("data", "nbchan", "pnts", "chanlocs", "event")
+_FIELDS = ("data", "nbchan", "pnts", "trials", "srate", "chanlocs", "event")
 
 
 def named_file(path: Path, name: str) -> tuple[str, ...]:
@@ -27,6 +27,14 @@ def named_file(path: Path, name: str) -> tuple[str, ...]:
     signal = fields.get("data")
     for field, check in (("nbchan", check_n_channels), ("pnts", check_n_samples)):
         check(_whole_number(fields.get(field, 1), field, name), name)
+    if (trials := _whole_number(fields.get("trials", 1), "trials", name)) != 1:
+        raise RecordingError(
+            "not_continuous",
+            f"{name}: trials is {trials}, so this file holds epochs; expected a continuous recording, of one trial. Save the data set as "
+            "it was before it was cut into epochs.",
+        )
+    _check_rate(fields.get("srate"), name)
+    _check_events(fields.get("event"), name)
     check_n_channels(np.size(fields.get("chanlocs", ())), name)
     if (n_events := np.size(fields.get("event", ()))) > MOST_ANNOTATIONS:
         raise RecordingError(
@@ -68,10 +76,55 @@ def _fields(path: Path, name: str) -> dict[str, Any]:
     return {field: structure[field] for field in _FIELDS if field in structure}
 
 
-def _whole_number(value: Any, field: str, name: str) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError) as error:
+def count_events(path: Path, name: str) -> int:
+    """Return how many events a file states.
+
+    Parameters
+    ----------
+    path : Path
+        The .set file, which `named_file` has looked at.
+    name : str
+        What to call it.
+
+    Returns
+    -------
+    n_events : int
+    """
+    return int(np.size(_fields(path, name).get("event", ())))
+
+
+def _check_rate(value: Any, name: str) -> None:
+    if not _is_finite(value) or value <= 0:
+        found = "missing" if value is None else f"{str(value)[:40]!r}"
         raise RecordingError(
-            "unreadable", f"{name}: {field} is {str(value)[:40]!r}; expected a whole number."
-        ) from error
+            "missing_sfreq",
+            f"{name}: srate is {found}; expected a positive number of Hz. Correct it in EEGLAB, and save it again.",
+        )
+
+
+def _check_events(events: Any, name: str) -> None:
+    for number, event in enumerate(np.atleast_1d(np.asarray(events, object)) if events is not None else (), 1):
+        for field, least in (("latency", None), ("duration", 0)):
+            value = getattr(event, field, 1.0)
+            if field == "duration" and (np.size(value) == 0 or (isinstance(value, float) and np.isnan(value))):
+                continue  # as EEGLAB has it where events have none
+            if not _is_finite(value) or (least is not None and value < least):
+                expected = "a number" if least is None else f"a number of at least {least}, or none"
+                raise RecordingError(
+                    "unreadable",
+                    f"{name}: event {number} has the {field} {str(value)[:40]!r}; expected {expected}, in samples. Correct the events in "
+                    "EEGLAB, and save it again.",
+                )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+
+
+def _whole_number(value: Any, field: str, name: str) -> int:
+    if not _is_finite(value) or value != int(value) or value < 1:
+        raise RecordingError(
+            "unreadable",
+            f"{name}: {field} is {str(value)[:40]!r}; expected a whole number of at least 1. Correct it in EEGLAB, and save it again.",
+        )
+    return int(value)

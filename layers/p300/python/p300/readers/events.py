@@ -20,6 +20,7 @@ from p300.signals.triggers import find_pulses, runs_of, settling
 from .brain_invaders import FLASH_CODES, OPENVIBE_CODES, PLAIN_CODES
 from .declared import Declared
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
+from .markers import COMMENT, STIMULUS, Marker, events_of
 from .plausibility import check_plausible, without_doubles
 
 VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
@@ -33,11 +34,6 @@ FEWEST_OF_DATA_SET = 6
 """Different flash codes of a data set by which it is recognised."""
 LARGEST_HELD = 0.01
 """Share of flashes that may begin without a return to zero where codes say the class alone: equal ones in a row cannot be told apart."""
-STIMULUS, RESPONSE, COMMENT = "Stimulus", "Response", "Comment"
-OTHER_KINDS = {"New Segment", "SyncStatus", "Optic", "Pulse Artifact", "Bad Interval"}
-"""Kinds of BrainVision's markers that say nothing about stimuli."""
-_NUMBER = re.compile(r"(?:S ?)?(\d{1,5})(?:\.0)?")
-_MARKED = re.compile(r"(?:bad|edge)([ _].*)?|boundary", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,32 +53,6 @@ class Stimulation:
     stim: NDArray[np.int32]
     flash: NDArray[np.int32] | None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Marker:
-    """One event that has a name: an annotation, a marker, an EEGLAB event."""
-
-    sample: int
-    description: str
-
-    @property
-    def kind(self) -> str:
-        """Kind of marker that a BrainVision file says, ``Stimulus`` where there is none."""
-        kind, slash, _ = self.description.partition("/")
-        return kind if slash and kind in {STIMULUS, RESPONSE, COMMENT, *OTHER_KINDS} else STIMULUS
-
-    @property
-    def text(self) -> str:
-        """Text without the kind, with single blanks."""
-        kind, slash, text = self.description.partition("/")
-        return " ".join((text if slash and kind in {STIMULUS, RESPONSE, COMMENT} else self.description).split())
-
-    @property
-    def code(self) -> int | None:
-        """Number of a stimulus: of "12", "S 12" and "Stimulus/S 12"; a letter other than S says that it is none."""
-        match = _NUMBER.fullmatch(self.text) if self.kind == STIMULUS else None
-        return int(match[1]) if match else None
 
 
 def from_codes(
@@ -178,7 +148,7 @@ def from_markers(
     RecordingError
         ``unknown_codes``, ``no_targets``, ``no_non_targets``, ``implausible_events``.
     """
-    stimuli = [marker for marker in markers if not _MARKED.fullmatch(marker.text) and marker.kind not in OTHER_KINDS]
+    stimuli = events_of(markers)
     counts = Counter(marker.description for marker in stimuli)
     classes, notes = _classes(stimuli, counts, name, declared)
     if not classes:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS, MOST_STIM_CHANNELS
 
+from .brainvision import count_markers
 from .declared import Declared
 from .edf_records import Placement, Records
+from .eeglab import count_events
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
-from .events import Marker, Stimulation, from_codes, from_markers
+from .events import Stimulation, from_codes, from_markers
+from .markers import Marker, events_of
 from .two_sources import agreed
 
 if TYPE_CHECKING:
@@ -71,6 +75,50 @@ def onsets(raw: "mne.io.BaseRaw") -> NDArray[np.int64]:
     found = raw.annotations
     samples: NDArray[np.int64] = raw.time_as_index(found.onset, use_rounding=True, origin=found.orig_time)
     return samples.astype(np.int64) - (raw.first_samp if found.orig_time is None else 0)
+
+
+def stated(path: Path, name: str, beside: list[Path], records: Records | None) -> int | None:
+    """Return how many events a file states, where that can be told; MNE-Python drops those outside of the recording.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    name : str
+        What to call it, and where its extension stands.
+    beside : list of Path
+        Files that belong to it.
+    records : Records or None
+        The data records of EDF and BDF.
+
+    Returns
+    -------
+    n_events : int or None
+    """
+    if records:
+        return len(records.annotations)
+    markers = [file for file in beside if file.suffix.lower() == ".vmrk"]
+    if markers:
+        return count_markers(markers[0])
+    return count_events(path, name) if PurePosixPath(name).suffix.lower() == ".set" else None
+
+
+def outside(raw: "mne.io.BaseRaw", n_stated: int | None) -> list[str]:
+    """Say how many events of a file are outside of the recording.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The file.
+    n_stated : int or None
+        As many as it states.
+
+    Returns
+    -------
+    notes : list of str
+    """
+    n_lost = (n_stated or 0) - len(raw.annotations)
+    return [f"{n_lost} events outside of the recording ignored"] if n_lost > 0 else []
 
 
 def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[str]:
@@ -159,8 +207,9 @@ def decide(
         way_out = None if declared.event_id else remedy(described)
         return agreed(by_name, by_code, refusals, sfreq, name, way_out)
     if by_code is not None:
-        unused = f"flashes taken from the stim channel; annotations not known as flashes: {counted(described)}"
-        return replace(by_code, notes=(*by_code.notes, unused)) if described else by_code
+        events = Counter(marker.description for marker in events_of(found))
+        unused = f"flashes taken from the stim channel; annotations not known as flashes: {counted(events)}"
+        return replace(by_code, notes=(*by_code.notes, unused)) if events else by_code
     seen = [refusal for refusal in refusals if refusal.code != "no_events"]
     if seen:
         raise seen[0]

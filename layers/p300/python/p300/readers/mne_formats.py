@@ -13,9 +13,11 @@ from p300.recording import RecordingStream
 
 from . import edf_records, mne_events, timing
 from .brainvision import check_companions
+from .channels import few_of
 from .checks import check_length, check_n_channels, check_rate
 from .companions import companions
 from .declared import Declared
+from .edf_header import Header, check_header
 from .edf_structure import check_edf
 from .fif_structure import check_fif
 from .mne_channels import choose_eeg, marked, same_factor, unit_notes
@@ -29,8 +31,9 @@ LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trig
 
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Open a recording through MNE-Python, which knows the units."""
-    records, others = _records(path, name)
-    raw = _opened(path, name, _companions_beside(path, name), exclude=others)
+    header, records, others = _records(path, name)
+    beside = _companions_beside(path, name)
+    raw = _opened(path, name, beside, exclude=(*others, *header.unscaled))
     with _Explained(name):
         import mne
 
@@ -44,7 +47,9 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
     placed = edf_records.placement(records, float(raw.info["sfreq"]), name) if records else None
     with _Explained(name):
-        lost = mne_events.place(raw, placed, records) if placed and records else []
+        lost = mne_events.outside(raw, mne_events.stated(path, name, beside, records))
+        if placed and records:
+            lost = mne_events.place(raw, placed, records)
         onsets = mne_events.onsets(raw)
         bad_channels, bad_spans, gaps = marked(raw, chosen.names)
     stim_channels = [*(_stim_channel(raw, int(channel), name) for channel in stim)]
@@ -62,22 +67,35 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         decoded.flash,
         lambda: _blocks(raw, np.array(eeg), name),
         same_factor(factors, name),
-        notes=(*_notes(others, records, placed), *lost, *chosen.notes, *unit_notes(declared, factors), *decoded.notes),
+        notes=(
+            *header.notes,
+            *_notes(others, records, placed),
+            *_unscaled_notes(header),
+            *lost,
+            *chosen.notes,
+            *unit_notes(declared, factors),
+            *decoded.notes,
+        ),
         gaps=tuple(sorted({*gaps, *(placed.gaps if placed else _boundaries(raw, name))})),
         bad_spans=bad_spans,
         bad_channels=bad_channels,
     )
 
 
-def _records(path: Path, name: str) -> tuple[edf_records.Records | None, tuple[str, ...]]:
+def _records(path: Path, name: str) -> tuple[Header, edf_records.Records | None, tuple[str, ...]]:
     """Read the data records of EDF and BDF, and find the signals that are not sampled as the EEG is."""
     extension = PurePosixPath(name).suffix.lower()
     if extension not in (".edf", ".bdf"):
-        return None, ()
+        return Header((), ()), None, ()
     sample_bytes = 3 if extension == ".bdf" else 2
     check_edf(path, name, sample_bytes=sample_bytes)
+    header = check_header(path, name, sample_bytes=sample_bytes)
     records = edf_records.read_records(path, sample_bytes=sample_bytes)
-    return records, edf_records.other_rates(records, name) if records else ()
+    return header, records, edf_records.other_rates(records, name) if records else ()
+
+
+def _unscaled_notes(header: Header) -> tuple[str, ...]:
+    return (f"left out, as the header gives them no range: {few_of(header.unscaled)}",) if header.unscaled else ()
 
 
 def _notes(
@@ -157,8 +175,11 @@ class _Explained:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, RecordingError):
+            said = str(error).strip() or type(error).__name__
             raise RecordingError(
-                "unreadable", f"{self.name}: truncated, damaged or another format ({error}). Upload it again."
+                "unreadable",
+                f"{self.name}: truncated, damaged or another format. Expected a recording that MNE-Python can read; it says: {said}. "
+                "Export it again, or upload it again.",
             ) from error
 
 

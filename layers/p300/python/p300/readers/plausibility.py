@@ -175,7 +175,9 @@ def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: ND
         n_repetitions = len(index) // n_groups
         if n_repetitions < 2 or n_groups < 2 or in_trial[known == 0].any():
             continue
-        classes = np.zeros((n_repetitions, len(known)), np.int32)  # of each group in each repetition; 0 where it did not flash
+        classes = np.zeros(
+            (n_repetitions, len(known)), np.int32
+        )  # of each group in each repetition; 0 where it did not flash
         whole = n_repetitions * n_groups
         classes[np.arange(whole) // n_groups, index[:whole]] = labels[:whole]
         targets_per_repetition += (classes == TARGET).sum(axis=1).tolist()

@@ -69,7 +69,9 @@ def agreed(
         flash = by_name.flash if by_name.flash is not None else _groups(by_name, by_code, onset, other[at], same)
         return replace(by_name, flash=flash, notes=(*by_name.notes, note))
     found = f"annotations say {_counts(by_name.stim)}, the stim channel {_counts(by_code.stim)}"
-    differing = f"{n_contradicted} at the same time are of another class, and {n_unmatched} have no match of their class"
+    differing = (
+        f"{n_contradicted} at the same time are of another class, and {n_unmatched} have no match of their class"
+    )
     if way_out is None:
         note = f"flashes taken from the annotations, as declared, though the stim channel contradicts them: {found}; {differing}"
         return replace(by_name, notes=(*by_name.notes, note))

@@ -1,12 +1,12 @@
 """Every number of the preprocessing in one object that travels with the features it made."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from p300 import json_text
 from p300.errors import P300Error
 from p300.readers.declared import Declared
 from p300.readers.units import volts_per
@@ -192,7 +192,11 @@ class Parameters:
             ``bad_parameters`` where the text is no JSON object, a name is unknown or a value impossible.
         """
         try:
-            values = json.loads(text or "{}")
+            values = json_text.loads(text or "{}")
+        except json_text.DuplicateNameError as error:
+            raise P300Error(
+                "bad_parameters", f"Preprocessing parameters {text!r}: {error}. State each parameter once."
+            ) from error
         except ValueError as error:
             raise P300Error("bad_parameters", f"Preprocessing parameters {text!r} are no JSON: {error}.") from error
         if not isinstance(values, dict):

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
+from p300 import json_text
 from p300.channels import match
 from p300.errors import P300Error, RequestError
 
@@ -49,9 +50,26 @@ def parse_json(body: bytes | str | None) -> Mapping[str, Any]:
         request = _loads(body or b"")
     except (ValueError, RecursionError) as error:
         raise HttpError("not_json", f"The body is not JSON ({error}); expected a JSON object.", 400) from error
+    _refuse_names_twice(body or b"", request)
     if not isinstance(request, dict):
         raise HttpError("not_an_object", f"The body is a JSON {type(request).__name__}; expected a JSON object.", 400)
     return request
+
+
+def _refuse_names_twice(body: bytes | str, request: Any) -> None:
+    """Refuse an object with a name twice; a body of numbers is not parsed again for it.
+
+    Each member has a colon: where there are as many as members that were read, no member is missing.
+    """
+    n_colons = body.count(b":") if isinstance(body, bytes) else body.count(":")
+    if n_colons == json_text.count_members(request):
+        return
+    try:
+        json_text.loads(body)
+    except json_text.DuplicateNameError as error:
+        raise HttpError(
+            "duplicate_name", f"The body is not unambiguous: {error}. Send each name once in an object.", 400
+        ) from error
 
 
 def query_of(event: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:

@@ -176,7 +176,7 @@ def _store(zones: _Zones, item: Item) -> IngestResult:
     # Only these versions: an upload that arrived under the same key in the meantime has its own execution.
     for one in files:
         store.delete(zones.landing, one.key, one.version_id)
-    renamed = [f"stored as {home}: {key.subject} and {home.subject} are one subject"] if home != key else []
+    renamed = [f"stored as {home}: {key.folder} and {home.folder} are one subject"] if home != key else []
     return _answer(
         outcome,
         str(home),

@@ -155,7 +155,7 @@ def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
     If two arrive at the same moment, both pass; then the write of their features decides, which only one can win (see `preprocess`).
     """
     name = key.recording.lower()
-    held = [item.key.rpartition(".") for item in store.list(bucket, f"{key.subject}/")]
+    held = [item.key.rpartition(".") for item in store.list(bucket, f"{key.folder}/")]
     others = [stem + dot + ext for stem, dot, ext in held if stem.lower() == name and ext.lower() in EXTENSIONS]
     if others and str(key) not in others:
         raise name_taken(key, others[0])
