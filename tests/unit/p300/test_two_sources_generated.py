@@ -54,7 +54,7 @@ def write(path: Path, session: Session, events: list[tuple[int, str]], line: NDA
     return path
 
 
-def opened(session: Session, name: str, fault: str, event_id: dict[str, int] | None = None) -> RecordingStream:
+def opened(session: Session, name: str, fault: str, event_id: dict[str | int, int] | None = None) -> RecordingStream:
     rng = np.random.default_rng(session.seed)
     labels, onsets = session.labels.copy(), session.onsets.copy()
     if fault == "swapped":

@@ -109,7 +109,7 @@ class RecordingKey:
         return f"{self.name}.{self.ext.lower()}"
 
     def spellings(self) -> list["RecordingKey"]:
-        """Return the keys that the raw data may hold the recording under, the one of its subject's own name first."""
+        """Return the keys that the recording may have in the raw zone, the one of its subject's own name first."""
         number = self.subject.removeprefix("subject_").lstrip("0") or "0"
         as_landed = [self.folder] if self.folder.startswith("subject_") else []
         folders = [self.subject, *as_landed, f"subject_{number}"]

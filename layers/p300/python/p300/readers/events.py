@@ -95,7 +95,7 @@ def from_codes(
         return Stimulation(np.zeros(0, np.int32), None)
     whole, notes = _whole_numbers(codes, name)
     # Noise has to be seen before repairs make a few long pulses of it.
-    check_n_flashes(np.count_nonzero(whole[1:] > whole[:-1]), len(whole) / sfreq, name)
+    check_n_flashes(int(np.count_nonzero(whole[1:] > whole[:-1])), len(whole) / sfreq, name)
     pulses = find_pulses(whole, sfreq, declared.triggers)
     onset, code, before = pulses.onset, pulses.code, pulses.before
     if groups is not None:

@@ -171,7 +171,7 @@ def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: ND
     known, numbers = np.unique(group, return_inverse=True)
     for index, labels in zip(np.split(numbers, pauses), np.split(label, pauses), strict=True):
         in_trial = np.bincount(index, minlength=len(known)) > 0
-        n_groups = np.count_nonzero(in_trial)
+        n_groups = int(np.count_nonzero(in_trial))
         n_repetitions = len(index) // n_groups
         if n_repetitions < 2 or n_groups < 2 or in_trial[known == 0].any():
             continue
@@ -183,7 +183,7 @@ def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: ND
         targets_per_repetition += (classes == TARGET).sum(axis=1).tolist()
         changed = (classes[1:] != classes[:-1]) & (classes[1:] != 0) & (classes[:-1] != 0)
         n_boundaries += n_repetitions - 1
-        n_changing += np.count_nonzero(changed.any(axis=1))
+        n_changing += int(np.count_nonzero(changed.any(axis=1)))
     if n_boundaries < FEWEST_REPETITIONS or n_changing <= LARGEST_CHANGING * n_boundaries:
         return False
     return len(set(targets_per_repetition)) > 1

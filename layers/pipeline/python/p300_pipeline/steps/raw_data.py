@@ -89,7 +89,7 @@ def replacement_notes(bucket: str, recording: Item) -> list[str]:
     Parameters
     ----------
     bucket : str
-        The raw data's.
+        The raw zone's.
     recording : Item
         The raw recording as it is now.
 
@@ -127,21 +127,21 @@ def name_taken(key: RecordingKey, other: str) -> RecordingError:
 
 
 def home_of(store: Store, bucket: str, key: RecordingKey) -> RecordingKey:
-    """Return the key that a landed recording has in the raw data.
+    """Return the key that a landed recording has in the raw zone.
 
     Parameters
     ----------
     store : Store
         S3 access.
     bucket : str
-        The raw data's.
+        The raw zone's.
     key : RecordingKey
         As it landed.
 
     Returns
     -------
     RecordingKey
-        With the one name of its subject; where the raw data holds the recording under another spelling, as older buckets do, that one.
+        With the one name of its subject; if the raw zone has the recording under another spelling, as older buckets may, that one.
     """
     spellings = key.spellings()
     if len(spellings) == 1:
@@ -173,7 +173,7 @@ def put_raw(
     landing, raw : str
         Bucket names.
     key : str
-        The file's key in the raw data.
+        The file's key in the raw zone.
     item : Item
         The upload.
     path : Path
