@@ -102,7 +102,7 @@ def main() -> None:
         "rows": rows,
         **{part: figures for part, (_, figures) in measured.items() if figures},
     }
-    (HERE / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    (HERE / "results.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":
