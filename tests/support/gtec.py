@@ -29,6 +29,7 @@ def write_gtec(
     )
     time = [at for onset in onsets for at in ((onset, onset + 5) if low else (onset,))]
     kind = [1000 + kinds.index(name) for name in names for _ in range(2 if low else 1)]
+    path.unlink(missing_ok=True)  # the library does not write over a file that a stream still reads
     with h5py.File(path, "w") as file:
         file["RawData/Samples"] = np.ascontiguousarray(uv.T)
         file["RawData/AcquisitionTaskDescription"] = [

@@ -10,6 +10,7 @@ import numpy as np
 
 def write_mat73(path: Path, variables: Mapping[str, Any]) -> Path:
     """Write arrays, texts, numbers, lists of texts (cells), dictionaries (structures) and lists of them (arrays of structures)."""
+    path.unlink(missing_ok=True)  # the library does not write over a file that a stream still reads
     with h5py.File(path, "w", userblock_size=512) as file:
         for key, value in variables.items():
             _write(file, file, key, value)

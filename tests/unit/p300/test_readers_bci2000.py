@@ -98,6 +98,12 @@ def test_channels_without_names_are_numbered(tmp_path: Path) -> None:
     assert "channel names not in the file: numbered" in found.notes
 
 
+@pytest.mark.parametrize(("said", "noted"), [("8 32", True), ("1", False), ("9" * 400, False), ("x", False)])
+def test_how_exact_flash_times_are_is_noted(tmp_path: Path, said: str, noted: bool) -> None:
+    notes = read_recording(write(tmp_path / "a.dat", parameters={"int SampleBlockSize": said})).notes
+    assert ("states change every 8 samples: flash times are known to within 31 ms" in notes) == noted
+
+
 def test_a_declared_unit_wins(tmp_path: Path) -> None:
     found = read_recording(write(tmp_path / "a.dat", gain="0.00001"), declared=Declared(unit="mV"))
     np.testing.assert_allclose(found.data, np.round(eeg_uv(3).T * 100) * 1e-8, rtol=1e-6)

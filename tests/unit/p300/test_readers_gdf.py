@@ -31,7 +31,7 @@ def refusal(path: Path) -> RecordingError:
 @pytest.mark.parametrize("mode", [1, 3])
 def test_both_versions_are_read(tmp_path: Path, version: str, mode: int) -> None:
     found = read_recording(write(tmp_path / "a.gdf", version=version, mode=mode))
-    assert (found.ch_names, found.sfreq) == (("Fz", "Cz", "Pz"), 256.0)
+    assert (found.ch_names, found.sfreq, found.notes) == (("Fz", "Cz", "Pz"), 256.0, ())
     np.testing.assert_allclose(found.data, eeg_uv(3).T * 1e-6, rtol=1e-9, atol=1e-15)
     np.testing.assert_array_equal(np.flatnonzero(found.stim), ONSETS)
     np.testing.assert_array_equal(found.stim[ONSETS], LABELS)

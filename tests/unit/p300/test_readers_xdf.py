@@ -145,6 +145,13 @@ def test_several_streams_of_eeg_are_refused_until_one_is_declared(tmp_path: Path
     np.testing.assert_allclose(found.data, 2e-6 * eeg_uv(3).T, rtol=1e-6)
 
 
+def test_streams_of_one_name_are_declared_by_number(tmp_path: Path) -> None:
+    path = write_xdf(tmp_path / "a.xdf", markers(), eeg(), eeg(values=eeg_uv(3) * 2))
+    assert '{"streams": ["#2"]}' in refusal(path).message
+    found = read_recording(path, declared=Declared(streams=("#3",)))
+    np.testing.assert_allclose(found.data, 2e-6 * eeg_uv(3).T, rtol=1e-6)
+
+
 def test_a_stream_of_another_type_is_read_when_it_is_declared(tmp_path: Path) -> None:
     path = write_xdf(tmp_path / "a.xdf", eeg(kind="signal"), markers())
     refused = refusal(path)

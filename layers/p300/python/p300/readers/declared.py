@@ -24,7 +24,7 @@ class Declared:
     triggers : Triggers
         How pulses on a trigger line become flashes.
     streams : tuple of str
-        Names of the streams to read of an XDF file that has several of EEG or of markers.
+        Names, or numbers such as ``#2``, of the streams to read of an XDF file that has several of EEG or of markers.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)

@@ -146,7 +146,7 @@ def _flashes(
     is_group = (found.code >= FIRST_GROUP) & (found.code <= LAST_GROUP)
     codes, groups = np.zeros(n_samples, np.int32), np.zeros(n_samples, np.int32)
     inside = (onset >= 0) & (onset < n_samples)
-    codes[onset[is_class & inside]] = found.code[is_class & inside]
+    codes[onset[is_class & inside]] = [OPENVIBE_CODES[code][0] for code in found.code[is_class & inside].tolist()]
     groups[onset[is_group & inside]] = found.code[is_group & inside] - FIRST_GROUP + 1
     near = _near(np.flatnonzero(codes), groups, settling(sfreq))
     with_groups = np.zeros(n_samples, np.int32)

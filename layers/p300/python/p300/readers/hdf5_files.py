@@ -51,7 +51,7 @@ def opened(path: Path, name: str) -> Iterator["h5py.File"]:
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:  # other file systems than local ones may not know locks
             yield file
     except RecordingError:
         raise

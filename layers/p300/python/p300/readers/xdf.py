@@ -77,22 +77,33 @@ def _eeg_stream(path: Path, streams: list[Stream], name: str, declared: Declared
     """Return the stream of EEG, by its type or by its name where that is declared."""
     listed = few_of([stream.described for stream in streams]) or "no stream"
     numbers = [stream for stream in streams if stream.format != TEXT and stream.rate > 0]
-    named = [stream for stream in numbers if stream.name in declared.streams]
+    named = [stream for stream in numbers if _is_declared(stream, declared)]
     found = named or [stream for stream in numbers if stream.kind.lower() == EEG]
     found = [stream for stream in found if n_samples(path, stream, name)] or found[:1]
     if not found:
         raise RecordingError(
             "missing_eeg",
             f"{name}: no stream of type EEG with a sampling rate, found {listed}. Expected one. Declare its name: "
-            f"{json.dumps({'streams': [numbers[0].name if numbers else 'my amplifier']}, ensure_ascii=False)}.",
+            f"{_declaration(numbers) if numbers else json.dumps({'streams': ['my amplifier']})}.",
         )
     if len(found) > 1:
         raise RecordingError(
             "several_streams",
             f"{name}: {len(found)} streams of EEG: {few_of([stream.described for stream in found])}. Expected one. Declare which to "
-            f"read: {json.dumps({'streams': [found[0].name]}, ensure_ascii=False)}.",
+            f"read: {_declaration(found)}.",
         )
     return found[0]
+
+
+def _is_declared(stream: Stream, declared: Declared) -> bool:
+    return stream.name in declared.streams or f"#{stream.number}" in declared.streams
+
+
+def _declaration(streams: list[Stream]) -> str:
+    """Return what declares the first of some streams: by its name, or its number where another one has that name."""
+    first, *others = streams
+    name = f"#{first.number}" if any(other.name == first.name for other in others) else first.name
+    return json.dumps({"streams": [name]}, ensure_ascii=False)
 
 
 def _clock(path: Path, stream: Stream, name: str) -> tuple[Clock, int]:
@@ -191,8 +202,8 @@ def _stimulation(
     """Take the flashes of the one stream that has them, or of a trigger channel of the EEG's own stream."""
     clock, sfreq, n_kept = timed
     candidates = [stream for stream in streams if stream is not eeg and _has_markers(stream)]
-    candidates = [stream for stream in candidates if stream.name in declared.streams] or candidates
-    found: dict[str, events.Stimulation] = {}
+    candidates = [stream for stream in candidates if _is_declared(stream, declared)] or candidates
+    found: list[tuple[Stream, events.Stimulation]] = []
     markers: list[Marker] = []
     notes: list[str] = []
     refused: list[RecordingError] = []
@@ -200,23 +211,24 @@ def _stimulation(
         own, n_lost = _markers(path, stream, clock, sfreq, name)
         markers += own
         try:
-            decoded = events.from_markers(own, name, n_kept, sfreq, declared)
+            flashes = events.from_markers(own, name, n_kept, sfreq, declared)
         except RecordingError as refusal:
             refused.append(refusal)
             continue
-        if decoded is not None:
-            found[f"{stream.name!r} (stream {stream.number})"] = decoded
+        if flashes is not None:
+            found.append((stream, flashes))
             notes += [f"{n_lost} events in gaps of the recording ignored"] if n_lost else []
     if len(found) > 1:
+        ambiguous = [stream for stream, _ in found]
         raise RecordingError(
             "several_streams",
-            f"{name}: {len(found)} streams have events that are flashes: {few_of(list(found))}. Expected one. Declare the one to read: "
-            f"{json.dumps({'streams': [candidates[0].name]}, ensure_ascii=False)}.",
+            f"{name}: {len(found)} streams have events that are flashes: {few_of([stream.described for stream in ambiguous])}. Expected "
+            f"one. Declare which to read: {_declaration(ambiguous)}.",
         )
     if found:
-        (only,) = found.items()
-        others = [stream.described for stream in candidates if f"{stream.name!r} (stream {stream.number})" != only[0]]
-        return only[1], [*notes, *([f"streams without flashes ignored: {few_of(others)}"] if others else [])]
+        ((only, decoded),) = found
+        others = [stream.described for stream in candidates if stream is not only]
+        return decoded, [*notes, *([f"streams without flashes ignored: {few_of(others)}"] if others else [])]
     lines = [] if markers else _trigger_lines(path, eeg, sfreq, n_kept, name)
     if len(refused) == 1 and not lines:
         raise refused[0]
