@@ -1,7 +1,8 @@
 """One type for every recording, whatever file it came from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class Recording:
         First sample of each span that the file marks as bad, and the first after it. No epoch touches one.
     bad_channels : tuple of str
         EEG channels that the file marks as bad.
+    sidecar : mapping
+        What the recording's sidecar says (see `p300.readers.sidecar`); empty without one.
     """
 
     ch_names: tuple[str, ...]
@@ -46,6 +49,7 @@ class Recording:
     gaps: tuple[int, ...] = ()
     bad_spans: tuple[tuple[int, int], ...] = ()
     bad_channels: tuple[str, ...] = ()
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
 
     def stream(self) -> "RecordingStream":
         """Return the same recording as a stream of one block.
@@ -65,6 +69,7 @@ class Recording:
             gaps=self.gaps,
             bad_spans=self.bad_spans,
             bad_channels=self.bad_channels,
+            sidecar=self.sidecar,
         )
 
 
@@ -74,7 +79,7 @@ class RecordingStream:
 
     Attributes
     ----------
-    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels
+    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels, sidecar
         As in :class:`Recording`.
     n_samples : int
         Length of the recording.
@@ -96,6 +101,7 @@ class RecordingStream:
     gaps: tuple[int, ...] = ()
     bad_spans: tuple[tuple[int, int], ...] = ()
     bad_channels: tuple[str, ...] = ()
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Recording:
         """Read the whole signal into memory.
@@ -125,4 +131,5 @@ class RecordingStream:
             self.gaps,
             self.bad_spans,
             self.bad_channels,
+            self.sidecar,
         )

@@ -21,6 +21,7 @@ from .brain_invaders import FLASH_CODES, OPENVIBE_CODES, PLAIN_CODES
 from .declared import Declared
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
 from .plausibility import check_plausible, without_doubles
+from .seen import add_events
 
 VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
 LARGEST_IGNORED = 0.2
@@ -133,6 +134,7 @@ def from_codes(
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
     found = {str(c): n for c, n in counts.items()}
+    add_events(code.tolist(), onset, len(codes), sfreq)
     scheme, scheme_notes = _scheme(counts, found, name, declared, data_set)
     known = np.isin(code, list(scheme))
     held = known & np.isin(before, list(scheme))
@@ -180,6 +182,8 @@ def from_markers(
     """
     stimuli = [marker for marker in markers if not _MARKED.fullmatch(marker.text) and marker.kind not in OTHER_KINDS]
     counts = Counter(marker.description for marker in stimuli)
+    samples = np.array([marker.sample for marker in stimuli], np.int64)
+    add_events([marker.description for marker in stimuli], samples, n_samples, sfreq)
     classes, notes = _classes(stimuli, counts, name, declared)
     if not classes:
         return None

@@ -10,10 +10,10 @@ from p300.errors import RecordingError
 from p300.formats import HEADER_OF
 from p300.limits import LARGEST_HEADER_BYTES
 from p300.readers.companions import companions
+from p300.usable import reading
 
 from p300_pipeline.contracts import IngestResult
 from p300_pipeline.keys import RecordingKey
-from p300_pipeline.steps.reading import reading
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
 
 LARGEST_NAMING_HEADER_BYTES = {"vhdr": LARGEST_HEADER_BYTES, "set": 64 << 20}
@@ -48,7 +48,7 @@ def _names_in(store: Store, landing: str, header: Item) -> frozenset[str]:
     names: frozenset[str] = frozenset()
     try:
         key = RecordingKey.parse(header.key)
-        with tempfile.TemporaryDirectory() as temporary, reading(key):
+        with tempfile.TemporaryDirectory() as temporary, reading(str(key)):
             path = Path(temporary) / key.file_name
             store.download(landing, header.key, path, if_match=header.etag)
             names = frozenset(companions(path, name=str(key)))
