@@ -19,6 +19,7 @@ from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
 from p300_pipeline.keys import RecordingKey, is_recording, subject_name
 from p300_pipeline.serving.symbols import read_layout
+from p300_pipeline.steps.raw_data import download_files, files_of
 from p300_pipeline.storage import Store
 
 from p300_client.target import Target
@@ -173,9 +174,10 @@ def raw_keys(target: Target, subject: str, recording: str | None = None) -> list
 
 def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen) -> Session:
     """Read a recording of the raw data; errors as `of_file`."""
+    store, bucket = Store(target.client("s3")), target.outputs["RawBucketName"]
+    recording = store.head(bucket, str(key))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"recording.{key.ext}"
-        Store(target.client("s3")).download(target.outputs["RawBucketName"], str(key), path)
+        path, _ = download_files(store, bucket, recording, files_of(store, bucket, recording), Path(folder))
         return of_file(path, str(key), manifest, shown)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from p300.errors import RecordingError
-from p300.formats import EXTENSIONS, HEADER_OF
+from p300.formats import EXTENSIONS, HEADER_OF, SIDECAR_ENDING
 
 QUARANTINE = "quarantine/"
 RECORDS = "quarantine-records/"
@@ -106,6 +106,11 @@ class RecordingKey:
         return f"{self.subject}/{name}"
 
     @property
+    def sidecar(self) -> str:
+        """Key of what the lab says about the recording."""
+        return f"{self.recording}{SIDECAR_ENDING}"
+
+    @property
     def features(self) -> str:
         """Key of the features in the features bucket."""
         return f"{self.recording}/features.parquet"
@@ -127,13 +132,18 @@ class RecordingKey:
 
 
 def is_recording(key: str) -> bool:
-    """Tell whether a key of the raw data is a recording's own: not a companion, not in quarantine."""
+    """Tell whether a key of the raw data is a recording's own: not a companion or sidecar, not in quarantine."""
     return _match(key, EXTENSIONS) is not None
 
 
 def is_companion(key: str) -> bool:
     """Tell whether a landing key is that of a file that belongs to a header: a BrainVision signal, for instance."""
     return _match(key, HEADER_OF) is not None
+
+
+def is_sidecar(key: str) -> bool:
+    """Tell whether a landing key is that of a recording's sidecar."""
+    return key.endswith(SIDECAR_ENDING) and _match(key, ("json",)) is not None
 
 
 def _match(key: str, extensions: Container[str]) -> re.Match[str] | None:
@@ -147,8 +157,13 @@ def recording_of_features(key: str) -> str | None:
 
 
 def is_landing_key(key: str) -> bool:
-    """Tell whether an object under this key can become raw data: a recording's own, or that of a companion."""
-    return is_recording(key) or is_companion(key)
+    """Tell whether an object under this key can become raw data: a recording's own, or that of a companion or sidecar."""
+    return is_recording(key) or belongs_to_recording(key)
+
+
+def belongs_to_recording(key: str) -> bool:
+    """Tell whether a landing key is that of a file which goes with a recording: a companion or a sidecar."""
+    return is_companion(key) or is_sidecar(key)
 
 
 def is_litter(key: str, size: int) -> bool:

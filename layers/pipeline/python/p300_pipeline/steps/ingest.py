@@ -2,6 +2,9 @@
 
 A recording of several files (a BrainVision or EEGLAB header and its companions) moves as a whole: whichever of them comes last completes
 it, and until then they stay in the landing zone. In the raw data the header comes last and names the companions' ETags.
+
+A sidecar moves with its recording. One that comes later is added to the raw recording, and the execution goes on to new features; as the
+features state which sidecar they were made with, and are written only while that is so, none without it outlasts it.
 """
 
 import json
@@ -9,25 +12,36 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 from urllib.parse import unquote_plus
 
 from p300.errors import RecordingError
 from p300.formats import HEADER_OF
 from p300.readers.companions import companions
-from p300.signals import Parameters, check_derived
+from p300.recording import RecordingStream
+from p300.signals import Parameters
+from p300.usable import open_usable, reading
 
 from p300_pipeline.contracts import IngestOutcome, IngestResult
-from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter
+from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter, is_sidecar
+from p300_pipeline.steps import sidecars
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
-from p300_pipeline.steps.raw_data import RawFacts, named_companions, put_raw, refuse_second_name, superseded
-from p300_pipeline.steps.reading import read, reading
+from p300_pipeline.steps.raw_data import (
+    RawFacts,
+    download_files,
+    named_companions,
+    put_raw,
+    refuse_second_name,
+    sidecar_of,
+    superseded,
+)
 from p300_pipeline.steps.waiting import header_of, wait
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
 
 MAX_RECORDING_BYTES = 1 << 30  # all files together; the function's disk holds two such recordings
 WAIT_FOR_FILES_S = 900
+_MOST_LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -102,8 +116,10 @@ def ingest(
         return _answer("unreadable", error.key, detail=f"{error} It stays in the landing zone.")
 
 
-def _move(zones: _Zones, item: Item) -> IngestResult:
+def _move(zones: _Zones, item: Item, n_looks: int = 0) -> IngestResult:
     """Do with an object of the landing zone what is to be done with it."""
+    if n_looks > _MOST_LOOKS:
+        raise RuntimeError(f"the recording of {item.key} kept changing")
     if is_litter(item.key, item.size):
         return _answer(
             "ignored",
@@ -114,13 +130,20 @@ def _move(zones: _Zones, item: Item) -> IngestResult:
         if recording := _stored_already(zones, item):
             zones.store.delete(zones.landing, item.key, item.version_id)
             return _unchanged(recording)
-        if not is_companion(item.key):
-            return _store(zones, item)
-        if header := header_of(zones.store, zones.landing, item):
-            return _store(zones, header)
-        return _keep_companion(zones, item)
+        return _move_with_others(zones, item)
     except (NotFoundError, PreconditionError):  # another execution was faster
+        if is_sidecar(item.key) and find(zones.store, zones.landing, item.key, item.version_id):
+            return _move(zones, item, n_looks + 1)  # its recording was moved without it
         return _taken(zones, Landed(item.key, item.etag, item.version_id))
+
+
+def _move_with_others(zones: _Zones, item: Item) -> IngestResult:
+    if is_sidecar(item.key):
+        return _store_sidecar(zones, item)
+    if not is_companion(item.key):
+        return _store(zones, item)
+    header = header_of(zones.store, zones.landing, item)
+    return _store(zones, header) if header else _keep_companion(zones, item)
 
 
 def _spellings(key: str) -> list[str]:
@@ -145,7 +168,7 @@ def _store(zones: _Zones, item: Item) -> IngestResult:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / key.file_name
             store.download(zones.landing, item.key, path, version_id=item.version_id, if_match=item.etag)
-            with reading(key):
+            with reading(str(key)):
                 names = companions(path, name=str(key))
             if names:
                 _refuse_older_header(zones, item)
@@ -153,28 +176,45 @@ def _store(zones: _Zones, item: Item) -> IngestResult:
             files += [one for one in found.values() if one]
             if missing := [key.beside(name) for name, one in found.items() if not one]:
                 return wait(key, files, missing, zones.wait_for_files_s)
+            said = sidecars.landed(store, zones.landing, key)
+            files += said.files
+            if said.refusal:
+                raise said.refusal
             _check_size(key, files)
             refuse_second_name(store, zones.raw, key)
-            paths = [path, *(Path(folder) / name for name in names)]
+            paths = [path, *(path.with_name(PurePosixPath(one.key).name) for one in files[1:])]
             for one, to in list(zip(files, paths, strict=True))[1:]:
                 store.download(zones.landing, one.key, to, version_id=one.version_id, if_match=one.etag)
-            recording = read(path, key, zones.parameters.declared)
-            check_derived(recording, zones.parameters, str(key))
-            for _ in recording.blocks():  # a file is whole only if its last sample can be read
-                pass
+            if not said.files and (etag := sidecar_of(store, zones.raw, key)):  # it stays until another takes its place
+                earlier = path.with_name(PurePosixPath(key.sidecar).name)
+                store.download(zones.raw, key.sidecar, earlier, if_match=etag)
+            recording = _read(path, key, zones.parameters)
             outcome, etag = _put_files(zones, key, list(zip(files, paths, strict=True)))
     except RecordingError as error:
         return quarantine(store, zones.landing, zones.raw, files, error)
     # Only these versions: an upload that arrived under the same key in the meantime has its own execution.
     for one in files:
         store.delete(zones.landing, one.key, one.version_id)
+    return _stored(outcome, key, etag, files, recording)
+
+
+def _read(path: Path, key: RecordingKey, parameters: Parameters) -> RecordingStream:
+    recording = open_usable(path, str(key), parameters)
+    for _ in recording.blocks():  # a file is whole only if its last sample can be read
+        pass
+    return recording
+
+
+def _stored(
+    outcome: IngestOutcome, key: RecordingKey, etag: str, files: Sequence[Item], recording: RecordingStream
+) -> IngestResult:
     return _answer(
         outcome,
         str(key),
         subject=key.subject,
         recording=key.recording,
         etag=etag,
-        **({"files": [one.key for one in files]} if names else {}),
+        **({"files": [one.key for one in files]} if len(files) > 1 else {}),
         channels=len(recording.ch_names),
         sfreq=recording.sfreq,
         seconds=round(recording.n_samples / recording.sfreq, 1),
@@ -193,6 +233,40 @@ def _check_size(key: RecordingKey, files: Sequence[Item]) -> None:
             "too_large",
             f"{key} has {size:,} bytes; a recording may have at most {MAX_RECORDING_BYTES:,}. Split it into runs.",
         )
+
+
+# ---- sidecars
+def _store_sidecar(zones: _Zones, item: Item) -> IngestResult:
+    """Move a sidecar with its recording, or to its recording, which then gets new features; wait where there is none."""
+    store = zones.store
+    if landed := sidecars.recordings(store, zones.landing, item.key):
+        return _store(zones, landed[0])
+    if held := sidecars.recordings(store, zones.raw, item.key):
+        return _add_sidecar(zones, item, store.head(zones.raw, held[0].key))
+    if refusal := sidecars.misnamed(item.key):
+        return quarantine(store, zones.landing, zones.raw, [item], refusal)
+    return wait(item.key, [item], [f"recording {sidecars.recording_name(item.key)}"], zones.wait_for_files_s)
+
+
+def _add_sidecar(zones: _Zones, item: Item, recording: Item) -> IngestResult:
+    """Give a raw recording its sidecar, where both together are a usable recording; else the recording stays as it is."""
+    store, key = zones.store, RecordingKey.parse(recording.key)
+    try:
+        _refuse_older_header(zones, item)
+        _check_size(key, [item])
+        with tempfile.TemporaryDirectory() as folder:
+            path, files = download_files(store, zones.raw, recording, named_companions(recording), Path(folder))
+            beside = path.with_name(PurePosixPath(item.key).name)
+            store.download(zones.landing, item.key, beside, version_id=item.version_id, if_match=item.etag)
+            stream = _read(path, key, zones.parameters)
+            _take_out_older(zones, item)
+            outcome, _ = put_raw(store, zones.landing, zones.raw, item, beside, item.modified, {"header": str(key)})
+    except RecordingError as error:
+        why = RecordingError(error.code, f"{key} stays as it is, without {item.key}: {error.message}")
+        return quarantine(store, zones.landing, zones.raw, [item], why)
+    store.delete(zones.landing, item.key, item.version_id)
+    # As it is now: what was read may have been replaced by an upload that did not see the sidecar.
+    return _stored(outcome, key, store.head(zones.raw, str(key)).etag, [*files, item], stream)
 
 
 # ---- recordings of several files
@@ -222,14 +296,20 @@ def _put_files(
     """Write a recording's files to the raw data, its own object last, and return what became of that and its ETag."""
     for item, _ in files:
         _take_out_older(zones, item)
-    modified = max(item.modified for item, _ in files)
-    (header, header_path), named = files[0], {}
+    # A sidecar is newer or older by itself: whoever stores the recording without it writes the same.
+    modified = max(item.modified for item, _ in files if not is_sidecar(item.key))
+    (header, header_path), named, outcomes = files[0], {}, set()
     for item, path in files[1:]:
         _refuse_others_companion(zones, key, item.key)
-        _, etag = put_raw(zones.store, zones.landing, zones.raw, item, path, modified, {"header": str(key)})
-        named[item.key.rpartition("/")[2]] = etag
+        at = item.modified if is_sidecar(item.key) else modified
+        outcome, etag = put_raw(zones.store, zones.landing, zones.raw, item, path, at, {"header": str(key)})
+        if is_sidecar(item.key):
+            outcomes.add(outcome)
+        else:
+            named[item.key.rpartition("/")[2]] = etag
     extra = {"companions": json.dumps(named)} if named else {}
-    return put_raw(zones.store, zones.landing, zones.raw, header, header_path, modified, extra)
+    outcome, etag = put_raw(zones.store, zones.landing, zones.raw, header, header_path, modified, extra)
+    return "stored" if "stored" in {outcome, *outcomes} else outcome, etag
 
 
 def _refuse_others_companion(zones: _Zones, key: RecordingKey, companion: str) -> None:
@@ -279,8 +359,10 @@ def _recording_of(zones: _Zones, held: Item) -> Item | None:
     """Return the raw recording that an object of the raw data is, or is a part of."""
     name = RawFacts.of(held).header
     if name is None:
-        return None if is_companion(held.key) else held
+        return None if is_companion(held.key) or is_sidecar(held.key) else held
     header = find(zones.store, zones.raw, name)
+    if is_sidecar(held.key):
+        return header
     return header if header and named_companions(header).get(held.key.rpartition("/")[2]) == held.etag else None
 
 

@@ -18,7 +18,7 @@ from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.making.features import make_features
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
-from p300_pipeline.steps.raw_data import name_taken, named_companions
+from p300_pipeline.steps.raw_data import download_files, files_of, name_taken
 from p300_pipeline.storage import (
     Item,
     Keep,
@@ -70,7 +70,7 @@ def preprocess(
     raw = find(store, raw_bucket, key)
     if raw is None or (etag and raw.etag != etag):
         return _superseded(store, raw_bucket, recording_key, etag)
-    companions = named_companions(raw)
+    companions = files_of(store, raw_bucket, raw)
     made_of: dict[str, Any] = {
         "raw_key": key,
         "raw_etag": raw.etag,
@@ -87,18 +87,11 @@ def preprocess(
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
         return _answer("unchanged", recording_key, facts, etag=raw.etag)
-    files = [raw]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / recording_key.file_name
-            read = store.download(raw_bucket, key, path, if_match=raw.etag)
-            for name, companion_etag in companions.items():
-                files.append(
-                    store.download(
-                        raw_bucket, recording_key.beside(name), path.with_name(name), if_match=companion_etag
-                    )
-                )
-            made_of |= _versions(read, files[1:], path)
+            path, read = download_files(store, raw_bucket, raw, companions, Path(folder))
+            files = [raw, *read[1:]]
+            made_of |= _versions(read[0], files[1:], path)
             try:
                 written = Path(folder) / "features"  # a file, because features may need half of the memory
                 stated = _as_text(made_of | code.stated())
@@ -135,7 +128,7 @@ class _Writer:
             # In this order: what a newer raw recording led to after this look is not overwritten.
             held = find(self.store, self.features_bucket, name)
             raw = self.store.head(self.raw_bucket, str(self.key))
-            if raw.etag != self.stamp["raw-etag"] or named_companions(raw) != self.companions:
+            if raw.etag != self.stamp["raw-etag"] or files_of(self.store, self.raw_bucket, raw) != self.companions:
                 raise PreconditionError(f"{self.key} was replaced")
             if held and self.stamp.items() <= held.metadata.items():
                 return Keep(None)

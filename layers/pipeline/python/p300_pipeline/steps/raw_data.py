@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from p300.errors import RecordingError
@@ -27,7 +27,7 @@ class RawFacts:
     landing_modified : float
         POSIX time of the upload, of a recording of several files that of the latest.
     header : str or None
-        Key of the recording that a companion belongs to.
+        Key of the recording that a companion or a sidecar belongs to.
     companions : dict of str to str
         Names of the files that belong to a header -> their ETags.
     """
@@ -73,6 +73,62 @@ def _companions(text: str) -> dict[str, str]:
 def named_companions(recording: Item) -> dict[str, str]:
     """Return the files that a raw recording consists of beside its own object: name -> ETag."""
     return RawFacts.of(recording).companions
+
+
+def files_of(store: Store, raw_bucket: str, recording: Item) -> dict[str, str]:
+    """Return the files that belong to a raw recording: its companions and its sidecar, name -> ETag."""
+    key = RecordingKey.parse(recording.key)
+    etag = sidecar_of(store, raw_bucket, key)
+    return named_companions(recording) | ({PurePosixPath(key.sidecar).name: etag} if etag else {})
+
+
+def sidecar_of(store: Store, raw_bucket: str, key: RecordingKey) -> str | None:
+    """Return the ETag of a recording's sidecar in the raw data; None where it has none.
+
+    The sidecar's own object says which recording it belongs to: no write of the recording can lose it, whichever is written last.
+    """
+    held = find(store, raw_bucket, key.sidecar)
+    return held.etag if held and RawFacts.of(held).header == str(key) else None
+
+
+def download_files(
+    store: Store, raw_bucket: str, recording: Item, files: Mapping[str, str], folder: Path
+) -> tuple[Path, list[Item]]:
+    """Download a raw recording with the files that belong to it, as a reader expects them.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    raw_bucket : str
+        Bucket name.
+    recording : Item
+        The recording's own object.
+    files : mapping of str to str
+        As `files_of` returns them.
+    folder : Path
+        An empty folder.
+
+    Returns
+    -------
+    path : Path
+        The recording's file.
+    items : list of Item
+        All files, the recording's own first.
+
+    Raises
+    ------
+    NotFoundError, PreconditionError
+        Where one of them is not there any more, or was replaced.
+    """
+    key = RecordingKey.parse(recording.key)
+    path = folder / key.file_name
+    items = [store.download(raw_bucket, recording.key, path, if_match=recording.etag)]
+    items += [
+        store.download(raw_bucket, key.beside(name), path.with_name(name), if_match=etag)
+        for name, etag in files.items()
+    ]
+    return path, items
 
 
 def superseded(key: RecordingKey | str) -> RecordingError:
