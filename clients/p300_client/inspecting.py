@@ -34,7 +34,7 @@ def inspect(
     sidecar : dict, optional
         What to take for the content of each recording's sidecar.
     progress : callable, optional
-        Called before each file.
+        Called before each file, and at the end.
     tell : callable, optional
         Called with what is left out of folders and why.
 
@@ -66,4 +66,5 @@ def inspect(
     for number, file in enumerate(files):
         progress(number, len(files), file.name)
         found.append(look(file, name=file.name, parameters=parameters, sidecar=sidecar))
+    progress(len(files), len(files), "")
     return found

@@ -102,6 +102,7 @@ def land(
             progress(number - 1, len(found), f"checking {recording.own.path.name}")
             if refusal := refusal_of(recording.own, parameters, sidecar=recording.earlier_sidecar):
                 refused.append((recording.own, refusal))
+        progress(len(found), len(found), "")
     left = {upload.key for upload, _ in refused}
     wanted = [upload for recording in found if recording.own.key not in left for upload in recording.files]
     s3, bucket = target.client("s3"), target.outputs["LandingBucketName"]

@@ -71,6 +71,7 @@ def write(
         progress(number, len(recordings), f"checking {recording.path.name}")
         if refusal := refusal_of(recording, parameters, sidecar=said):
             raise P300Error(refusal.code, f"With this mapping: {refusal.message} Nothing was written.")
+    progress(len(recordings), len(recordings), "")
     written = [path for path in paths if there.get(path) != said]
     for path in written:
         new = path.with_name(path.name + ".part")

@@ -47,10 +47,11 @@ def make(rng: random.Random) -> Files:
 
 def run(files: Files, folder: Path, all_the_way: bool) -> str:
     from p300.readers import open_recording, sidecar
+    from p300.readers.sidecar_schema import SCHEMA
     from p300.text import is_clean
 
     said = sidecar.parse(files[SIDECAR], SIDECAR)
-    assert set(said) <= set(sidecar.SCHEMA["properties"])
+    assert set(said) <= set(SCHEMA["properties"])
     assert all(map(is_clean, sidecar.notes(said, SIDECAR)))
     if not all_the_way:
         return "parsed"

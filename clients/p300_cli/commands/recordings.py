@@ -64,7 +64,8 @@ def land(
     note(f"{told} in s3://{target.outputs['LandingBucketName']}")
     if wait:
         executions = follow(target, since, landed.uploads) if landed.uploads else []
-        well = show_executions(executions, unchanged=unchanged, refused=landed.refused, as_json=as_json)
+        refused = landed.refused if as_json else ()  # told above
+        well = show_executions(executions, unchanged=unchanged, refused=refused, as_json=as_json)
         if not well or landed.refused:
             raise typer.Exit(1)
         return

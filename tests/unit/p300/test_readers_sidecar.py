@@ -14,7 +14,8 @@ from p300.errors import RecordingError
 from p300.features import read_features, report, write_features
 from p300.readers import open_recording
 from p300.readers.declared import Declared
-from p300.readers.sidecar import SCHEMA, beside, name_of, parse
+from p300.readers.sidecar import beside, name_of, parse
+from p300.readers.sidecar_schema import SCHEMA
 from p300.signals import Parameters, extract
 
 from tests.support.paths import PROJECT
@@ -188,7 +189,8 @@ def test_channels_get_other_names_and_keep_their_marks(tmp_path: Path, write: An
 
 
 def test_a_renamed_channel_is_eeg_unless_it_is_said_to_be_something_else(tmp_path: Path) -> None:
-    path = write_parquet(tmp_path / "run.parquet", **{"eeg_EXG1": np.random.default_rng(1).normal(0, 20, 2560)})
+    columns: dict[str, Any] = {"eeg_EXG1": np.random.default_rng(1).normal(0, 20, 2560)}
+    path = write_parquet(tmp_path / "run.parquet", **columns)
     assert "EXG1" not in open_recording(path).ch_names
     assert "Cz" in open_recording(path, sidecar={"channel_names": {"EXG1": "Cz"}}).ch_names
     with pytest.raises(RecordingError, match="renames EXG1; expected names of EEG channels that the file has: A, B, C"):
