@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from p300.errors import P300Error
 from p300.formats import HEADER_OF, SIDECAR_ENDING
+from p300.readers import sidecar as sidecars
 
 from p300_client.finding import recordings_in
 from p300_client.progress import Progress, Tell, no_progress, tell_nobody
@@ -68,3 +69,16 @@ def inspect(
         found.append(look(file, name=file.name, parameters=parameters, sidecar=sidecar))
     progress(len(files), len(files), "")
     return found
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the fields of a sidecar from a file of any name, as `p300 inspect` prints them.
+
+    Raises
+    ------
+    P300Error
+        ``not_found`` or ``bad_sidecar``.
+    """
+    if not path.is_file():
+        raise P300Error("not_found", f"{path} is not a file. Expected the JSON that `p300 inspect` prints.")
+    return sidecars.read(path)

@@ -14,19 +14,6 @@ from p300_client.landing import Upload, by_recording, refusal_of
 from p300_client.progress import Progress, no_progress
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return the fields of a sidecar from a file of any name, as `p300 inspect` prints them.
-
-    Raises
-    ------
-    P300Error
-        ``not_found`` or ``bad_sidecar``.
-    """
-    if not path.is_file():
-        raise P300Error("not_found", f"{path} is not a file. Expected the JSON that `p300 inspect` prints.")
-    return sidecars.read(path)
-
-
 def write(
     uploads: Sequence[Upload],
     said: dict[str, Any],

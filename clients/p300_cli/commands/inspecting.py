@@ -25,12 +25,11 @@ def inspect(
 
     from p300.signals import Parameters
     from p300_client import inspecting
-    from p300_client.mapping import read
 
     from p300_cli import inspected
 
     parameters = Parameters.from_json(preprocessing)
-    said = read(mapping) if mapping else None
+    said = inspecting.read_mapping(mapping) if mapping else None
     with progress_of("inspecting") as progress:
         found = inspecting.inspect(paths, parameters, sidecar=said, progress=progress, tell=note)
     if as_json:

@@ -35,6 +35,7 @@ def land(
     """
     from p300_client import landing
     from p300_client import mapping as mappings
+    from p300_client.inspecting import read_mapping
     from p300_pipeline.keys import is_recording, is_sidecar
 
     from p300_cli.following import follow, show_executions
@@ -46,7 +47,7 @@ def land(
     parameters = target.preprocessing
     if mapping:
         with progress_of("checking") as progress:
-            said = mappings.read(mapping)
+            said = read_mapping(mapping)
             written = mappings.write(found, said, parameters, replace=replace, progress=progress)
         for path in written:
             note(f"wrote {path}")

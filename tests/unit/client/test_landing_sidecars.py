@@ -125,10 +125,10 @@ def test_the_mapping_is_written_beside_the_recording_and_lands_with_it(target: A
     (found,) = inspecting.inspect([folder])
     answer = folder / "events.json"
     answer.write_text(json.dumps(found.mapping))
-    assert mapping.write(find([folder]), mapping.read(answer), Parameters()) == [folder / SIDECAR]
+    assert mapping.write(find([folder]), inspecting.read_mapping(answer), Parameters()) == [folder / SIDECAR]
     assert json.loads((folder / SIDECAR).read_text()) == found.mapping
     assert [path.name for path in folder.iterdir() if ".part" in path.name] == []
-    assert mapping.write(find([folder]), mapping.read(answer), Parameters()) == [], "it says that already"
+    assert mapping.write(find([folder]), inspecting.read_mapping(answer), Parameters()) == [], "it says that already"
     assert keys(landed(target, folder).uploads)[0] == f"subject_07/{SIDECAR}"
 
 
@@ -149,7 +149,7 @@ def test_nothing_is_written_where_the_mapping_does_not_help(folder: Path) -> Non
     assert refused.value.code == "unknown_codes"
     assert list(folder.glob("*.json")) == []
     with pytest.raises(P300Error, match="not a file"):
-        mapping.read(folder / "nothing.json")
+        inspecting.read_mapping(folder / "nothing.json")
 
 
 # ---- looking only

@@ -318,7 +318,7 @@ def _whole_numbers(codes: NDArray[np.number], name: str) -> tuple[NDArray[np.int
     events = codes[(codes != 0) & ~missing]
     if not np.isfinite(events).all() or (events != np.floor(events)).any() or (np.abs(events) >= 1 << 53).any():
         raise RecordingError("unknown_codes", f"{name}: the stim channel holds values that are not whole numbers.")
-    whole = np.where(missing, 0, codes).astype(np.int64)
+    whole = (np.where(missing, 0, codes) if n_missing else codes).astype(np.int64)
     note = f"stim: {n_missing:,} of {len(codes):,} values missing, read as no flash"
     return whole, [note] if n_missing else []
 

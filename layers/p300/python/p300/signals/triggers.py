@@ -79,7 +79,7 @@ def find_pulses(line: NDArray[np.integer], sfreq: float, triggers: Triggers | No
         A pulse that is on in the very first sample has no onset and is left out, as in MNE.
     """
     triggers = triggers or Triggers()
-    codes: NDArray[np.int64] = line.astype(np.int64)
+    codes: NDArray[np.int64] = line.astype(np.int64, copy=False)
     if not triggers.repair:
         rises = np.flatnonzero(codes[1:] > codes[:-1]) + 1
         return Pulses(rises.astype(np.int64), codes[rises], codes[rises - 1], {})
@@ -139,10 +139,12 @@ def _without_dropouts(codes: NDArray[np.int64], short: int) -> tuple[NDArray[np.
     if separating.sum() > SEPARATED_FRACTION * n_pulses:
         return codes, 0
     inner = inner[same]
+    if not len(inner):
+        return codes, 0
     filled = _filled(codes, start[inner], length[inner], value[inner - 1])
     # Two pulses of the usual length with a short rest between them are no pulse of twice that length.
     joined, joined_length, _ = _runs(filled)
-    usual = np.median(joined_length[filled[joined] != 0]) if len(inner) else 0
+    usual = np.median(joined_length[filled[joined] != 0])
     whole = joined_length[np.searchsorted(joined, start[inner], side="right") - 1]
     parts = np.minimum(length[inner - 1], length[inner + 1])
     inner = inner[(whole <= LONGEST_JOINED * usual) | (parts < usual * (LONGEST_JOINED / 2))]
