@@ -14,7 +14,7 @@ from p300.decoding import Layout, Trial, find_trials, with_gaps
 from p300.decoding.layouts import SPELLER_6X6
 from p300.errors import P300Error
 from p300.readers import read_recording
-from p300.recording import TARGET
+from p300.recording import TARGET, Recording
 from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
 from p300_pipeline.keys import RecordingKey, is_recording, subject_name
@@ -56,6 +56,8 @@ class Session:
     code : ndarray of int, shape (n_flashes,), or None
         What each lit; None where the recording does not tell, and then there are no trials.
     trials : list of Trial
+    shown : Screen or None
+        What flashed, where it was read from a recording.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Session:
     epoch_end_s: float
     code: NDArray[np.integer] | None
     trials: list[Trial]
+    shown: Screen | None = None
 
     @property
     def subject(self) -> str:
@@ -113,13 +116,25 @@ def screen(name: str) -> Screen:
         ) from error
 
 
-def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
+def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen | None) -> Session:
     """Read a recording's file, with the preprocessing of a model's manifest.
+
+    Parameters
+    ----------
+    path : Path
+        The file, with what belongs to it beside it.
+    name : str
+        What to call it.
+    manifest : mapping
+        The model's.
+    shown : Screen or None
+        What flashed; None for what the recording's sidecar says, or the usual speller.
 
     Raises
     ------
     P300Error
-        Where it is no recording, has other channels than the model, or other flash codes than the layout.
+        Where it is no recording, has other channels than the model, or other flash codes than the layout; ``other_layout`` where its
+        sidecar says that something else flashed.
     """
     if not isinstance(manifest.get("preprocessing"), dict):
         raise P300Error(
@@ -129,6 +144,7 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -
     recording = read_recording(path, name=name, declared=parameters.declared)
     features = extract(recording, parameters)
     features = in_order(features, manifest["channels"], name)
+    shown = _shown(recording, name, shown)
     flashes = find_flashes(recording.stim, recording.flash)
     trials = []
     if flashes.flash is not None:
@@ -145,7 +161,22 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen) -
         parameters.tmax,
         flashes.flash,
         trials,
+        shown,
     )
+
+
+def _shown(recording: Recording, name: str, asked: Screen | None) -> Screen:
+    stated = recording.sidecar.get("layout")
+    if stated is None:
+        return asked or screen("speller")
+    own = Screen(read_layout(stated), stated)
+    if asked and asked.layout != own.layout:
+        raise P300Error(
+            "other_layout",
+            f"{name}: its sidecar says that another layout flashed than the one that was asked for. Expected the same: "
+            f"{json.dumps(stated, ensure_ascii=False)[:300]}. Name a JSON file that holds it with --layout, or correct the sidecar.",
+        )
+    return own
 
 
 def raw_keys(target: Target, subject: str, recording: str | None = None) -> list[RecordingKey]:
@@ -172,7 +203,7 @@ def raw_keys(target: Target, subject: str, recording: str | None = None) -> list
     return sorted(key for key in keys if subject_name(key.subject) == wanted and recording in {None, key.name})
 
 
-def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen) -> Session:
+def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen | None) -> Session:
     """Read a recording of the raw data; errors as `of_file`."""
     store, bucket = Store(target.client("s3")), target.outputs["RawBucketName"]
     recording = store.head(bucket, str(key))
@@ -181,7 +212,7 @@ def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], sh
         return of_file(path, str(key), manifest, shown)
 
 
-def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen) -> Session:
+def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen | None) -> Session:
     """Read a recording's file, or a ``<subject>/<recording>`` of the raw data.
 
     Raises

@@ -13,7 +13,7 @@ from p300_client import watching
 from p300_client.outcomes import GOOD, NOTABLE, left_out_by, recording_of, status_of
 from p300_client.watching import ENDED
 from p300_pipeline.executions import document
-from p300_pipeline.keys import subject_name
+from p300_pipeline.keys import bare_name, subject_name
 
 from p300_console.stack import Stack
 
@@ -240,7 +240,7 @@ class Executions:
     def of_recording(self, recording: str) -> list[Row]:
         """Return the executions that a recording's uploads started, as far as they were looked at; named with its ending or without."""
         self.refresh()
-        return [row for row in self._all() if row.source and recording in {row.source, row.source.rpartition(".")[0]}]
+        return [row for row in self._all() if row.source and recording in {row.source, bare_name(row.source)}]
 
 
 def _with_left_out(rows: list[Row], newest_first: list[Row] | None = None) -> list[Row]:

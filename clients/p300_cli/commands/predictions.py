@@ -87,7 +87,13 @@ def simulate(
 def decode(
     recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> of the raw data.")],
     alias: Alias = "champion",
-    layout: Layout = "speller",
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="speller (6 x 6, columns first), brain_invaders, or a JSON file as POST /decode takes it. "
+            "By default, what the recording's sidecar says, or speller."
+        ),
+    ] = None,
     confidence: Confidence = 0.9,
     plot: Plot = None,
     as_json: Json = False,
@@ -100,9 +106,10 @@ def decode(
     from p300_cli import decoded
     from p300_cli.targets import current
 
-    target, shown = current(), screen(layout)
+    target, asked = current(), screen(layout) if layout else None
     manifest = simulating.manifest_of(target, alias)
-    session = read(target, recording, manifest, shown)
+    session = read(target, recording, manifest, asked)
+    shown = session.shown or screen("speller")
     requests = simulating.requests_to(target, manifest["version"], note)
     with progress_of("decoding") as progress:
         document = decoding.decode(requests, session, shown, confidence, progress)

@@ -143,12 +143,21 @@ def is_companion(key: str) -> bool:
 
 def is_sidecar(key: str) -> bool:
     """Tell whether a landing key is that of a recording's sidecar."""
-    return key.endswith(SIDECAR_ENDING) and _match(key, ("json",)) is not None
+    recording = key.removesuffix(SIDECAR_ENDING)  # its name may be as long as that of a recording
+    return recording != key and _match(f"{recording}.json", ("json",)) is not None
 
 
 def _match(key: str, extensions: Container[str]) -> re.Match[str] | None:
     match = _LANDING_KEY.fullmatch(key)
     return match if match and ".." not in key and match["ext"].lower() in extensions else None
+
+
+def bare_name(key: str) -> str:
+    """Return a key without the ending of a recording's file or sidecar: ``<subject>/<recording>``."""
+    if key.endswith(SIDECAR_ENDING):
+        return key.removesuffix(SIDECAR_ENDING)
+    stem, dot, _ = key.rpartition(".")
+    return stem if dot and "/" not in key[len(stem) :] else key
 
 
 def recording_of_features(key: str) -> str | None:
