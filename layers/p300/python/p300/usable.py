@@ -22,7 +22,7 @@ from p300.signals.parameters import Parameters
 def open_usable(
     path: Path, name: str, parameters: Parameters, *, sidecar: Mapping[str, Any] | None = None
 ) -> RecordingStream:
-    """Open a recording's file; the signal is under the same watch while it is read.
+    """Open a recording's file; the same limits apply while its signal is read.
 
     Parameters
     ----------
