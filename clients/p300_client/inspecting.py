@@ -51,22 +51,23 @@ def inspect(
     """
     from p300.inspection import inspect as look  # MNE takes seconds to import
 
-    files: list[Path] = []
+    files: dict[Path, str] = {}
     for path in paths:
         if not path.exists():
             raise P300Error("not_found", f"{path} does not exist.")
         if path.is_dir():
-            files += recordings_in(path, tell)
+            whole = path.absolute()  # a file is called as in its folder: the subject matters where two play at once
+            files |= {file: file.absolute().relative_to(whole.parent).as_posix() for file in recordings_in(path, tell)}
         elif path.name.endswith(SIDECAR_ENDING) or path.suffix.lower().removeprefix(".") in HEADER_OF:
             raise P300Error("companion_named", f"{path} is a part of a recording. Name the recording itself.")
         else:
-            files.append(path)
+            files[path] = path.name
     if not files:
         raise P300Error("no_recordings", f"No recordings in {', '.join(map(str, paths))}.")
     found = []
-    for number, file in enumerate(files):
-        progress(number, len(files), file.name)
-        found.append(look(file, name=file.name, parameters=parameters, sidecar=sidecar))
+    for number, (file, name) in enumerate(files.items()):
+        progress(number, len(files), name)
+        found.append(look(file, name=name, parameters=parameters, sidecar=sidecar))
     progress(len(files), len(files), "")
     return found
 

@@ -9,6 +9,7 @@ import pytest
 from p300_cli.main import app
 from typer.testing import CliRunner, Result
 
+from tests.support.pipelines import Pipeline
 from tests.support.readers import stim, write_parquet
 
 
@@ -55,3 +56,29 @@ def test_a_mapping_and_the_stacks_preprocessing_can_be_tried(foreign: Path) -> N
     assert inspect(foreign, "--preprocessing", answer.read_text()).exit_code == 0
     answer.write_text('{"event": 3}')
     assert inspect(foreign, "--map", answer).exit_code == 1
+
+
+def test_land_refuses_what_inspect_refuses_and_takes_its_mapping(
+    store: Any, foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = foreign / "subject_01"
+    folder.mkdir()
+    (foreign / "run.parquet").rename(folder / "run.parquet")
+    key, sidecar = "subject_01/run.parquet", "subject_01/run.p300.json"
+    stack = Pipeline({name: {"outcome": "features"} for name in (key, sidecar)})
+    monkeypatch.setattr("p300_cli.targets.current", lambda: stack)
+
+    def land(*arguments: object) -> Result:
+        return CliRunner().invoke(app, ["land", str(folder), *map(str, arguments)])
+
+    refused = land("--wait", "--json")
+    assert refused.exit_code == 1
+    assert [(row["recording"], row["status"]) for row in json.loads(refused.stdout)] == [(key, "refused")]
+    assert "refused: unknown_codes" in " ".join(refused.stderr.split())
+    answer = foreign / "events.json"
+    answer.write_text(json.dumps(json.loads(inspect(folder, "--json").stdout)[0]["mapping"]))
+    landed = land("--map", answer, "--json")
+    assert landed.exit_code == 0, landed.stderr
+    assert json.loads(landed.stdout) == [{"recording": key, "status": "landed"}]
+    assert "landed 1 recordings and 1 sidecars" in landed.stderr
+    assert json.loads((folder / "run.p300.json").read_text()) == json.loads(answer.read_text())

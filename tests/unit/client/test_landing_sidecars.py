@@ -155,7 +155,8 @@ def test_nothing_is_written_where_the_mapping_does_not_help(folder: Path) -> Non
 # ---- looking only
 def test_inspect_takes_files_and_folders(folder: Path) -> None:
     (folder / "notes.txt").write_text("x")
-    assert [one.name for one in inspecting.inspect([folder, folder / "notes.txt"])] == ["run_01.parquet", "notes.txt"]
+    found = inspecting.inspect([folder, folder / "notes.txt"])
+    assert [one.name for one in found] == ["subject_07/run_01.parquet", "notes.txt"]
     for bad, message in ((folder / "none", "does not exist"), (folder / SIDECAR, "does not exist")):
         with pytest.raises(P300Error, match=message):
             inspecting.inspect([bad])
