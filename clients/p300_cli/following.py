@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from p300.errors import P300Error
-from p300_client.landing import Upload
+from p300.errors import P300Error, RecordingError
+from p300_client.landing import Upload, refused_rows
 from p300_client.outcomes import BAD, GOOD, rows_of, status_of
 from p300_client.target import Target
 from p300_client.training import start_training
@@ -58,7 +58,11 @@ def follow_training(target: Target, request: dict[str, Any]) -> Execution:
 
 
 def show_executions(
-    executions: Sequence[Execution], *, unchanged: Sequence[Upload] = (), as_json: bool = False
+    executions: Sequence[Execution],
+    *,
+    unchanged: Sequence[Upload] = (),
+    refused: Sequence[tuple[Upload, RecordingError]] = (),
+    as_json: bool = False,
 ) -> bool:
     """Print what each execution came to, and which recordings a training left out.
 
@@ -68,6 +72,8 @@ def show_executions(
         As they are now.
     unchanged : sequence of Upload
         What was not uploaded, as the raw data holds it already.
+    refused : sequence of (Upload, RecordingError)
+        What was not uploaded, as it would have ended in quarantine.
     as_json : bool
         Whether to print for a script.
 
@@ -78,12 +84,13 @@ def show_executions(
     """
     rows = [
         *({"recording": one.key, "status": "unchanged", "detail": "the raw data holds it"} for one in unchanged),
+        *refused_rows(refused),
         *rows_of(executions),
     ]
     if as_json:
         print_json(rows)
     elif rows:
-        facts = [*({} for _ in unchanged), *(_facts(execution.output) for execution in executions)]
+        facts = [*({} for _ in (*unchanged, *refused)), *(_facts(execution.output) for execution in executions)]
         out.print(
             table(
                 "Executions",

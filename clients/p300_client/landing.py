@@ -2,175 +2,26 @@
 
 import filecmp
 import hashlib
-import re
 import tempfile
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 from p300.errors import P300Error, RecordingError
-from p300.formats import EXTENSIONS, TWOFOLD, instead
-from p300.readers.companions import N_BEGINNING, companions, is_part
-from p300_pipeline.keys import RecordingKey, is_litter, subject_name
+from p300.readers import sidecar as sidecars
+from p300.signals import Parameters
+from p300_pipeline.keys import RecordingKey, is_sidecar, subject_name
+from p300_pipeline.steps.raw_data import home_of, sidecar_of
 from p300_pipeline.storage import Item, Store
 
+from p300_client.finding import Upload, find
 from p300_client.progress import Progress, Tell, no_progress, tell_nobody
 from p300_client.target import Target
 
-_SUBJECT = r"(?:subject_|sub-)[0-9]+"
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file, the key it lands under, and the version that S3 gave it."""
-
-    path: Path
-    key: str
-    version_id: str | None = None
-    etag: str = ""
-
-    @property
-    def is_recording(self) -> bool:
-        """Whether it is a recording's own file, not one that a header names."""
-        return not _is_part(self.path)
-
-
-def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_nobody) -> list[Upload]:
-    """Return the recordings in files and folders, with their landing keys, each after the files that it consists of beside its own.
-
-    A file in a folder ``subject_<n>`` or ``sub-<n>`` lands under that subject; any other needs `subject`, or such a name at its start.
-    Of a folder, what programs leave behind and links that lead out of it are left out, and said to be.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Recordings, or folders of them.
-    subject : str, optional
-        ``subject_<n>`` or ``sub-<n>``, where folders and names do not tell.
-    tell : callable, optional
-        Called with what is left out and why.
-
-    Returns
-    -------
-    list of Upload
-
-    Raises
-    ------
-    P300Error
-        ``not_found``, ``companion_named``, ``wrong_key``, ``no_recordings``, ``same_key``, ``no_subject``, ``companion_missing`` or
-        ``link_out``.
-    """
-    uploads: list[Upload] = []
-    for path in paths:
-        if not path.exists():
-            raise P300Error("not_found", f"{path} does not exist.")
-        for file in _recordings(path, tell) if path.is_dir() else [path]:
-            if not file.is_file():
-                raise P300Error("not_found", f"{file} is not a file. Name recordings, or folders of them.")
-            own = Upload(file, f"{_folder(subject) if subject else _subject(file)}/{file.name}")
-            if not own.is_recording:
-                raise P300Error(
-                    "companion_named",
-                    f"{file} is a part of a recording: land the .vhdr or .set that names it, which brings it along.",
-                )
-            try:
-                RecordingKey.parse(own.key)
-            except RecordingError as error:
-                raise P300Error(
-                    "wrong_key",
-                    f"{file} would land under a key that is refused: {error.message} Rename the file first.",
-                ) from error
-            uploads += [Upload(one, f"{own.key.rpartition('/')[0]}/{one.name}") for one in _companions(file, path)]
-            uploads.append(own)
-    if not uploads:
-        raise P300Error(
-            "no_recordings",
-            f"No recordings in {', '.join(map(str, paths))}: expected files ending in {', '.join('.' + ext for ext in EXTENSIONS)}."
-            + "".join(dict.fromkeys(instead(path.name) for path in paths)),
-        )
-    counts = Counter(upload.key.lower() for upload in uploads)
-    if twice := sorted(upload.key for upload in uploads if counts[upload.key.lower()] > 1):
-        raise P300Error(
-            "same_key", f"Two of the files would land under {twice[0]}. Land them one by one, with --subject."
-        )
-    return uploads
-
-
-def _recordings(folder: Path, tell: Tell) -> list[Path]:
-    """Return the recordings below a folder, and tell what is left out that a look at the names may take for one."""
-    found: list[Path] = []
-    left_out: dict[str, list[str]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_dir():
-            continue
-        name = file.relative_to(folder).as_posix()
-        if is_litter(name, 1):
-            left_out.setdefault("left behind by programs", []).append(name)
-        elif _extension(file) not in EXTENSIONS:
-            continue
-        elif _leads_out(file, folder):
-            left_out.setdefault("links that lead out of the folder", []).append(name)
-        elif not file.is_file():
-            left_out.setdefault("not files, or links to nothing", []).append(name)
-        elif not _is_part(file):
-            found.append(file)
-    for why, names in left_out.items():
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        tell(f"not landed, {why}: {', '.join(names[:5])}{more}")
-    return found
-
-
-def _is_part(file: Path) -> bool:
-    if _extension(file) not in TWOFOLD:
-        return is_part(file.name, b"")
-    with file.open("rb") as body:
-        return is_part(file.name, body.read(N_BEGINNING))
-
-
-def _leads_out(file: Path, folder: Path) -> bool:
-    return not file.resolve().is_relative_to(folder.resolve())
-
-
-def _companions(header: Path, named: Path) -> list[Path]:
-    """Return the files that a header names; `named` is what the user named, the header or a folder that it is in."""
-    try:
-        found = [header.with_name(name) for name in companions(header)]
-    except RecordingError as error:
-        raise P300Error(error.code, error.message) from error
-    if missing := [file.name for file in found if not file.is_file()]:
-        raise P300Error(
-            "companion_missing", f"{header} names {' and '.join(missing)}, and there is no such file beside it."
-        )
-    if out := [file.name for file in found if _leads_out(file, named if named.is_dir() else named.absolute().parent)]:
-        raise P300Error(
-            "link_out",
-            f"{header} names {out[0]}, which is a link that leads out of the folder. Put the file itself there.",
-        )
-    return found
-
-
-def _extension(file: Path) -> str:
-    return file.suffix.lower().removeprefix(".")
-
-
-def _folder(subject: str) -> str:
-    """Return the folder of a landing key: a subject as it is spelled, but for BIDS's ``sub-05``, which no key begins with."""
-    return subject_name(subject) if subject.startswith("sub-") else subject
-
-
-def _subject(file: Path) -> str:
-    folder = file.absolute().parent.name
-    if re.fullmatch(_SUBJECT, folder):
-        return _folder(folder)
-    if match := re.match(_SUBJECT, file.name):
-        return _folder(match.group())
-    raise P300Error(
-        "no_subject",
-        f"Which subject is {file}? Name it with --subject subject_<n>, or put it into a folder subject_<n>.",
-    )
+__all__ = ["Landed", "Upload", "by_recording", "find", "land", "refusal_of", "refused_rows"]
 
 
 @dataclass(frozen=True)
@@ -183,10 +34,22 @@ class Landed:
         What was uploaded, with what S3 said of each.
     unchanged : list of Upload
         Files of recordings that the raw data holds already, to the byte: they were not uploaded.
+    refused : list of (Upload, RecordingError)
+        Recordings that would have ended in quarantine, and why: they were not uploaded.
     """
 
     uploads: list[Upload]
     unchanged: list[Upload]
+    refused: list[tuple[Upload, RecordingError]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A recording, the files that have to be uploaded, and the content of a sidecar that the raw data holds for it."""
+
+    own: Upload
+    files: list[Upload]
+    earlier_sidecar: dict[str, Any] | None = None
 
 
 def land(
@@ -195,6 +58,7 @@ def land(
     progress: Progress = no_progress,
     *,
     replace: bool = False,
+    parameters: Parameters | None = None,
     tell: Tell = tell_nobody,
 ) -> Landed:
     """Upload recordings, one after another; each upload starts an execution.
@@ -209,6 +73,9 @@ def land(
         Called after each with its key.
     replace : bool
         Whether they may take the place of other recordings that the raw data holds under their keys.
+    parameters : Parameters, optional
+        The stack's preprocessing (`Target.preprocessing`), to check each recording as the pipeline will, before anything is uploaded.
+        Without it nothing is checked.
     tell : callable, optional
         Called where the raw data may not be read, so that nothing can be compared with it.
 
@@ -221,14 +88,23 @@ def land(
     P300Error
         ``place_taken``, before anything is uploaded.
     """
-    wanted: list[Upload] = list(uploads)
+    found = [_Recording(files[-1], files) for files in by_recording(uploads)]
     unchanged: list[Upload] = []
     try:
-        wanted, unchanged = _compare(target, uploads, replace=replace)
+        found, unchanged = _compare(target, found, replace=replace)
     except ClientError as error:
         if error.response["Error"]["Code"] not in {"AccessDenied", "403"}:
             raise
         tell("these credentials may not read the raw data: not compared with what it holds, and the newer upload wins")
+    refused = []
+    if parameters is not None:
+        for number, recording in enumerate(found, 1):
+            progress(number - 1, len(found), f"checking {recording.own.path.name}")
+            if refusal := refusal_of(recording.own, parameters, sidecar=recording.earlier_sidecar):
+                refused.append((recording.own, refusal))
+        progress(len(found), len(found), "")
+    left = {upload.key for upload, _ in refused}
+    wanted = [upload for recording in found if recording.own.key not in left for upload in recording.files]
     s3, bucket = target.client("s3"), target.outputs["LandingBucketName"]
     done: list[Upload] = []
     for upload in wanted:
@@ -236,39 +112,92 @@ def land(
             answer = s3.put_object(Bucket=bucket, Key=upload.key, Body=body)
         done.append(Upload(upload.path, upload.key, answer.get("VersionId"), answer["ETag"].strip('"')))
         progress(len(done), len(wanted), upload.key)
-    return Landed(done, unchanged)
+    return Landed(done, unchanged, refused)
 
 
-def _compare(target: Target, uploads: Sequence[Upload], *, replace: bool) -> tuple[list[Upload], list[Upload]]:
-    """Return the files to upload, and those of recordings that are there already; a recording's files go together."""
+def refused_rows(refused: Sequence[tuple[Upload, RecordingError]]) -> list[dict[str, str]]:
+    """Return the recordings that were refused, for JSON and tables."""
+    return [
+        {"recording": upload.key, "status": "refused", "detail": f"{error.code}: {error.message}"}
+        for upload, error in refused
+    ]
+
+
+def by_recording(uploads: Sequence[Upload]) -> list[list[Upload]]:
+    """Return uploads as `find` returns them, recording by recording, each with its own file last."""
+    found: list[list[Upload]] = [[]]
+    for upload in uploads:
+        found[-1].append(upload)
+        if upload.is_recording:
+            found.append([])
+    return [files for files in found if files]
+
+
+def refusal_of(
+    recording: Upload, parameters: Parameters, *, sidecar: Mapping[str, Any] | None = None
+) -> RecordingError | None:
+    """Return what a recording would be in quarantine for; None where it would become features.
+
+    Parameters
+    ----------
+    recording : Upload
+        The recording's own file, with all that belongs to it beside it.
+    parameters : Parameters
+        The stack's preprocessing.
+    sidecar : mapping, optional
+        What to take for the sidecar's content, instead of what lies beside the file.
+    """
+    from p300.inspection import check  # MNE takes seconds to import
+
+    try:
+        check(recording.path, recording.key, parameters, sidecar=sidecar)
+    except RecordingError as error:
+        return error
+    return None
+
+
+def _compare(target: Target, found: Sequence[_Recording], *, replace: bool) -> tuple[list[_Recording], list[Upload]]:
+    """Return the recordings with the files to upload, and the files of those that are there already.
+
+    A recording's own files go together; a sidecar that is new is uploaded alone.
+    """
     store, raw = Store(target.client("s3")), target.outputs["RawBucketName"]
     items = list(store.list(raw, "subject_"))
     held = {_place(item.key): item for item in items}
     exact = {item.key: item for item in items}
-    wanted: list[Upload] = []
+    wanted: list[_Recording] = []
     unchanged: list[Upload] = []
     taken: list[tuple[Upload, Item]] = []
-    files: list[Upload] = []
-    for upload in uploads:
-        files.append(upload)
-        if not upload.is_recording:
-            continue
-        present = [exact.get(one.key, held.get(_place(one.key))) for one in files]
-        if all(item and _same(store, raw, item, one.path) for item, one in zip(present, files, strict=True)):
-            unchanged += files
-        else:
-            wanted += files
-            taken += [(upload, present[-1])] if present[-1] else []
-        files = []
+    for recording in found:
+        present = {one.key: exact.get(one.key, held.get(_place(one.key))) for one in recording.files}
+        other = [
+            one for one in recording.files if not ((item := present[one.key]) and _same(store, raw, item, one.path))
+        ]
+        unchanged += recording.files if not other else []
+        if any(not is_sidecar(one.key) for one in other):
+            other = recording.files
+        if other:
+            first = recording.own if recording.own in other else other[0]
+            taken += [(first, item)] if (item := present[first.key]) else []
+            earlier = None if any(is_sidecar(one.key) for one in other) else _held_sidecar(store, raw, recording.own)
+            wanted.append(_Recording(recording.own, other, earlier))
     if taken and not replace:
         upload, item = taken[0]
         more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+        what = "sidecar" if is_sidecar(item.key) else "recording"
         raise P300Error(
             "place_taken",
-            f"The raw data holds another recording {item.key} since {datetime.fromtimestamp(item.modified, UTC):%Y-%m-%d %H:%M} UTC, "
+            f"The raw data holds another {what} {item.key} since {datetime.fromtimestamp(item.modified, UTC):%Y-%m-%d %H:%M} UTC, "
             f"whose place {upload.path} would take{more}. Nothing was uploaded. Rename the file, or say --replace.",
         )
     return wanted, unchanged
+
+
+def _held_sidecar(store: Store, raw: str, recording: Upload) -> dict[str, Any] | None:
+    """Return what the raw data's sidecar says, which stays when its recording comes again."""
+    key = home_of(store, raw, RecordingKey.parse(recording.key))
+    etag = sidecar_of(store, raw, key)
+    return sidecars.parse(store.get(raw, key.sidecar, if_match=etag)[0], key.sidecar) if etag else None
 
 
 def _place(key: str) -> tuple[str, str]:

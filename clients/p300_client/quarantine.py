@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from p300.errors import P300Error, RecordingError
-from p300_pipeline.keys import RecordingKey, is_companion, record_key
+from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_sidecar, record_key
 from p300_pipeline.steps.quarantine_records import Quarantined, find_quarantined, old_record_key
 from p300_pipeline.storage import NotFoundError, Store, UnreadableError, find
 
@@ -28,7 +28,8 @@ def choose(found: Sequence[Quarantined], names: Sequence[str], *, everything: bo
     if bool(names) == everything:
         raise P300Error("not_named", "Name what to take from the list of `p300 quarantine list`, or say --all.")
     if everything:
-        return list(found)
+        # Sidecars first: released, a recording finds its own in the landing zone.
+        return sorted(found, key=lambda one: (not is_sidecar(one.landing_key), not is_companion(one.landing_key)))
     chosen = []
     for name in names:
         matches = [one for one in found if name in {one.key, one.landing_key}]
@@ -39,8 +40,9 @@ def choose(found: Sequence[Quarantined], names: Sequence[str], *, everything: bo
                 "ambiguous",
                 f"{len(matches)} objects in quarantine came as {name}: name one of {', '.join(m.key for m in matches)}.",
             )
-        together = {name for one in matches for name in one.files}
-        chosen += [*matches, *[one for one in found if one.key in together]]
+        together = {name for one in matches for name in one.files} - {one.key for one in matches}
+        # The recording last: released, it finds its sidecar in the landing zone.
+        chosen += [*[one for one in found if one.key in together], *matches]
     return list(dict.fromkeys(chosen))
 
 
@@ -73,7 +75,7 @@ def release(
         ``wrong_key``, ``place_taken``, ``not_in_quarantine``, ``no_versions`` or ``unreadable``.
     """
     key = to or held.landing_key
-    if not is_companion(key):
+    if not is_landing_key(key):
         try:
             RecordingKey.parse(key)
         except RecordingError as error:

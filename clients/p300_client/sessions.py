@@ -1,5 +1,6 @@
 """Recordings as sessions: every flash with its epoch, what it lit, and where one symbol ends and the next begins."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
 from p300_pipeline.keys import RecordingKey, subject_name
 from p300_pipeline.serving.symbols import read_layout
-from p300_pipeline.steps.raw_data import recordings_in
+from p300_pipeline.steps.raw_data import download_files, files_of, recordings_in
 from p300_pipeline.storage import Store
 
 from p300_client.target import Target
@@ -32,10 +33,11 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Screen:
-    """What flashed: a layout, and how a request to the API states it."""
+    """What flashed: a layout, how a request to the API states it, and who says that it is the one."""
 
     layout: Layout
     stated: Mapping[str, Any]
+    source: str = field(default="as asked for", compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Session:
         What each lit; None where the recording does not tell, and then there are no trials.
     trials : list of Trial
     shown : Screen
-        What flashed: the layout that was asked for, or else the recording's own, or else the usual speller.
+        What flashed, and who says so.
     """
 
     name: str
@@ -116,13 +118,25 @@ def screen(name: str) -> Screen:
         ) from error
 
 
-def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen | None = None) -> Session:
-    """Read a recording's file, with the preprocessing of a model's manifest; without a layout, with the one that the file has.
+def of_file(path: Path, name: str, manifest: Mapping[str, Any], asked: Screen | None = None) -> Session:
+    """Read a recording's file, with the preprocessing of a model's manifest.
+
+    Parameters
+    ----------
+    path : Path
+        The file, with what belongs to it beside it.
+    name : str
+        What to call it.
+    manifest : mapping
+        The model's.
+    asked : Screen, optional
+        What flashed. Without it, what the recording's sidecar says, or else its file, or the usual speller.
 
     Raises
     ------
     P300Error
-        Where it is no recording, has other channels than the model, or other flash codes than the layout.
+        Where it is no recording, has other channels than the model, or other flash codes than the layout; ``other_layout`` where its
+        sidecar says that something else flashed.
     """
     if not isinstance(manifest.get("preprocessing"), dict):
         raise P300Error(
@@ -132,8 +146,8 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen | 
     recording = read_recording(path, name=name, declared=parameters.declared)
     features = extract(recording, parameters)
     features = in_order(features, manifest["channels"], name)
+    shown = _shown(recording, name, asked)
     flashes = find_flashes(recording.stim, recording.flash)
-    shown = shown or _own_screen(recording)
     trials = []
     if flashes.flash is not None:
         try:
@@ -153,11 +167,24 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], shown: Screen | 
     )
 
 
-def _own_screen(recording: Recording) -> Screen:
-    if recording.speller is None:
-        return screen("speller")
-    stated = {"type": "grid", "rows": [list(row) for row in recording.speller.rows]}
-    return Screen(read_layout(stated), stated)
+def _shown(recording: Recording, name: str, asked: Screen | None) -> Screen:
+    """Decide what flashed: what the sidecar says, or else what was asked for, what the file says, or the usual speller."""
+    said = recording.sidecar.get("layout")
+    if said is not None:
+        own = Screen(read_layout(said), said, "from its sidecar")
+        if asked and asked.layout != own.layout:
+            raise P300Error(
+                "other_layout",
+                f"{name}: its sidecar says that another layout flashed than the one that was asked for. Expected the same: "
+                f"{json.dumps(said, ensure_ascii=False)[:300]}. Name a JSON file that holds it with --layout, or correct the sidecar.",
+            )
+        return own
+    if asked:
+        return asked
+    if recording.speller:
+        stated = {"type": "grid", "rows": [list(row) for row in recording.speller.rows]}
+        return Screen(read_layout(stated), stated, "from its file")
+    return replace(screen("speller"), source="the default, as neither its sidecar nor its file says it")
 
 
 def raw_keys(target: Target, subject: str, recording: str | None = None) -> list[RecordingKey]:
@@ -183,15 +210,16 @@ def raw_keys(target: Target, subject: str, recording: str | None = None) -> list
     return sorted(key for key in keys if subject_name(key.subject) == wanted and recording in {None, key.name})
 
 
-def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], shown: Screen | None = None) -> Session:
+def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], asked: Screen | None = None) -> Session:
     """Read a recording of the raw data; errors as `of_file`."""
+    store, bucket = Store(target.client("s3")), target.outputs["RawBucketName"]
+    recording = store.head(bucket, str(key))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"recording.{key.ext}"
-        Store(target.client("s3")).download(target.outputs["RawBucketName"], str(key), path)
-        return of_file(path, str(key), manifest, shown)
+        path, _ = download_files(store, bucket, recording, files_of(store, bucket, recording), Path(folder))
+        return of_file(path, str(key), manifest, asked)
 
 
-def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen | None = None) -> Session:
+def read(target: Target, name: str, manifest: Mapping[str, Any], asked: Screen | None = None) -> Session:
     """Read a recording's file, or a ``<subject>/<recording>`` of the raw data.
 
     Raises
@@ -200,13 +228,13 @@ def read(target: Target, name: str, manifest: Mapping[str, Any], shown: Screen |
         ``no_recording`` where there is neither; others as `of_file`.
     """
     if Path(name).is_file():
-        return of_file(Path(name), Path(name).name, manifest, shown)
+        return of_file(Path(name), Path(name).name, manifest, asked)
     subject, _, recording = name.partition("/")
     keys = sorted(
         raw_keys(target, subject, recording), key=lambda key: key.recording != name
     )  # spelled like this first
     if keys:
-        return of_target(target, keys[0], manifest, shown)
+        return of_target(target, keys[0], manifest, asked)
     raise P300Error(
         "no_recording",
         f"{name} is neither a file nor a recording of the raw data; expected <subject>/<recording> of a landed one.",

@@ -10,13 +10,16 @@ import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from p300.errors import P300Error
 
 from p300_client import credential
 from p300_client.errors import short, unreachable
+
+if TYPE_CHECKING:
+    from p300.signals import Parameters
 
 STACK = os.environ.get("P300_STACK", "p300")
 DEPLOYMENT_BUCKET = f"{STACK}-deployment"
@@ -137,8 +140,20 @@ class Target:
         Raises
         ------
         NoStackError
-            ``no_stack``, ``no_answer`` or ``refused``; it is looked for again the next time.
+            ``no_stack``, ``no_answer``, ``incomplete`` or ``refused``; it is looked for again the next time.
         """
+        return {output["OutputKey"]: output["OutputValue"] for output in self._stack["Outputs"]}
+
+    @property
+    def preprocessing(self) -> "Parameters":
+        """The stack's preprocessing parameters; errors as `outputs`."""
+        from p300.signals import Parameters
+
+        stated = {one["ParameterKey"]: one.get("ParameterValue", "") for one in self._stack.get("Parameters", [])}
+        return Parameters.from_json(stated.get("Preprocessing", ""))
+
+    @cached_property
+    def _stack(self) -> dict[str, Any]:
         from botocore.exceptions import ClientError
         from botocore.parsers import ResponseParserError
 
@@ -146,7 +161,7 @@ class Target:
         if self.endpoint:
             _refuse_silence(self.endpoint)
         try:
-            stack = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+            stack: dict[str, Any] = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         except ClientError as error:
             if self.is_local and error.response["Error"]["Code"] in credential.REFUSALS:
                 raise NoStackError("refused", f"{self} refuses this command's key. {credential.ADVICE}") from error
@@ -164,12 +179,11 @@ class Target:
             advice = "Start it with `p300 up`, or set AWS_ENDPOINT_URL." if self.is_local else "Is there a network?"
             what = "something else does" if isinstance(error, ResponseParserError) else short(error)
             raise NoStackError("no_answer", f"{self} does not answer ({what}). {advice}") from error
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-        if not outputs:
+        if not stack.get("Outputs"):
             raise NoStackError(
                 "incomplete", f"The stack {STACK!r} on {self} is {stack['StackStatus']}. Finish it with `{command}`."
             )
-        return outputs
+        return stack
 
     def _region_of_stack(self) -> str | None:
         """Return the other region in which this LocalStack holds the stack, which it does once; None where it holds none."""

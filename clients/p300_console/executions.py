@@ -13,7 +13,7 @@ from p300_client import watching
 from p300_client.outcomes import GOOD, NOTABLE, left_out_by, recording_of, status_of
 from p300_client.watching import ENDED
 from p300_pipeline.executions import document
-from p300_pipeline.keys import subject_name
+from p300_pipeline.keys import bare_name, subject_name
 
 from p300_console.stack import Stack
 
@@ -21,6 +21,8 @@ FRESH_S = 1.0
 """Listings younger than this are not asked for again: many pages may be open."""
 MAX_EXECUTIONS = 10_000
 PAGE = 50
+LONGEST_OUTCOME = 1000
+"""Characters, with the notes on what an upload replaced and what its sidecar says."""
 MOST_FOLLOWED, MOST_FOLLOWED_ON_AWS = 64, 8
 """Executions that run, the newest ones, of which each look at the list asks whether they wait."""
 _LIST = 1000  # as many as the service lists at once
@@ -265,7 +267,7 @@ class Executions:
     def of_recording(self, recording: str) -> list[Row]:
         """Return the executions that a recording's uploads started, as far as they were looked at; named with its ending or without."""
         self.refresh()
-        return [row for row in self._all() if row.source and recording in {row.source, row.source.rpartition(".")[0]}]
+        return [row for row in self._all() if row.source and recording in {row.source, bare_name(row.source)}]
 
 
 def _with_left_out(rows: list[Row], newest_first: list[Row] | None = None) -> list[Row]:
@@ -307,7 +309,7 @@ def looked_at(row: Row, described: dict[str, Any]) -> Row:
         result="" if row.machine == "backfill" else status_of(execution) if execution.ended else row.result,
         recording=recording_of(execution),
         left_out=None if (left_out := left_out_by(execution)) is None else frozenset(left_out),
-        outcome=outcome[:300] or (execution.status.lower() if execution.ended else ""),
+        outcome=outcome[:LONGEST_OUTCOME] or (execution.status.lower() if execution.ended else ""),
     )
 
 

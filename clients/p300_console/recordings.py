@@ -11,7 +11,15 @@ from typing import Any
 from p300.chance import chance_of
 from p300.errors import ArtifactError
 from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts
-from p300_pipeline.keys import QUARANTINE, RECORDS, is_litter, recording_of_features, subject_name
+from p300_pipeline.keys import (
+    QUARANTINE,
+    RECORDS,
+    bare_name,
+    is_litter,
+    is_sidecar,
+    recording_of_features,
+    subject_name,
+)
 from p300_pipeline.steps.quarantine_records import describe, landed_as, objects
 from p300_pipeline.storage import Item, NotFoundError
 
@@ -146,7 +154,7 @@ class Recordings:
         users = self._users()
         derived = _by_recording(features)
         found = [
-            Recording(_bare(item.key), LANDING, item.key, item.size, item.modified, item.etag)
+            Recording(bare_name(item.key), LANDING, item.key, item.size, item.modified, item.etag)
             for item in landing
             if not is_litter(item.key, item.size)
         ]
@@ -156,9 +164,9 @@ class Recordings:
             for item in objects(quarantined)
         ]
         for item in raw:
-            if item.key.startswith((QUARANTINE, RECORDS)):
+            if item.key.startswith((QUARANTINE, RECORDS)) or is_sidecar(item.key):
                 continue
-            name = _bare(item.key)
+            name = bare_name(item.key)
             beside = derived.get(name, _Listing())
             used = users.get(name, ())
             stage = RAW if beside.features is None else MODEL if "champion" in used else FEATURES
@@ -297,11 +305,6 @@ _CHECKS: dict[str, Check] = {
     "erp_peak": _is_peak,
     "single_flash": _is_single_flash,
 }
-
-
-def _bare(key: str) -> str:
-    stem, dot, _ = key.rpartition(".")
-    return stem if dot and "/" not in key[len(stem) :] else key
 
 
 def _by_recording(items: Iterable[Item]) -> dict[str, _Listing]:

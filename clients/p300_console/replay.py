@@ -17,7 +17,7 @@ from p300_client.api import Api
 from p300_client.sessions import Screen, Session
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.serving.symbols import read_layout
-from p300_pipeline.steps.raw_data import recordings_in
+from p300_pipeline.steps.raw_data import files_of, recordings_in
 
 from p300_console.stack import Stack
 
@@ -87,7 +87,8 @@ class Replays:
         if not found:
             raise RequestError("no_recording", f"There is no recording {name[:200]!r} in the raw data.")
         item = found[0]
-        known = (item.key, item.etag, version, layout)
+        beside = files_of(self._stack.store, bucket, self._stack.store.head(bucket, item.key))
+        known = (item.key, item.etag, *beside.values(), version, layout)
         with self._lock:  # one reads, the others find it read
             if known not in self._kept:
                 session = sessions.of_target(self._stack.target, RecordingKey.parse(item.key), manifest, screen(layout))

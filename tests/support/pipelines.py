@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from p300.signals import Parameters
+
 from tests.support.retrying import Stack
 
 
@@ -10,6 +12,7 @@ class Pipeline(Stack):
     """A stack on which each upload starts an execution, which has ended at once with the outcome told."""
 
     api_url, api_key = "http://api.invalid", "key"
+    preprocessing = Parameters()
 
     def __init__(self, outcomes: dict[str, dict[str, Any]]) -> None:
         super().__init__()

@@ -87,7 +87,8 @@ def decode(
     recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> of the raw data.")],
     alias: Alias = "champion",
     layout: Annotated[
-        str | None, typer.Option(help=f"{LAYOUTS_HELP} Default: the recording's own, or speller.")
+        str | None,
+        typer.Option(help=f"{LAYOUTS_HELP} Default: what the recording's sidecar says, or its file, or speller."),
     ] = None,
     confidence: Confidence = 0.9,
     plot: Plot = None,
@@ -104,6 +105,7 @@ def decode(
     target = current()
     manifest = simulating.manifest_of(target, alias)
     session = read(target, recording, manifest, screen(layout) if layout else None)
+    note(f"speller layout of {len(session.shown.layout.symbols)} symbols: {session.shown.source}")
     requests = simulating.requests_to(target, manifest["version"], note)
     with progress_of("decoding") as progress:
         document = decoding.decode(requests, session, session.shown, confidence, progress)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from p300_cli.commands.options import Json, Wait
-from p300_cli.terminal import err, note, print_json, progress_of
+from p300_cli.terminal import err, escape, note, print_json, progress_of
 
 app = typer.Typer()
 Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
@@ -20,13 +20,23 @@ def land(
         str | None, typer.Option(help="subject_<n>, if it does not follow from folder or file names.")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace recordings that are already in the raw zone.")
+        bool, typer.Option("--replace", help="Replace recordings and sidecars that are already there.")
     ] = False,
+    mapping: Annotated[
+        Path | None,
+        typer.Option("--map", help="JSON file to write beside each recording as its sidecar.", metavar="FILE"),
+    ] = None,
     wait: Wait = False,
     as_json: Json = False,
 ) -> None:
-    """Upload recordings to the landing zone; each starts an execution. With --wait, exit code 1 unless all become features."""
+    """Check recordings and upload them to the landing zone; each starts an execution.
+
+    A recording that would only end in quarantine is not uploaded, and the exit code is 1. With --wait, it is 1 unless all become features.
+    """
     from p300_client import landing
+    from p300_client import mapping as mappings
+    from p300_client.inspecting import read_mapping
+    from p300_pipeline.keys import is_sidecar
 
     from p300_cli.following import follow, show_executions
     from p300_cli.targets import current
@@ -34,20 +44,38 @@ def land(
     target = current()
     since = datetime.now(UTC).replace(microsecond=0)
     found = landing.find(paths, subject, note)
+    parameters = target.preprocessing
+    if mapping:
+        with progress_of("checking") as progress:
+            said = read_mapping(mapping)
+            written = mappings.write(found, said, parameters, replace=replace, progress=progress)
+        for path in written:
+            note(f"wrote {path}")
+        found = landing.find(paths, subject, note)
     with progress_of("landing") as progress:
-        landed = landing.land(target, found, progress, replace=replace, tell=note)
+        landed = landing.land(target, found, progress, replace=replace, parameters=parameters, tell=note)
     recordings = [upload for upload in landed.uploads if upload.is_recording]
     unchanged = [upload for upload in landed.unchanged if upload.is_recording]
     for upload in unchanged:
         note(f"unchanged: {upload.key}")
-    note(f"landed {len(recordings)} recordings in s3://{target.outputs['LandingBucketName']}")
+    for _, error in landed.refused:
+        err.print(f"[red]refused:[/red] {escape(f'{error.code}: {error.message}')}", soft_wrap=True)
+    n_sidecars = sum(is_sidecar(upload.key) for upload in landed.uploads)
+    told = f"landed {len(recordings)} recordings" + (f" and {n_sidecars} sidecars" if n_sidecars else "")
+    note(f"{told} in s3://{target.outputs['LandingBucketName']}")
     if wait:
         executions = follow(target, since, landed.uploads) if landed.uploads else []
-        if not show_executions(executions, unchanged=unchanged, as_json=as_json):
+        refused = landed.refused if as_json else ()  # told above
+        well = show_executions(executions, unchanged=unchanged, refused=refused, as_json=as_json)
+        if not well or landed.refused:
             raise typer.Exit(1)
-    elif as_json:
+        return
+    if as_json:
         done = [*((upload, "landed") for upload in recordings), *((upload, "unchanged") for upload in unchanged)]
-        print_json([{"recording": upload.key, "status": status} for upload, status in done])
+        rows = [{"recording": upload.key, "status": status} for upload, status in done]
+        print_json([*rows, *landing.refused_rows(landed.refused)])
+    if landed.refused:
+        raise typer.Exit(1)
 
 
 @app.command()

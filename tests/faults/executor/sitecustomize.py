@@ -198,9 +198,9 @@ def full_disk(n_bytes):
 @contextmanager
 def deadly_reader(rule):
     """What reads the recording ends the process as a library in C can: by a wild pointer, or by more memory than the function has."""
-    from p300_pipeline.steps import reading as reading_module
+    from p300 import usable
 
-    reading: Any = reading_module
+    reading: Any = usable
     real = reading.open_recording
 
     def open_recording(*arguments, **named):

@@ -100,6 +100,27 @@ def test_release_takes_no_recordings_place_unasked(store: Store, command: Comman
     assert keys(store, LANDING) == [KEY]
 
 
+def test_of_all_files_sidecars_are_released_before_what_may_be_their_recordings(
+    store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A .dat may be a recording or belong to a header."""
+    names = ["subject_01/a.dat", "subject_01/a.p300.json", "subject_01/b.edf", "subject_01/b.p300.json"]
+    for name in names:
+        store.put(LANDING, name, name.encode())
+        quarantine(store, LANDING, RAW, [store.head(LANDING, name)], RecordingError("unreadable", "No recording."))
+    released: list[str] = []
+    copy = store.copy
+
+    def noted(*positional: Any, **named: Any) -> None:
+        released.append(positional[3])
+        copy(*positional, **named)
+
+    monkeypatch.setattr(Store, "copy", lambda _, *positional, **named: noted(*positional, **named))
+    assert command("release", "--all").exit_code == 0
+    assert {name.endswith(".p300.json") for name in released[:2]} == {True}
+    assert sorted(released) == names
+
+
 @pytest.mark.parametrize("ingested", ["at once", "meanwhile"])
 def test_what_comes_straight_back_to_quarantine_stays_there(
     store: Store, command: Command, monkeypatch: pytest.MonkeyPatch, ingested: str

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from p300.errors import P300Error
 from p300_cli.terminal import fail
-from p300_client.landing import find
+from p300_client.landing import by_recording, find
 
 from tests.support.readers import write_brainvision, write_parquet
 
@@ -51,6 +51,12 @@ def test_a_dat_file_is_a_recording_where_it_begins_as_bci2000_s_do(folder: Path)
         "subject_07/run_01.vmrk",
     ]
     assert "land the .vhdr" in refusal([folder / "run_01.dat"])
+    with_sidecars = [folder / "run_01.p300.json", folder / "run_03.p300.json"]
+    for sidecar in with_sidecars:
+        sidecar.write_text("{}")
+    assert [files[-1].key for files in by_recording(find([folder]))] == [one.key for one in found if one.is_recording]
+    assert [upload.path for upload in find([folder]) if upload not in found] == with_sidecars
+    assert "land the recording that it belongs to" in refusal([with_sidecars[1]])
 
 
 def test_a_format_that_is_not_read_is_refused_with_what_to_export(folder: Path) -> None:

@@ -1,10 +1,12 @@
 """A recording that says what its speller showed is decoded on that screen, unless another one is asked for."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from p300.errors import P300Error
 from p300.signals import Parameters
 from p300_client.sessions import of_file, screen
 
@@ -39,3 +41,15 @@ def test_the_recordings_own_screen_is_used(recording: Path) -> None:
 
 def test_a_screen_that_is_asked_for_wins(recording: Path) -> None:
     assert of_file(recording, "a.dat", MANIFEST, screen("speller")).shown.stated["rows"][0] == "ABCDEF"
+
+
+def test_the_sidecars_screen_wins_and_another_one_is_refused(recording: Path) -> None:
+    assert of_file(recording, "a.dat", MANIFEST).shown.source == "from its file"
+    assert of_file(recording, "a.dat", MANIFEST, screen("speller")).shown.source == "as asked for"
+    rows = ["WXYZ", "ABCD", "EFGH"]
+    recording.with_name("a.p300.json").write_text(json.dumps({"layout": {"type": "grid", "rows": rows}}))
+    shown = of_file(recording, "a.dat", MANIFEST).shown
+    assert (shown.stated["rows"], shown.source) == (rows, "from its sidecar")
+    with pytest.raises(P300Error) as refused:
+        of_file(recording, "a.dat", MANIFEST, screen("speller"))
+    assert refused.value.code == "other_layout"

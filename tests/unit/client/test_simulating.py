@@ -232,6 +232,20 @@ def test_one_recording_is_decoded(target, store, people, tmp_path, capsys):
     assert str(tmp_path / "plot.png") in printed
 
 
+def test_what_flashed_is_what_the_sidecar_says(target, people, tmp_path):
+    manifest = simulating.manifest_of(target, "champion")
+    path = tmp_path / "a.parquet"
+    path.write_bytes(people[0][2].read_bytes())
+    usual = of_file(path, "a.parquet", manifest).shown
+    assert (usual, usual.source.partition(",")[0]) == (SPELLER, "the default")
+    path.with_name("a.p300.json").write_text('{"layout": {"type": "brain_invaders"}}')
+    session = of_file(path, "a.parquet", manifest, None)
+    assert session.shown == screen("brain_invaders")
+    with pytest.raises(P300Error, match="another layout flashed") as refused:
+        of_file(path, "a.parquet", manifest, SPELLER)
+    assert refused.value.code == "other_layout"
+
+
 def test_what_cannot_be_decoded_is_told(target, people, tmp_path, capsys):
     manifest = simulating.manifest_of(target, "champion")
     for name, how, told in [

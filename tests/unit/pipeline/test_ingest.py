@@ -104,7 +104,7 @@ def test_a_file_that_its_reader_did_not_expect_is_the_files_fault(
     def trip(*_: Any, **__: Any) -> None:
         raise IndexError("too many indices for array")
 
-    monkeypatch.setattr("p300_pipeline.steps.reading.open_recording", trip)
+    monkeypatch.setattr("p300.usable.open_recording", trip)
     answer = do(store, land(store, "subject_1/x.mat", b"..."))
     assert answer["reason"]["code"] == "unreadable"
     assert "subject_1/x.mat" in answer["reason"]["message"]
@@ -116,7 +116,7 @@ def test_our_own_faults_quarantine_nothing(store: Store, monkeypatch: pytest.Mon
     def trip(*_: Any, **__: Any) -> None:
         raise fault
 
-    monkeypatch.setattr("p300_pipeline.steps.reading.open_recording", trip)
+    monkeypatch.setattr("p300.usable.open_recording", trip)
     landed = land(store, KEY, b"...")
     with pytest.raises(fault):
         do(store, landed)

@@ -8,7 +8,7 @@ from p300_pipeline.steps.raw_data import recordings_in
 from p300_pipeline.storage import Store
 
 from tests.support.bci2000 import write_bci2000
-from tests.support.buckets import RAW, content
+from tests.support.buckets import LANDING, RAW, content
 from tests.support.ingest import do, land
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, write_brainvision
 
@@ -66,3 +66,16 @@ def test_neither_dat_file_takes_the_place_of_the_other(store: Store, named: File
     answers = [do(store, land(store, key, body)) for key, body in stolen.items()]
     assert answers[-1]["reason"]["code"] == "name_taken"
     assert content(store, RAW)["subject_11/another.dat"] == own
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_sidecar_goes_with_either_kind(store: Store, named: Files, tmp_path: Path, first: bool) -> None:
+    files = {**named, "subject_11/own.dat": bci2000(tmp_path)}
+    said = {"subject_11/run_01.p300.json": b"{}", "subject_11/own.p300.json": b'{"reference": "average"}'}
+    order = {**said, **files} if first else {**files, **said}
+    for key, body in order.items():
+        assert do(store, land(store, key, body))["outcome"] in {"waiting", "stored"}
+    assert content(store, RAW) == {**files, **said}
+    assert content(store, LANDING) == {}
+    headers = {key: store.head(RAW, key).metadata["header"] for key in said}
+    assert headers == {"subject_11/run_01.p300.json": HEADER, "subject_11/own.p300.json": "subject_11/own.dat"}

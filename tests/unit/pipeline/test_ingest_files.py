@@ -16,7 +16,7 @@ from p300.features import read_features
 from p300.recording import RecordingStream
 from p300.signals import Parameters
 from p300_pipeline.contracts import PreprocessResult
-from p300_pipeline.keys import RecordingKey, record_key
+from p300_pipeline.keys import record_key
 from p300_pipeline.steps.ingest import Landed, ingest
 from p300_pipeline.steps.preprocess import preprocess
 from p300_pipeline.storage import Store
@@ -231,12 +231,12 @@ def test_an_older_companion_does_not_wait_for_ever(store: Store, files: Files) -
 def quickly_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """MNE takes longer than all the rest; what counts in these stories is only whether it likes the markers."""
 
-    def read(path: Path, key: RecordingKey, _: Any = None) -> RecordingStream:
+    def read(path: Path, name: str, _: Any) -> RecordingStream:
         if b"Other" in path.with_suffix(".vmrk").read_bytes():
-            raise RecordingError("unknown_codes", f"{key}: other markers")
+            raise RecordingError("unknown_codes", f"{name}: other markers")
         return RecordingStream(("Cz",), 256.0, 1, np.zeros(1, np.int32), None, lambda: iter([np.zeros((1, 1))]))
 
-    monkeypatch.setattr("p300_pipeline.steps.ingest.read", read)
+    monkeypatch.setattr("p300_pipeline.steps.ingest.open_usable", read)
 
 
 @pytest.mark.usefixtures("quickly_read")

@@ -8,8 +8,11 @@ from p300.formats import EXTENSIONS
 from p300_pipeline.keys import (
     RECORDS,
     RecordingKey,
+    bare_name,
     is_landing_key,
     is_litter,
+    is_recording,
+    is_sidecar,
     quarantine_key,
     record_key,
     recording_of_features,
@@ -20,6 +23,26 @@ etags = st.from_regex(r"[0-9a-f]{32}(-[0-9]{1,5})?", fullmatch=True)
 like_recordings = st.from_regex(
     r"subject_[0-9]{1,30}/[A-Za-z0-9][A-Za-z0-9_.+=@ -]{0,220}\.[A-Za-z]{1,8}", fullmatch=True
 )
+
+
+@given(s3_keys | like_recordings)
+@example("subject_1/" + "a" * 200 + ".parquet")
+def test_every_recording_has_a_sidecar_and_only_that_is_one(key: str) -> None:
+    assert not (is_sidecar(key) and is_recording(key))
+    if is_recording(key):
+        sidecar = RecordingKey.parse(key).sidecar
+        assert is_sidecar(sidecar)
+        assert is_landing_key(sidecar)
+        assert bare_name(sidecar) == bare_name(key) == RecordingKey.parse(key).recording
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["subject_1/.p300.json", "subject_1/a.json", "a.p300.json", "subject_1/a/b.p300.json", "subject_1/..p300.json"],
+)
+def test_what_has_no_recordings_name_is_no_sidecar(key: str) -> None:
+    assert not is_sidecar(key)
+    assert not is_landing_key(key)
 
 
 @given(s3_keys | like_recordings)

@@ -260,6 +260,25 @@ def test_a_version_is_made_again_to_the_bit(store: Store, landed: Callable[[], l
     assert found.differences == ()
 
 
+def test_a_version_is_made_again_with_the_sidecar_that_it_was_made_with(
+    store: Store, landed: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    sidecar, header = "subject_01/run.p300.json", {"header": KEY.format(1)}
+    store.put(RAW, sidecar, b'{"event_delay_ms": 10}', metadata=header)
+    landed()
+    version = trained(store)["version"]
+    entry = Registry(store, MODELS).manifest(version)["recordings"][0]
+    assert entry["raw_companion_versions"]["run.p300.json"]["sha256"] == sha256_hex(b'{"event_delay_ms": 10}')
+    store.put(RAW, sidecar, b"{}", metadata=header)
+    for name in ("again", "gone"):
+        (tmp_path / name).mkdir()
+    assert made_again(store, version, tmp_path / "again").same
+    for item in list(store.client.list_object_versions(Bucket=RAW, Prefix=sidecar)["Versions"]):
+        store.delete(RAW, sidecar, item["VersionId"])
+    with pytest.raises(ArtifactError, match=r"run\.p300\.json, version .* is gone"):
+        made_again(store, version, tmp_path / "gone")
+
+
 def test_what_differs_is_said(store: Store, landed: Callable[[], list[str]], tmp_path: Path) -> None:
     landed()
     version = trained(store)["version"]

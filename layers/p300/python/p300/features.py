@@ -91,6 +91,8 @@ class FeatureSet:
         What the reader assumed or converted.
     provenance : dict of str to str
         Where they come from, as the file says.
+    sidecar : mapping
+        What the recording's sidecar says; empty without one.
     """
 
     X: NDArray[np.floating]
@@ -106,6 +108,7 @@ class FeatureSet:
     rejection: Rejection
     notes: tuple[str, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_times(self) -> int:
@@ -139,7 +142,7 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
         "sfreq": repr(feature_set.sfreq),
         "tmin": repr(feature_set.tmin),
         "tmax": repr(feature_set.tmax),
-        "filter": json.dumps({"l_freq": p.l_freq, "h_freq": p.h_freq, "notch_freq": p.notch_freq}),
+        "filter": json.dumps({"l_freq": p.l_freq, "h_freq": p.h_freq, "notch_freq": p.line_freq(feature_set.sidecar)}),
         "baseline": json.dumps(p.baseline),
         "reject": json.dumps({"peak_to_peak_uv": p.reject_peak_to_peak_uv}),
         "parameters": json.dumps(p.to_dict()),
@@ -147,6 +150,7 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
         "notes": json.dumps(feature_set.notes),
         "unit": "V",
         "provenance": json.dumps(sorted(provenance)),
+        **({"sidecar": json.dumps(feature_set.sidecar)} if feature_set.sidecar else {}),
     } | provenance
     X = np.ascontiguousarray(feature_set.X, np.float32)
     values = pa.list_(pa.field("element", pa.float32(), nullable=False), X.shape[1])  # without nulls, half the work
@@ -307,6 +311,7 @@ def _parsed(source: str | Path | BinaryIO, name: str, *, verify: bool) -> Featur
         ),
         notes=tuple(json.loads(metadata["notes"])),
         provenance={key: metadata[key] for key in json.loads(metadata["provenance"])},
+        sidecar=json.loads(metadata.get("sidecar", "{}")),
     )
     _check_consistent(feature_set)
     if verify:
@@ -366,6 +371,7 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
         "channels": list(feature_set.ch_names),
         "parameters": feature_set.parameters.to_dict(),
         "notes": list(feature_set.notes),
+        **({"sidecar": dict(feature_set.sidecar)} if feature_set.sidecar else {}),
         "erp_peak": None,
     }
     if target.any() and non_target.any():

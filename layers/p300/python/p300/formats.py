@@ -3,6 +3,8 @@
 EXTENSIONS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf", "gdf", "hdf5")
 HEADER_OF = {"eeg": "vhdr", "dat": "vhdr", "vmrk": "vhdr", "fdt": "set"}
 """Extension of a companion, a file that is part of a recording -> that of the header that names it, which is the recording's key."""
+SIDECAR_ENDING = ".p300.json"
+"""Of a sidecar's name, after that of its recording: what a lab says about the recording (see `p300.readers.sidecar`)."""
 
 TWOFOLD = frozenset(EXTENSIONS) & frozenset(HEADER_OF)
 """Extensions of recordings and of companions alike: BCI2000's ``.dat``, and BrainVision's. The first bytes tell them apart."""

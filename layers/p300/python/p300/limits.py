@@ -23,6 +23,14 @@ LONGEST_NAME = 64
 """Characters of a channel's name."""
 
 # ---- files and formats
+LARGEST_SIDECAR_BYTES = 1 << 18
+"""Of a recording's sidecar: new names of 1,024 channels take half of it."""
+LONGEST_DELAY_MS = 1000
+"""Of flashes after their events: screens and amplifiers take tens of milliseconds."""
+MOST_SYMBOLS = 1024
+"""Of a speller layout."""
+LONGEST_TEXT = 4096
+"""Symbols that were spelled in a recording."""
 MOST_COLUMNS = 4096
 """Of a table, whether or not they are EEG."""
 LARGEST_HEADER_BYTES = 1 << 20

@@ -1,7 +1,8 @@
 """One type for every recording, whatever file it came from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,8 @@ class Recording:
         EEG channels that the file marks as bad.
     speller : Speller, optional
         What was on the screen, where the file says it.
+    sidecar : mapping
+        What the recording's sidecar says (see `p300.readers.sidecar`); empty without one.
     """
 
     ch_names: tuple[str, ...]
@@ -65,6 +68,7 @@ class Recording:
     bad_spans: tuple[tuple[int, int], ...] = ()
     bad_channels: tuple[str, ...] = ()
     speller: Speller | None = None
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
 
     def stream(self) -> "RecordingStream":
         """Return the same recording as a stream of one block.
@@ -85,6 +89,7 @@ class Recording:
             bad_spans=self.bad_spans,
             bad_channels=self.bad_channels,
             speller=self.speller,
+            sidecar=self.sidecar,
         )
 
 
@@ -94,7 +99,7 @@ class RecordingStream:
 
     Attributes
     ----------
-    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels, speller
+    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels, speller, sidecar
         As in :class:`Recording`.
     n_samples : int
         Length of the recording.
@@ -117,6 +122,7 @@ class RecordingStream:
     bad_spans: tuple[tuple[int, int], ...] = ()
     bad_channels: tuple[str, ...] = ()
     speller: Speller | None = None
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Recording:
         """Read the whole signal into memory.
@@ -147,4 +153,5 @@ class RecordingStream:
             self.bad_spans,
             self.bad_channels,
             self.speller,
+            self.sidecar,
         )

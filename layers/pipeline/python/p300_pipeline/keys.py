@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from p300.errors import RecordingError
-from p300.formats import EXTENSIONS, HEADER_OF, instead
+from p300.formats import EXTENSIONS, HEADER_OF, SIDECAR_ENDING, instead
 
 QUARANTINE = "quarantine/"
 RECORDS = "quarantine-records/"
@@ -121,6 +121,11 @@ class RecordingKey:
         return f"{self.folder}/{name}"
 
     @property
+    def sidecar(self) -> str:
+        """Key of what the lab says about the recording."""
+        return f"{self.recording}{SIDECAR_ENDING}"
+
+    @property
     def features(self) -> str:
         """Key of the features in the features bucket."""
         return f"{self.recording}/features.parquet"
@@ -142,7 +147,7 @@ class RecordingKey:
 
 
 def is_recording(key: str) -> bool:
-    """Tell whether a key may be a recording's own: not in quarantine, and not a companion's, but for `TWOFOLD` extensions."""
+    """Tell whether a key may be a recording's own: not in quarantine, not a sidecar's, nor a companion's, but for `TWOFOLD` extensions."""
     return _match(key, EXTENSIONS) is not None
 
 
@@ -151,9 +156,23 @@ def is_companion(key: str) -> bool:
     return _match(key, HEADER_OF) is not None
 
 
+def is_sidecar(key: str) -> bool:
+    """Tell whether a landing key is that of a recording's sidecar."""
+    recording = key.removesuffix(SIDECAR_ENDING)  # its name may be as long as that of a recording
+    return recording != key and _match(f"{recording}.json", ("json",)) is not None
+
+
 def _match(key: str, extensions: Container[str]) -> re.Match[str] | None:
     match = _LANDING_KEY.fullmatch(key)
     return match if match and ".." not in key and match["ext"].lower() in extensions else None
+
+
+def bare_name(key: str) -> str:
+    """Return a key without the ending of a recording's file or sidecar: ``<subject>/<recording>``."""
+    if key.endswith(SIDECAR_ENDING):
+        return key.removesuffix(SIDECAR_ENDING)
+    stem, dot, _ = key.rpartition(".")
+    return stem if dot and "/" not in key[len(stem) :] else key
 
 
 def recording_of_features(key: str) -> str | None:
@@ -162,8 +181,8 @@ def recording_of_features(key: str) -> str | None:
 
 
 def is_landing_key(key: str) -> bool:
-    """Tell whether an object under this key can become raw data: a recording's own, or that of a companion."""
-    return is_recording(key) or is_companion(key)
+    """Tell whether an object under this key can become raw data: a recording's own, or that of a companion or sidecar."""
+    return is_recording(key) or is_companion(key) or is_sidecar(key)
 
 
 def is_litter(key: str, size: int) -> bool:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from p300.errors import RecordingError
 from p300.formats import instead
 from p300.recording import Recording, RecordingStream
 
+from . import sidecar as sidecars
 from .checks import check
 from .declared import Declared
 
@@ -37,6 +39,7 @@ def open_recording(
     name: str | None = None,
     event_id: Mapping[str | int, int] | None = None,
     declared: Declared | None = None,
+    sidecar: Mapping[str, Any] | None = None,
 ) -> RecordingStream:
     """Open a recording of any known format without reading all of its signal.
 
@@ -52,6 +55,9 @@ def open_recording(
         Invaders data sets.
     declared : Declared, optional
         What a person says about the file: unit, kinds of channels, bad channels, triggers, and events, beside those of ``event_id``.
+        What the recording's sidecar says takes the place of it, field by field.
+    sidecar : mapping, optional
+        What to take for the sidecar's content, instead of that of the file ``<recording>.p300.json`` beside ``path``.
 
     Returns
     -------
@@ -67,8 +73,8 @@ def open_recording(
         ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
         ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``unclear_triggers``,
         ``contradictory_events``, ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``,
-        ``several_streams``, ``wrong_unit``, ``doubtful_channels`` (most look like triggers), ``bad_declaration``; from the
-        stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
+        ``several_streams``, ``wrong_unit``, ``doubtful_channels`` (most look like triggers), ``bad_declaration``, ``bad_sidecar``; from
+        the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
     """
     path = Path(path)
     name = name or path.name
@@ -84,8 +90,21 @@ def open_recording(
         raise RecordingError("empty_object", f"{name} is empty (0 bytes). Upload the recording again.")
     declared = declared or Declared()
     declared = replace(declared, event_id={**declared.event_id, **(event_id or {})})
+    said, said_notes = _sidecar(path, name, sidecar)
+    declared = declared.overridden(said)
     reader = import_module(f"{__name__}.{READERS[extension]}")
-    return check(reader.read(path, name, declared), name, declared)
+    stream = check(reader.read(path, name, declared.by_names_of_file()), name, declared)
+    return replace(stream, notes=(*said_notes, *stream.notes), sidecar=dict(said))
+
+
+def _sidecar(path: Path, name: str, given: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Return what a recording's sidecar says, and a note for each of its fields."""
+    called = sidecars.name_of(name)
+    if given is not None:
+        return given, sidecars.notes(given, called)
+    found = sidecars.beside(path, name)
+    said = sidecars.read(found) if found else {}
+    return said, sidecars.notes(said, called)
 
 
 def read_recording(
@@ -94,6 +113,7 @@ def read_recording(
     name: str | None = None,
     event_id: Mapping[str | int, int] | None = None,
     declared: Declared | None = None,
+    sidecar: Mapping[str, Any] | None = None,
 ) -> Recording:
     """Read a recording of any known format into memory; parameters and errors are those of :func:`open_recording`."""
-    return open_recording(path, name=name, event_id=event_id, declared=declared).load()
+    return open_recording(path, name=name, event_id=event_id, declared=declared, sidecar=sidecar).load()

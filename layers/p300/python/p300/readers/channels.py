@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from p300.channels import EEG_PREFIX, plain
 from p300.errors import RecordingError
 
+from .seen import add_channel, suggest
 from .units import volts_per
 
 EEG, MISC = "eeg", "misc"
@@ -101,6 +102,7 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
     for number, channel in enumerate(channels):
         declared = kinds.get(plain(channel.name))
         reason = other_kind(channel) if declared is None else None if declared == EEG else "declared"
+        add_channel(channel.name, reason or EEG, channel.unit)
         if reason:
             left_out.append(f"{channel.name} ({reason})")
         else:
@@ -108,6 +110,7 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
     if not picks:
         found = few_of(left_out) or "no channel"
         way_out = f' Declare EEG by name: {{"channel_kinds": {{"{channels[0].name}": "eeg"}}}}.' if channels else ""
+        suggest(channel_kinds=dict.fromkeys([channel.name for channel in channels[:1]], EEG))
         raise RecordingError("missing_eeg", f"{name}: no EEG channel, found {found}; expected EEG.{way_out}")
     return Chosen(
         tuple(picks),

@@ -25,6 +25,7 @@ from p300.text import is_clean, printable
 
 from .channels import few_of, present
 from .columns import few
+from .corrections import moved, renamed
 from .declared import Declared
 from .look import looked_at
 
@@ -42,6 +43,9 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
         raise RecordingError(
             "missing_eeg", f"{name}: {len(stream.ch_names)} EEG channels of {stream.n_samples} samples; expected EEG."
         )
+    declared = declared or Declared()
+    stream = renamed(stream, declared.channel_names, name)
+    declared = declared.by_new_names()
     check_rate(stream.sfreq, name)
     check_n_channels(len(stream.ch_names), name)
     unreadable = [
@@ -59,8 +63,7 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
         raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {few(repeated)}. Rename them.")
     check_length(stream.n_samples, stream.sfreq, name)
     _check_stim(stream.stim, name)
-    declared = declared or Declared()
-    stream = looked_at(stream, name, declared)
+    stream = moved(looked_at(stream, name, declared), declared.event_delay_ms, name)
     bad = present({*stream.bad_channels, *declared.bad_channels}, stream.ch_names)
     unknown = [channel for channel in declared.bad_channels if not present([channel], stream.ch_names)]
     unknown_notes = [f"declared bad, but not among the EEG channels: {few_of(unknown)}"] if unknown else []

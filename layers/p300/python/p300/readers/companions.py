@@ -64,6 +64,14 @@ def companions(path: str | Path, *, name: str | None = None) -> tuple[str, ...]:
     return found
 
 
+def is_part_file(path: Path) -> bool:
+    """Tell whether a file is a part of a recording, as `is_part` does; it is opened only where its extension leaves a doubt."""
+    if path.suffix.lower().removeprefix(".") not in TWOFOLD:
+        return is_part(path.name, b"")
+    with path.open("rb") as file:
+        return is_part(path.name, file.read(N_BEGINNING))
+
+
 def is_part(name: str, beginning: bytes) -> bool:
     """Tell whether a file is a part of a recording that another file, its header, names.
 

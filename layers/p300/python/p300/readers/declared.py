@@ -1,8 +1,10 @@
 """What a person says about a file that the file itself does not say, or says wrongly."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from p300.channels import plain
 from p300.signals.triggers import Triggers
 
 
@@ -17,10 +19,14 @@ class Declared:
         the reader decides.
     unit : str or None
         Unit of the EEG where the format cannot say it, or says it wrongly: ``V``, ``mV``, ``uV`` or ``nV``.
+    channel_names : mapping of str to str
+        New names of channels, by the names that the file has.
     channel_kinds : mapping of str to str
-        ``eeg`` or ``misc`` for each channel named.
+        ``eeg`` or ``misc`` for each channel named. A channel with a new name is EEG unless this says otherwise.
     bad_channels : tuple of str
         Channels that are replaced, as those that the file marks as bad.
+    event_delay_ms : float
+        How much later than its event a flash was on the screen, in milliseconds.
     triggers : Triggers
         How pulses on a trigger line become flashes.
     streams : tuple of str
@@ -29,8 +35,10 @@ class Declared:
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
     unit: str | None = None
+    channel_names: Mapping[str, str] = field(default_factory=dict)
     channel_kinds: Mapping[str, str] = field(default_factory=dict)
     bad_channels: tuple[str, ...] = ()
+    event_delay_ms: float = 0.0
     triggers: Triggers = field(default_factory=Triggers)
     streams: tuple[str, ...] = ()
 
@@ -42,3 +50,46 @@ class Declared:
             for name, label in self.event_id.items()
             if isinstance(name, int) or (name.isascii() and name.isdigit())
         }
+
+    def overridden(self, said: Mapping[str, Any]) -> "Declared":
+        """Return these declarations with those of a recording's sidecar in their place.
+
+        Parameters
+        ----------
+        said : mapping
+            As `p300.readers.sidecar.parse` returns it; a field replaces the same field as a whole.
+
+        Returns
+        -------
+        declared : Declared
+        """
+        known = ("event_id", "unit", "channel_names", "channel_kinds", "bad_channels", "event_delay_ms")
+        values = {name: said[name] for name in known if name in said}
+        if "bad_channels" in values:
+            values["bad_channels"] = tuple(values["bad_channels"])
+        return replace(self, **values)
+
+    def by_names_of_file(self) -> "Declared":
+        """Return the declarations with each channel's kind under the name that it has in the file, as readers need it."""
+        if not self.channel_names:
+            return self
+        given = {plain(name) for name in self.channel_names}
+        before = {plain(new): name for name, new in self.channel_names.items()}
+        kinds = dict.fromkeys(self.channel_names, "eeg")
+        spelled = {plain(name): name for name in kinds}
+        for channel, kind in self.channel_kinds.items():
+            key = plain(channel)
+            name = channel if key in given else before.get(key, channel)
+            kinds[spelled.get(plain(name), name)] = kind
+        return replace(self, channel_kinds=kinds)
+
+    def by_new_names(self) -> "Declared":
+        """Return the declarations with each channel under its new name, for a recording whose channels have those."""
+        new = {plain(name): renamed for name, renamed in self.channel_names.items()}
+        return replace(
+            self,
+            channel_kinds={
+                new.get(plain(name), name): kind for name, kind in self.by_names_of_file().channel_kinds.items()
+            },
+            bad_channels=tuple(new.get(plain(name), name) for name in self.bad_channels),
+        )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 
-from .edf_structure import ANNOTATIONS, FIELDS, FIRST_HEADER_BYTES, SAMPLES_FIELD
+from .edf_structure import ANNOTATIONS, FIELDS, FIRST_HEADER_BYTES, SAMPLES_FIELD, of_each_record
 from .timing import GAP_STEPS, LARGEST_RATE_ERROR, gap_notes
 
 _START = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14")
@@ -89,11 +89,15 @@ def read_records(path: Path, *, sample_bytes: int) -> Records | None:
     lists = [number for number, label in enumerate(labels) if label in ANNOTATIONS]
     starts_s, annotations = None, []
     if lists and n_records > 0:
-        records = np.memmap(path, np.uint8, "r", header_bytes, (n_records, record_bytes))
         texts = [
-            [row.tobytes() for row in np.ascontiguousarray(records[:, at : at + sample_bytes * n_samples[number]])]
+            of_each_record(
+                path,
+                header_bytes + sample_bytes * sum(n_samples[:number]),
+                record_bytes,
+                n_records,
+                sample_bytes * n_samples[number],
+            )
             for number in lists
-            for at in (sample_bytes * sum(n_samples[:number]),)
         ]
         found = [_START.match(text) for text in texts[0]]
         if all(found):

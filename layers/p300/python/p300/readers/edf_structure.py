@@ -68,9 +68,33 @@ def check_edf(path: Path, name: str, *, sample_bytes: int) -> None:
         )
     if n_records <= 0:
         return
-    records = np.memmap(path, np.uint8, "r", layout.header_bytes, (n_records, layout.record_bytes))
     for at, size in layout.annotations:
-        _check_lists(np.ascontiguousarray(records[:, at : at + size]), name)
+        pieces = of_each_record(path, layout.header_bytes + at, layout.record_bytes, n_records, size)
+        _check_lists(np.frombuffer(b"".join(pieces), np.uint8).reshape(n_records, size), name)
+
+
+def of_each_record(path: Path, first: int, record_bytes: int, n_records: int, n_bytes: int) -> list[bytes]:
+    """Read one signal of each data record; of a file mapped into memory, all of it would count as the process's.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    first : int
+        Where the signal is in the first record, in bytes from the file's beginning.
+    record_bytes, n_records, n_bytes : int
+        Size of a record, how many there are, and size of the signal in each.
+
+    Returns
+    -------
+    pieces : list of bytes
+    """
+    pieces = []
+    with path.open("rb", buffering=0) as file:
+        for number in range(n_records):
+            file.seek(first + number * record_bytes)
+            pieces.append(file.read(n_bytes))
+    return pieces
 
 
 def read_dimensions(path: Path) -> dict[str, str]:

@@ -49,19 +49,38 @@ def remedy(events: Mapping[str, int], known: Mapping[str, int] | None = None) ->
     -------
     text : str
     """
+    suggested = suggestion(events, known)
+    phrase = "if these are the ones" if suggested and set(suggested) == set(events) else "for instance"
+    mapping = suggested or {"S  1": NON_TARGET, "S  2": TARGET}
+    return (
+        "Declare which events are flashes, 1 for NonTarget and 2 for Target, as event_id in the recording's sidecar or in the parameter "
+        f"Preprocessing; {phrase}: {json.dumps({'event_id': mapping}, ensure_ascii=False)}"
+    )
+
+
+def suggestion(events: Mapping[str, int], known: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Return what may be the event mapping, for a person to correct: where names do not say it, the rarer of two events is the target.
+
+    Parameters
+    ----------
+    events : mapping of str to int
+        Name or code, and how many there are.
+    known : mapping of str to int, optional
+        Classes that are known already.
+
+    Returns
+    -------
+    event_id : dict of str to int
+        Empty where there are not enough events.
+    """
     suggested = dict(known or _by_their_words(events))
     ordered = sorted((event for event in events if event not in suggested), key=lambda event: (-events[event], event))
-    phrase = "if these are the ones" if len(events) == len({NON_TARGET, TARGET}) else "for instance"
     for label in (NON_TARGET, TARGET):  # of the two most frequent events, targets are the rarer ones
         if label not in suggested.values() and ordered:
             suggested[ordered.pop(0)] = label
     if set(suggested.values()) != {NON_TARGET, TARGET}:
-        phrase, suggested = "for instance", {"S  1": NON_TARGET, "S  2": TARGET}
-    mapping = {name: suggested[name] for name in sorted(suggested, key=suggested.__getitem__)}
-    return (
-        "Declare which events are flashes, 1 for NonTarget and 2 for Target, as event_id in the parameter Preprocessing; "
-        f"{phrase}: {json.dumps({'event_id': mapping}, ensure_ascii=False)}"
-    )
+        return {}
+    return {name: suggested[name] for name in sorted(suggested, key=suggested.__getitem__)}
 
 
 def _by_their_words(events: Mapping[str, int]) -> dict[str, int]:

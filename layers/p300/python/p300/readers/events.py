@@ -22,6 +22,7 @@ from .declared import Declared
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
 from .markers import COMMENT, STIMULUS, Marker, events_of
 from .plausibility import check_plausible, without_doubles
+from .seen import add_events
 
 VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
 LARGEST_IGNORED = 0.2
@@ -103,6 +104,7 @@ def from_codes(
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
     found = {str(c): n for c, n in counts.items()}
+    add_events(code.tolist(), onset, len(codes), sfreq)
     scheme, scheme_notes = _scheme(counts, found, name, declared, data_set)
     known = np.isin(code, list(scheme))
     held = known & np.isin(before, list(scheme))
@@ -150,6 +152,8 @@ def from_markers(
     """
     stimuli = events_of(markers)
     counts = Counter(marker.description for marker in stimuli)
+    samples = np.array([marker.sample for marker in stimuli], np.int64)
+    add_events([marker.description for marker in stimuli], samples, n_samples, sfreq)
     classes, notes = _classes(stimuli, counts, name, declared)
     if not classes:
         return None
@@ -286,7 +290,7 @@ def _whole_numbers(codes: NDArray[np.number], name: str) -> tuple[NDArray[np.int
     events = codes[(codes != 0) & ~missing]
     if not np.isfinite(events).all() or (events != np.floor(events)).any() or (np.abs(events) >= 1 << 53).any():
         raise RecordingError("unknown_codes", f"{name}: the stim channel holds values that are not whole numbers.")
-    whole = np.where(missing, 0, codes).astype(np.int64)
+    whole = (np.where(missing, 0, codes) if n_missing else codes).astype(np.int64)
     note = f"stim: {n_missing:,} of {len(codes):,} values missing, read as no flash"
     return whole, [note] if n_missing else []
 

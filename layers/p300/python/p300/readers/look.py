@@ -18,6 +18,7 @@ from p300.signals.flashes import find_flashes
 
 from .channels import EEG, few_of
 from .declared import Declared
+from .seen import suggest
 from .units import check_unit
 
 FLASHES_OF_A_CLASS, SHORTEST_S = 30, 15.0
@@ -243,6 +244,7 @@ def _check_doubtful(stream: RecordingStream, doubtful: dict[int, str], name: str
         return
     described = [f"{stream.ch_names[number]} {reason}" for number, reason in doubtful.items()]
     first = stream.ch_names[next(iter(doubtful))]
+    suggest(channel_kinds={stream.ch_names[number]: EEG for number in doubtful})
     raise RecordingError(
         "doubtful_channels",
         f"{name}: {len(doubtful)} of {len(stream.ch_names)} EEG channels look like triggers: {few_of(described)}. Expected EEG in most "

@@ -9,6 +9,7 @@ from p300.errors import RecordingError
 from .channels import Chosen, FileChannel, choose, present
 from .declared import Declared
 from .edf_structure import read_dimensions
+from .seen import add_channel
 from .units import declared_volts_per, volts_per
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def choose_eeg(
     extension = PurePosixPath(name).suffix.lower()
     kinds = raw.get_channel_types()
     numbers = [number for number, kind in enumerate(kinds) if kind != "stim"]
+    for channel, kind in zip(raw.ch_names, kinds, strict=True):
+        if kind == "stim":
+            add_channel(channel, kind)
     if extension in (".edf", ".bdf"):
         units = read_dimensions(path)
         stated = [units.get(raw.ch_names[number]) for number in numbers]

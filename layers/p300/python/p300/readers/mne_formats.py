@@ -26,6 +26,13 @@ from .mne_channels import choose_eeg, marked, same_factor, unit_notes
 if TYPE_CHECKING:
     import mne
 
+_READERS = {
+    ".fif": "read_raw_fif",
+    ".edf": "read_raw_edf",
+    ".bdf": "read_raw_bdf",
+    ".set": "read_raw_eeglab",
+    ".vhdr": "read_raw_brainvision",
+}
 VALUES_PER_BLOCK = 1 << 21  # MNE makes several arrays on the way
 LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trigger
 
@@ -149,23 +156,17 @@ def _opened(path: Path, name: str, beside: list[Path], **options: Any) -> "mne.i
         with _Explained(name):
             return eeglab73.raw_of(path, name, beside)
     with _Explained(name):
-        from mne.io import read_raw_bdf, read_raw_brainvision, read_raw_edf, read_raw_eeglab, read_raw_fif
+        from mne import io
 
-        readers = {
-            ".fif": read_raw_fif,
-            ".edf": read_raw_edf,
-            ".bdf": read_raw_bdf,
-            ".set": read_raw_eeglab,
-            ".vhdr": read_raw_brainvision,
-        }
+        read = getattr(io, _READERS[extension])  # loads the modules of that reader alone
         if path.suffix == extension:
-            return readers[extension](path, preload=False, verbose="error", **options)
+            return read(path, preload=False, verbose="error", **options)
         # MNE goes by the file's own extension, and a downloaded object may have none.
         with tempfile.TemporaryDirectory() as folder:
             link = Path(folder) / f"{PurePosixPath(name).stem}{extension}"
             for file, linked in ((path, link), *((file, link.with_name(file.name)) for file in beside)):
                 linked.symlink_to(file.resolve())
-            return readers[extension](link, preload=True, verbose="error", **options)
+            return read(link, preload=True, verbose="error", **options)
 
 
 class _Explained:

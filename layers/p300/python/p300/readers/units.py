@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
+from .seen import suggest
+
 VOLTS_PER = {"nv": 1e-9, "uv": 1e-6, "mv": 1e-3, "v": 1.0}
 SPELLED = {1e-9: "nV", 1e-6: "uV", 1e-3: "mV", 1.0: "V"}
 _LONG = {"nanovolt": "nv", "microvolt": "uv", "millivolt": "mv", "volt": "v"}
@@ -108,6 +110,8 @@ def check_unit(
         if meant
         else "The numbers are EEG in no unit from nV to V: export the EEG as it was measured, without normalising it."
     )
+    if meant:
+        suggest(unit=meant[0])
     read_as = f"read as {SPELLED[stream.volts_per_unit]}, " if stream.volts_per_unit in SPELLED else ""
     raise RecordingError(
         "wrong_unit",

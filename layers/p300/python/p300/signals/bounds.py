@@ -30,8 +30,15 @@ def check_derived(
     Raises
     ------
     RecordingError
-        ``too_large`` for the signal, and the epochs or their features; ``too_many_flashes``; ``too_many_groups``.
+        ``sfreq_too_low`` where the pass band does not fit below half the sampling rate; ``too_large`` for the signal, and the epochs or
+        their features; ``too_many_flashes``; ``too_many_groups``.
     """
+    if stream.sfreq <= 2 * parameters.h_freq:
+        raise RecordingError(
+            "sfreq_too_low",
+            f"{name} has a sampling rate of {stream.sfreq:g} Hz; expected more than {2 * parameters.h_freq:g} Hz for a band up to "
+            f"{parameters.h_freq:g} Hz. Lower h_freq or record faster.",
+        )
     n_channels = len(stream.ch_names)
     if n_channels * stream.n_samples > MOST_VALUES:
         raise RecordingError(

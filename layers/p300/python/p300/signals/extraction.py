@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -47,18 +48,12 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     Raises
     ------
     RecordingError
-        ``sfreq_too_low`` where the pass band does not fit below half the sampling rate; ``too_large``, ``too_many_flashes``
-        and ``too_many_groups`` as `check_derived` does; ``no_epochs_kept`` where no epoch of one class survives;
+        ``sfreq_too_low``, ``too_large``, ``too_many_flashes`` and ``too_many_groups`` as `check_derived` does; ``no_epochs_kept`` where
+        no epoch of one class survives;
         ``unreadable`` where a stream ends early; what the stream's blocks raise.
     """
     parameters = parameters or Parameters()
     stream = recording.stream() if isinstance(recording, Recording) else recording
-    if stream.sfreq <= 2 * parameters.h_freq:
-        raise RecordingError(
-            "sfreq_too_low",
-            f"The recording's sampling rate is {stream.sfreq:g} Hz; a band up to {parameters.h_freq:g} Hz needs more "
-            f"than {2 * parameters.h_freq:g} Hz. Lower h_freq or record faster.",
-        )
     flashes = find_flashes(stream.stim, stream.flash)
     check_derived(stream, parameters, flashes=flashes)
     first, last = window_samples(stream.sfreq, parameters.tmin, parameters.tmax)
@@ -121,6 +116,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         parameters=parameters,
         rejection=rejection,
         notes=notes,
+        sidecar=stream.sidecar,
     )
 
 
@@ -267,6 +263,7 @@ def _band(
         if weights is not None:
             pieces = map(partial(np.matmul, weights), pieces)
         scale = stream.volts_per_unit
-        for h in fir.filters(stream.sfreq, parameters):
+        notched = replace(parameters, notch_freq=parameters.line_freq(stream.sidecar))
+        for h in fir.filters(stream.sfreq, notched):
             pieces, scale = fir.filtered(pieces, h, n_samples, parameters.precision, scale), 1.0
         yield from pieces

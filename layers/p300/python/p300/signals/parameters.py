@@ -121,6 +121,21 @@ class Parameters:
         }
         return {**dict(self.event_id), **codes} or None
 
+    def line_freq(self, sidecar: Mapping[str, Any]) -> float | None:
+        """Return the line frequency that a recording is notched at: its sidecar's, unless nothing is notched at all.
+
+        Parameters
+        ----------
+        sidecar : mapping
+            What the recording's sidecar says.
+
+        Returns
+        -------
+        notch_freq : float or None
+        """
+        said = sidecar.get("notch_freq")
+        return self.notch_freq if said is None or self.notch_freq is None else float(said)
+
     @property
     def declared(self) -> Declared:
         """What `p300.readers.open_recording` takes as ``declared``."""

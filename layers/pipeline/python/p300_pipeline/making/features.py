@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from p300.features import FeatureSet, write_features
 from p300.signals import Parameters, extract
-
-from p300_pipeline.steps.reading import read
+from p300.usable import open_usable
 
 if TYPE_CHECKING:
     from p300_pipeline.keys import RecordingKey
@@ -35,6 +34,6 @@ def make_features(
     RecordingError
         Where the recording cannot be read, or has no usable epochs.
     """
-    features = extract(read(raw, key, parameters.declared), parameters)
+    features = extract(open_usable(raw, str(key), parameters), parameters)
     write_features(features, target, provenance)
     return features

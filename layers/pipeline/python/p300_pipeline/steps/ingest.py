@@ -2,39 +2,48 @@
 
 A recording of several files (a BrainVision or EEGLAB header and its companions) moves as a whole: whichever of them comes last completes
 it, and until then they stay in the landing zone. In the raw data the header comes last and names the companions' ETags.
+
+A sidecar moves with its recording. One that comes later is added to the raw recording, and the execution goes on to new features; as the
+features state which sidecar they were made with, and are written only while that is so, none without it outlasts it.
 """
 
-import json
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
 from urllib.parse import unquote_plus
 
 from p300.errors import RecordingError
 from p300.formats import HEADER_OF
-from p300.readers.companions import N_BEGINNING, companions, is_part
-from p300.signals import Parameters, check_derived
+from p300.readers.companions import companions
+from p300.recording import RecordingStream
+from p300.signals import Parameters
+from p300.usable import open_usable, reading
 
 from p300_pipeline.contracts import IngestOutcome, IngestResult
-from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter, is_recording
+from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_litter, is_sidecar
+from p300_pipeline.steps import sidecars
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
 from p300_pipeline.steps.raw_data import (
     RawFacts,
+    download_files,
     home_of,
     named_companions,
     put_raw,
+    raw_key_of,
+    recording_of,
     refuse_second_name,
+    sidecar_of,
     superseded,
 )
-from p300_pipeline.steps.reading import read, reading
-from p300_pipeline.steps.waiting import header_of, wait
+from p300_pipeline.steps.storing import put_files, take_out_older
+from p300_pipeline.steps.waiting import header_of, is_companion_file, wait
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
 
 MAX_RECORDING_BYTES = 1 << 30  # all files together; the function's disk holds two such recordings
 WAIT_FOR_FILES_S = 900
+_MOST_LOOKS = 20
 
 
 @dataclass(frozen=True)
@@ -109,8 +118,10 @@ def ingest(
         return _answer("unreadable", error.key, detail=f"{error} It stays in the landing zone.")
 
 
-def _move(zones: _Zones, item: Item) -> IngestResult:
+def _move(zones: _Zones, item: Item, n_looks: int = 0) -> IngestResult:
     """Do with an object of the landing zone what is to be done with it."""
+    if n_looks > _MOST_LOOKS:
+        raise RuntimeError(f"the recording of {item.key} kept changing")
     if is_litter(item.key, item.size):
         return _answer(
             "ignored",
@@ -121,12 +132,20 @@ def _move(zones: _Zones, item: Item) -> IngestResult:
         if recording := _stored_already(zones, item):
             zones.store.delete(zones.landing, item.key, item.version_id)
             return _unchanged(recording)
-        header = header_of(zones.store, zones.landing, item) if is_companion(item.key) else None
-        if header or not is_companion(item.key) or not _is_part(zones, item):
-            return _store(zones, header or item)
-        return _keep_companion(zones, item)
+        return _move_with_others(zones, item)
     except (NotFoundError, PreconditionError):  # another execution was faster
+        if is_sidecar(item.key) and find(zones.store, zones.landing, item.key, item.version_id):
+            return _move(zones, item, n_looks + 1)  # its recording was moved without it
         return _taken(zones, Landed(item.key, item.etag, item.version_id))
+
+
+def _move_with_others(zones: _Zones, item: Item) -> IngestResult:
+    if is_sidecar(item.key):
+        return _store_sidecar(zones, item)
+    header = header_of(zones.store, zones.landing, item) if is_companion(item.key) else None
+    if header or not is_companion_file(zones.store, zones.landing, item):
+        return _store(zones, header or item)
+    return _keep_companion(zones, item)
 
 
 def _spellings(key: str) -> list[str]:
@@ -151,7 +170,7 @@ def _store(zones: _Zones, item: Item) -> IngestResult:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / key.file_name
             store.download(zones.landing, item.key, path, version_id=item.version_id, if_match=item.etag)
-            with reading(key):
+            with reading(str(key)):
                 names = companions(path, name=str(key))
             if names:
                 _refuse_older_header(zones, item)
@@ -159,34 +178,63 @@ def _store(zones: _Zones, item: Item) -> IngestResult:
             files += [one for one in found.values() if one]
             if missing := [key.beside(name) for name, one in found.items() if not one]:
                 return wait(key, files, missing, zones.wait_for_files_s)
+            said = sidecars.landed(store, zones.landing, key)
+            files += said.files
+            if said.refusal:
+                raise said.refusal
             _check_size(key, files)
             home = home_of(store, zones.raw, key)
             refuse_second_name(store, zones.raw, home)
-            paths = [path, *(Path(folder) / name for name in names)]
+            paths = [path, *(path.with_name(PurePosixPath(one.key).name) for one in files[1:])]
             for one, to in list(zip(files, paths, strict=True))[1:]:
                 store.download(zones.landing, one.key, to, version_id=one.version_id, if_match=one.etag)
-            recording = read(path, key, zones.parameters.declared)
-            check_derived(recording, zones.parameters, str(key))
-            for _ in recording.blocks():  # a file is whole only if its last sample can be read
-                pass
-            outcome, etag = _put_files(zones, home, list(zip(files, paths, strict=True)))
+            if not said.files and (
+                etag := sidecar_of(store, zones.raw, home)
+            ):  # it stays until another takes its place
+                earlier = path.with_name(PurePosixPath(home.sidecar).name)
+                store.download(zones.raw, home.sidecar, earlier, if_match=etag)
+            recording = _read(path, key, zones.parameters)
+            outcome, etag = put_files(store, zones.landing, zones.raw, home, list(zip(files, paths, strict=True)))
     except RecordingError as error:
         return quarantine(store, zones.landing, zones.raw, files, error)
     # Only these versions: an upload that arrived under the same key in the meantime has its own execution.
     for one in files:
         store.delete(zones.landing, one.key, one.version_id)
-    renamed = [f"stored as {home}: {key.folder} and {home.folder} are one subject"] if home != key else []
+    return _stored(outcome, home, etag, files, recording, _renamed(item.key, str(home)))
+
+
+def _read(path: Path, key: RecordingKey, parameters: Parameters) -> RecordingStream:
+    recording = open_usable(path, str(key), parameters)
+    for _ in recording.blocks():  # a file is whole only if its last sample can be read
+        pass
+    return recording
+
+
+def _renamed(landed: str, home: str) -> list[str]:
+    """Return a note where a file is not stored under the key that it landed under."""
+    folders = [key.partition("/")[0] for key in (landed, home)]
+    return [f"stored as {home}: {' and '.join(folders)} are one subject"] if home != landed else []
+
+
+def _stored(
+    outcome: IngestOutcome,
+    home: RecordingKey,
+    etag: str,
+    files: Sequence[Item],
+    recording: RecordingStream,
+    notes: Sequence[str],
+) -> IngestResult:
     return _answer(
         outcome,
         str(home),
         subject=home.subject,
         recording=home.recording,
         etag=etag,
-        **({"files": [one.key for one in files]} if names else {}),
+        **({"files": [one.key for one in files]} if len(files) > 1 else {}),
         channels=len(recording.ch_names),
         sfreq=recording.sfreq,
         seconds=round(recording.n_samples / recording.sfreq, 1),
-        notes=[*renamed, *recording.notes],
+        notes=[*notes, *recording.notes],
     )
 
 
@@ -203,17 +251,43 @@ def _check_size(key: RecordingKey, files: Sequence[Item]) -> None:
         )
 
 
+# ---- sidecars
+def _store_sidecar(zones: _Zones, item: Item) -> IngestResult:
+    """Move a sidecar with its recording, or to its recording, which then gets new features; wait where there is none."""
+    store = zones.store
+    if landed := sidecars.recordings(store, zones.landing, item.key):
+        return _store(zones, landed[0])
+    if held := sidecars.raw_recording(store, zones.raw, item.key):
+        return _add_sidecar(zones, item, held)
+    if refusal := sidecars.misnamed(item.key):
+        return quarantine(store, zones.landing, zones.raw, [item], refusal)
+    return wait(item.key, [item], [f"recording {sidecars.recording_name(item.key)}"], zones.wait_for_files_s)
+
+
+def _add_sidecar(zones: _Zones, item: Item, recording: Item) -> IngestResult:
+    """Give a raw recording its sidecar, where both together are a usable recording; else the recording stays as it is."""
+    store, key = zones.store, RecordingKey.parse(recording.key)
+    try:
+        _refuse_older_header(zones, item)
+        _check_size(key, [item])
+        with tempfile.TemporaryDirectory() as folder:
+            path, files = download_files(store, zones.raw, recording, named_companions(recording), Path(folder))
+            beside = path.with_name(PurePosixPath(item.key).name)
+            store.download(zones.landing, item.key, beside, version_id=item.version_id, if_match=item.etag)
+            stream = _read(path, key, zones.parameters)
+            take_out_older(store, zones.landing, zones.raw, item)
+            extra = {"header": str(key)}
+            outcome, _ = put_raw(store, zones.landing, zones.raw, key.sidecar, item, beside, item.modified, extra)
+    except RecordingError as error:
+        why = RecordingError(error.code, f"{key} stays as it is, without {item.key}: {error.message}")
+        return quarantine(store, zones.landing, zones.raw, [item], why)
+    store.delete(zones.landing, item.key, item.version_id)
+    # As it is now: what was read may have been replaced by an upload that did not see the sidecar.
+    etag = store.head(zones.raw, str(key)).etag
+    return _stored(outcome, key, etag, [*files, item], stream, _renamed(item.key, key.sidecar))
+
+
 # ---- recordings of several files
-def _is_part(zones: _Zones, item: Item) -> bool:
-    """Tell whether an upload belongs to a header: by its first bytes where its extension leaves a doubt."""
-    if not is_recording(item.key):
-        return True
-    beginning, _ = zones.store.get(
-        zones.landing, item.key, version_id=item.version_id, if_match=item.etag, most=N_BEGINNING
-    )
-    return is_part(item.key, beginning)
-
-
 def _keep_companion(zones: _Zones, item: Item) -> IngestResult:
     """Answer for a companion whose header is not there, or not any more."""
     done = earlier_quarantine(zones.store, zones.landing, zones.raw, item.key, item.etag)
@@ -234,52 +308,6 @@ def _refuse_older_header(zones: _Zones, item: Item) -> None:
         raise superseded(item.key)
 
 
-def _put_files(
-    zones: _Zones, home: RecordingKey, files: Sequence[tuple[Item, Path]]
-) -> tuple[Literal["stored", "unchanged"], str]:
-    """Write a recording's files to the raw data, its own object last, and return what became of that and its ETag."""
-    for item, _ in files:
-        _take_out_older(zones, item)
-    modified = max(item.modified for item, _ in files)
-    (header, header_path), named = files[0], {}
-    if is_companion(header.key):
-        _refuse_others_companion(zones, home, str(home))
-    for item, path in files[1:]:
-        name = item.key.rpartition("/")[2]
-        _refuse_others_companion(zones, home, home.beside(name))
-        _, named[name] = put_raw(
-            zones.store, zones.landing, zones.raw, home.beside(name), item, path, modified, {"header": str(home)}
-        )
-    extra = {"companions": json.dumps(named)} if named else {}
-    return put_raw(zones.store, zones.landing, zones.raw, str(home), header, header_path, modified, extra)
-
-
-def _refuse_others_companion(zones: _Zones, key: RecordingKey, companion: str) -> None:
-    held = find(zones.store, zones.raw, companion)
-    other = _recording_of(zones, held) if held else None
-    if other and other.key != str(key):
-        raise RecordingError(
-            "name_taken",
-            f"{key}: {companion} is a part of {other.key} in the raw data already. Export this recording with names of its own.",
-        )
-
-
-# ---- which upload is the newer
-def _take_out_older(zones: _Zones, item: Item) -> None:
-    """Quarantine an upload of the same second under this key that came before this one; times cannot tell them apart.
-
-    Its own execution finds it gone, now or at the look before it writes (see `put_raw`), and cannot put it over this one.
-    """
-    if not item.version_id:
-        return
-    versions = zones.store.versions(zones.landing, item.key)
-    ours = next((i for i, version in enumerate(versions) if version.version_id == item.version_id), len(versions))
-    for older in versions[ours + 1 :]:
-        if int(older.modified) == int(item.modified):
-            with suppress(NotFoundError, PreconditionError):  # its own execution has moved it in the meantime
-                quarantine(zones.store, zones.landing, zones.raw, [older], superseded(item.key))
-
-
 # ---- what another execution has done
 def _stored_already(zones: _Zones, item: Item) -> Item | None:
     """Return the raw recording that this upload became, or became a part of: an execution may have died before it deleted it here."""
@@ -289,32 +317,23 @@ def _stored_already(zones: _Zones, item: Item) -> Item | None:
     facts = RawFacts.of(held)
     if facts.landing_etag != item.etag or facts.landing_version != (item.version_id or ""):
         return None
-    return None if facts.landing_modified < item.modified else _recording_of(zones, held)
+    return None if facts.landing_modified < item.modified else recording_of(zones.store, zones.raw, held)
 
 
 def _held(zones: _Zones, key: str) -> Item | None:
     """Return what the raw data holds of a landing key; anything else there is not a recording, whatever it is called."""
     if not is_landing_key(key):
         return None
-    subject, _, name = key.partition("/")
-    stem, _, extension = name.rpartition(".")
-    return find(zones.store, zones.raw, str(home_of(zones.store, zones.raw, RecordingKey(subject, stem, extension))))
-
-
-def _recording_of(zones: _Zones, held: Item) -> Item | None:
-    """Return the raw recording that an object of the raw data is, or is a part of."""
-    name = RawFacts.of(held).header
-    if name is None:
-        return held if is_recording(held.key) else None
-    header = find(zones.store, zones.raw, name)
-    return header if header and named_companions(header).get(held.key.rpartition("/")[2]) == held.etag else None
+    return find(zones.store, zones.raw, raw_key_of(zones.store, zones.raw, key))
 
 
 def _taken(zones: _Zones, landed: Landed) -> IngestResult:
     """Answer for an object that is not in the landing zone: as the attempt did that moved it, where that can be told."""
     for spelling in _spellings(landed.key) if landed.etag else []:
         held = _held(zones, spelling)
-        recording = held and RawFacts.of(held).landing_etag == landed.etag and _recording_of(zones, held)
+        recording = (
+            held and RawFacts.of(held).landing_etag == landed.etag and recording_of(zones.store, zones.raw, held)
+        )
         if recording:
             return _unchanged(recording)
         if answer := earlier_quarantine(zones.store, zones.landing, zones.raw, spelling, landed.etag):

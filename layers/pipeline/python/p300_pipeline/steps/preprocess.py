@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from p300.errors import RecordingError
 from p300.features import report
+from p300.readers import sidecar as sidecars
 from p300.signals import Parameters
 
 from p300_pipeline import provenance
@@ -18,7 +19,7 @@ from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.making.features import make_features
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
-from p300_pipeline.steps.raw_data import name_taken, named_companions, replacement_notes
+from p300_pipeline.steps.raw_data import download_files, files_of, find_sidecar, name_taken, replacement_notes
 from p300_pipeline.storage import (
     Item,
     Keep,
@@ -65,14 +66,13 @@ def preprocess(
         ``outcome`` is ``features`` (made now), ``unchanged`` (they were up to date), ``superseded`` (the raw recording was replaced
         in the meantime, and the newer upload has its own execution), ``quarantined`` (no epoch of a class was kept, or another
         recording has its name) or, if it may not be quarantined, ``unusable``; the last two with ``reason``. ``notes`` if the raw
-        recording took the place of another one.
+        recording or its sidecar took the place of another one, and on what the sidecar says.
     """
     recording_key = RecordingKey.parse(key)
     raw = find(store, raw_bucket, key)
     if raw is None or (etag and raw.etag != etag):
         return _superseded(store, raw_bucket, recording_key, etag)
-    companions = named_companions(raw)
-    told = {"notes": notes} if (notes := replacement_notes(raw_bucket, raw)) else {}
+    companions = files_of(store, raw_bucket, raw)
     made_of: dict[str, Any] = {
         "raw_key": key,
         "raw_etag": raw.etag,
@@ -88,19 +88,12 @@ def preprocess(
     held = [find(store, features_bucket, name) for name in (recording_key.features, recording_key.report)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         facts = parse(store.get(features_bucket, recording_key.report)[0], recording_key.report, dict)
-        return _answer("unchanged", recording_key, facts, etag=raw.etag, **told)
-    files = [raw]
+        return _answer("unchanged", recording_key, facts, etag=raw.etag, **_told(store, raw_bucket, raw, facts))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / recording_key.file_name
-            read = store.download(raw_bucket, key, path, if_match=raw.etag)
-            for name, companion_etag in companions.items():
-                files.append(
-                    store.download(
-                        raw_bucket, recording_key.beside(name), path.with_name(name), if_match=companion_etag
-                    )
-                )
-            made_of |= _versions(read, files[1:], path)
+            path, read = download_files(store, raw_bucket, raw, companions, Path(folder))
+            files = [raw, *read[1:]]
+            made_of |= _versions(read[0], files[1:], path)
             try:
                 written = Path(folder) / "features"  # a file, because features may need half of the memory
                 stated = _as_text(made_of | code.stated())
@@ -118,7 +111,7 @@ def preprocess(
                 return _quarantined(recording_key, quarantine(store, raw_bucket, raw_bucket, files, error))
     except (NotFoundError, PreconditionError):
         return _superseded(store, raw_bucket, recording_key, raw.etag)
-    return _answer("features", recording_key, facts, etag=raw.etag, **told)
+    return _answer("features", recording_key, facts, etag=raw.etag, **_told(store, raw_bucket, raw, facts))
 
 
 @dataclass
@@ -137,7 +130,7 @@ class _Writer:
             # In this order: what a newer raw recording led to after this look is not overwritten.
             held = find(self.store, self.features_bucket, name)
             raw = self.store.head(self.raw_bucket, str(self.key))
-            if raw.etag != self.stamp["raw-etag"] or named_companions(raw) != self.companions:
+            if raw.etag != self.stamp["raw-etag"] or files_of(self.store, self.raw_bucket, raw) != self.companions:
                 raise PreconditionError(f"{self.key} was replaced")
             if held and self.stamp.items() <= held.metadata.items():
                 return Keep(None)
@@ -169,6 +162,15 @@ def _as_text(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def _digest(parameters: Parameters) -> str:
     return hashlib.sha256(json.dumps(parameters.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _told(store: Store, raw_bucket: str, raw: Item, facts: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what a person should know of the recording: what it and its sidecar replaced, and what the sidecar says."""
+    key = RecordingKey.parse(raw.key)
+    sidecar = find_sidecar(store, raw_bucket, key)
+    replaced = [note for item in (raw, sidecar) if item for note in replacement_notes(raw_bucket, item)]
+    notes = [*replaced, *sidecars.notes(facts.get("sidecar", {}), PurePosixPath(key.sidecar).name)]
+    return {"notes": notes} if notes else {}
 
 
 def _superseded(store: Store, raw_bucket: str, key: RecordingKey, etag: str) -> PreprocessResult:

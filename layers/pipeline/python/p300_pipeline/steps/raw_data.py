@@ -4,12 +4,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from p300.errors import RecordingError
 
-from p300_pipeline.keys import RecordingKey, is_companion, is_recording
+from p300_pipeline.keys import RecordingKey, is_companion, is_recording, is_sidecar
 from p300_pipeline.storage import Item, Keep, PreconditionError, Store, Write, compare_and_swap, find, sha256_hex
 
 type Outcome = Literal["stored", "unchanged"]
@@ -28,7 +28,7 @@ class RawFacts:
     landing_modified : float
         POSIX time of the upload, of a recording of several files that of the latest.
     header : str or None
-        Key of the recording that a companion belongs to.
+        Key of the recording that a companion or a sidecar belongs to.
     companions : dict of str to str
         Names of the files that belong to a header -> their ETags.
     replaced_version, replaced_sha256 : str
@@ -96,14 +96,14 @@ def _is_part(store: Store, bucket: str, key: str) -> bool:
 
 
 def replacement_notes(bucket: str, recording: Item) -> list[str]:
-    """Return what a person should know of a raw recording that took another one's place: which, and how to get that one back.
+    """Return what a person should know of a raw recording or sidecar that took another one's place: which, and how to get that one back.
 
     Parameters
     ----------
     bucket : str
         The raw zone's.
     recording : Item
-        The raw recording as it is now.
+        The raw recording, or its sidecar, as it is now.
 
     Returns
     -------
@@ -114,11 +114,74 @@ def replacement_notes(bucket: str, recording: Item) -> list[str]:
     if not facts.replaced_version:
         return []
     name, version = recording.key.rpartition("/")[2], facts.replaced_version
-    found = f"replaced another recording under {recording.key} (SHA-256 {facts.replaced_sha256 or 'unknown'})"
+    what = "sidecar" if is_sidecar(recording.key) else "recording"
+    found = f"replaced another {what} under {recording.key} (SHA-256 {facts.replaced_sha256 or 'unknown'})"
     if version == NO_VERSION:
         return [f"{found}; s3://{bucket} keeps no versions, so that one is gone"]
     get = f"aws s3api get-object --bucket {bucket} --key '{recording.key}' --version-id {version} '{name}'"
     return [f"{found}; the bucket still has it as version {version}. To get it back: {get}"]
+
+
+def files_of(store: Store, raw_bucket: str, recording: Item) -> dict[str, str]:
+    """Return the files that belong to a raw recording: its companions and its sidecar, name -> ETag."""
+    key = RecordingKey.parse(recording.key)
+    held = find_sidecar(store, raw_bucket, key)
+    return named_companions(recording) | ({PurePosixPath(key.sidecar).name: held.etag} if held else {})
+
+
+def sidecar_of(store: Store, raw_bucket: str, key: RecordingKey) -> str | None:
+    """Return the ETag of a recording's sidecar in the raw data; None where it has none."""
+    held = find_sidecar(store, raw_bucket, key)
+    return held.etag if held else None
+
+
+def find_sidecar(store: Store, raw_bucket: str, key: RecordingKey) -> Item | None:
+    """Return a recording's sidecar in the raw data; None where it has none.
+
+    The sidecar's own object says which recording it belongs to: no write of the recording can lose it, whichever is written last.
+    """
+    held = find(store, raw_bucket, key.sidecar)
+    return held if held and RawFacts.of(held).header == str(key) else None
+
+
+def download_files(
+    store: Store, raw_bucket: str, recording: Item, files: Mapping[str, str], folder: Path
+) -> tuple[Path, list[Item]]:
+    """Download a raw recording with the files that belong to it, as a reader expects them.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    raw_bucket : str
+        Bucket name.
+    recording : Item
+        The recording's own object.
+    files : mapping of str to str
+        As `files_of` returns them.
+    folder : Path
+        An empty folder.
+
+    Returns
+    -------
+    path : Path
+        The recording's file.
+    items : list of Item
+        All files, the recording's own first.
+
+    Raises
+    ------
+    NotFoundError, PreconditionError
+        Where one of them is not there any more, or was replaced.
+    """
+    key = RecordingKey.parse(recording.key)
+    path = folder / key.file_name
+    items = [store.download(raw_bucket, recording.key, path, if_match=recording.etag)]
+    items += [
+        store.download(raw_bucket, key.beside(name), path.with_name(name), if_match=etag)
+        for name, etag in files.items()
+    ]
+    return path, items
 
 
 def superseded(key: RecordingKey | str) -> RecordingError:
@@ -159,6 +222,24 @@ def home_of(store: Store, bucket: str, key: RecordingKey) -> RecordingKey:
     if len(spellings) == 1:
         return spellings[0]
     return next((one for one in spellings if find(store, bucket, str(one))), spellings[0])
+
+
+def recording_of(store: Store, bucket: str, held: Item) -> Item | None:
+    """Return the raw recording that an object of the raw data is, or is a part of."""
+    name = RawFacts.of(held).header
+    if name is None:
+        return held if is_recording(held.key) else None
+    header = find(store, bucket, name)
+    if is_sidecar(held.key):
+        return header
+    return header if header and named_companions(header).get(held.key.rpartition("/")[2]) == held.etag else None
+
+
+def raw_key_of(store: Store, bucket: str, landing_key: str) -> str:
+    """Return the key that any file of a recording has in the raw zone; parameters as `home_of`, for a key as it landed."""
+    folder, _, name = landing_key.partition("/")
+    stem, _, extension = name.rpartition(".")
+    return str(home_of(store, bucket, RecordingKey(folder, stem, extension)))
 
 
 def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:

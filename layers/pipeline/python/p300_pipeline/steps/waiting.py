@@ -9,11 +9,11 @@ from pathlib import Path
 from p300.errors import RecordingError
 from p300.formats import HEADER_OF
 from p300.limits import LARGEST_HEADER_BYTES
-from p300.readers.companions import companions
+from p300.readers.companions import N_BEGINNING, companions, is_part
+from p300.usable import reading
 
 from p300_pipeline.contracts import IngestResult
-from p300_pipeline.keys import RecordingKey
-from p300_pipeline.steps.reading import reading
+from p300_pipeline.keys import RecordingKey, is_companion, is_recording
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store, UnreadableError, find
 
 LARGEST_NAMING_HEADER_BYTES = {"vhdr": LARGEST_HEADER_BYTES, "set": 64 << 20}
@@ -25,6 +25,14 @@ MOST_BYTES_LOOKED_INTO = 128 << 20
 _MOST_REMEMBERED = 4096
 _remembered: dict[tuple[str, str, str], frozenset[str]] = {}
 """What headers name, by bucket, key and ETag: a companion is looked for again and again, and the same bytes name the same files."""
+
+
+def is_companion_file(store: Store, bucket: str, item: Item) -> bool:
+    """Tell whether an object belongs to a header: by its first bytes where its extension leaves a doubt."""
+    if not (is_companion(item.key) and is_recording(item.key)):
+        return is_companion(item.key)
+    beginning, _ = store.get(bucket, item.key, version_id=item.version_id, if_match=item.etag, most=N_BEGINNING)
+    return is_part(item.key, beginning)
 
 
 def header_of(store: Store, landing: str, companion: Item) -> Item | None:
@@ -48,7 +56,7 @@ def _names_in(store: Store, landing: str, header: Item) -> frozenset[str]:
     names: frozenset[str] = frozenset()
     try:
         key = RecordingKey.parse(header.key)
-        with tempfile.TemporaryDirectory() as temporary, reading(key):
+        with tempfile.TemporaryDirectory() as temporary, reading(str(key)):
             path = Path(temporary) / key.file_name
             store.download(landing, header.key, path, if_match=header.etag)
             names = frozenset(companions(path, name=str(key)))

@@ -1,0 +1,182 @@
+"""Find recordings in files and folders, with the files that belong to them and the keys that they land under."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from p300.errors import P300Error, RecordingError
+from p300.formats import EXTENSIONS, SIDECAR_ENDING, instead
+from p300.readers import sidecar as sidecars
+from p300.readers.companions import companions, is_part_file
+from p300_pipeline.keys import RecordingKey, is_litter, is_sidecar, subject_name
+
+from p300_client.progress import Tell, tell_nobody
+
+_SUBJECT = r"(?:subject_|sub-)[0-9]+"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file, the key it lands under, and the version that S3 gave it."""
+
+    path: Path
+    key: str
+    version_id: str | None = None
+    etag: str = ""
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it is a recording's own file, not its sidecar or one that a header names."""
+        return not is_sidecar(self.key) and not is_part_file(self.path)
+
+
+def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_nobody) -> list[Upload]:
+    """Return the recordings in files and folders, with their landing keys, each after the files that it consists of beside its own.
+
+    A file in a folder ``subject_<n>`` or ``sub-<n>`` lands under that subject; any other needs `subject`, or such a name at its start.
+    Of a folder, what programs leave behind and links that lead out of it are left out, and said to be.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Recordings, or folders of them.
+    subject : str, optional
+        ``subject_<n>`` or ``sub-<n>``, where folders and names do not tell.
+    tell : callable, optional
+        Called with what is left out and why.
+
+    Returns
+    -------
+    list of Upload
+
+    Raises
+    ------
+    P300Error
+        ``not_found``, ``companion_named``, ``wrong_key``, ``no_recordings``, ``same_key``, ``no_subject``, ``companion_missing``,
+        ``bad_sidecar`` or ``link_out``.
+    """
+    uploads: list[Upload] = []
+    for path in paths:
+        if not path.exists():
+            raise P300Error("not_found", f"{path} does not exist.")
+        for file in recordings_in(path, tell) if path.is_dir() else [path]:
+            if not file.is_file():
+                raise P300Error("not_found", f"{file} is not a file. Name recordings, or folders of them.")
+            own = Upload(file, f"{_folder(subject) if subject else _subject(file)}/{file.name}")
+            if not own.is_recording:
+                whole = "the recording that it belongs to" if is_sidecar(own.key) else "the .vhdr or .set that names it"
+                raise P300Error(
+                    "companion_named", f"{file} is a part of a recording: land {whole}, which brings it along."
+                )
+            try:
+                RecordingKey.parse(own.key)
+            except RecordingError as error:
+                raise P300Error(
+                    "wrong_key",
+                    f"{file} would land under a key that is refused: {error.message} Rename the file first.",
+                ) from error
+            beside = [*_sidecar(file, path), *_companions(file, path)]
+            uploads += [Upload(one, f"{own.key.rpartition('/')[0]}/{one.name}") for one in beside]
+            uploads.append(own)
+    if not uploads:
+        raise P300Error(
+            "no_recordings",
+            f"No recordings in {', '.join(map(str, paths))}: expected files ending in {', '.join('.' + ext for ext in EXTENSIONS)}."
+            + "".join(dict.fromkeys(instead(path.name) for path in paths)),
+        )
+    counts = Counter(upload.key.lower() for upload in uploads)
+    if twice := sorted(upload.key for upload in uploads if counts[upload.key.lower()] > 1):
+        raise P300Error(
+            "same_key", f"Two of the files would land under {twice[0]}. Land them one by one, with --subject."
+        )
+    return uploads
+
+
+def recordings_in(folder: Path, tell: Tell) -> list[Path]:
+    """Return the recordings below a folder, and tell what is left out that a look at the names may take for one."""
+    found: list[Path] = []
+    left_out: dict[str, list[str]] = {}
+    alone: list[Path] = []
+    for file in sorted(folder.rglob("*")):
+        if file.is_dir():
+            continue
+        name = file.relative_to(folder).as_posix()
+        if is_litter(name, 1):
+            left_out.setdefault("left behind by programs", []).append(name)
+        elif name.endswith(SIDECAR_ENDING):
+            alone.append(file)
+        elif _extension(file) not in EXTENSIONS:
+            continue
+        elif _leads_out(file, folder):
+            left_out.setdefault("links that lead out of the folder", []).append(name)
+        elif not file.is_file():
+            left_out.setdefault("not files, or links to nothing", []).append(name)
+        elif not is_part_file(file):
+            found.append(file)
+    wanted = {file.with_name(sidecars.name_of(file.name)) for file in found}
+    if alone := [file for file in alone if file not in wanted]:
+        left_out["sidecars without a recording"] = [file.relative_to(folder).as_posix() for file in alone]
+    for why, names in left_out.items():
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        tell(f"not landed, {why}: {', '.join(names[:5])}{more}")
+    return found
+
+
+def _leads_out(file: Path, folder: Path) -> bool:
+    return not file.resolve().is_relative_to(folder.resolve())
+
+
+def _companions(header: Path, named: Path) -> list[Path]:
+    """Return the files that a header names; `named` is what the user named, the header or a folder that it is in."""
+    try:
+        found = [header.with_name(name) for name in companions(header)]
+    except RecordingError as error:
+        raise P300Error(error.code, error.message) from error
+    if missing := [file.name for file in found if not file.is_file()]:
+        raise P300Error(
+            "companion_missing", f"{header} names {' and '.join(missing)}, and there is no such file beside it."
+        )
+    _refuse_links_out(header, found, named)
+    return found
+
+
+def _sidecar(recording: Path, named: Path) -> list[Path]:
+    """Return the sidecar that lies beside a recording, if there is one."""
+    try:
+        found = sidecars.beside(recording, recording.name)
+    except RecordingError as error:
+        raise P300Error(error.code, f"{recording.parent}: {error.message}") from error
+    _refuse_links_out(recording, [found] if found else [], named)
+    return [found] if found else []
+
+
+def _refuse_links_out(recording: Path, files: Iterable[Path], named: Path) -> None:
+    folder = named if named.is_dir() else named.absolute().parent
+    if out := [file.name for file in files if _leads_out(file, folder)]:
+        raise P300Error(
+            "link_out",
+            f"{out[0]}, which belongs to {recording}, is a link that leads out of the folder. Put the file itself there.",
+        )
+
+
+def _extension(file: Path) -> str:
+    return file.suffix.lower().removeprefix(".")
+
+
+def _folder(subject: str) -> str:
+    """Return the folder of a landing key: a subject as it is spelled, but for BIDS's ``sub-05``, which no key begins with."""
+    return subject_name(subject) if subject.startswith("sub-") else subject
+
+
+def _subject(file: Path) -> str:
+    folder = file.absolute().parent.name
+    if re.fullmatch(_SUBJECT, folder):
+        return _folder(folder)
+    if match := re.match(_SUBJECT, file.name):
+        return _folder(match.group())
+    raise P300Error(
+        "no_subject",
+        f"Which subject is {file}? Name it with --subject subject_<n>, or put it into a folder subject_<n>.",
+    )

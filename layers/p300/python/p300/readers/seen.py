@@ -1,0 +1,92 @@
+"""What a reader sees of a file on its way, kept for a person also where the file is refused: channels, rate, length, events."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class SeenChannel:
+    """A channel of a file.
+
+    Attributes
+    ----------
+    name : str
+        As the file has it.
+    kind : str
+        ``eeg``, or what it is instead.
+    unit : str
+        As the file states it; empty where it states none for each channel.
+    """
+
+    name: str
+    kind: str
+    unit: str = ""
+
+
+@dataclass
+class Seen:
+    """What has been seen of a file.
+
+    Attributes
+    ----------
+    channels : list of SeenChannel
+        All channels, in the file's order.
+    sfreq : float or None
+        Rate in Hz.
+    n_samples : int or None
+        Length.
+    events : dict of str to ndarray of int
+        First sample of each event, by name or code.
+    suggested : dict
+        Fields of a sidecar that may be the way out of a refusal, for a person to confirm.
+    """
+
+    channels: list[SeenChannel] = field(default_factory=list)
+    sfreq: float | None = None
+    n_samples: int | None = None
+    events: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    suggested: dict[str, Any] = field(default_factory=dict)
+
+
+_SEEN: ContextVar[Seen | None] = ContextVar("seen", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[Seen]:
+    """Keep what readers see while the block runs."""
+    seen = Seen()
+    token = _SEEN.set(seen)
+    try:
+        yield seen
+    finally:
+        _SEEN.reset(token)
+
+
+def add_channel(name: str, kind: str, unit: str | None = None) -> None:
+    """Keep a channel."""
+    if seen := _SEEN.get():
+        seen.channels.append(SeenChannel(name, kind, unit or ""))
+
+
+def suggest(**fields: Any) -> None:
+    """Keep what a sidecar may say to lift the refusal that follows."""
+    if seen := _SEEN.get():
+        seen.suggested |= fields
+
+
+def add_events(names: Iterable[str | int], samples: NDArray[np.int64], n_samples: int, sfreq: float) -> None:
+    """Keep events, each with its first sample, and the length and rate of what they were found in."""
+    seen = _SEEN.get()
+    if seen is None:
+        return
+    seen.n_samples, seen.sfreq = max(n_samples, seen.n_samples or 0), max(sfreq, seen.sfreq or 0.0)
+    found: dict[str, list[int]] = {}
+    for name, sample in zip(names, samples.tolist(), strict=True):
+        found.setdefault(str(name), []).append(sample)
+    seen.events |= {name: np.sort(np.array(at, np.int64)) for name, at in found.items()}

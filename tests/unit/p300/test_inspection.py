@@ -1,0 +1,136 @@
+"""What `p300 inspect` finds: the contents of a file that is refused too, and the mapping that makes it usable."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from p300.errors import RecordingError
+from p300.inspection import check, inspect
+from p300.readers import READERS, open_recording
+from p300.signals import Parameters
+
+from tests.support.bci2000 import write_bci2000
+from tests.support.gdf import write_gdf
+from tests.support.gtec import write_gtec
+from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim, write_brainvision, write_edf, write_parquet
+
+
+def foreign(path: Path, names: tuple[str, str] = ("S 33", "S 44")) -> Path:
+    """A BrainVision recording with names of its own for non-targets and targets."""
+    return write_brainvision(
+        path, [(names[label - 1], int(at)) for label, at in zip(LABELS.tolist(), ONSETS, strict=True)]
+    )
+
+
+def test_a_usable_recording_is_described(tmp_path: Path) -> None:
+    found = inspect(write_edf(tmp_path / "run.edf"))
+    assert (found.format, found.sfreq, found.seconds) == ("edf", 256.0, 10.0)
+    assert [(one.name, one.kind, one.unit) for one in found.channels] == [
+        ("Status", "stim", ""), ("Fz", "eeg", "uV"), ("Cz", "eeg", "uV"), ("Pz", "eeg", "uV"),
+    ]  # fmt: skip
+    assert [(one.name, one.n) for one in found.events] == [("1", 33), ("2", 7)]
+    assert found.events[0].interval_s == pytest.approx(60 / 256)
+    assert found.usable is not None
+    assert (found.usable.n_target, found.usable.n_non_target) == (7, 33)
+    assert (found.refusal, found.mapping, found.sidecar) == (None, {}, None)
+
+
+def test_a_refused_recording_is_described_too_with_the_mapping_to_paste(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "run.vhdr")
+    found = inspect(path)
+    assert found.refusal is not None
+    assert found.refusal.code == "unknown_codes"
+    assert found.files == ("run.eeg", "run.vmrk")
+    assert [one.unit for one in found.channels] == ["µV"] * 3
+    assert {one.name: one.n for one in found.events} == {"Stimulus/S 33": 33, "Stimulus/S 44": 7}
+    assert (found.sfreq, found.seconds) == (256.0, 10.0)
+    assert found.mapping == {"event_id": {"Stimulus/S 33": 1, "Stimulus/S 44": 2}}
+    assert found.with_mapping is not None
+    (tmp_path / "run.p300.json").write_text(json.dumps(found.mapping))
+    again = inspect(path)
+    assert (again.refusal, again.usable, again.sidecar) == (None, found.with_mapping, found.mapping)
+
+
+def test_the_mapping_lifts_one_refusal_after_the_other(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "run.parquet", {"sfreq": "256", "unit": "V"}, stim=stim(33, 44).astype(np.int32))
+    found = inspect(path)
+    assert found.mapping == {"event_id": {"33": 1, "44": 2}, "unit": "uV"}
+    assert found.with_mapping is not None
+    assert open_recording(path, sidecar=found.mapping).volts_per_unit == 1e-6
+
+
+def test_the_mapping_keeps_what_the_sidecar_says_already(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "run.vhdr")
+    (tmp_path / "run.p300.json").write_text('{"reference": "average"}')
+    assert inspect(path).mapping == {"reference": "average", "event_id": {"Stimulus/S 33": 1, "Stimulus/S 44": 2}}
+
+
+@pytest.mark.parametrize("extension", [*READERS, ".txt"])
+def test_junk_of_every_format_is_refused_and_never_raises(tmp_path: Path, extension: str) -> None:
+    for body in (b"", b"junk" * 100):
+        path = tmp_path / f"run{extension}"
+        path.write_bytes(body)
+        found = inspect(path)
+        assert found.refusal is not None
+        assert (found.n_bytes, found.usable, found.mapping) == (len(body), None, {})
+
+
+def test_gaps_and_groups_are_told(tmp_path: Path) -> None:
+    times = np.arange(N_SAMPLES) / 256
+    times[1280:] += 3
+    groups = np.zeros(N_SAMPLES, np.int32)
+    groups[ONSETS] = 1 + np.arange(len(ONSETS)) % 6
+    usable = inspect(write_parquet(tmp_path / "run.parquet", time=times, flash=groups)).usable
+    assert usable is not None
+    assert (usable.gaps_s, usable.n_groups) == ((5.0,), 6)
+
+
+def test_the_stacks_preprocessing_counts(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "run.vhdr")
+    assert inspect(path, parameters=Parameters(event_id=(("S 33", 1), ("S 44", 2)))).usable is not None
+    refusal = inspect(write_edf(tmp_path / "e.edf"), parameters=Parameters(h_freq=130, sfreq=300)).refusal
+    assert refusal is not None
+    assert refusal.code == "sfreq_too_low"
+
+
+@given(st.permutations(["S  7", "go", "stop", "S 12", "33", "blank screen"]))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_two_events_are_called_the_mapping_makes_the_recording_usable(
+    tmp_path: Path, names: list[str]
+) -> None:
+    path = foreign(tmp_path / "run.vhdr", (names[0], names[1]))
+    found = inspect(path)
+    assert found.refusal is not None
+    assert found.with_mapping is not None
+    assert (found.with_mapping.n_target, found.with_mapping.n_non_target) == (7, 33)
+    check(path, "subject_01/run.vhdr", Parameters(reject_peak_to_peak_uv=None), sidecar=found.mapping)
+
+
+def test_the_check_finds_what_only_preprocessing_finds(tmp_path: Path) -> None:
+    columns = {f"eeg_{name}": 30 * row for name, row in zip("ABC", eeg_uv(3).T, strict=True)}
+    path = write_parquet(tmp_path / "wild.parquet", **columns)
+    assert inspect(path).usable is not None
+    with pytest.raises(RecordingError) as refusal:
+        check(path, "subject_01/wild.parquet", Parameters())
+    assert refusal.value.code == "no_epochs_kept"
+
+
+def test_every_format_is_described(tmp_path: Path) -> None:
+    onsets, codes = ONSETS.tolist(), [LABELS[number].item() for number in range(len(ONSETS))]
+    code, target = stim(1, 2).astype(int), stim(1, 2) == 2
+    names = ["Target" if label == 2 else "NonTarget" for label in codes]
+    paths = [
+        write_bci2000(tmp_path / "b.dat", np.round(eeg_uv(3).T * 100), code, target),
+        write_gdf(tmp_path / "g.gdf", eeg_uv(3).T, onsets, codes),
+        write_gtec(tmp_path / "h.hdf5", eeg_uv(3).T, onsets, names),
+    ]
+    for path in paths:
+        found = inspect(path)
+        assert found.refusal is None, found.refusal
+        assert found.usable is not None
+        assert (found.usable.n_target, found.usable.n_non_target) == (7, 33)
+        assert [one.name for one in found.channels if one.kind == "eeg"] == ["Fz", "Cz", "Pz"]
+        assert sum(one.n for one in found.events) == len(ONSETS)
