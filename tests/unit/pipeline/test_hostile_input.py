@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from aws_lambda_powertools.utilities import parameters
-from p300.formats import EXTENSIONS
+from p300.formats import EXTENSIONS, TWOFOLD
 from p300_pipeline.keys import record_key
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
@@ -34,6 +34,9 @@ def test_landed_pickles_go_to_quarantine_unopened(
     for wrapping, body in bodies.items():
         event = land(store, f"subject_01/{wrapping}.{extension}", body)
         answer = module.handler(payload("Ingest", event=event), context)
+        if extension in TWOFOLD:  # by its beginning, a part of a recording whose header has not come
+            assert answer["outcome"] == "waiting", answer
+            continue
         assert answer["outcome"] == "quarantined", answer
         reason = json.loads(store.get(RAW, record_key(answer["quarantine_key"]) or "")[0])
         assert reason["message"].startswith(f"subject_01/{wrapping}.{extension}")

@@ -107,7 +107,7 @@ def test_what_fails_is_left_to_boto3(
 
     def get_object(**call: Any) -> dict[str, Any]:
         asked.append(call)
-        body = SimpleNamespace(read=lambda: b"by boto3")
+        body = SimpleNamespace(read=lambda most: b"by boto3")
         return {"Body": body, "ETag": '"e"', "ContentLength": 8, "LastModified": NOW}
 
     monkeypatch.setattr(model_store, "default_client", lambda: SimpleNamespace(get_object=get_object))

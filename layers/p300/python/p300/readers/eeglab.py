@@ -110,6 +110,8 @@ def _check_events(events: Any, name: str) -> None:
     for number, event in enumerate(np.atleast_1d(np.asarray(events, object)) if events is not None else (), 1):
         for field, least in (("latency", None), ("duration", 0)):
             value = getattr(event, field, 1.0)
+            if isinstance(value, np.ndarray) and value.size == 1:  # as version 7.3 holds a number
+                value = value.item()
             if field == "duration" and (np.size(value) == 0 or (isinstance(value, float) and np.isnan(value))):
                 continue  # as EEGLAB has it where events have none
             if not _is_finite(value) or (least is not None and value < least):
