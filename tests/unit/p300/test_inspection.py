@@ -16,6 +16,7 @@ from tests.support.bci2000 import write_bci2000
 from tests.support.gdf import write_gdf
 from tests.support.gtec import write_gtec
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim, write_brainvision, write_edf, write_parquet
+from tests.support.xdf import Written, write_xdf
 
 
 def foreign(path: Path, names: tuple[str, str] = ("S 33", "S 44")) -> Path:
@@ -116,6 +117,23 @@ def test_the_check_finds_what_only_preprocessing_finds(tmp_path: Path) -> None:
     with pytest.raises(RecordingError) as refusal:
         check(path, "subject_01/wild.parquet", Parameters())
     assert refusal.value.code == "no_epochs_kept"
+
+
+def test_streams_are_proposed_one_after_the_other(tmp_path: Path) -> None:
+    stamps = 100 + np.arange(N_SAMPLES) / 256
+    names = ["Target" if label == 2 else "NonTarget" for label in LABELS.tolist()]
+    eeg = [
+        Written(name, "EEG", eeg_uv(3), stamps, 256.0, labels=("Fz", "Cz", "Pz"), units=("uV",) * 3)
+        for name in ("one", "two")
+    ]
+    flashes = [Written(name, "Markers", names, stamps[ONSETS], format="string") for name in ("screen", "log")]
+    path = write_xdf(tmp_path / "run.xdf", *eeg, *flashes)
+    found = inspect(path)
+    assert found.refusal is not None
+    assert found.refusal.code == "several_streams"
+    assert found.mapping == {"streams": ["one", "screen"]}
+    assert found.with_mapping is not None
+    assert inspect(path, sidecar=found.mapping).usable == found.with_mapping
 
 
 def test_every_format_is_described(tmp_path: Path) -> None:

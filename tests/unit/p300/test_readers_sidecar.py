@@ -20,7 +20,8 @@ from p300.signals import Parameters, extract
 
 from tests.support.bci2000 import write_bci2000
 from tests.support.paths import PROJECT
-from tests.support.readers import LABELS, ONSETS, stim, write_brainvision, write_edf, write_parquet
+from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim, write_brainvision, write_edf, write_parquet
+from tests.support.xdf import Written, write_xdf
 
 NAME = "run.p300.json"
 WHOLE: dict[str, Any] = {
@@ -29,6 +30,7 @@ WHOLE: dict[str, Any] = {
     "channel_names": {"A": "Fz"},
     "channel_kinds": {"B": "eeg"},
     "bad_channels": ["C"],
+    "streams": ["amplifier", "#2"],
     "reference": "linked mastoids",
     "notch_freq": 60,
     "event_delay_ms": 25.5,
@@ -180,6 +182,27 @@ def test_a_dat_file_of_the_same_name_counts_where_it_is_a_recording(tmp_path: Pa
         open_recording(path)
 
 
+def test_streams_are_those_of_an_xdf_file(tmp_path: Path) -> None:
+    stamps = 100 + np.arange(N_SAMPLES) / 256
+    labels = ["Target" if label == 2 else "NonTarget" for label in LABELS.tolist()]
+    streams = [
+        Written(name, "EEG", eeg_uv(3) * factor, stamps, 256.0, labels=("Fz", "Cz", "Pz"), units=("uV",) * 3)
+        for name, factor in (("first", 1), ("second", 2))
+    ]
+    path = write_xdf(
+        tmp_path / "run.xdf", *streams, Written("markers", "Markers", labels, stamps[ONSETS], format="string")
+    )
+    stated = Declared(streams=("first",))
+    stream = open_recording(path, declared=stated, sidecar={"streams": ["second", "third"]})
+    np.testing.assert_allclose(stream.load().data, 2e-6 * eeg_uv(3).T, rtol=1e-6)
+    assert {"run.p300.json: streams: second, third", "streams declared, but not in the file: third"} <= set(
+        stream.notes
+    )
+    with pytest.raises(RecordingError, match=r"has streams, and run\.parquet is not an XDF file") as refusal:
+        open_recording(write_parquet(tmp_path / "run.parquet"), sidecar={"streams": ["second"]})
+    assert refusal.value.code == "bad_sidecar"
+
+
 # ---- what it says is what counts
 def test_it_takes_the_place_of_the_stacks_declarations(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "run.parquet", stim=stim(33, 44).astype(np.int32))
@@ -257,7 +280,7 @@ def test_the_line_frequency_is_notched_and_the_recipe_stays_the_stacks(tmp_path:
 
 
 def test_its_facts_are_stored_with_the_features(tmp_path: Path) -> None:
-    said = {**WHOLE, "event_delay_ms": 4}
+    said = {field: value for field, value in WHOLE.items() if field != "streams"} | {"event_delay_ms": 4}
     features = extract(open_recording(write_parquet(tmp_path / "run.parquet"), sidecar=said))
     buffer = io.BytesIO()
     write_features(features, buffer, {})

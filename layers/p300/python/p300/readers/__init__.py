@@ -91,6 +91,7 @@ def open_recording(
     declared = declared or Declared()
     declared = replace(declared, event_id={**declared.event_id, **(event_id or {})})
     said, said_notes = _sidecar(path, name, sidecar)
+    sidecars.check_fits(said, name)
     declared = declared.overridden(said)
     reader = import_module(f"{__name__}.{READERS[extension]}")
     stream = check(reader.read(path, name, declared.by_names_of_file()), name, declared)

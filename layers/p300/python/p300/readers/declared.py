@@ -63,10 +63,10 @@ class Declared:
         -------
         declared : Declared
         """
-        known = ("event_id", "unit", "channel_names", "channel_kinds", "bad_channels", "event_delay_ms")
-        values = {name: said[name] for name in known if name in said}
-        if "bad_channels" in values:
-            values["bad_channels"] = tuple(values["bad_channels"])
+        known = ("event_id", "unit", "channel_names", "channel_kinds", "bad_channels", "event_delay_ms", "streams")
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value := said[name], list) else value for name in known if name in said
+        }
         return replace(self, **values)
 
     def by_names_of_file(self) -> "Declared":

@@ -153,6 +153,21 @@ def check(said: Any, name: str) -> dict[str, Any]:
     return found
 
 
+def check_fits(said: Mapping[str, Any], recording: str) -> None:
+    """Refuse what a recording's format has no use for: it may have been meant for another recording.
+
+    Raises
+    ------
+    RecordingError
+        ``bad_sidecar``.
+    """
+    extension = PurePosixPath(recording).suffix.lower()
+    if "streams" in said and extension != ".xdf":
+        raise _bad(
+            name_of(recording), f"it has streams, and {recording} is not an XDF file; expected streams for .xdf only"
+        )
+
+
 def notes(said: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Say what a sidecar declares, one note a field.
 
@@ -178,8 +193,8 @@ def _in_words(field: str, value: Any) -> str:  # noqa: PLR0911 - a line a field
             return "channels renamed: " + few_of([f"{old} is {new}" for old, new in value.items()])
         case "channel_kinds":
             return "kinds of channels: " + few_of([f"{channel} is {kind}" for channel, kind in value.items()])
-        case "bad_channels":
-            return "bad channels: " + (few_of(value) or "none")
+        case "bad_channels" | "streams":
+            return f"{field.replace('_', ' ')}: {few_of(value) or 'none'}"
         case "notch_freq":
             return f"line frequency {value:g} Hz"
         case "event_delay_ms":

@@ -58,6 +58,14 @@ SCHEMA: dict[str, Any] = {
             "items": _CHANNEL,
             "maxItems": MOST_CHANNELS,
         },
+        "streams": {
+            "description": "Names, or numbers such as #2, of the streams to read of an XDF file that has several of EEG or of markers.",
+            "examples": [["BioSemi", "Markers"]],
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": 256},
+            "minItems": 1,
+            "maxItems": 64,
+        },
         "reference": {
             "description": "What the EEG is referenced to. Kept as a fact.",
             "examples": ["average", "linked mastoids"],

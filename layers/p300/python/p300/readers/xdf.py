@@ -16,6 +16,7 @@ from .channels import FileChannel, choose, few_of, other_kind
 from .checks import check_length, check_rate
 from .declared import Declared
 from .markers import Marker
+from .seen import suggest
 from .units import declared_volts_per, volts_per
 from .xdf_chunks import TEXT, Stream, n_samples, read_streams, sample_chunks, texts
 from .xdf_clock import Clock, deduced, dejittered, synchronised, without_odd_offset
@@ -61,6 +62,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         blocks,
         1e-6,
         (
+            *_unknown_notes(streams, declared),
             *rate_notes,
             *timing.gap_notes(clock.gaps, lost_s, sfreq),
             *name_notes,
@@ -84,13 +86,13 @@ def _eeg_stream(path: Path, streams: list[Stream], name: str, declared: Declared
         raise RecordingError(
             "missing_eeg",
             f"{name}: no stream of type EEG with a sampling rate, found {listed}. Expected one. Declare its name: "
-            f"{_declaration(numbers) if numbers else json.dumps({'streams': ['my amplifier']})}.",
+            f"{_declaration(numbers, declared) if numbers else json.dumps({'streams': ['my amplifier']})}.",
         )
     if len(found) > 1:
         raise RecordingError(
             "several_streams",
             f"{name}: {len(found)} streams of EEG: {few_of([stream.described for stream in found])}. Expected one. Declare which to "
-            f"read: {_declaration(found)}.",
+            f"read: {_declaration(found, declared)}.",
         )
     return found[0]
 
@@ -99,11 +101,19 @@ def _is_declared(stream: Stream, declared: Declared) -> bool:
     return stream.name in declared.streams or f"#{stream.number}" in declared.streams
 
 
-def _declaration(streams: list[Stream]) -> str:
-    """Return what declares the first of some streams: by its name, or its number where another one has that name."""
+def _unknown_notes(streams: list[Stream], declared: Declared) -> tuple[str, ...]:
+    present = {stream.name for stream in streams} | {f"#{stream.number}" for stream in streams}
+    unknown = [stream for stream in declared.streams if stream not in present]
+    return (f"streams declared, but not in the file: {few_of(unknown)}",) if unknown else ()
+
+
+def _declaration(streams: list[Stream], declared: Declared) -> str:
+    """Return what declares the first of some streams beside those declared: by its name, or its number where another one has that name."""
     first, *others = streams
     name = f"#{first.number}" if any(other.name == first.name for other in others) else first.name
-    return json.dumps({"streams": [name]}, ensure_ascii=False)
+    stated = {"streams": [*declared.streams, name]}
+    suggest(**stated)
+    return json.dumps(stated, ensure_ascii=False)
 
 
 def _clock(path: Path, stream: Stream, name: str) -> tuple[Clock, int]:
@@ -223,7 +233,7 @@ def _stimulation(
         raise RecordingError(
             "several_streams",
             f"{name}: {len(found)} streams have events that are flashes: {few_of([stream.described for stream in ambiguous])}. Expected "
-            f"one. Declare which to read: {_declaration(ambiguous)}.",
+            f"one. Declare which to read: {_declaration(ambiguous, declared)}.",
         )
     if found:
         ((only, decoded),) = found
