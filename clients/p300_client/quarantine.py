@@ -7,6 +7,7 @@ from pathlib import Path
 from p300.errors import P300Error, RecordingError
 from p300_pipeline.keys import RecordingKey, is_companion, is_landing_key, is_sidecar, record_key
 from p300_pipeline.steps.quarantine_records import Quarantined, find_quarantined, old_record_key
+from p300_pipeline.steps.raw_data import raw_key_of
 from p300_pipeline.storage import NotFoundError, Store, UnreadableError, find
 
 from p300_client.landing import Upload
@@ -82,11 +83,12 @@ def release(
             raise RecordingError(
                 error.code, f"{error.message} Here: --to subject_<number>/<recording>.<extension>."
             ) from error
-    if not replace and (present := find(store, raw_bucket, key)):
+    if not replace and (present := find(store, raw_bucket, raw_key_of(store, raw_bucket, key))):
+        what = "sidecar" if is_sidecar(key) else "recording"
         when = datetime.fromtimestamp(present.modified, UTC)
         raise P300Error(
             "place_taken",
-            f"The raw data holds a recording {key} since {when:%Y-%m-%d %H:%M} UTC, whose place {held.key} would take. "
+            f"The raw data holds a {what} {present.key} since {when:%Y-%m-%d %H:%M} UTC, whose place {held.key} would take. "
             "Release it under another name with --to, or say --replace.",
         )
     item = find(store, raw_bucket, held.key)

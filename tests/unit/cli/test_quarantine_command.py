@@ -100,6 +100,19 @@ def test_release_takes_no_recordings_place_unasked(store: Store, command: Comman
     assert keys(store, LANDING) == [KEY]
 
 
+@pytest.mark.parametrize(("ending", "what"), [("parquet", "recording"), ("p300.json", "sidecar")])
+def test_nor_under_another_spelling_of_the_subject(store: Store, command: Command, ending: str, what: str) -> None:
+    key, held = f"sub-01/run_01.{ending}", f"subject_01/run_01.{ending}"
+    store.put(LANDING, key, b"another")
+    quarantine(store, LANDING, RAW, [store.head(LANDING, key)], RecordingError("unreadable", "No recording."))
+    store.put(RAW, held, b"a good one")
+    refused = command("release", key)
+    assert refused.exit_code == 1
+    assert f"holds a {what} {held}" in refused.stderr
+    assert command("release", key, "--replace").exit_code == 0
+    assert keys(store, LANDING) == [key]
+
+
 def test_of_all_files_sidecars_are_released_before_what_may_be_their_recordings(
     store: Store, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
