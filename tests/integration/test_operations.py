@@ -59,7 +59,7 @@ def test_a_release_that_is_no_recording_still_comes_back_and_says_so(stack: Stac
     done = run_p300("quarantine", "release", "subject_93/cut.parquet", "--wait", check=False)
     assert done.returncode == 1
     assert "quarantined" in done.stdout
-    (kept,) = [key for key in stack.keys(stack.raw, "quarantine/") if key.endswith("cut.parquet")]
+    (kept,) = [key for key in stack.keys(stack.raw, "quarantine/") if key.endswith("subject_93/cut.parquet")]
     assert stack.s3.get_object(Bucket=stack.raw, Key=kept)["Body"].read() == recording(93)[:2000]
 
 
