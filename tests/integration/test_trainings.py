@@ -50,8 +50,9 @@ def together(stack: Stack) -> Iterator[dict[str, Any]]:
 
 
 def test_twelve_recordings_at_once_are_one_training_of_all(stack: Stack, together: dict[str, Any]) -> None:
+    # An upload that was sent again, or an event that came twice, has an execution more: what counts is each recording.
     outputs = [json.loads(end["output"]) for end in together["ends"].values()]
-    assert len(outputs) == 12
+    assert {output["recording"]["recording"] for output in outputs} == together["names"]
     (trained,) = [output for output in outputs if output["outcome"] == "model"]
     assert {output["outcome"] for output in outputs if output is not trained} == {"features"}
     version = trained["training"]["version"]

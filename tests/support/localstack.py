@@ -91,6 +91,11 @@ def wait_for[Seen](look: Callable[[], Seen | None], what: str, timeout_s: float 
     pytest.fail(f"{what}: not seen in {timeout_s} s")
 
 
+def failures(executions: dict[str, watching.Execution]) -> dict[str, str]:
+    """Return what came of the executions that did not succeed, so that a test that fails says why."""
+    return {key: one.outcome for key, one in executions.items() if one.status != "SUCCEEDED"}
+
+
 class Stack:
     """The suite's stack: land, follow, look."""
 
