@@ -14,7 +14,7 @@ from p300_cli import servers, stack
 from p300_client.paths import STATE
 from p300_client.target import Target
 
-from tests.support.localstack import PORT, run_p300, wait_for
+from tests.support.localstack import PORT, Stack, run_p300, wait_for
 from tests.support.paths import P300
 from tests.support.recordings import recording
 
@@ -56,8 +56,11 @@ def status() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[psutil.Process]:
-    """A LocalStack whose first `p300 up` was interrupted while it made the stack."""
+def server(stack: Stack) -> Iterator[psutil.Process]:
+    """A LocalStack whose first `p300 up` was interrupted while it made the stack.
+
+    The suite's own stack has built the layers before: nothing can be downloaded through a dead proxy.
+    """
     p300("down")
     first = subprocess.Popen([P300, "up"], env={**os.environ, **ENVIRONMENT}, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: status() == "CREATE_IN_PROGRESS" or first.poll() or None, "the stack being made")
