@@ -53,11 +53,11 @@ os.environ |= {
 }
 
 
-# ---- order: pytest-randomly shuffles modules and tests.  Tests on a running stack tell a story within their module; the table that the
-# conformance suite prints, and the faults, keep theirs altogether.
+# ---- order: pytest-randomly shuffles the unit tests.  Tests on a running stack tell a story, and the modules share a stack: what one
+# leaves behind (a champion, executions, recordings that count) is part of the next one's, so these keep their order.
 _WRITTEN = pytest.StashKey[int]()
 _NUMBERS = itertools.count()
-_SHUFFLED_BY_MODULE, _AS_WRITTEN = "integration", {"conformance", "e2e", "faults"}
+_AS_WRITTEN = {"integration", "conformance", "e2e", "faults"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -66,21 +66,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put back what must follow each other; this runs after pytest-randomly's own and before pytest groups by fixtures."""
-    modules: dict[Path, int] = {}
-    for item in items:
-        modules.setdefault(item.path, len(modules))
-
-    def suite(item: pytest.Item) -> str:
-        return item.path.relative_to(PROJECT / "tests").parts[0]
-
-    for suites, place in (
-        ({_SHUFFLED_BY_MODULE}, lambda item: (modules[item.path], item.stash[_WRITTEN])),
-        (_AS_WRITTEN, lambda item: item.stash[_WRITTEN]),
-    ):
-        positions = [number for number, item in enumerate(items) if suite(item) in suites]
-        in_order = sorted((items[number] for number in positions), key=place)
-        for number, item in zip(positions, in_order, strict=True):
-            items[number] = item
+    places = [
+        place for place, item in enumerate(items) if item.path.relative_to(PROJECT / "tests").parts[0] in _AS_WRITTEN
+    ]
+    in_order = sorted((items[place] for place in places), key=lambda item: item.stash[_WRITTEN])
+    for place, item in zip(places, in_order, strict=True):
+        items[place] = item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -140,11 +140,14 @@ def test_models_lists_the_champion(trained: Stack) -> None:
 
 
 def test_the_correlation_id_is_the_executions_name(trained: Stack) -> None:
-    logs = trained.target.client("logs")
-    history = trained.target.client("stepfunctions").list_executions(
-        stateMachineArn=trained.outputs["StateMachineArn"]
-    )["executions"]
-    name = history[-1]["name"]
+    logs, steps = trained.target.client("logs"), trained.target.client("stepfunctions")
+    pages = steps.get_paginator("list_executions").paginate(stateMachineArn=trained.outputs["StateMachineArn"])
+    (name, *_) = (
+        entry["name"]
+        for page in pages
+        for entry in page["executions"]
+        if "subject_03/run_01.parquet" in steps.describe_execution(executionArn=entry["executionArn"])["input"]
+    )
     for function in ("ingestion", "preprocessing"):
         events = logs.filter_log_events(logGroupName=f"/aws/lambda/p300-{function}")["events"]
         entries = [json.loads(event["message"]) for event in events if event["message"].startswith('{"level"')]
