@@ -44,6 +44,9 @@ def test_everyday_commands(stack: Stack, tmp_path: Path) -> None:
     assert sum("p300 " in line for line in script) >= 9
     # The block's own $PWD is the checkout; what it writes goes to a folder of the test's.
     prepared = "\n".join(script).replace("$PWD/.venv", f"{PROJECT}/.venv")
+    (tmp_path / "events.json").write_text(
+        '{"event_id": {"1": 1, "2": 2}}'
+    )  # as `p300 inspect` proposes, and the user saves it
     done = run_shell(prepared, tmp_path, BROWSER="true")
     assert '"status":"ok"' in done.stdout
     assert "executionArn" in done.stdout
