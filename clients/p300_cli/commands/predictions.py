@@ -67,7 +67,7 @@ def simulate(
 
     target, shown = current(), screen(layout)
     manifest = simulating.manifest_of(target, alias)
-    found = simulating.sessions(target, subjects, manifest, shown, seen=seen, tell=note)
+    found = simulating.sessions(target, subjects, manifest, shown, seen=seen, notify=note)
     requests = simulating.requests_to(target, manifest["version"], note)
     pace = 0.0 if fast else rate
     with progress_of("simulating") as progress:

@@ -115,8 +115,8 @@ def test_who_may_only_upload_uploads_and_is_told(target: Any, folder: Path, stor
 
     notes: list[str] = []
     only = SimpleNamespace(client=lambda _: Uploader(), outputs=target.outputs)
-    assert len(land(only, find([folder]), tell=notes.append).uploads) == 4  # type: ignore[arg-type]
-    assert "may not read the raw data" in notes[0]
+    assert len(land(only, find([folder]), notify=notes.append).uploads) == 4  # type: ignore[arg-type]
+    assert "cannot read the raw zone" in notes[0]
 
 
 @pytest.mark.parametrize(

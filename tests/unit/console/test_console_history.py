@@ -148,10 +148,10 @@ def test_the_stacks_machines_are_drawn_whole(name: str) -> None:
     drawn = {way for line in drawing.lines for way in line.ways}
     backwards = set()
     for part in [machine, *(part for state in machine["States"].values() for part in graph.inner(state))]:
-        for way in graph.ways(part["States"]):
-            assert (way.source, way.target) in drawn
-            if place[way.source].y >= place[way.target].y:
-                backwards.add((way.source, way.target))
+        for transition in graph.transitions(part["States"]):
+            assert (transition.source, transition.target) in drawn
+            if place[transition.source].y >= place[transition.target].y:
+                backwards.add((transition.source, transition.target))
     waits = {("Wait for other files", "Ingest"), ("Wait for more recordings", "Count new recordings")}
     loops = {"pipeline": waits}
     assert backwards == loops.get(name, set())
