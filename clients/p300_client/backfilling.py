@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p300.errors import P300Error
-from p300_pipeline.keys import is_recording
+from p300_pipeline.steps.raw_data import recordings_in
+from p300_pipeline.storage import Store
 
 from p300_client.progress import Progress, no_progress
 from p300_client.target import Target
@@ -54,7 +55,7 @@ def start_backfill(target: Target) -> tuple[str, int]:
             "storage_elsewhere",
             "The recordings are on another S3 server (AWS_ENDPOINT_URL_S3), which Step Functions cannot list.",
         )
-    n_recordings = _count(target)
+    n_recordings = sum(1 for _ in recordings_in(Store(target.client("s3")), target.outputs["RawBucketName"]))
     if not n_recordings:
         raise P300Error(
             "no_recordings",
@@ -96,12 +97,6 @@ def follow_backfill(target: Target, arn: str, n_recordings: int, progress: Progr
     where = {"Bucket": target.outputs["FeaturesBucketName"], "Key": counts["failures"]}
     failures = json.load(target.client("s3").get_object(**where)["Body"])
     return Backfill(described["status"], counts, failures)
-
-
-def _count(target: Target) -> int:
-    pages = target.client("s3").get_paginator("list_objects_v2")
-    found = pages.paginate(Bucket=target.outputs["RawBucketName"], Prefix="subject_")
-    return sum(is_recording(entry["Key"]) for page in found for entry in page.get("Contents", []))
 
 
 def _counts(client: Any, arn: str) -> dict[str, int]:
