@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
+from p300.text import few_of
 
 from . import edf_records, eeglab73, mne_events, timing
 from .brainvision import check_companions
-from .channels import few_of
 from .checks import check_length, check_n_channels, check_rate
 from .companions import companions
 from .declared import Declared
