@@ -21,8 +21,8 @@ from p300_client.progress import Notify, Progress, ignore_notes, no_progress
 from p300_client.sessions import Screen, Session, of_target, raw_keys
 from p300_client.target import Target
 
-FLASH_FIGURES = ("n_epochs", "accuracy", "kappa", "roc_auc")
-SYMBOL_FIGURES = ("n_symbols", "accuracy_stopping", "mean_repetitions", "seconds_a_symbol", "bits_per_minute")
+FLASH_METRICS = ("n_epochs", "accuracy", "kappa", "roc_auc")
+SYMBOL_METRICS = ("n_symbols", "accuracy_stopping", "mean_repetitions", "seconds_a_symbol", "bits_per_minute")
 
 
 @dataclass(frozen=True)
@@ -200,13 +200,13 @@ def _replay(
     return probability
 
 
-def figures(replayed: Sequence[Replayed], n_symbols: int) -> dict[str, Any]:
+def pooled_metrics(replayed: Sequence[Replayed], n_symbols: int) -> dict[str, Any]:
     """Return the pooled metrics of several sessions: of their flashes, and of their symbols if there are any."""
     label = np.concatenate([one.session.label[one.present] for one in replayed])
     probability = np.concatenate([one.probability[one.present] for one in replayed])
     document = dict(classification_metrics(label, probability))
     known = [decision for one in replayed for decision in one.decisions if decision.attended is not None]
-    document |= dict.fromkeys(SYMBOL_FIGURES)
+    document |= dict.fromkeys(SYMBOL_METRICS)
     if known:
         share = Share.of([decision.right for decision in known])
         seconds = float(np.mean([decision.seconds for decision in known]))
@@ -228,18 +228,18 @@ def report(replayed: Sequence[Replayed], requests: Requests, shown: Screen, how:
     """Return the simulation's report."""
     n_symbols = len(shown.layout.symbols)
     by_subject = {
-        subject: figures([one for one in replayed if one.session.subject == subject], n_symbols)
+        subject: pooled_metrics([one for one in replayed if one.session.subject == subject], n_symbols)
         for subject in dict.fromkeys(one.session.subject for one in replayed)
     }
     mean = {}
-    for name in (*FLASH_FIGURES[1:], *SYMBOL_FIGURES[1:]):
+    for name in (*FLASH_METRICS[1:], *SYMBOL_METRICS[1:]):
         values = [row[name] for row in by_subject.values() if row[name] is not None]
         mean[name] = float(np.mean(values)) if values else None
     return {
         "model_version": requests.version,
         **how,
         "subjects": by_subject,
-        "pooled": figures(replayed, n_symbols),
+        "pooled": pooled_metrics(replayed, n_symbols),
         "mean": mean,
         "latency": requests.latencies(),
         "sessions": [

@@ -265,7 +265,7 @@ class Recordings:
 
 def _valid(report: dict[str, Any]) -> dict[str, Any]:
     """Return a report if its numbers are valid, because pages compute with them; otherwise a note that it is damaged."""
-    wanted = _FIGURES if "n_flashes" in report else ()
+    wanted = _COUNTS if "n_flashes" in report else ()
     holds = all(name in report for name in wanted) and all(
         check(report[name]) for name, check in _CHECKS.items() if name in report
     )
@@ -297,9 +297,9 @@ def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(is_count, value.values()))
 
 
-_FIGURES = ("n_kept", "n_target", "n_non_target")
+_COUNTS = ("n_kept", "n_target", "n_non_target")
 _CHECKS: dict[str, Check] = {
-    **dict.fromkeys(("n_flashes", "n_outside", *_FIGURES), is_count),
+    **dict.fromkeys(("n_flashes", "n_outside", *_COUNTS), is_count),
     "bad_channels": is_texts,
     "rejected_by_channel": _are_counts,
     "erp_peak": _is_peak,

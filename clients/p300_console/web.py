@@ -114,7 +114,7 @@ def size(n: float) -> str:
     return f"{n:.1f} GB"
 
 
-def figure(value: Any, digits: int = 3) -> str:
+def decimal(value: Any, digits: int = 3) -> str:
     """Format a number; a dash if there is none."""
     return f"{value:.{digits}f}" if isinstance(value, int | float) and not isinstance(value, bool) else NOTHING
 
@@ -153,7 +153,7 @@ def _environment() -> Environment:
         "clock": clock,
         "moment": moment,
         "size": size,
-        "figure": figure,
+        "decimal": decimal,
         "chance": in_words,
         "pretty": pretty,
         "reason": reason,

@@ -84,7 +84,7 @@ def simulate(
 
 @app.command()
 def decode(
-    recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> of the raw data.")],
+    recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> in the raw zone.")],
     alias: Alias = "champion",
     layout: Annotated[
         str | None,

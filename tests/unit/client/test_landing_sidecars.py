@@ -78,7 +78,7 @@ def test_a_new_sidecar_lands_alone_and_another_one_only_when_asked(target: Any, 
     assert keys(landed(target, folder).uploads) == [f"subject_07/{SIDECAR}"]
     ingested(store)
     (folder / SIDECAR).write_text('{"reference": "A1"}')
-    with pytest.raises(P300Error, match=r"another sidecar subject_07/run_01\.p300\.json") as refused:
+    with pytest.raises(P300Error, match=r"another sidecar, subject_07/run_01\.p300\.json") as refused:
         landed(target, folder)
     assert refused.value.code == "place_taken"
     assert content(store, LANDING) == {}
@@ -108,7 +108,7 @@ def test_sidecars_that_nothing_reads_are_told_or_refused(folder: Path, tmp_path:
     told: list[str] = []
     find([folder], notify=told.append)
     assert told == ["not landed, sidecars without a recording: run_09.p300.json"]
-    with pytest.raises(P300Error, match="land the recording that it belongs to"):
+    with pytest.raises(P300Error, match="Land the recording that it belongs to"):
         find([folder / "run_09.p300.json"])
     outside = tmp_path / "outside.json"
     outside.write_text("{}")

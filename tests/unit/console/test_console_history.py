@@ -145,7 +145,7 @@ def test_the_stacks_machines_are_drawn_whole(name: str) -> None:
     machine = definition(name)
     drawing = check(machine)
     place = {node.name: node for node in drawing.nodes}
-    drawn = {way for line in drawing.lines for way in line.ways}
+    drawn = {way for line in drawing.lines for way in line.transitions}
     backwards = set()
     for part in [machine, *(part for state in machine["States"].values() for part in graph.inner(state))]:
         for transition in graph.transitions(part["States"]):
@@ -169,7 +169,9 @@ def test_any_machine_is_drawn(drawn: tuple[int, list[tuple[int, int]]]) -> None:
     for a, b in arrows:
         machine["States"][str(a)]["Choices"].append({"Next": str(b)})
     drawing = check(machine)
-    assert {way for line in drawing.lines for way in line.ways} == {(str(a), str(b)) for a, b in arrows if a != b}
+    assert {way for line in drawing.lines for way in line.transitions} == {
+        (str(a), str(b)) for a, b in arrows if a != b
+    }
 
 
 def test_places_keep_order_and_distance() -> None:
