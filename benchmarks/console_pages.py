@@ -152,7 +152,7 @@ def _until_read(address: str) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with urllib.request.urlopen(f"{address}/executions", timeout=60) as answer:  # noqa: S310
-            if "not read yet" not in answer.read().decode():
+            if "have not been read yet" not in answer.read().decode():
                 return
         time.sleep(0.2)
 

@@ -19,7 +19,7 @@ from p300_client.watching import Watcher, all_ended
 def main(target: Target, folder: Path) -> None:
     """Print what became of each recording, and how well the champion separates its flashes."""
     since = datetime.now(UTC).replace(microsecond=0)
-    landed = landing.land(target, landing.find([folder], tell=print))
+    landed = landing.land(target, landing.find([folder], notify=print))
     for upload in landed.unchanged:
         print(f"{upload.key}: unchanged")
 

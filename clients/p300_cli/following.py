@@ -71,7 +71,7 @@ def show_executions(
     executions : sequence of Execution
         As they are now.
     unchanged : sequence of Upload
-        What was not uploaded, as the raw data holds it already.
+        What was not uploaded because the raw zone already holds it.
     refused : sequence of (Upload, RecordingError)
         What was not uploaded, as it would have ended in quarantine.
     as_json : bool
@@ -83,7 +83,10 @@ def show_executions(
         Whether all is well: nothing failed, went to quarantine, or is incomplete; what still runs is not well either.
     """
     rows = [
-        *({"recording": one.key, "status": "unchanged", "detail": "the raw data holds it"} for one in unchanged),
+        *(
+            {"recording": one.key, "status": "unchanged", "detail": "the raw zone already holds it"}
+            for one in unchanged
+        ),
         *refused_rows(refused),
         *rows_of(executions),
     ]

@@ -32,11 +32,11 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     localstack.up(target)
     step = time.monotonic()
     deploy.describe(target, deploy.deploy(target), time.monotonic() - step)
-    found = landing.find(folders, tell=note)
+    found = landing.find(folders, notify=note)
     since = datetime.now(UTC).replace(microsecond=0)
     with progress_of("landing") as progress:
         # Synthetic recordings may be those of another version of this code.
-        landed = landing.land(target, found, progress, replace=synthetic, tell=note)
+        landed = landing.land(target, found, progress, replace=synthetic, notify=note)
     executions = follow(target, since, landed.uploads) if landed.uploads else []
     recordings = [upload.key for upload in found if upload.is_recording]
     if registry(target).alias("champion") is None:

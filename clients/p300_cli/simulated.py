@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from p300.decoding import Share
 from p300.evaluation import curves
-from p300_client.simulating import FLASH_FIGURES, SYMBOL_FIGURES, Replayed
+from p300_client.simulating import FLASH_METRICS, SYMBOL_METRICS, Replayed
 from p300_client.target import Target
 from p300_pipeline.storage import Store
 
@@ -55,7 +55,7 @@ def show(document: Mapping[str, Any], plot: Path | None, *, as_json: bool) -> No
             f"Session replayed, model {document['model_version']}, stopping at {document['confidence']:g}",
             ["", "flashes", "Acc", "Kap", "AUC", "symbols", "right", "repetitions", "s / symbol", "bits / min"],
             [
-                [name, *[row.get(figure) for figure in FLASH_FIGURES], *[_short(row.get(f), f) for f in SYMBOL_FIGURES]]
+                [name, *[row.get(figure) for figure in FLASH_METRICS], *[_short(row.get(f), f) for f in SYMBOL_METRICS]]
                 for name, row in rows
             ],
         )
@@ -98,7 +98,7 @@ def log(target: Target, document: Mapping[str, Any], replayed: Sequence[Replayed
             f"{version}-simulation-{datetime.now(UTC):%Y%m%d%H%M%S}",
             version,
             [
-                {"subject": subject, **{name: row[name] for name in (*FLASH_FIGURES, *SYMBOL_FIGURES)}}
+                {"subject": subject, **{name: row[name] for name in (*FLASH_METRICS, *SYMBOL_METRICS)}}
                 for subject, row in document["subjects"].items()
             ],
             document["pooled"],

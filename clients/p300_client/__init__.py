@@ -1,1 +1,1 @@
-"""The P300 pipeline from Python: what the command and the console are made of."""
+"""The P300 pipeline from Python: the library on which the command and the console are built."""

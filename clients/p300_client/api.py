@@ -1,4 +1,4 @@
-"""Ask the prediction API."""
+"""Send requests to the prediction API."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from p300_pipeline import feature_store
 from p300_pipeline.keys import subject_name
 from p300_pipeline.storage import Store, find
 
-from p300_client.progress import Tell, tell_nobody
+from p300_client.progress import Notify, ignore_notes
 from p300_client.target import Target
 
 EPOCHS_A_REQUEST = 256
@@ -34,12 +34,12 @@ class Answer:
 
     @property
     def refusal(self) -> str:
-        """The message of an error answer: the API's own, or that of API Gateway or the emulator."""
+        """The message of an error answer, from the API itself, API Gateway or the emulator."""
         error = self.body.get("error", self.body)
         return str(error.get("message", error) if isinstance(error, dict) else error)
 
     def required(self, request: str) -> dict[str, Any]:
-        """Return the body of a success; `request` is what was asked, such as ``POST /predict``.
+        """Return the body of a successful answer; `request` names the request in the message, such as ``POST /predict``.
 
         Raises
         ------
@@ -59,12 +59,12 @@ class Api:
         self._key = target.api_key
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Answer:
-        """Send a request; answers of any status are returned, none raised.
+        """Send a request; an answer of any status is returned.
 
         Raises
         ------
         P300Error
-            ``unreadable_answer`` where a success is not a JSON object: something else answers at this address.
+            ``unreadable_answer`` if a successful answer is not a JSON object: something else answers at this address.
         """
         request = urllib.request.Request(  # noqa: S310
             self._url + path,
@@ -94,11 +94,11 @@ class Api:
         self,
         X: NDArray[np.float32],
         alias: str = "champion",
-        tell: Tell = tell_nobody,
+        notify: Notify = ignore_notes,
         *,
         channels: Sequence[str] | None = None,
     ) -> tuple[NDArray[np.float64], str]:
-        """Return the probability of Target of each epoch, and the model that gave it.
+        """Return the probability of Target for each epoch, and the version of the model that gave it.
 
         Parameters
         ----------
@@ -106,11 +106,11 @@ class Api:
             Features in volts.
         alias : str
             ``champion``, ``challenger`` or a version.
-        tell : callable, optional
-            Called with what the API notes, once each.
+        notify : callable, optional
+            Called with each note in the API's answers, once.
         channels : sequence of str, optional
-            Names of the channels of `X`, in its order: the API puts them in the model's order, and refuses other channels. Without
-            them, `X` is taken to be in the model's order.
+            Channel names in the order of `X`: the API puts them in the model's order, and refuses other channels. By default `X` is
+            taken to be in the model's order.
 
         Returns
         -------
@@ -132,13 +132,13 @@ class Api:
                 body["channels"] = list(channels)
             answer = self.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
             answer.required("POST /predict")
-            tell_notes(answer, said, tell)
+            pass_on_notes(answer, said, notify)
             probabilities += [prediction["probability_target"] for prediction in answer.body["predictions"]]
             version = answer.body["model_version"]
         return np.array(probabilities), version
 
     def decode(self, body: dict[str, Any], alias: str = "champion") -> dict[str, Any]:
-        """Return what POST /decode answers about flashes and a layout.
+        """Return the answer of POST /decode for flashes and a layout.
 
         Raises
         ------
@@ -148,45 +148,45 @@ class Api:
         return self._success("POST", f"/decode?alias={quote(alias, safe='')}", body)
 
     def models(self) -> dict[str, Any]:
-        """Return what GET /models answers; errors as `decode`."""
+        """Return the answer of GET /models; raises as `decode` does."""
         return self._success("GET", "/models")
 
     def health(self) -> dict[str, Any]:
-        """Return what GET /health answers; errors as `decode`."""
+        """Return the answer of GET /health; raises as `decode` does."""
         return self._success("GET", "/health")
 
     def _success(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return self.ask(method, path, body).required(f"{method} {path.partition('?')[0]}")
 
 
-def tell_notes(answer: Answer, said: set[str], tell: Tell) -> None:
-    """Say what the API notes about a request: the first few notes, once each."""
+def pass_on_notes(answer: Answer, said: set[str], notify: Notify) -> None:
+    """Pass on the notes in the API's answer: the first few, each once."""
     for text in set(answer.body.get("notes", [])) - said:
         if len(said) < MAX_NOTES:
-            tell(text)
+            notify(text)
         elif len(said) == MAX_NOTES:
-            tell("There are more such notes.")
+            notify("There are more notes like these.")
         said.add(text)
 
 
 def load_features(target: Target, recording: str) -> FeatureSet:
-    """Return a recording's features from the features bucket.
+    """Return a recording's features from the feature store.
 
     Raises
     ------
     ArtifactError
-        Where there are none, or they are damaged.
+        If there are none, or they are damaged.
     """
     bucket, store = target.outputs["FeaturesBucketName"], Store(target.client("s3"))
     try:
         return feature_store.load_features(store, bucket, _as_landed(store, bucket, recording))
     except ArtifactError as error:
-        hint = f" `aws s3 ls --recursive s3://{bucket}` lists what there is." if error.code == "no_features" else ""
+        hint = f" `aws s3 ls --recursive s3://{bucket}` lists all features." if error.code == "no_features" else ""
         raise ArtifactError(error.code, error.message + hint) from error
 
 
 def _as_landed(store: Store, bucket: str, recording: str) -> str:
-    """Return a recording's name with its subject spelled as in the bucket, where nothing has the name as it stands."""
+    """Return a recording's name; if nothing has that exact name, with its subject spelled as in the bucket."""
     subject, _, name = recording.partition("/")
     if find(store, bucket, feature_store.features_key(recording)):
         return recording
@@ -195,7 +195,7 @@ def _as_landed(store: Store, bucket: str, recording: str) -> str:
 
 
 def recordings(target: Target, subject: str | None = None) -> list[str]:
-    """Return ``<subject>/<recording>`` of all features."""
+    """Return ``<subject>/<recording>`` of every recording that has features."""
     pages = (
         target.client("s3")
         .get_paginator("list_objects_v2")
@@ -206,7 +206,7 @@ def recordings(target: Target, subject: str | None = None) -> list[str]:
 
 
 def time_single_epoch(api: Api, features: FeatureSet, alias: str = "champion") -> tuple[Answer, float]:
-    """Ask for one epoch as a client would; return the answer and the milliseconds it took."""
+    """Send one epoch to /predict as a client would; return the answer and the milliseconds it took."""
     body = {"features": features.X[0].astype(float).tolist(), "channels": list(features.ch_names)}
     began = time.perf_counter()
     answer = api.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)

@@ -1,4 +1,4 @@
-"""Preprocess every raw recording again with the parameters that the stack has now, and draw its report; follow that."""
+"""Run a backfill: preprocess every raw recording again with the stack's current parameters, and draw its report."""
 
 import json
 import os
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p300.errors import P300Error
-from p300_pipeline.keys import is_recording
+from p300_pipeline.steps.raw_data import recordings_in
+from p300_pipeline.storage import Store
 
 from p300_client.progress import Progress, no_progress
 from p300_client.target import Target
@@ -16,18 +17,18 @@ from p300_client.watching import ENDED, POLL_S
 
 @dataclass(frozen=True)
 class Backfill:
-    """What a backfill came to.
+    """The outcome of a backfill.
 
     Attributes
     ----------
     status : str
-        Of its execution.
+        Status of its execution.
     counts : dict
-        The execution's output: ``n_recordings``, how many came to each of the ``outcomes``, ``reports_drawn``.
+        The execution's output: ``n_recordings``, how many recordings had each of the ``outcomes``, ``reports_drawn``.
     failures : list of dict
         ``key``, ``outcome`` and ``reason`` of the recordings that are not up to date.
     error : str
-        Why the execution failed, where it did.
+        Why the execution failed, if it did.
     """
 
     status: str
@@ -52,12 +53,13 @@ def start_backfill(target: Target) -> tuple[str, int]:
     if os.environ.get("AWS_ENDPOINT_URL_S3"):
         raise P300Error(
             "storage_elsewhere",
-            "The recordings lie on another S3 server (AWS_ENDPOINT_URL_S3), which Step Functions cannot list.",
+            "The recordings are on another S3 server (AWS_ENDPOINT_URL_S3), which Step Functions cannot list.",
         )
-    n_recordings = _count(target)
+    n_recordings = sum(1 for _ in recordings_in(Store(target.client("s3")), target.outputs["RawBucketName"]))
     if not n_recordings:
         raise P300Error(
-            "no_recordings", f"There are no recordings in s3://{target.outputs['RawBucketName']}: nothing to do."
+            "no_recordings",
+            f"There are no recordings in s3://{target.outputs['RawBucketName']}: there is nothing to do.",
         )
     client = target.client("stepfunctions")
     started = client.start_execution(stateMachineArn=target.outputs["BackfillStateMachineArn"])
@@ -65,18 +67,18 @@ def start_backfill(target: Target) -> tuple[str, int]:
 
 
 def follow_backfill(target: Target, arn: str, n_recordings: int, progress: Progress = no_progress) -> Backfill:
-    """Follow a backfill to its end.
+    """Follow a backfill until it ends.
 
     Parameters
     ----------
     target : Target
         Where it runs.
     arn : str
-        Of its execution.
+        ARN of its execution.
     n_recordings : int
         How many recordings there are.
     progress : callable, optional
-        Called at each look with how many recordings are done.
+        Called at each poll with how many recordings are done.
 
     Returns
     -------
@@ -97,16 +99,10 @@ def follow_backfill(target: Target, arn: str, n_recordings: int, progress: Progr
     return Backfill(described["status"], counts, failures)
 
 
-def _count(target: Target) -> int:
-    pages = target.client("s3").get_paginator("list_objects_v2")
-    found = pages.paginate(Bucket=target.outputs["RawBucketName"], Prefix="subject_")
-    return sum(is_recording(entry["Key"]) for page in found for entry in page.get("Contents", []))
-
-
 def _counts(client: Any, arn: str) -> dict[str, int]:
     try:
         runs = client.list_map_runs(executionArn=arn)["mapRuns"]
-    except client.exceptions.ClientError:  # LocalStack's answer in the moment before the execution's first state
+    except client.exceptions.ClientError:  # LocalStack's answer until the execution has entered its first state
         return {}
     return dict(client.describe_map_run(mapRunArn=runs[0]["mapRunArn"])["itemCounts"]) if runs else {}
 

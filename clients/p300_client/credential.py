@@ -1,4 +1,4 @@
-"""The credential of the LocalStack that `p300 up` starts: made at its start, kept where only its owner can read it."""
+"""The credential of the LocalStack that `p300 up` starts: created when it starts, readable only by its owner."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from p300_client.paths import STATE
 
 HINT = "First run: export $(p300 env)"
 ADVICE = (
-    "If another checkout started it, export what `p300 env` prints there. If this one did, the key that it made is lost or old: "
-    "`p300 down`, then start it again."
+    "If another checkout started it, export what `p300 env` prints there. If this one did, its key is lost or outdated: "
+    "run `p300 down`, then start it again."
 )
 REFUSALS = {
     "InvalidAccessKeyId",
@@ -26,7 +26,7 @@ REFUSALS = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-"""Codes with which a stack answers that does not accept the credential."""
+"""Error codes of a stack that does not accept the credential."""
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1", "localhost.localstack.cloud"}
 
 
@@ -39,17 +39,17 @@ class Credential:
 
 
 def file_of(port: int) -> Path:
-    """Return where the credential of the LocalStack on a port is kept."""
+    """Return the file that holds the credential of the LocalStack on a port."""
     return STATE / "localstack" / str(port) / "credential.json"
 
 
 def make(port: int) -> Path:
-    """Write a new credential, or keep the one of a LocalStack that did not end by `p300 down`; return the file."""
+    """Write a new credential, or keep that of a LocalStack that `p300 down` did not stop; return the file."""
     path = file_of(port)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     if read(port) is None:
-        # 20 characters, as AWS's; an ID that began as AWS's do would name an account.
+        # 20 characters, like AWS's; an ID with AWS's own prefix would name an account.
         made = Credential("P300" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30))
         partial = path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
@@ -61,17 +61,17 @@ def make(port: int) -> Path:
 
 
 def remove(port: int) -> None:
-    """Forget the credential of a LocalStack that has ended."""
+    """Delete the credential of a LocalStack that has stopped."""
     file_of(port).unlink(missing_ok=True)
 
 
 def read(port: int) -> Credential | None:
-    """Return the credential of the LocalStack on a port; None if this checkout has started none there.
+    """Return the credential of the LocalStack on a port; None if this checkout has not started one there.
 
     Raises
     ------
     P300Error
-        ``not_yours``: another user has started it.
+        ``not_yours``: another user started it.
     """
     path = file_of(port)
     try:
@@ -85,7 +85,7 @@ def read(port: int) -> Credential | None:
 
 
 def for_endpoint(endpoint: str) -> Credential:
-    """Return what to sign with at a local endpoint: the stack's own credential, else the exported one, else anything."""
+    """Return what to sign with at a local endpoint: the stack's own credential, else the exported one, else a dummy."""
     address = urlsplit(endpoint)
     own = read(address.port or 80) if address.hostname in _THIS_MACHINE else None
     exported = Credential(os.environ.get("AWS_ACCESS_KEY_ID", ""), os.environ.get("AWS_SECRET_ACCESS_KEY", ""))
@@ -95,14 +95,14 @@ def for_endpoint(endpoint: str) -> Credential:
 
 
 def mismatch(endpoint: str) -> str | None:
-    """Return what to tell about exported keys that are not this stack's; None where there is nothing to tell."""
+    """Return a warning if the exported keys are not this stack's; None if there is nothing to warn of."""
     exported = os.environ.get("AWS_ACCESS_KEY_ID")
-    if not exported or os.environ.get("AWS_ENDPOINT_URL_S3"):  # then the keys are the other storage's
+    if not exported or os.environ.get("AWS_ENDPOINT_URL_S3"):  # then the keys belong to the other S3 server
         return None
     used = for_endpoint(endpoint)
     if exported == used.access_key_id:
         return None
     return (
-        f"AWS_ACCESS_KEY_ID in this shell ({exported}) belongs to another or an earlier stack; this command uses the "
-        f"stack's own key. For other programs, run again: export $(p300 env)"
+        f"AWS_ACCESS_KEY_ID in this shell ({exported}) belongs to another or an earlier stack. This command uses the "
+        f"stack's own key; for other programs, run again: export $(p300 env)"
     )

@@ -1,4 +1,4 @@
-"""Ask POST /decode for a session's symbols: as they come, with dynamic stopping, and after any number of repetitions."""
+"""Ask POST /decode for a session's symbols: one after another with dynamic stopping, and after any number of repetitions."""
 
 import base64
 import time
@@ -11,12 +11,12 @@ import numpy as np
 from p300.decoding import Share, by_repetitions
 from p300.errors import P300Error
 
-from p300_client.api import Api, tell_notes
-from p300_client.progress import Progress, Tell, no_progress, tell_nobody
+from p300_client.api import Api, pass_on_notes
+from p300_client.progress import Notify, Progress, ignore_notes, no_progress
 from p300_client.sessions import Screen, Session
 
 MAX_BYTES = 3 << 20
-"""Of epochs in a request: base64 makes 4 MiB of them, and a function takes 6."""
+"""Largest size of a request's epochs: base64 turns them into 4 MiB, and a function takes 6."""
 N_ATTEMPTS = 6
 BUSY = {429, 503}
 
@@ -25,26 +25,26 @@ Advance = Callable[[], None]
 
 @dataclass
 class Requests:
-    """Asks the API about a model, and keeps how long it took.
+    """Requests to the API about one model, and how long each took.
 
     Attributes
     ----------
     version : str
-        The model that is asked, whatever becomes champion meanwhile.
+        The model to ask, whichever version becomes champion meanwhile.
     milliseconds : dict of str to list of float
-        By path.
-    tell : callable
-        Called with what the API notes, once each.
+        Durations of the requests, by path.
+    notify : callable
+        Called with each note in the API's answers, once.
     """
 
     api: Api
     version: str
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
-    tell: Tell = tell_nobody
+    notify: Notify = ignore_notes
     _said: set[str] = field(default_factory=set, repr=False)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer, after some patience where the API is busy.
+        """Return the answer; if the API is busy, try again a few times.
 
         Raises
         ------
@@ -59,12 +59,12 @@ class Requests:
                 break
             time.sleep(0.2 * 2**attempt)
         answer.required(f"POST {path}")
-        tell_notes(answer, self._said, self.tell)
+        pass_on_notes(answer, self._said, self.notify)
         self.milliseconds.setdefault(path, []).append(elapsed)
         return answer.body
 
     def latencies(self) -> dict[str, dict[str, float]]:
-        """Return requests, p50 and p95 in milliseconds by path."""
+        """Return the number of requests and their p50 and p95 in milliseconds, by path."""
         return {
             path: {
                 "requests": len(times),
@@ -82,15 +82,15 @@ class Decision:
     Attributes
     ----------
     symbol, confidence
-        The likeliest, and its probability.
+        The most likely symbol, and its probability.
     attended : str or None
-        What was looked at.
+        The symbol that the subject attended to; None if unknown.
     n_repetitions, n_flashes : int
-        That it took.
+        How many the decision took.
     seconds : float
-        The same with the pause to the next symbol.
+        How long the decision took, including the pause before the next symbol.
     stopped : bool
-        Whether the confidence asked for was reached.
+        Whether the requested confidence was reached.
     """
 
     symbol: str
@@ -103,14 +103,14 @@ class Decision:
 
     @property
     def right(self) -> bool:
-        """Whether it is what was looked at."""
+        """Whether it is the attended symbol."""
         return self.symbol == self.attended
 
 
 def ask(
     requests: Requests, session: Session, shown: Screen, flashes: Sequence[slice], confidence: float = 1.0
 ) -> dict[str, Any]:
-    """Decode the last of some symbols; the earlier ones, as many as a request takes, help to adapt."""
+    """Decode the last of several symbols; as many of the earlier ones as fit into a request are sent along for adaptation."""
     assert session.code is not None  # noqa: S101 - without codes there is no symbol to ask for
     most = MAX_BYTES // session.X[0].nbytes
     while len(flashes) > 1 and sum(trial.stop - trial.start for trial in flashes) > most:
@@ -129,7 +129,7 @@ def ask(
 
 
 class Speller:
-    """Decides on one symbol after the other, each as soon as the confidence is reached, as a session runs."""
+    """Decides on one symbol after another, each as soon as the confidence is reached, as in a session."""
 
     def __init__(self, requests: Requests, session: Session, shown: Screen, confidence: float) -> None:
         self._requests, self._session, self._shown, self._confidence = requests, session, shown, confidence
@@ -137,7 +137,7 @@ class Speller:
         self.decisions: list[Decision] = []
 
     def after(self, n_flashes: int) -> Decision | None:
-        """Decode if that many flashes end a repetition of a symbol that is not decided; return the decision, if it was made."""
+        """Decode if this many flashes complete a repetition of the current symbol; return the decision, if one was made."""
         number = len(self.decisions)
         if number == len(self._session.trials):
             return None
@@ -171,7 +171,7 @@ def n_curve_requests(session: Session) -> int:
 
 
 def curve(requests: Requests, session: Session, shown: Screen, advance: Advance) -> list[list[dict[str, Any]]]:
-    """Decode each symbol after 1, 2, ... repetitions, as if every one before had been given as many; return the answers."""
+    """Decode each symbol after 1, 2, ... repetitions, as if every symbol before had had as many; return the answers."""
     found = []
     for number, trial in enumerate(session.trials):
         answers = []
@@ -182,8 +182,8 @@ def curve(requests: Requests, session: Session, shown: Screen, advance: Advance)
     return found
 
 
-def rights(session: Session, shown: Screen, answers: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[bool]]:
-    """Return for each symbol whose truth is known whether it was right after each repetition."""
+def correctness(session: Session, shown: Screen, answers: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[bool]]:
+    """Return, for each symbol whose truth is known, whether it was right after each repetition."""
     return [
         [answer["symbol"] == shown.layout.symbols[trial.symbol] for answer in of_trial]
         for trial, of_trial in zip(session.trials, answers, strict=True)
@@ -194,7 +194,7 @@ def rights(session: Session, shown: Screen, answers: Sequence[Sequence[Mapping[s
 def decode(
     requests: Requests, session: Session, shown: Screen, confidence: float, progress: Progress = no_progress
 ) -> dict[str, Any]:
-    """Decode one recording in every way: as a session would run, after any number of repetitions, and all at once.
+    """Decode one recording in every way: as in a session, after any number of repetitions, and all at once.
 
     Parameters
     ----------
@@ -205,9 +205,9 @@ def decode(
     shown : Screen
         What flashed.
     confidence : float
-        At which flashing for a symbol would stop.
+        Confidence at which flashing for a symbol would stop.
     progress : callable, optional
-        Called while the API is asked.
+        Called after each request.
 
     Returns
     -------
@@ -217,7 +217,7 @@ def decode(
     Raises
     ------
     P300Error
-        ``no_symbols`` where the recording tells of none, ``refused`` where the API refuses.
+        ``no_symbols`` if the recording has none, ``refused`` if the API refuses a request.
     """
     if not session.trials:
         lacks = "full repetition" if session.code is not None else "flash codes"
@@ -258,12 +258,12 @@ def decode(
         "model_version": requests.version,
         "adapted": last["adapted"],
         "trials": trials,
-        "accuracy_by_repetitions": shares(by_repetitions(rights(session, shown, answers))),
+        "accuracy_by_repetitions": shares(by_repetitions(correctness(session, shown, answers))),
     }
 
 
 def shares(found: Sequence[Share]) -> list[dict[str, Any]]:
-    """Return shares for JSON."""
+    """Return shares of correct symbols for JSON."""
     return [
         {
             "repetitions": n,

@@ -1,4 +1,4 @@
-"""One message for a person for every error that a person can do something about: the project's own, botocore's, the system's."""
+"""One message for every error that the user can do something about: the project's own, botocore's, the system's."""
 
 import errno
 import sys
@@ -14,8 +14,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def explain(error: BaseException) -> str | None:
-    """Return one message for an error that a person can do something about; None for a fault of this code."""
-    # The command starts without botocore: whoever raised one of its errors has imported it. Some are the system's errors as well.
+    """Return one message for an error that the user can do something about; None for a bug in this code."""
+    # To start fast, the command does not import botocore: if one of its errors was raised, it is loaded. Some are OSErrors as well.
     message = _explain_aws(error) if "botocore" in sys.modules else None
     match error:
         case P300Error():
@@ -35,7 +35,7 @@ def _explain_os(error: OSError) -> str:
     path = Path(str(error.filename or ""))
     message = f"{path}: {error.strerror or error}" if error.filename else str(error.strerror or error)
     if error.errno in _FULL or STATE in (path, *path.parents):
-        message += f". What a local run writes goes to {STATE}; P300_STATE_DIR names another folder."
+        message += f". A local run writes to {STATE}; set P300_STATE_DIR to use another folder."
     return message
 
 
@@ -50,14 +50,14 @@ def _explain_aws(error: BaseException) -> str | None:
         case aws.ProfileNotFound():
             advice = "Unset AWS_PROFILE, or add the profile to ~/.aws/config."
         case aws.ConfigParseError() | aws.ConfigNotFound():
-            advice = "Correct that file, or name another with AWS_CONFIG_FILE."
+            advice = "Correct that file, or set AWS_CONFIG_FILE to another one."
         case aws.NoCredentialsError() | aws.PartialCredentialsError() | aws.CredentialRetrievalError():
             advice = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         case aws.ClientError():
             answer = error.response.get("Error", {})
             message = f"{error.operation_name} was refused with {answer.get('Code')}: {short(answer.get('Message'))}"
         case ResponseParserError() | ParseError():
-            message, advice = "The answer is not one of AWS's or LocalStack's", "Check AWS_ENDPOINT_URL."
+            message, advice = "The answer does not come from AWS or LocalStack", "Check AWS_ENDPOINT_URL."
         case aws.BotoCoreError():
             pass
         case _:
@@ -66,13 +66,13 @@ def _explain_aws(error: BaseException) -> str | None:
 
 
 def short(error: object) -> str:
-    """Return an error's text as one line of bearable length: some quote the whole request or answer."""
+    """Return an error's text as one line of at most `LONGEST_TEXT` characters: some quote the whole request or answer."""
     text = " ".join(str(error).split())
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} [...]"
 
 
 def unreachable() -> tuple[type[Exception], ...]:
-    """Return the botocore errors that mean that nothing, or something else, answers at an address."""
+    """Return the botocore errors raised when nothing answers at an address, or something else does."""
     from botocore.exceptions import ConnectionError as NoConnectionError
     from botocore.exceptions import HTTPClientError
     from botocore.parsers import ResponseParserError

@@ -1,4 +1,4 @@
-"""What failed: executions, inputs in the failed-inputs queue, and events that started nothing, as they are listed."""
+"""What failed: executions, inputs in the failed-inputs queue, and events that started no execution."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ from p300_pipeline.executions import UNKNOWN_INPUT
 STATUS_CHANGE = "Step Functions Execution Status Change"
 """The `detail-type` of the events in which EventBridge reports that an execution ended."""
 Describe = Callable[[str], Mapping[str, Any] | None]
-"""Name of an execution of the pipeline -> what `describe_execution` says of it; None where there is none."""
-_EVENT_ID = re.compile(r"[\w-]{1,74}", re.ASCII)  # as EventBridge makes them; with "event-" it has to name an execution
+"""From the name of a pipeline execution to the answer of `describe_execution`; None if there is no such execution."""
+_EVENT_ID = re.compile(r"[\w-]{1,74}", re.ASCII)  # EventBridge's IDs; with "event-" in front they name executions
 
 
-STOPPED = "somebody stopped it: name it to start it again"
+STOPPED = "it was aborted by hand: name it to retry it"
 
 
 class Way(Enum):
-    """How a failure is started again."""
+    """How a failure is retried."""
 
     EXECUTION = "a retry of the execution"
     EVENT = "an execution for an event that started none"
@@ -32,27 +32,27 @@ class Way(Enum):
 
 @dataclass
 class Failure:
-    """Something that did not come to its end.
+    """An execution, input or event that failed.
 
     Attributes
     ----------
     name : str
-        Of the first execution, whatever retries it has had; ``event-<id>`` for an event that started none; ``backfill``;
-        ``message-<id>`` for a message of the queue that is none of these.
+        Name of the first execution, however often it has been retried; ``event-<id>`` for an event that started none; ``backfill``;
+        ``message-<id>`` for any other message in the queue.
     source : str
         Landing key, or what else it was about.
     error : str
         Why it failed, the last time.
     at : datetime
-        When.
+        When it failed, the last time.
     input : dict
-        The first execution's input; empty where it is not one that can be started.
+        The first execution's input; empty if no execution can be started with it.
     way : Way
-        How it is started again.
+        How it is retried.
     retries : int
-        How many times it was started again already.
+        How many times it has already been retried.
     left_because : str
-        Why it is not started, or only where it is named; empty where it is.
+        Why it is not retried, or only when it is named; empty otherwise.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Failure:
 
 
 def of_execution(entry: Mapping[str, Any], described: Mapping[str, Any], status: str) -> Failure:
-    """Return what failed with an execution, as `list_executions` and `describe_execution` show it."""
+    """Return the failure of an execution, from the answers of `list_executions` and `describe_execution`."""
     error = _error(described.get("error"), described.get("cause"), status)
     at = entry.get("stopDate") or entry["startDate"]
     try:
@@ -91,7 +91,7 @@ def of_execution(entry: Mapping[str, Any], described: Mapping[str, Any], status:
 def of_message(
     message: Mapping[str, Any], at: datetime, pipeline: str, backfill: str, describe: Describe = lambda _: None
 ) -> Failure:
-    """Return what a message of the failed-inputs queue is about: anybody may have sent it who may send to the queue.
+    """Return the failure that a message in the failed-inputs queue reports; anyone with access to the queue may have sent it.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def of_message(
     pipeline, backfill : str
         ARNs of the state machines.
     describe : callable, optional
-        Asked where an event does not hold the input, which was too large for it.
+        Called if the event does not hold the input because it was too large.
     """
     body = executions.document(message["Body"])
     detail = body.get("detail")
@@ -111,7 +111,7 @@ def of_message(
         return found or _unknown(message, at)
     identity, execution, failure = body.get("id"), body.get("execution"), body.get("failure")
     if isinstance(execution, str) and isinstance(failure, dict):
-        # From a backfill, which keeps the recordings that failed in it and carries on, or from a stack of before there were events.
+        # From a backfill, which reports the recordings that failed and continues, or from a stack older than the status events.
         error = _error(failure.get("Error"), failure.get("Cause"), "FAILED")
         machine, _, name = execution.rpartition(":")
         if machine == executions_of(pipeline) and name:
@@ -120,7 +120,7 @@ def of_message(
         if machine == items or machine.startswith(f"{items}/"):
             return Failure("backfill", _text(body.get("input")) or "all recordings", error, at, {}, Way.BACKFILL)
     elif "execution" not in body and isinstance(identity, str) and _EVENT_ID.fullmatch(identity):
-        # EventBridge gave up on it: it is the event itself.
+        # EventBridge could not deliver the event: the message is the event itself.
         return _failure(f"event-{identity}", body, "EventBridge could not start an execution", at, way=Way.EVENT)
     return _unknown(message, at)
 
@@ -128,7 +128,7 @@ def of_message(
 def _of_status_change(
     detail: Mapping[str, Any], at: datetime, of_pipeline: str, of_backfill: str, describe: Describe
 ) -> Failure | None:
-    """Return what an event is about that reports the end of an execution; None where it is not one of ours."""
+    """Return the failure that an event about the end of an execution reports; None if the execution is not one of the stack's."""
     machine, _, name = _text(detail.get("executionArn")).rpartition(":")
     status = _text(detail.get("status")) or "FAILED"
     error = _error(detail.get("error"), detail.get("cause"), status)
@@ -141,7 +141,9 @@ def _of_status_change(
     if body is None and (described := describe(name)):
         body = described.get("input")
     if body is None:
-        return _unstartable(name, error, at, "Its input was too large for the event, and the execution is gone.")
+        return _unstartable(
+            name, error, at, "Its input was too large for the event, and the execution no longer exists."
+        )
     try:
         return _failure(name, executions.from_json(body) if isinstance(body, str) else body, error, at, status)
     except InputError as problem:
@@ -151,7 +153,7 @@ def _of_status_change(
 def _unknown(message: Mapping[str, Any], at: datetime) -> Failure:
     return _unstartable(
         f"message-{message['MessageId']}",
-        "This message of the failed-inputs queue is not a failed input.",
+        "This message in the failed-inputs queue is not a failed input.",
         at,
         f"Expected the input of a failed execution or an event, found {message['Body'][:60]!r}.",
     )
@@ -168,18 +170,18 @@ def _failure(
     if status == "ABORTED":
         left = STOPPED
     elif error.startswith(("TrainingError", "InputError")):
-        left = "the request could not be met: name it to try again"
+        left = "the request cannot be fulfilled: name it to try again"
     first = {field: value for field, value in body.items() if field != "retry_of"}
     root = name if way is Way.EVENT else found.retry_of or name
     return Failure(root, found.source, error, at, first, way, 0, left)
 
 
 def _unstartable(name: str, error: str, at: datetime, problem: str) -> Failure:
-    return Failure(name, UNKNOWN_INPUT, error, at, {}, Way.NONE, 0, f"it cannot be started again. {problem}")
+    return Failure(name, UNKNOWN_INPUT, error, at, {}, Way.NONE, 0, f"it cannot be retried. {problem}")
 
 
 def executions_of(machine: str) -> str:
-    """Return what the ARNs of a state machine's executions begin with."""
+    """Return the prefix of the ARNs of a state machine's executions."""
     return machine.replace(":stateMachine:", ":execution:")
 
 

@@ -1,4 +1,4 @@
-"""Find recordings in files and folders, with the files that belong to them and the keys that they land under."""
+"""Find recordings in files and folders, with the files that belong to them and their landing keys."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from p300.readers import sidecar as sidecars
 from p300.readers.companions import companions, is_part_file
 from p300_pipeline.keys import RecordingKey, is_litter, is_sidecar, subject_name
 
-from p300_client.progress import Tell, tell_nobody
+from p300_client.progress import Notify, ignore_notes
 
 _SUBJECT = r"(?:subject_|sub-)[0-9]+"
 
@@ -28,24 +28,24 @@ class Upload:
 
     @property
     def is_recording(self) -> bool:
-        """Whether it is a recording's own file, not its sidecar or one that a header names."""
+        """Whether it is a recording's own file, not a sidecar or a companion that a header names."""
         return not is_sidecar(self.key) and not is_part_file(self.path)
 
 
-def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_nobody) -> list[Upload]:
-    """Return the recordings in files and folders, with their landing keys, each after the files that it consists of beside its own.
+def find(paths: Sequence[Path], subject: str | None = None, notify: Notify = ignore_notes) -> list[Upload]:
+    """Return the recordings in files and folders, with their landing keys; companions and sidecar come before the recording's own file.
 
-    A file in a folder ``subject_<n>`` or ``sub-<n>`` lands under that subject; any other needs `subject`, or such a name at its start.
-    Of a folder, what programs leave behind and links that lead out of it are left out, and said to be.
+    A file in a folder ``subject_<n>`` or ``sub-<n>`` lands under that subject; for any other file, `subject` or the start of its name
+    must say the subject. In folders, files that programs leave behind and links that point outside are skipped and reported.
 
     Parameters
     ----------
     paths : sequence of Path
         Recordings, or folders of them.
     subject : str, optional
-        ``subject_<n>`` or ``sub-<n>``, where folders and names do not tell.
-    tell : callable, optional
-        Called with what is left out and why.
+        ``subject_<n>`` or ``sub-<n>``, if folders and file names do not say it.
+    notify : callable, optional
+        Called with what is skipped, and why.
 
     Returns
     -------
@@ -61,21 +61,21 @@ def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_no
     for path in paths:
         if not path.exists():
             raise P300Error("not_found", f"{path} does not exist.")
-        for file in recordings_in(path, tell) if path.is_dir() else [path]:
+        for file in recordings_in(path, notify) if path.is_dir() else [path]:
             if not file.is_file():
                 raise P300Error("not_found", f"{file} is not a file. Name recordings, or folders of them.")
             own = Upload(file, f"{_folder(subject) if subject else _subject(file)}/{file.name}")
             if not own.is_recording:
                 whole = "the recording that it belongs to" if is_sidecar(own.key) else "the .vhdr or .set that names it"
                 raise P300Error(
-                    "companion_named", f"{file} is a part of a recording: land {whole}, which brings it along."
+                    "companion_named", f"{file} is only a part of a recording. Land {whole}; this file comes with it."
                 )
             try:
                 RecordingKey.parse(own.key)
             except RecordingError as error:
                 raise P300Error(
                     "wrong_key",
-                    f"{file} would land under a key that is refused: {error.message} Rename the file first.",
+                    f"{file} would land under an invalid key: {error.message} Rename the file first.",
                 ) from error
             beside = [*_sidecar(file, path), *_companions(file, path)]
             uploads += [Upload(one, f"{own.key.rpartition('/')[0]}/{one.name}") for one in beside]
@@ -88,14 +88,12 @@ def find(paths: Sequence[Path], subject: str | None = None, tell: Tell = tell_no
         )
     counts = Counter(upload.key.lower() for upload in uploads)
     if twice := sorted(upload.key for upload in uploads if counts[upload.key.lower()] > 1):
-        raise P300Error(
-            "same_key", f"Two of the files would land under {twice[0]}. Land them one by one, with --subject."
-        )
+        raise P300Error("same_key", f"Two files would land under {twice[0]}. Land them one at a time, with --subject.")
     return uploads
 
 
-def recordings_in(folder: Path, tell: Tell) -> list[Path]:
-    """Return the recordings below a folder, and tell what is left out that a look at the names may take for one."""
+def recordings_in(folder: Path, notify: Notify) -> list[Path]:
+    """Return the recordings below a folder, and report skipped files whose names look like recordings."""
     found: list[Path] = []
     left_out: dict[str, list[str]] = {}
     alone: list[Path] = []
@@ -110,9 +108,9 @@ def recordings_in(folder: Path, tell: Tell) -> list[Path]:
         elif _extension(file) not in EXTENSIONS:
             continue
         elif _leads_out(file, folder):
-            left_out.setdefault("links that lead out of the folder", []).append(name)
+            left_out.setdefault("links that point outside the folder", []).append(name)
         elif not file.is_file():
-            left_out.setdefault("not files, or links to nothing", []).append(name)
+            left_out.setdefault("broken links and special files", []).append(name)
         elif not is_part_file(file):
             found.append(file)
     wanted = {file.with_name(sidecars.name_of(file.name)) for file in found}
@@ -120,7 +118,7 @@ def recordings_in(folder: Path, tell: Tell) -> list[Path]:
         left_out["sidecars without a recording"] = [file.relative_to(folder).as_posix() for file in alone]
     for why, names in left_out.items():
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        tell(f"not landed, {why}: {', '.join(names[:5])}{more}")
+        notify(f"not landed, {why}: {', '.join(names[:5])}{more}")
     return found
 
 
@@ -129,21 +127,21 @@ def _leads_out(file: Path, folder: Path) -> bool:
 
 
 def _companions(header: Path, named: Path) -> list[Path]:
-    """Return the files that a header names; `named` is what the user named, the header or a folder that it is in."""
+    """Return the files that a header names; `named` is the path that the user gave, the header itself or a folder around it."""
     try:
         found = [header.with_name(name) for name in companions(header)]
     except RecordingError as error:
         raise P300Error(error.code, error.message) from error
     if missing := [file.name for file in found if not file.is_file()]:
         raise P300Error(
-            "companion_missing", f"{header} names {' and '.join(missing)}, and there is no such file beside it."
+            "companion_missing", f"{header} names {' and '.join(missing)}, but there is no such file beside it."
         )
     _refuse_links_out(header, found, named)
     return found
 
 
 def _sidecar(recording: Path, named: Path) -> list[Path]:
-    """Return the sidecar that lies beside a recording, if there is one."""
+    """Return the sidecar beside a recording, if there is one."""
     try:
         found = sidecars.beside(recording, recording.name)
     except RecordingError as error:
@@ -157,7 +155,7 @@ def _refuse_links_out(recording: Path, files: Iterable[Path], named: Path) -> No
     if out := [file.name for file in files if _leads_out(file, folder)]:
         raise P300Error(
             "link_out",
-            f"{out[0]}, which belongs to {recording}, is a link that leads out of the folder. Put the file itself there.",
+            f"{out[0]}, which belongs to {recording}, is a link that points outside the folder. Put the file itself there.",
         )
 
 
@@ -166,7 +164,7 @@ def _extension(file: Path) -> str:
 
 
 def _folder(subject: str) -> str:
-    """Return the folder of a landing key: a subject as it is spelled, but for BIDS's ``sub-05``, which no key begins with."""
+    """Return the folder of a landing key: the subject as spelled, except that ``sub-05`` (BIDS), with which no key begins, is converted."""
     return subject_name(subject) if subject.startswith("sub-") else subject
 
 
@@ -178,5 +176,5 @@ def _subject(file: Path) -> str:
         return _folder(match.group())
     raise P300Error(
         "no_subject",
-        f"Which subject is {file}? Name it with --subject subject_<n>, or put it into a folder subject_<n>.",
+        f"The subject of {file} is unknown. Name it with --subject subject_<n>, or put the file into a folder subject_<n>.",
     )

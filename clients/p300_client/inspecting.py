@@ -1,4 +1,4 @@
-"""Look into files before they land: what is in them, and what the pipeline would make of them."""
+"""Inspect files before they land: what they contain, and what the pipeline would make of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from p300.readers import sidecar as sidecars
 from p300.readers.companions import is_part_file
 
 from p300_client.finding import recordings_in
-from p300_client.progress import Progress, Tell, no_progress, tell_nobody
+from p300_client.progress import Notify, Progress, ignore_notes, no_progress
 
 if TYPE_CHECKING:
     from p300.inspection import Inspection
@@ -23,27 +23,27 @@ def inspect(
     *,
     sidecar: dict[str, Any] | None = None,
     progress: Progress = no_progress,
-    tell: Tell = tell_nobody,
+    notify: Notify = ignore_notes,
 ) -> "list[Inspection]":
-    """Look into recordings, and into folders of them; nothing is uploaded, and no stack is needed.
+    """Inspect recordings and folders of recordings; nothing is uploaded, and no stack is needed.
 
     Parameters
     ----------
     paths : sequence of Path
         Recordings, or folders of them.
     parameters : Parameters, optional
-        The preprocessing that would follow; the defaults where not given.
+        The preprocessing to assume; by default the stack's defaults.
     sidecar : dict, optional
-        What to take for the content of each recording's sidecar.
+        Used as the content of each recording's sidecar.
     progress : callable, optional
         Called before each file, and at the end.
-    tell : callable, optional
-        Called with what is left out of folders and why.
+    notify : callable, optional
+        Called with what is skipped in folders, and why.
 
     Returns
     -------
     list of Inspection
-        In the order of the paths; a file that would be refused is one of them, with the reason.
+        In the order of the paths; files that would be refused are included, with the reason.
 
     Raises
     ------
@@ -57,8 +57,12 @@ def inspect(
         if not path.exists():
             raise P300Error("not_found", f"{path} does not exist.")
         if path.is_dir():
-            whole = path.absolute()  # a file is called as in its folder: the subject matters where two play at once
-            files |= {file: file.absolute().relative_to(whole.parent).as_posix() for file in recordings_in(path, tell)}
+            whole = (
+                path.absolute()
+            )  # the name includes the folder: where two subjects play at once, the subject matters
+            files |= {
+                file: file.absolute().relative_to(whole.parent).as_posix() for file in recordings_in(path, notify)
+            }
         elif path.name.endswith(SIDECAR_ENDING) or is_part_file(path):
             raise P300Error("companion_named", f"{path} is a part of a recording. Name the recording itself.")
         else:
@@ -75,7 +79,7 @@ def inspect(
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Return the fields of a sidecar from a file of any name, as `p300 inspect` prints them.
+    """Return the fields of a sidecar from a file of any name, in the form that `p300 inspect` prints.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from p300_pipeline.steps.raw_data import home_of, sidecar_of
 from p300_pipeline.storage import Item, Store
 
 from p300_client.finding import Upload, find
-from p300_client.progress import Progress, Tell, no_progress, tell_nobody
+from p300_client.progress import Notify, Progress, ignore_notes, no_progress
 from p300_client.target import Target
 
 __all__ = ["Landed", "Upload", "by_recording", "find", "land", "refusal_of", "refused_rows"]
@@ -31,11 +31,11 @@ class Landed:
     Attributes
     ----------
     uploads : list of Upload
-        What was uploaded, with what S3 said of each.
+        What was uploaded, each with the version and ETag that S3 gave it.
     unchanged : list of Upload
-        Files of recordings that the raw data holds already, to the byte: they were not uploaded.
+        Files of recordings that the raw zone already holds byte for byte; not uploaded.
     refused : list of (Upload, RecordingError)
-        Recordings that would have ended in quarantine, and why: they were not uploaded.
+        Recordings that would have ended up in quarantine, and why; not uploaded.
     """
 
     uploads: list[Upload]
@@ -45,7 +45,7 @@ class Landed:
 
 @dataclass(frozen=True)
 class _Recording:
-    """A recording, the files that have to be uploaded, and the content of a sidecar that the raw data holds for it."""
+    """A recording, the files to upload, and the content of the sidecar that the raw zone holds for it, if any."""
 
     own: Upload
     files: list[Upload]
@@ -59,9 +59,9 @@ def land(
     *,
     replace: bool = False,
     parameters: Parameters | None = None,
-    tell: Tell = tell_nobody,
+    notify: Notify = ignore_notes,
 ) -> Landed:
-    """Upload recordings, one after another; each upload starts an execution.
+    """Upload recordings one after another; each upload starts an execution.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def land(
     uploads : sequence of Upload
         As `find` returns them.
     progress : callable, optional
-        Called after each with its key.
+        Called after each file with its key.
     replace : bool
-        Whether they may take the place of other recordings that the raw data holds under their keys.
+        Whether they may replace other recordings that the raw zone holds under the same keys.
     parameters : Parameters, optional
-        The stack's preprocessing (`Target.preprocessing`), to check each recording as the pipeline will, before anything is uploaded.
-        Without it nothing is checked.
-    tell : callable, optional
-        Called where the raw data may not be read, so that nothing can be compared with it.
+        The stack's preprocessing (`Target.preprocessing`), with which each recording is checked before anything is uploaded, as the
+        pipeline will check it. By default nothing is checked.
+    notify : callable, optional
+        Called if the credentials do not allow reading the raw zone, so that nothing can be compared with it.
 
     Returns
     -------
@@ -95,7 +95,9 @@ def land(
     except ClientError as error:
         if error.response["Error"]["Code"] not in {"AccessDenied", "403"}:
             raise
-        tell("these credentials may not read the raw data: not compared with what it holds, and the newer upload wins")
+        notify(
+            "these credentials cannot read the raw zone: uploads were not compared with it, and replace what it holds"
+        )
     refused = []
     if parameters is not None:
         for number, recording in enumerate(found, 1):
@@ -116,7 +118,7 @@ def land(
 
 
 def refused_rows(refused: Sequence[tuple[Upload, RecordingError]]) -> list[dict[str, str]]:
-    """Return the recordings that were refused, for JSON and tables."""
+    """Return the refused recordings, for JSON and tables."""
     return [
         {"recording": upload.key, "status": "refused", "detail": f"{error.code}: {error.message}"}
         for upload, error in refused
@@ -124,7 +126,7 @@ def refused_rows(refused: Sequence[tuple[Upload, RecordingError]]) -> list[dict[
 
 
 def by_recording(uploads: Sequence[Upload]) -> list[list[Upload]]:
-    """Return uploads as `find` returns them, recording by recording, each with its own file last."""
+    """Group uploads, as `find` returns them, by recording; each recording's own file comes last."""
     found: list[list[Upload]] = [[]]
     for upload in uploads:
         found[-1].append(upload)
@@ -136,16 +138,16 @@ def by_recording(uploads: Sequence[Upload]) -> list[list[Upload]]:
 def refusal_of(
     recording: Upload, parameters: Parameters, *, sidecar: Mapping[str, Any] | None = None
 ) -> RecordingError | None:
-    """Return what a recording would be in quarantine for; None where it would become features.
+    """Return the reason for which a recording would be quarantined; None if it would become features.
 
     Parameters
     ----------
     recording : Upload
-        The recording's own file, with all that belongs to it beside it.
+        The recording's own file, with its companions and sidecar beside it.
     parameters : Parameters
         The stack's preprocessing.
     sidecar : mapping, optional
-        What to take for the sidecar's content, instead of what lies beside the file.
+        Used as the sidecar's content in place of a sidecar beside the file.
     """
     from p300.inspection import check  # MNE takes seconds to import
 
@@ -157,9 +159,9 @@ def refusal_of(
 
 
 def _compare(target: Target, found: Sequence[_Recording], *, replace: bool) -> tuple[list[_Recording], list[Upload]]:
-    """Return the recordings with the files to upload, and the files of those that are there already.
+    """Return the recordings with the files to upload, and the files of those that are already in the raw zone.
 
-    A recording's own files go together; a sidecar that is new is uploaded alone.
+    A recording's own files are uploaded together; a new sidecar is uploaded alone.
     """
     store, raw = Store(target.client("s3")), target.outputs["RawBucketName"]
     items = list(store.list(raw, "subject_"))
@@ -187,27 +189,28 @@ def _compare(target: Target, found: Sequence[_Recording], *, replace: bool) -> t
         what = "sidecar" if is_sidecar(item.key) else "recording"
         raise P300Error(
             "place_taken",
-            f"The raw data holds another {what} {item.key} since {datetime.fromtimestamp(item.modified, UTC):%Y-%m-%d %H:%M} UTC, "
-            f"whose place {upload.path} would take{more}. Nothing was uploaded. Rename the file, or say --replace.",
+            f"{upload.path} would replace another {what}, {item.key}, which the raw zone has held since "
+            f"{datetime.fromtimestamp(item.modified, UTC):%Y-%m-%d %H:%M} UTC{more}. "
+            "Nothing was uploaded. Rename the file, or use --replace.",
         )
     return wanted, unchanged
 
 
 def _held_sidecar(store: Store, raw: str, recording: Upload) -> dict[str, Any] | None:
-    """Return what the raw data's sidecar says, which stays when its recording comes again."""
+    """Return the content of the sidecar in the raw zone, which stays when its recording is uploaded again."""
     key = home_of(store, raw, RecordingKey.parse(recording.key))
     etag = sidecar_of(store, raw, key)
     return sidecars.parse(store.get(raw, key.sidecar, if_match=etag)[0], key.sidecar) if etag else None
 
 
 def _place(key: str) -> tuple[str, str]:
-    """Return what two keys of one place share: ``subject_5/a.edf`` and ``subject_05/a.edf`` are one recording."""
+    """Return what two spellings of a key have in common: ``subject_5/a.edf`` and ``subject_05/a.edf`` are one recording."""
     subject, _, name = key.partition("/")
     return subject_name(subject), name
 
 
 def _same(store: Store, raw: str, item: Item, path: Path) -> bool:
-    """Whether an object of the raw data holds the bytes of a file."""
+    """Return whether an object in the raw zone holds the same bytes as a file."""
     if item.size != path.stat().st_size:
         return False
     with path.open("rb") as file:

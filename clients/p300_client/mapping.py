@@ -1,4 +1,4 @@
-"""Write what a lab says about its recordings beside them, as sidecars that land with them."""
+"""Write what a lab states about its recordings into sidecars beside them, which land with them."""
 
 import json
 import os
@@ -22,18 +22,18 @@ def write(
     replace: bool = False,
     progress: Progress = no_progress,
 ) -> list[Path]:
-    """Give recordings a sidecar, once each of them has been checked with it.
+    """Write a sidecar beside each recording, after all of them have been checked with it.
 
     Parameters
     ----------
     uploads : sequence of Upload
         As `p300_client.landing.find` returns them.
     said : dict
-        What the sidecars say.
+        Content of the sidecars.
     parameters : Parameters
         The stack's preprocessing.
     replace : bool
-        Whether a sidecar that says something else is replaced.
+        Whether to replace sidecars with other content.
     progress : callable, optional
         Called for each recording.
 
@@ -45,14 +45,16 @@ def write(
     Raises
     ------
     P300Error
-        ``sidecar_there`` where a recording has another sidecar, or what a recording would be in quarantine for; nothing is written then.
+        ``sidecar_there`` if a recording has another sidecar, or the reason for which a recording would be quarantined; nothing is
+        written then.
     """
     recordings = [files[-1] for files in by_recording(uploads)]
     paths = [recording.path.with_name(sidecars.name_of(recording.path.name)) for recording in recordings]
     there = {path: sidecars.read(path) for path in paths if path.is_file()}
     if not replace and (other := [path for path, found in there.items() if found != said]):
         raise P300Error(
-            "sidecar_there", f"{other[0]} says something else. Nothing was written. Correct it there, or say --replace."
+            "sidecar_there",
+            f"{other[0]} already exists with other content. Nothing was written. Correct that file, or use --replace.",
         )
     for number, recording in enumerate(recordings):
         progress(number, len(recordings), f"checking {recording.path.name}")
@@ -63,5 +65,5 @@ def write(
     for path in written:
         new = path.with_name(path.name + ".part")
         new.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(new, path)  # noqa: PTH105 - whoever reads it finds the whole of it
+        os.replace(new, path)  # noqa: PTH105 - atomic: no reader sees half a file
     return written

@@ -1,4 +1,4 @@
-"""What came of an execution, in one word: an execution that succeeded may have put its recording into quarantine."""
+"""The outcome of an execution, in one word: an execution that succeeded may have quarantined its recording."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -19,34 +19,34 @@ Status = Literal[
     "running",
     "failed",
 ]
-"""``features`` and ``model`` are what an upload is for. ``unchanged``: the stack had it already. ``superseded``: a newer upload, or another
-execution, took over. ``left out``: it has features, and a training left it out. ``ignored``: no recording, and nobody meant it as one.
-``waiting``: for other files or other recordings. ``incomplete``: other files have not come. ``unreadable``: storage keeps it from the
-pipeline. ``failed``: the execution did, timed out, or was stopped."""
+"""``features`` and ``model`` are what uploads are for. ``unchanged``: the stack already had it. ``superseded``: a newer upload or another
+execution took over. ``left out``: it has features, but training left it out. ``ignored``: not a recording, and not meant to be one.
+``waiting``: for other files or other recordings. ``incomplete``: other files are missing. ``unreadable``: the pipeline cannot read it from
+storage. ``failed``: the execution failed, timed out or was aborted."""
 STATUSES: tuple[Status, ...] = get_args(Status)
 GOOD: frozenset[Status] = frozenset({"features", "model"})
 BAD: frozenset[Status] = frozenset({"quarantined", "incomplete", "unreadable", "failed"})
-"""What was uploaded is not in the pipeline: a command that waited for it ends with the exit code 1."""
+"""The upload did not get into the pipeline: a command that waited for it ends with exit code 1."""
 NOTABLE: frozenset[Status] = frozenset(STATUSES) - GOOD - {"running", "failed"}
-"""The execution is in order, and its upload is not what somebody may take it for: shown in amber."""
+"""The execution succeeded, but not with the expected outcome: shown in amber."""
 _AS_THEY_ARE: dict[Any, Status] = {name: name for name in STATUSES} | {"gone": "superseded", "waiting": "incomplete"}
 
 
 def recording_of(execution: Execution) -> str:
-    """Return ``<subject>/<recording>`` of the features that an execution made or found, where it did."""
+    """Return ``<subject>/<recording>`` of the features that an execution made or found; empty if there are none."""
     found = _part(execution.output, "recording").get("recording")
     return found if isinstance(found, str) else ""
 
 
 def status_of(execution: Execution, left_out: Mapping[str, str] | None = None) -> Status:
-    """Return what came of an execution, or what it is doing.
+    """Return the outcome of an execution, or what it is doing.
 
     Parameters
     ----------
     execution : Execution
-        As a `Watcher` saw it last.
+        As a `Watcher` last saw it.
     left_out : mapping of str to str, optional
-        Recordings that trainings left out, as `left_out_of` returns them.
+        Recordings that training left out, as `left_out_of` returns them.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def status_of(execution: Execution, left_out: Mapping[str, str] | None = None) -
 
 
 def left_out_of(executions: Iterable[Execution]) -> dict[str, str]:
-    """Return the recordings that the newest training among some executions left out, as far as it names them, and why."""
+    """Return the recordings that the newest training among these executions left out, as far as it names them, and why."""
     for execution in sorted(executions, key=lambda one: one.started, reverse=True):
         found = left_out_by(execution)
         if found is not None:
@@ -77,7 +77,7 @@ def left_out_of(executions: Iterable[Execution]) -> dict[str, str]:
 
 
 def left_out_by(execution: Execution) -> dict[str, str] | None:
-    """Return the recordings that an execution's training left out, and why; None where it trained nothing."""
+    """Return the recordings that an execution's training left out, and why; None if it trained nothing."""
     for training in (_part(execution.output, "training"), execution.output):
         if "left_out" in training:
             return _left_out(training)
@@ -99,7 +99,7 @@ def _part(output: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def rows_of(executions: Sequence[Execution]) -> list[dict[str, Any]]:
-    """Return what came of each execution, for JSON and tables."""
+    """Return the outcome of each execution, for JSON and tables."""
     left_out = left_out_of(executions)
     rows = []
     for execution in executions:

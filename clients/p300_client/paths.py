@@ -1,4 +1,4 @@
-"""Where things are in a checkout, and where state is kept without one."""
+"""Where things are in a checkout, and where state is kept if there is no checkout."""
 
 import os
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 from p300.errors import P300Error
 
 PROJECT = Path(__file__).resolve().parents[2]
-"""The checkout; some other folder where `p300` is installed without one, which `require_checkout` refuses."""
+"""The checkout. If `p300` is installed without one, this is some other folder, which `require_checkout` refuses."""
 IN_CHECKOUT = (PROJECT / "template.yaml").is_file()
 STATE = Path(
     os.environ.get("P300_STATE_DIR")
     or (PROJECT / ".local" if IN_CHECKOUT else Path.home() / ".local" / "state" / "p300")
 )
-"""Everything that running locally leaves behind: LocalStack's state, logs, built layers. Safe to delete while nothing runs."""
+"""Everything that running locally leaves behind: LocalStack's state, logs, built layers. Safe to delete while nothing is running."""
 ENVIRONMENTS = PROJECT / ".envs"
 
 
 def home_is_writable() -> bool:
-    """Return whether uv can keep its cache where it does by default, as `requirements/install.py` finds out too."""
+    """Return whether uv can write to its default cache folder; `requirements/install.py` checks the same."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "uv"
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def home_is_writable() -> bool:
 
 
 def require_checkout() -> None:
-    """Refuse to go on where there is no checkout to deploy from.
+    """Refuse to continue if there is no checkout to deploy from.
 
     Raises
     ------

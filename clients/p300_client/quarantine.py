@@ -1,4 +1,4 @@
-"""What is in quarantine, back to the landing zone, or away."""
+"""List what is in quarantine, release it to the landing zone, or delete it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,9 +17,9 @@ __all__ = ["Quarantined", "choose", "drop", "find_quarantined", "release", "stor
 
 
 def choose(found: Sequence[Quarantined], names: Sequence[str], *, everything: bool) -> list[Quarantined]:
-    """Return those that are named by their quarantine key, or by the landing key where only one came from there.
+    """Return the objects that are named by their quarantine key, or by their landing key if it is unambiguous.
 
-    With a recording of several files come all of them.
+    A recording that consists of several files brings all of them.
 
     Raises
     ------
@@ -27,22 +27,22 @@ def choose(found: Sequence[Quarantined], names: Sequence[str], *, everything: bo
         ``not_named``, ``not_in_quarantine`` or ``ambiguous``.
     """
     if bool(names) == everything:
-        raise P300Error("not_named", "Name what to take from the list of `p300 quarantine list`, or say --all.")
+        raise P300Error("not_named", "Name objects that `p300 quarantine list` shows, or use --all.")
     if everything:
-        # Sidecars first: released, a recording finds its own in the landing zone.
+        # Sidecars first: a recording that is released must find its sidecar in the landing zone.
         return sorted(found, key=lambda one: (not is_sidecar(one.landing_key), not is_companion(one.landing_key)))
     chosen = []
     for name in names:
         matches = [one for one in found if name in {one.key, one.landing_key}]
         if not matches:
-            raise P300Error("not_in_quarantine", f"{name} is not in quarantine; `p300 quarantine list` shows what is.")
+            raise P300Error("not_in_quarantine", f"{name} is not in quarantine. `p300 quarantine list` shows what is.")
         if len(matches) > 1:
             raise P300Error(
                 "ambiguous",
-                f"{len(matches)} objects in quarantine came as {name}: name one of {', '.join(m.key for m in matches)}.",
+                f"{len(matches)} objects in quarantine were uploaded as {name}. Name one of {', '.join(m.key for m in matches)}.",
             )
         together = {name for one in matches for name in one.files} - {one.key for one in matches}
-        # The recording last: released, it finds its sidecar in the landing zone.
+        # The recording last: when it is released, it must find its sidecar in the landing zone.
         chosen += [*[one for one in found if one.key in together], *matches]
     return list(dict.fromkeys(chosen))
 
@@ -50,7 +50,7 @@ def choose(found: Sequence[Quarantined], names: Sequence[str], *, everything: bo
 def release(
     store: Store, landing_bucket: str, raw_bucket: str, held: Quarantined, *, to: str | None, replace: bool
 ) -> Upload:
-    """Move an object from quarantine back to the landing zone, where that starts an execution.
+    """Move an object from quarantine back to the landing zone, which starts an execution.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def release(
     held : Quarantined
         What to move.
     to : str or None
-        Landing key; the one that it was uploaded under without.
+        Landing key; None for the one under which it was uploaded.
     replace : bool
-        Whether it may take the place of a recording that the raw data holds under that key.
+        Whether it may replace a recording that the raw zone holds under that key.
 
     Returns
     -------
@@ -81,35 +81,35 @@ def release(
             RecordingKey.parse(key)
         except RecordingError as error:
             raise RecordingError(
-                error.code, f"{error.message} Here: --to subject_<number>/<recording>.<extension>."
+                error.code, f"{error.message} Use --to subject_<number>/<recording>.<extension>."
             ) from error
     if not replace and (present := find(store, raw_bucket, raw_key_of(store, raw_bucket, key))):
         what = "sidecar" if is_sidecar(key) else "recording"
         when = datetime.fromtimestamp(present.modified, UTC)
         raise P300Error(
             "place_taken",
-            f"The raw data holds a {what} {present.key} since {when:%Y-%m-%d %H:%M} UTC, whose place {held.key} would take. "
-            "Release it under another name with --to, or say --replace.",
+            f"{held.key} would replace a {what}, {present.key}, which the raw zone has held since {when:%Y-%m-%d %H:%M} UTC. "
+            "Release it under another name with --to, or use --replace.",
         )
     item = find(store, raw_bucket, held.key)
     if item is None:
-        raise P300Error("not_in_quarantine", f"{held.key} is not in quarantine any more.")
+        raise P300Error("not_in_quarantine", f"{held.key} is no longer in quarantine.")
     record = find(store, raw_bucket, _record_of(held))
     if not item.version_id:
         raise P300Error(
             "no_versions",
-            f"s3://{raw_bucket} keeps no versions: bytes that come straight back to quarantine could not be told from these. "
-            f"Land the file again instead, from s3://{raw_bucket}/{held.key}.",
+            f"s3://{raw_bucket} has no versioning: if the file were quarantined again, the new copy could not be told from this one. "
+            f"Download s3://{raw_bucket}/{held.key} and land it again instead.",
         )
     try:
         store.copy(raw_bucket, held.key, landing_bucket, key, version_id=item.version_id, if_match=item.etag)
     except NotFoundError as error:
         if find(store, raw_bucket, held.key, item.version_id) is None:
-            raise P300Error("not_in_quarantine", f"{held.key} is not in quarantine any more.") from error
-        # else it has landed and was ingested before its size could be looked at
+            raise P300Error("not_in_quarantine", f"{held.key} is no longer in quarantine.") from error
+        # otherwise it has landed, and was ingested before its size could be checked
     except UnreadableError as error:
         raise P300Error("unreadable", str(error)) from error
-    # These versions and no other: the same bytes may be back in quarantine by now.  The object last: it is never without a way back.
+    # Only these versions: the same bytes may be back in quarantine by now. The object last, so that it can always be released again.
     if record:
         store.delete(raw_bucket, record.key, record.version_id)
     store.delete(raw_bucket, held.key, item.version_id)
@@ -117,7 +117,7 @@ def release(
 
 
 def drop(store: Store, raw_bucket: str, held: Quarantined) -> None:
-    """Delete an object from quarantine, and its record; a bucket that keeps versions keeps these."""
+    """Delete an object and its record from quarantine; a bucket with versioning keeps their versions."""
     store.delete(raw_bucket, _record_of(held))
     store.delete(raw_bucket, held.key)
 
@@ -127,5 +127,5 @@ def _record_of(held: Quarantined) -> str:
 
 
 def store_of(target: Target) -> Store:
-    """Return a store with the command's own client."""
+    """Return a store that uses the target's S3 client."""
     return Store(target.client("s3"))

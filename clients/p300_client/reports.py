@@ -1,4 +1,4 @@
-"""Recordings' reports: from the features bucket to a folder."""
+"""Download recordings' reports from the feature store."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from p300.errors import P300Error
 from p300_pipeline.keys import subject_name
 from p300_pipeline.storage import Store
 
-from p300_client.progress import Tell, tell_nobody
+from p300_client.progress import Notify, ignore_notes
 from p300_client.target import Target
 
 FEATURES, PAGE = "/features.parquet", "/report.html"
@@ -16,24 +16,24 @@ POLL_S = 0.5
 
 
 def download(
-    target: Target, name: str, folder: Path, timeout_s: float = DRAWING_S, tell: Tell = tell_nobody
+    target: Target, name: str, folder: Path, timeout_s: float = DRAWING_S, notify: Notify = ignore_notes
 ) -> list[Path]:
     """Download the reports of a subject, or of one ``<subject>/<recording>``; return the files.
 
-    Reports are drawn while the chain goes on, so one of a recording that has just landed is waited for.
+    Reports are drawn while the pipeline continues, so the report of a recording that has just landed is waited for.
 
     Parameters
     ----------
     target : Target
-        Where they lie.
+        Where they are.
     name : str
         ``<subject>``, or ``<subject>/<recording>``.
     folder : Path
-        Where to.
+        Folder to write to.
     timeout_s : float
-        How long to wait for a report that is not drawn yet.
-    tell : callable, optional
-        Called where some of several reports are missing.
+        How long to wait for a report that has not been drawn yet.
+    notify : callable, optional
+        Called if some of several reports are missing.
 
     Returns
     -------
@@ -60,11 +60,11 @@ def download(
             f"There are no features of {name}. Expected <subject> or <subject>/<recording> of a landed recording.",
         )
     if missing:
-        reason = "its drawing failed, or takes long: `aws logs tail /aws/lambda/p300-reporting`; `p300 backfill` draws it again"
+        reason = "drawing failed or is slow; `aws logs tail /aws/lambda/p300-reporting` shows why, and `p300 backfill` draws it again"
         message = f"There is no report of {', '.join(sorted(missing))} yet: {reason}."
         if not drawn:
             raise P300Error("no_report", message)
-        tell(message)
+        notify(message)
     paths = []
     for recording in drawn:
         path = (folder / f"{recording}.html").resolve()
@@ -77,6 +77,6 @@ def download(
 
 
 def _is_of(key: str, name: str) -> bool:
-    """Whether an object belongs to a subject, in any spelling, or to one of its recordings."""
+    """Return whether an object belongs to a subject, in any spelling, or to the named recording."""
     (subject, _, recording), (folder, _, rest) = name.partition("/"), key.partition("/")
     return subject_name(folder) == subject_name(subject) and (not recording or rest.startswith(f"{recording}/"))

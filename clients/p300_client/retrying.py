@@ -1,4 +1,4 @@
-"""Start again what failed: executions that ended badly, inputs in the queue of failed inputs, events that started nothing."""
+"""Retry what failed: failed executions, inputs in the failed-inputs queue, and events that started no execution."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ from p300_client.failures import Failure, Way, executions_of, of_execution, of_m
 from p300_client.progress import Progress, no_progress
 from p300_client.target import Target
 
-DAYS = 14  # as long as the queue keeps a failed input
+DAYS = 14  # how long the queue keeps a failed input
 BAD_ENDS = ("FAILED", "TIMED_OUT", "ABORTED")
-_HIDDEN_S = 60  # nobody else is given a message that is looked at here
+_HIDDEN_S = 60  # while a message is examined here, no other reader receives it
 _UNSTARTABLE = {"InvalidExecutionInput", "ValidationException", "InvalidName"}
 
 
 class Failures:
-    """What failed within the last `DAYS` days and was not put right since.
+    """What failed within the last `DAYS` days and has not succeeded since.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Failures:
         self._settled: list[str] = []
         self._found: dict[tuple[bool, str], Failure] = {}
         for failure in [*self._failed_executions(), *self._messages()]:
-            # An execution of the pipeline may be named "backfill", too.
+            # An execution of the pipeline may also be named "backfill".
             held = self._found.setdefault((failure.way is Way.BACKFILL, failure.name), failure)
             held._receipts += [receipt for receipt in failure._receipts if receipt not in held._receipts]
             if failure.at > held.at and failure.way is held.way:
@@ -56,9 +56,9 @@ class Failures:
         return sorted(self._found.values(), key=lambda failure: failure.at)
 
     def start(self, failure: Failure) -> str:
-        """Start it again and take it off the queue; return the new execution's ARN, or nothing where it cannot be started.
+        """Retry a failure and remove it from the queue; return the new execution's ARN, or an empty string if it cannot be started.
 
-        The name says which execution it retries, and how often that was retried: if two users retry at once, one execution starts.
+        The new execution's name holds the name of the original and the number of the retry: if two users retry at once, only one starts.
         """
         if failure.way is Way.NONE:
             return ""
@@ -73,22 +73,22 @@ class Failures:
             except self._steps.exceptions.ClientError as error:
                 if error.response["Error"]["Code"] not in _UNSTARTABLE:
                     raise
-                failure.left_because = f"it cannot be started again: {error}"
+                failure.left_because = f"it cannot be retried: {error}"
                 return ""
         self._delete(failure._receipts)
         return arn
 
     def drop(self, failure: Failure) -> None:
-        """Take it off the queue without starting it."""
+        """Remove a failure from the queue without retrying it."""
         self._delete(failure._receipts)
 
     def close(self) -> None:
-        """Give back what was looked at, and forget what a later execution has put right."""
+        """Return the examined messages to the queue, and delete those that a later execution has made obsolete."""
         self._delete(self._settled)
         sqs = self._target.client("sqs")
         for failure in self._found.values():
             for receipt in failure._receipts:
-                with suppress(sqs.exceptions.ClientError):  # it is given back already, after `_HIDDEN_S`
+                with suppress(sqs.exceptions.ClientError):  # it has already returned to the queue, after `_HIDDEN_S`
                     sqs.change_message_visibility(QueueUrl=self._queue, ReceiptHandle=receipt, VisibilityTimeout=0)
 
     # -- inner
@@ -96,7 +96,7 @@ class Failures:
         named = {"name": name} if name else {}
         try:
             started = self._steps.start_execution(stateMachineArn=machine, input=json.dumps(body), **named)
-        except self._steps.exceptions.ExecutionAlreadyExists:  # somebody else has just started it
+        except self._steps.exceptions.ExecutionAlreadyExists:  # another user has just started it
             return f"{executions_of(machine)}:{name}"
         return str(started["executionArn"])
 
@@ -113,7 +113,7 @@ class Failures:
                 for entry in page["executions"]:
                     if entry["startDate"] < oldest:
                         break
-                    with suppress(self._steps.exceptions.ExecutionDoesNotExist):  # gone since it was listed
+                    with suppress(self._steps.exceptions.ExecutionDoesNotExist):  # deleted since it was listed
                         described = self._steps.describe_execution(executionArn=entry["executionArn"])
                         yield of_execution(entry, described, status)
 
@@ -129,7 +129,7 @@ class Failures:
                 MessageSystemAttributeNames=["SentTimestamp"],
             )
             new = [message for message in answer.get("Messages", []) if message["MessageId"] not in seen]
-            if not new:  # or where reading has taken so long that the first ones are given again
+            if not new:  # the queue is empty, or reading took so long that the first messages came back
                 return
             for message in new:
                 seen.add(message["MessageId"])
@@ -140,18 +140,18 @@ class Failures:
                 yield failure
 
     def _is_settled(self, failure: Failure) -> bool:
-        """Say whether its last retry, or itself since it was redriven, runs or went well; count the retries."""
+        """Return whether the failure's last retry, or the redriven execution itself, is running or succeeded; count the retries."""
         if failure.way not in {Way.EXECUTION, Way.EVENT}:
             return False
         if last := self._execution(failure.name):
-            failure.way = Way.EXECUTION  # where an event had started none, it was started since
+            failure.way = Way.EXECUTION  # the event had started none, but one has been started since
         while again := self._execution(retry_name(failure.name, failure.retries + 1)):
             last = again
             failure.retries += 1
         return last is not None and last["status"] not in BAD_ENDS
 
     def _execution(self, name: str) -> Any:
-        """Return an execution of the pipeline by its name, or None where there is none."""
+        """Return the pipeline's execution of this name, or None if there is none."""
         try:
             return self._steps.describe_execution(executionArn=f"{executions_of(self._machine)}:{name}")
         except (self._steps.exceptions.ExecutionDoesNotExist, self._steps.exceptions.InvalidArn):
@@ -166,30 +166,30 @@ def retry(
     drop: bool = False,
     progress: Progress = no_progress,
 ) -> list[tuple[Failure, str]]:
-    """Start failures again: those named, or all for which that may help.
+    """Retry failures: the named ones, or all that a retry may help.
 
     Parameters
     ----------
     target : Target
         Where they ran.
     names : sequence of str
-        Names or ARNs of executions, or landing keys; none for all.
+        Names or ARNs of executions, or landing keys; empty for all.
     only_list : bool
-        Start nothing.
+        Only list the failures.
     drop : bool
-        Take the named ones off the queue and start nothing.
+        Remove the named ones from the queue without retrying them.
     progress : callable, optional
-        Called after each with what it was about.
+        Called after each failure with its source.
 
     Returns
     -------
     list of tuple of (Failure, str)
-        Each with the ARN of the execution that was started for it; empty where none was.
+        Each failure with the ARN of the execution that was started for it; an empty string if none was.
 
     Raises
     ------
     P300Error
-        ``nothing_named`` where nothing that failed has such a name, ``not_startable`` where it cannot be started.
+        ``nothing_named`` if no failure has such a name, ``not_startable`` if it cannot be retried.
     """
     failures = Failures(target)
     try:
@@ -200,12 +200,12 @@ def retry(
             if missing := wanted - {one.name for one in chosen} - {one.source for one in chosen}:
                 raise P300Error(
                     "nothing_named",
-                    f"Nothing that failed is named {', '.join(sorted(missing))}; `p300 retry --list` shows what did.",
+                    f"No failure is named {', '.join(sorted(missing))}. `p300 retry --list` shows what failed.",
                 )
             if not (only_list or drop) and (stuck := [one for one in chosen if one.way is Way.NONE]):
                 raise P300Error(
                     "not_startable",
-                    f"{stuck[0].name}: {stuck[0].left_because} Take it off the queue with `p300 retry {stuck[0].name} --drop`.",
+                    f"{stuck[0].name}: {stuck[0].left_because} Remove it from the queue with `p300 retry {stuck[0].name} --drop`.",
                 )
         done: list[tuple[Failure, str]] = []
         for failure in chosen:
@@ -222,17 +222,17 @@ def retry(
 
 
 def start_unfinished(target: Target, but: set[str]) -> list[str]:
-    """Start an execution for every recording that lies in the landing zone or has no features of its own; return their ARNs.
+    """Start an execution for every recording that is still in the landing zone or has no features; return the ARNs.
 
-    Whatever lost their events: with another S3 server, storage outlives a LocalStack. An execution that is under way meanwhile does no
-    harm, as each step may run twice.
+    The events of such recordings were lost: with another S3 server, for instance, storage outlives LocalStack. If an execution is already
+    running for one of them, no harm is done: each step may run twice.
 
     Parameters
     ----------
     target : Target
-        Where to look and start.
+        Where to look, and where to start the executions.
     but : set of str
-        Landing keys to leave out: what failed and was started again already.
+        Landing keys to leave out: those that failed and have already been retried.
     """
     store, outputs = Store(target.client("s3")), target.outputs
     landing, raw, features = (outputs[f"{name}BucketName"] for name in ("Landing", "Raw", "Features"))
@@ -244,7 +244,7 @@ def start_unfinished(target: Target, but: set[str]) -> list[str]:
         made = find(store, features, RecordingKey.parse(key).features)
         if item is None or (made and made.metadata.get("raw-etag") == item.etag):
             return None
-        # Ingestion looks for what it took from the landing zone, and finds that it has it already.
+        # Ingest compares this ETag with what it took from the landing zone, and finds that it already has the recording.
         return _event(landing, item, item.metadata.get("landing-etag", item.etag))
 
     with ThreadPoolExecutor(16) as pool:

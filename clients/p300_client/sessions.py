@@ -1,4 +1,4 @@
-"""Recordings as sessions: every flash with its epoch, what it lit, and where one symbol ends and the next begins."""
+"""Recordings as sessions: every flash with its epoch and stimulus group, and where one symbol ends and the next begins."""
 
 import json
 import tempfile
@@ -33,33 +33,33 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Screen:
-    """What flashed: a layout, how a request to the API states it, and who says that it is the one."""
+    """What flashed: a speller layout, how a request to the API states it, and where it was found."""
 
     layout: Layout
     stated: Mapping[str, Any]
-    source: str = field(default="as asked for", compare=False)
+    source: str = field(default="as requested", compare=False)
 
 
 @dataclass(frozen=True)
 class Session:
-    """One recording, as the speller that made it saw it.
+    """One recording, as the speller that ran it would have seen it.
 
     Attributes
     ----------
     name : str
         ``<subject>/<recording>``, or the file.
     X : ndarray of float32, shape (n_flashes, n_features)
-        Features in volts; a row of NaN where the epoch lies partly outside the recording. None is rejected: a speller cannot choose.
+        Features in volts; a row of NaN where part of the epoch is outside the recording. No epoch is rejected: a speller cannot choose.
     label : ndarray of int, shape (n_flashes,)
         1 (NonTarget) or 2 (Target).
     onset_s : ndarray, shape (n_flashes,)
     epoch_end_s : float
-        After its onset, when a flash's epoch is complete.
+        Time in seconds after a flash's onset at which its epoch is complete.
     code : ndarray of int, shape (n_flashes,), or None
-        What each lit; None where the recording does not tell, and then there are no trials.
+        The stimulus group that each flash lit; None if the recording does not say, in which case there are no trials.
     trials : list of Trial
     shown : Screen
-        What flashed, and who says so.
+        What flashed, and where that was found.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Session:
 
     @property
     def subject(self) -> str:
-        """Whose it is."""
+        """The subject who was recorded."""
         return subject_name(self.name.partition("/")[0])
 
     @property
@@ -83,7 +83,7 @@ class Session:
 
     @property
     def pause_s(self) -> float:
-        """Seconds between the last flash of a symbol and the first of the next, beyond those between two flashes."""
+        """Seconds between the last flash of a symbol and the first of the next, in excess of the time between two flashes."""
         gaps = [
             self.onset_s[later.flashes.start] - self.onset_s[trial.flashes.stop - 1] - self.soa_s
             for trial, later in zip(self.trials, self.trials[1:], strict=False)
@@ -91,13 +91,13 @@ class Session:
         return float(np.median(gaps)) if gaps else 0.0
 
     def seconds(self, trial: Trial, n_repetitions: int) -> float:
-        """Return how long a symbol takes with so many repetitions, its pause included."""
+        """Return how many seconds a symbol takes with this many repetitions, including its pause."""
         flashes = trial.first(n_repetitions)
         return float(self.onset_s[flashes.stop - 1] - self.onset_s[flashes.start]) + self.soa_s + self.pause_s
 
 
 def screen(name: str) -> Screen:
-    """Return a layout by its name, or from a JSON file that states it as a request to /decode does.
+    """Return a layout by its name, or from a JSON file that states it like a request to /decode.
 
     Raises
     ------
@@ -114,33 +114,33 @@ def screen(name: str) -> Screen:
     except (OSError, ValueError) as error:
         raise P300Error(
             "bad_layout",
-            f"--layout {name}: {error}. Expected {', '.join(LAYOUTS)} or a JSON file with a layout as /decode takes it.",
+            f"--layout {name}: {error}. Expected {', '.join(LAYOUTS)} or a JSON file that holds a layout as /decode takes it.",
         ) from error
 
 
 def of_file(path: Path, name: str, manifest: Mapping[str, Any], asked: Screen | None = None) -> Session:
-    """Read a recording's file, with the preprocessing of a model's manifest.
+    """Read a recording's file, with the preprocessing that a model's manifest states.
 
     Parameters
     ----------
     path : Path
-        The file, with what belongs to it beside it.
+        The file, with its companions and sidecar beside it.
     name : str
-        What to call it.
+        Name of the recording in messages.
     manifest : mapping
         The model's.
     asked : Screen, optional
-        What flashed. Without it, what the recording's sidecar says, or else its file, or the usual speller.
+        What flashed. By default what the recording's sidecar or its file says, or else the 6 x 6 speller.
 
     Raises
     ------
     P300Error
-        Where it is no recording, has other channels than the model, or other flash codes than the layout; ``other_layout`` where its
-        sidecar says that something else flashed.
+        If it is not a recording, or its channels do not match the model or its flash codes the layout; ``other_layout`` if its sidecar
+        states another layout.
     """
     if not isinstance(manifest.get("preprocessing"), dict):
         raise P300Error(
-            "no_preprocessing", f"Model {manifest['version']} does not say how its features were made; train again."
+            "no_preprocessing", f"Model {manifest['version']} does not say how its features were made. Train again."
         )
     parameters = replace(Parameters.from_dict(manifest["preprocessing"]), reject_peak_to_peak_uv=None)
     recording = read_recording(path, name=name, declared=parameters.declared)
@@ -153,7 +153,7 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], asked: Screen | 
         try:
             lit = shown.layout.lit(flashes.flash)
         except P300Error as error:
-            raise P300Error(error.code, f"{name}: {error.message} Say which one it is with --layout.") from error
+            raise P300Error(error.code, f"{name}: {error.message} Name the layout with --layout.") from error
         trials = find_trials(flashes.onset_sample, flashes.flash, lit, flashes.label == TARGET)
     return Session(
         name.rpartition(".")[0] if "/" in name else name,
@@ -168,14 +168,14 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], asked: Screen | 
 
 
 def _shown(recording: Recording, name: str, asked: Screen | None) -> Screen:
-    """Decide what flashed: what the sidecar says, or else what was asked for, what the file says, or the usual speller."""
+    """Decide what flashed: what the sidecar says, or else what was requested, what the file says, or the 6 x 6 speller."""
     said = recording.sidecar.get("layout")
     if said is not None:
         own = Screen(read_layout(said), said, "from its sidecar")
         if asked and asked.layout != own.layout:
             raise P300Error(
                 "other_layout",
-                f"{name}: its sidecar says that another layout flashed than the one that was asked for. Expected the same: "
+                f"{name}: the layout that was requested is not the one in its sidecar. Expected "
                 f"{json.dumps(said, ensure_ascii=False)[:300]}. Name a JSON file that holds it with --layout, or correct the sidecar.",
             )
         return own
@@ -184,16 +184,16 @@ def _shown(recording: Recording, name: str, asked: Screen | None) -> Screen:
     if recording.speller:
         stated = {"type": "grid", "rows": [list(row) for row in recording.speller.rows]}
         return Screen(read_layout(stated), stated, "from its file")
-    return replace(screen("speller"), source="the default, as neither its sidecar nor its file says it")
+    return replace(screen("speller"), source="the default, as neither its sidecar nor its file states one")
 
 
 def raw_keys(target: Target, subject: str, recording: str | None = None) -> list[RecordingKey]:
-    """Return a subject's raw recordings in the order of their names, or the one that is named.
+    """Return a subject's raw recordings in the order of their names, or only the named one.
 
     Parameters
     ----------
     target : Target
-        Where they lie.
+        Where they are.
     subject : str
         In any spelling: ``subject_5`` and ``subject_05`` are one subject.
     recording : str, optional
@@ -202,7 +202,7 @@ def raw_keys(target: Target, subject: str, recording: str | None = None) -> list
     Returns
     -------
     list of RecordingKey
-        Under the keys that they landed under.
+        The keys under which they landed.
     """
     store = Store(target.client("s3"))
     keys = (RecordingKey.parse(item.key) for item in recordings_in(store, target.outputs["RawBucketName"]))
@@ -211,7 +211,7 @@ def raw_keys(target: Target, subject: str, recording: str | None = None) -> list
 
 
 def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], asked: Screen | None = None) -> Session:
-    """Read a recording of the raw data; errors as `of_file`."""
+    """Read a recording from the raw zone; raises as `of_file` does."""
     store, bucket = Store(target.client("s3")), target.outputs["RawBucketName"]
     recording = store.head(bucket, str(key))
     with tempfile.TemporaryDirectory() as folder:
@@ -220,22 +220,22 @@ def of_target(target: Target, key: RecordingKey, manifest: Mapping[str, Any], as
 
 
 def read(target: Target, name: str, manifest: Mapping[str, Any], asked: Screen | None = None) -> Session:
-    """Read a recording's file, or a ``<subject>/<recording>`` of the raw data.
+    """Read a recording from a file, or ``<subject>/<recording>`` from the raw zone.
 
     Raises
     ------
     P300Error
-        ``no_recording`` where there is neither; others as `of_file`.
+        ``no_recording`` if there is neither; otherwise as `of_file`.
     """
     if Path(name).is_file():
         return of_file(Path(name), Path(name).name, manifest, asked)
     subject, _, recording = name.partition("/")
     keys = sorted(
         raw_keys(target, subject, recording), key=lambda key: key.recording != name
-    )  # spelled like this first
+    )  # the exact spelling first
     if keys:
         return of_target(target, keys[0], manifest, asked)
     raise P300Error(
         "no_recording",
-        f"{name} is neither a file nor a recording of the raw data; expected <subject>/<recording> of a landed one.",
+        f"{name} is neither a file nor a recording in the raw zone. Expected <subject>/<recording> of a landed recording.",
     )

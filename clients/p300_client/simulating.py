@@ -1,4 +1,4 @@
-"""Replay recordings flash by flash against the API, as a speller's session would run, and count what was right."""
+"""Replay recordings flash by flash against the API, as in a speller session, and count the correct symbols."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,17 +17,17 @@ from p300_client import decoding
 from p300_client.api import Api
 from p300_client.decoding import Decision, Requests, Speller
 from p300_client.model_versions import registry
-from p300_client.progress import Progress, Tell, no_progress, tell_nobody
+from p300_client.progress import Notify, Progress, ignore_notes, no_progress
 from p300_client.sessions import Screen, Session, of_target, raw_keys
 from p300_client.target import Target
 
-FLASH_FIGURES = ("n_epochs", "accuracy", "kappa", "roc_auc")
-SYMBOL_FIGURES = ("n_symbols", "accuracy_stopping", "mean_repetitions", "seconds_a_symbol", "bits_per_minute")
+FLASH_METRICS = ("n_epochs", "accuracy", "kappa", "roc_auc")
+SYMBOL_METRICS = ("n_symbols", "accuracy_stopping", "mean_repetitions", "seconds_a_symbol", "bits_per_minute")
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of one session."""
+    """The outcome of one session."""
 
     session: Session
     probability: NDArray[np.float64]
@@ -36,17 +36,17 @@ class Replayed:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Which flashes had an epoch, and so a label."""
+        """Which flashes had an epoch, and so a probability."""
         return ~np.isnan(self.probability)
 
 
 def manifest_of(target: Target, alias: str) -> dict[str, Any]:
-    """Return the manifest of the model that is asked.
+    """Return the manifest of the model that an alias or version names.
 
     Raises
     ------
     P300Error
-        Where there is none.
+        If there is none.
     """
     models = registry(target)
     try:
@@ -56,7 +56,7 @@ def manifest_of(target: Target, alias: str) -> dict[str, Any]:
 
 
 def seen_in_training(subjects: Iterable[str], manifest: Mapping[str, Any]) -> list[str]:
-    """Return which of some subjects a model was trained on, by their names."""
+    """Return which of these subjects a model was trained on."""
     return sorted(set(map(subject_name, subjects)) & set(map(subject_name, manifest["subjects"])))
 
 
@@ -67,24 +67,24 @@ def sessions(
     shown: Screen,
     *,
     seen: bool = False,
-    tell: Tell = tell_nobody,
+    notify: Notify = ignore_notes,
 ) -> list[Session]:
     """Read the subjects' recordings.
 
     Parameters
     ----------
     target : Target
-        Where they lie.
+        Where they are.
     subjects : sequence of str
-        Whose.
+        The subjects whose recordings are read.
     manifest : mapping
-        Of the model that is to score them.
+        Manifest of the model that will score them.
     shown : Screen
         What flashed.
     seen : bool
         Whether subjects that the model was trained on are allowed.
-    tell : callable, optional
-        Called with what is left out and why.
+    notify : callable, optional
+        Called with what is skipped, and why.
 
     Returns
     -------
@@ -99,8 +99,8 @@ def sessions(
     if trained_on and not seen:
         raise P300Error(
             "seen_in_training",
-            f"Model {manifest['version']} was trained on {', '.join(trained_on)}: its figures on them would flatter. Simulate "
-            "subjects that it has not seen (`p300 train --held-out subject_<n>` keeps some out), or say --seen.",
+            f"Model {manifest['version']} was trained on {', '.join(trained_on)}: its metrics on them would be too optimistic. Simulate "
+            "subjects that were not in training (`p300 train --held-out subject_<n>` holds some out), or use --seen.",
         )
     found = []
     keys = {subject: raw_keys(target, subject) for subject in dict.fromkeys(map(subject_name, subjects))}
@@ -108,20 +108,20 @@ def sessions(
         if not of_subject:
             raise P300Error(
                 "no_recordings",
-                f"There are no recordings of {subject} in the raw data. Expected subject_<n> of a landed recording.",
+                f"There are no recordings of {subject} in the raw zone. Expected subject_<n> of a landed recording.",
             )
     for of_subject in keys.values():
         for key in of_subject:
             try:
                 session = of_target(target, key, manifest, shown)
             except P300Error as error:
-                tell(f"left out: {error.message}")
+                notify(f"left out: {error.message}")
                 continue
             if session.code is None:
-                tell(f"{session.name} does not say what each flash lit: labels only, no symbols")
+                notify(f"{session.name} does not say what each flash lit: labels only, no symbols")
             found.append(session)
     if not found:
-        raise P300Error("nothing_to_replay", "No recording is left that this model can score.")
+        raise P300Error("nothing_to_replay", "There is no recording that this model can score.")
     return found
 
 
@@ -134,22 +134,22 @@ def simulate(
     confidence: float,
     progress: Progress = no_progress,
 ) -> list[Replayed]:
-    """Replay sessions one after the other.
+    """Replay sessions one after another.
 
     Parameters
     ----------
     requests : Requests
-        To the model; its ``tell`` is called where the API does not keep up.
+        To the model; its ``notify`` is called if the API does not keep up.
     found : sequence of Session
         What to replay.
     shown : Screen
         What flashed.
     rate : float
-        Times the recordings' own pace; 0 is as fast as it goes.
+        Speed as a multiple of the recordings' own pace; 0 is as fast as possible.
     confidence : float
-        At which flashing for a symbol stops.
+        Confidence at which flashing for a symbol stops.
     progress : callable, optional
-        Called after each flash with the recording and what was spelled last.
+        Called after each flash with the recording and the symbols spelled last.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def simulate(
     Raises
     ------
     P300Error
-        ``refused`` where the API refuses.
+        ``refused`` if the API refuses a request.
     """
     replayed = []
     total = sum(len(session.label) + decoding.n_curve_requests(session) for session in found)
@@ -171,7 +171,7 @@ def simulate(
             progress(next(steps), total, f"{session.name.rpartition('/')[2]}  {spelled}")
 
         probability = _replay(requests, session, speller, rate, advance)
-        right = decoding.rights(session, shown, decoding.curve(requests, session, shown, advance))
+        right = decoding.correctness(session, shown, decoding.curve(requests, session, shown, advance))
         replayed.append(Replayed(session, probability, speller.decisions, right))
     return replayed
 
@@ -194,19 +194,19 @@ def _replay(
         speller.after(number + 1)
         advance()
     if rate and late_s > session.soa_s / rate:
-        requests.tell(
+        requests.notify(
             f"{session.name}: the API did not keep up; epochs were sent up to {late_s:.1f} s after they were complete"
         )
     return probability
 
 
-def figures(replayed: Sequence[Replayed], n_symbols: int) -> dict[str, Any]:
-    """Return the figures of some sessions, pooled: of their labels, and of their symbols where there are any."""
+def pooled_metrics(replayed: Sequence[Replayed], n_symbols: int) -> dict[str, Any]:
+    """Return the pooled metrics of several sessions: of their flashes, and of their symbols if there are any."""
     label = np.concatenate([one.session.label[one.present] for one in replayed])
     probability = np.concatenate([one.probability[one.present] for one in replayed])
     document = dict(classification_metrics(label, probability))
     known = [decision for one in replayed for decision in one.decisions if decision.attended is not None]
-    document |= dict.fromkeys(SYMBOL_FIGURES)
+    document |= dict.fromkeys(SYMBOL_METRICS)
     if known:
         share = Share.of([decision.right for decision in known])
         seconds = float(np.mean([decision.seconds for decision in known]))
@@ -225,21 +225,21 @@ def figures(replayed: Sequence[Replayed], n_symbols: int) -> dict[str, Any]:
 
 
 def report(replayed: Sequence[Replayed], requests: Requests, shown: Screen, how: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the whole simulation as one document."""
+    """Return the simulation's report."""
     n_symbols = len(shown.layout.symbols)
     by_subject = {
-        subject: figures([one for one in replayed if one.session.subject == subject], n_symbols)
+        subject: pooled_metrics([one for one in replayed if one.session.subject == subject], n_symbols)
         for subject in dict.fromkeys(one.session.subject for one in replayed)
     }
     mean = {}
-    for name in (*FLASH_FIGURES[1:], *SYMBOL_FIGURES[1:]):
+    for name in (*FLASH_METRICS[1:], *SYMBOL_METRICS[1:]):
         values = [row[name] for row in by_subject.values() if row[name] is not None]
         mean[name] = float(np.mean(values)) if values else None
     return {
         "model_version": requests.version,
         **how,
         "subjects": by_subject,
-        "pooled": figures(replayed, n_symbols),
+        "pooled": pooled_metrics(replayed, n_symbols),
         "mean": mean,
         "latency": requests.latencies(),
         "sessions": [
@@ -249,6 +249,6 @@ def report(replayed: Sequence[Replayed], requests: Requests, shown: Screen, how:
     }
 
 
-def requests_to(target: Target, version: str, tell: Tell = tell_nobody) -> Requests:
-    """Return requests to the target's API about one version."""
-    return Requests(Api(target), version, tell=tell)
+def requests_to(target: Target, version: str, notify: Notify = ignore_notes) -> Requests:
+    """Return the means to ask the target's API about one version."""
+    return Requests(Api(target), version, notify=notify)

@@ -1,7 +1,8 @@
-"""Which AWS to talk to, with which clients, and what the stack there offers.
+"""Where the stack is, AWS or LocalStack; the clients to talk to it; and its outputs.
 
-``AWS_ENDPOINT_URL`` decides if it is set, and an ``AWS_PROFILE`` that leads elsewhere is refused. Else AWS credentials in the environment
-(``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``) mean AWS, or the endpoint that the profile names; else it is LocalStack on this machine.
+``AWS_ENDPOINT_URL`` decides if it is set, and an ``AWS_PROFILE`` that points elsewhere is refused. Otherwise AWS credentials in the
+environment (``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``) mean AWS, or the endpoint that the profile names; without them, it is LocalStack on
+this machine.
 """
 
 import os
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 STACK = os.environ.get("P300_STACK", "p300")
 DEPLOYMENT_BUCKET = f"{STACK}-deployment"
-"""What a deployment's files go through; it is in the stack's region."""
+"""Bucket through which a deployment's files go; it is in the stack's region."""
 LOCAL_ENDPOINT = "http://localhost:4566"
 _DEFAULT_REGION = "us-east-1"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -47,7 +48,7 @@ class Target:
     endpoint : str or None
         URL of LocalStack; None on AWS.
     client_options : dict
-        Of botocore's ``Config``, where the command's own will not do.
+        Options of botocore's ``Config`` that override the defaults.
     """
 
     endpoint: str | None
@@ -77,7 +78,7 @@ class Target:
         Raises
         ------
         P300Error
-            ``bad_region``: no region is named like this.
+            ``bad_region``: it is not the name of a region.
         """
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if not region and self.endpoint is None:
@@ -87,7 +88,7 @@ class Target:
         region = region or _DEFAULT_REGION
         if not re.fullmatch(r"[a-z]+(-[a-z]+)+-[0-9]+", region):
             raise P300Error(
-                "bad_region", f"AWS_REGION is {region!r}, which names no region: expected one such as us-east-1."
+                "bad_region", f"AWS_REGION is {region!r}, which is not a region; expected one such as us-east-1."
             )
         return region
 
@@ -103,12 +104,14 @@ class Target:
     def _make(self, service: str) -> Any:
         try:
             return self._made(service)
-        except ValueError as error:  # of a number in the environment or in ~/.aws/config, such as AWS_MAX_ATTEMPTS
+        except (
+            ValueError
+        ) as error:  # an invalid number in the environment or in ~/.aws/config, such as AWS_MAX_ATTEMPTS
             if isinstance(error, P300Error):
                 raise
             raise P300Error(
                 "bad_aws_setting",
-                f"A setting of AWS cannot be read: {error}. Correct it among the environment's AWS_... variables or in ~/.aws/config.",
+                f"An AWS setting is invalid: {error}. Correct the environment variable AWS_... or ~/.aws/config.",
             ) from error
 
     def _made(self, service: str) -> Any:
@@ -124,7 +127,7 @@ class Target:
 
         keys = credential.for_endpoint(self.endpoint)
         session = Session(keys.access_key_id, keys.secret_access_key, region_name=self.region)
-        # The session would take its address from the environment, which belongs to the whole process: other targets, other libraries.
+        # The session would take the endpoint from the environment, which other targets and libraries in this process share.
         session._service_endpoint_mapping = dict.fromkeys(session._service_endpoint_mapping, self.endpoint)
         client = session.client(service, config=config)
         if client.meta.endpoint_url != self.endpoint:
@@ -140,13 +143,13 @@ class Target:
         Raises
         ------
         NoStackError
-            ``no_stack``, ``no_answer``, ``incomplete`` or ``refused``; it is looked for again the next time.
+            ``no_stack``, ``no_answer``, ``incomplete`` or ``refused``; the next access looks again.
         """
         return {output["OutputKey"]: output["OutputValue"] for output in self._stack["Outputs"]}
 
     @property
     def preprocessing(self) -> "Parameters":
-        """The stack's preprocessing parameters; errors as `outputs`."""
+        """The stack's preprocessing parameters; raises as `outputs` does."""
         from p300.signals import Parameters
 
         stated = {one["ParameterKey"]: one.get("ParameterValue", "") for one in self._stack.get("Parameters", [])}
@@ -186,7 +189,7 @@ class Target:
         return stack
 
     def _region_of_stack(self) -> str | None:
-        """Return the other region in which this LocalStack holds the stack, which it does once; None where it holds none."""
+        """Return the other region in which this LocalStack holds the stack, of which it holds at most one; None if it holds none."""
         from botocore.exceptions import ClientError
 
         if not self.is_local:
@@ -207,13 +210,13 @@ class Target:
 
     @cached_property
     def api_key(self) -> str:
-        """The key that the API wants in ``x-api-key``."""
+        """The key that the API expects in ``x-api-key``."""
         api = self.client("apigateway")
         for plan in api.get_usage_plans(limit=500)["items"]:
             if plan["name"] == f"{STACK}-usage":
                 key = api.get_usage_plan_keys(usagePlanId=plan["id"])["items"][0]["id"]
                 return str(api.get_api_key(apiKey=key, includeValue=True)["value"])
-        raise NoStackError("no_key", f"There is no usage plan {STACK}-usage on {self}. Deploy the stack again.")
+        raise NoStackError("no_key", f"{self} has no usage plan {STACK}-usage. Deploy the stack again.")
 
     def environment(self) -> dict[str, str]:
         """Return what `p300 env` prints."""
@@ -240,21 +243,21 @@ class Target:
 
 
 def _refuse_silence(endpoint: str) -> None:
-    """Refuse a server that takes connections and never answers: botocore would ask it for minutes."""
+    """Refuse a server that accepts connections but never answers: botocore would wait for minutes."""
     try:
         with urllib.request.urlopen(f"{endpoint}/_localstack/health", timeout=SILENCE_S):  # noqa: S310
             return
     except TimeoutError as error:
         raise NoStackError(
             "no_answer",
-            f"{endpoint} takes connections, but did not answer within {SILENCE_S} s. Is it LocalStack? Check AWS_ENDPOINT_URL.",
+            f"{endpoint} accepts connections, but did not answer within {SILENCE_S} s. Is it LocalStack? Check AWS_ENDPOINT_URL.",
         ) from error
-    except (OSError, HTTPException):  # refused, or not LocalStack: botocore's own errors say so
+    except (OSError, HTTPException):  # refused, or not LocalStack: botocore's own errors will say so
         return
 
 
 def no_proxy(*hosts: str) -> dict[str, str]:
-    """Return the variables that keep boto3, urllib, curl and others from asking a proxy for this machine."""
+    """Return the variables that keep boto3, urllib, curl and others from using a proxy for this machine."""
     names = [name for name in ("no_proxy", "NO_PROXY") if os.environ.get(name)] or ["NO_PROXY"]
     given = [entry.strip() for name in names for entry in os.environ.get(name, "").split(",")]
     value = "*" if "*" in given else ",".join(dict.fromkeys(filter(None, [*given, *_LOOPBACK, *hosts])))
@@ -267,7 +270,7 @@ def choose() -> Target:
     Raises
     ------
     P300Error
-        ``bad_endpoint``: AWS_ENDPOINT_URL is not an address. ``two_targets``: it contradicts AWS_PROFILE.
+        ``bad_endpoint``: AWS_ENDPOINT_URL is not a valid address. ``two_targets``: it contradicts AWS_PROFILE.
     """
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "").strip().rstrip("/")
     profile = os.environ.get("AWS_PROFILE")
@@ -279,7 +282,8 @@ def choose() -> Target:
             raise P300Error(
                 "two_targets",
                 f"AWS_ENDPOINT_URL is {endpoint}, perhaps from an earlier `export $(p300 env)`, and AWS_PROFILE is {profile!r}, "
-                f'which leads to {configured or "AWS"}. To go there: eval "$(p300 env --unset)". To stay: unset AWS_PROFILE.',
+                f'which points to {configured or "AWS"}. To use the profile: eval "$(p300 env --unset)". '
+                "To use the endpoint: unset AWS_PROFILE.",
             )
         return Target(endpoint)
     if configured:
@@ -291,7 +295,7 @@ def choose() -> Target:
 
 
 def _configured() -> str | None:
-    """Return the endpoint that the profile names in AWS's configuration, where boto3 would take it."""
+    """Return the endpoint that the profile names in the AWS configuration, if boto3 would use it."""
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         return None
     from botocore.session import Session
@@ -301,9 +305,9 @@ def _configured() -> str | None:
 
 
 def exported() -> list[str]:
-    """Return the variables of this environment that `export $(p300 env)` has set.
+    """Return the variables in this environment that `export $(p300 env)` has set.
 
-    Keys and region are among them only where AWS_ENDPOINT_URL is: without it they are somebody's own. NO_PROXY stays, which does no harm.
+    Keys and region are included only if AWS_ENDPOINT_URL is set: without it they are the user's own. NO_PROXY stays; it does no harm.
     """
     names = [name for name in os.environ if name in _EXPORTED]
     return sorted(names + [name for name in _OF_ENDPOINT if name in os.environ and "AWS_ENDPOINT_URL" in os.environ])
@@ -333,7 +337,7 @@ def require_local(target: Target) -> None:
     if target.endpoint is None:
         raise P300Error(
             "not_local",
-            "This runs on LocalStack only, but the environment names AWS (AWS_PROFILE or AWS_ACCESS_KEY_ID). "
+            "This runs on LocalStack only, but the environment points to AWS (AWS_PROFILE or AWS_ACCESS_KEY_ID). "
             "Unset them, or set AWS_ENDPOINT_URL.",
         )
     parts = urlsplit(target.endpoint)

@@ -1,4 +1,4 @@
-"""Ask for a training."""
+"""Request a training."""
 
 import json
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from p300_client.target import Target
 
 
 def check_request(target: Target, request: Mapping[str, Any]) -> None:
-    """Refuse a request that cannot be met, before anything starts.
+    """Refuse a request that cannot be fulfilled, before anything starts.
 
     Parameters
     ----------
     target : Target
-        Whose features are looked at.
+        The stack whose features are checked.
     request : mapping
         As `parse_request` returns it.
 
     Raises
     ------
     TrainingError
-        ``bad_request`` where a field is not what it should be, ``unknown_model`` where no kind of model is called like this,
-        ``unknown_subjects`` where a subject that is named has no features.
+        ``bad_request`` if a field is invalid, ``unknown_model`` if there is no such kind of model, ``unknown_subjects`` if a named subject
+        has no features.
     """
     found = TrainingRequest.parse(request, KINDS[0])
     if found.model not in KINDS:
@@ -39,14 +39,15 @@ def check_request(target: Target, request: Mapping[str, Any]) -> None:
     if unknown := sorted(named - present):
         raise TrainingError(
             "unknown_subjects",
-            f"No features of {', '.join(unknown)}. There are: {', '.join(sorted(present)) or 'none; land recordings first'}.",
+            f"There are no features of {', '.join(unknown)}. "
+            f"Subjects with features: {', '.join(sorted(present)) or 'none; land recordings first'}.",
         )
     if isinstance(found.subjects, tuple) and (both := sorted(set(found.subjects) & set(found.held_out))):
-        raise TrainingError("bad_request", f"{', '.join(both)} cannot be both trained on and held out.")
+        raise TrainingError("bad_request", f"{', '.join(both)} cannot be both in training and held out.")
 
 
 def start_training(target: Target, request: Mapping[str, Any]) -> str:
-    """Start an execution that trains; return its ARN. What cannot be met is refused first, as `check_request` says."""
+    """Start an execution that trains; return its ARN. Raises as `check_request` does, before anything starts."""
     check_request(target, request)
     started = target.client("stepfunctions").start_execution(
         stateMachineArn=target.outputs["StateMachineArn"], input=json.dumps({"train": request})
@@ -55,7 +56,7 @@ def start_training(target: Target, request: Mapping[str, Any]) -> str:
 
 
 def parse_request(subjects: str, held_out: str, model: str, seed: int) -> dict[str, Any]:
-    """Return the training request that the command's options state."""
+    """Return the training request for the command's options."""
     request: dict[str, Any] = {"seed": seed, "held_out": _names(held_out)}
     try:
         request["subjects"] = float(subjects)

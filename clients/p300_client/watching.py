@@ -1,4 +1,4 @@
-"""Follow executions of the state machine while they run: each recording, each state."""
+"""Follow executions of the state machine while they run: one for each recording, state by state."""
 
 import time
 from collections import Counter
@@ -23,7 +23,7 @@ ENDED = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 
 @dataclass
 class Execution:
-    """One execution as it is seen from outside."""
+    """One execution, as Step Functions describes it."""
 
     arn: str
     status: str
@@ -37,24 +37,26 @@ class Execution:
 
     @property
     def ended(self) -> bool:
-        """Whether it will not change any more."""
+        """Whether it has reached its final status."""
         return self.status in ENDED
 
     @property
     def seconds(self) -> float:
-        """How long it ran, or has run."""
+        """How long it ran, or has been running."""
         end = self.stopped or datetime.now(self.started.tzinfo)
         return (end - self.started).total_seconds()
 
     @property
     def outcome(self) -> str:
-        """What came of it, in words."""
+        """The outcome in words."""
         output = self.output
         match output.get("outcome"):
             case "features":
                 return f"features{_notes(output)}"
             case "model":
-                made = "features, " if output.get("recording") else ""  # nothing else than a model was asked for
+                made = (
+                    "features, " if output.get("recording") else ""
+                )  # without a recording, only a model was requested
                 model = f"model {_field(output, 'training', 'version')} {_field(output, 'promotion', 'outcome')}"
                 return f"{made}{model}{_notes(output)}"
             case "quarantined" | "incomplete" | "unreadable" as stuck:
@@ -79,14 +81,14 @@ def _field(output: dict[str, Any], part: str, name: str) -> str:
 
 
 class Watcher:
-    """Executions of the pipeline since a moment.
+    """Executions of the pipeline since a point in time.
 
     Parameters
     ----------
     target : Target
         Where they run.
     since : datetime
-        Executions that started before are not looked at.
+        Executions that started earlier are ignored.
     """
 
     def __init__(self, target: Target, since: datetime) -> None:
@@ -96,7 +98,7 @@ class Watcher:
         self.executions: dict[str, Execution] = {}
 
     def refresh(self) -> None:
-        """Ask for new executions and for the state of those that run."""
+        """Find new executions, and update the state of those that are running."""
         for page in self._client.get_paginator("list_executions").paginate(stateMachineArn=self._machine):
             entries = [entry for entry in page["executions"] if entry["startDate"] >= self._since]
             for entry in entries:
@@ -111,21 +113,21 @@ class Watcher:
     def changes(
         self, until: "Callable[[Watcher], bool]", timeout_s: float = TIMEOUT_S, pause_s: float = POLL_S
     ) -> Iterator[list[Execution]]:
-        """Yield at each look the executions that are new or in another state than at the look before.
+        """Poll, and yield each time the executions that are new or have changed their state.
 
         Parameters
         ----------
         until : callable
-            Asked after each look whether it was the last: `all_ended` or `each_ended`, for instance.
+            Called after each poll; returns whether to stop: `all_ended` or `each_ended`, for instance.
         timeout_s : float
-            How long to go on looking.
+            How long to poll.
         pause_s : float
-            Seconds between two looks.
+            Seconds between two polls.
 
         Yields
         ------
         list of Execution
-            Empty where nothing changed.
+            Empty if nothing changed.
 
         Raises
         ------
@@ -141,23 +143,23 @@ class Watcher:
             if until(self):
                 return
             if time.monotonic() > deadline:
-                raise P300Error("timeout", f"gave up following after {timeout_s:.0f} s; the executions go on")
+                raise P300Error("timeout", f"stopped following after {timeout_s:.0f} s; the executions continue")
             seen = now
             time.sleep(pause_s)
 
     def _first_look(self, entry: dict[str, Any]) -> Execution | None:
         try:
             execution = from_description(self._client.describe_execution(executionArn=entry["executionArn"]))
-        except self._client.exceptions.ExecutionDoesNotExist:  # gone since it was listed
+        except self._client.exceptions.ExecutionDoesNotExist:  # deleted since it was listed
             return None
-        execution.status = "RUNNING"  # until it is looked at
+        execution.status = "RUNNING"  # so that `refresh` looks at it next
         return execution
 
     def _look(self, execution: Execution) -> None:
         try:
             now = from_description(self._client.describe_execution(executionArn=execution.arn))
         except self._client.exceptions.ExecutionDoesNotExist:
-            execution.status, execution.error = "ABORTED", "it is not there any more"
+            execution.status, execution.error = "ABORTED", "it no longer exists"
             return
         execution.status, execution.stopped = now.status, now.stopped
         execution.output, execution.error = now.output, now.error
@@ -165,7 +167,7 @@ class Watcher:
 
 
 def current_state(client: Any, arn: str) -> str:
-    """Return the state that an execution entered last; empty where its latest events do not say it.
+    """Return the state that an execution entered last; an empty string if its latest events do not show it.
 
     Parameters
     ----------
@@ -186,7 +188,7 @@ def current_state(client: Any, arn: str) -> str:
 
 
 def from_description(described: dict[str, Any]) -> Execution:
-    """Return what `describe_execution` says about an execution."""
+    """Return the execution that an answer of `describe_execution` describes."""
     source, etag = about(described.get("input"), described.get("name"))
     execution = Execution(
         described["executionArn"],
@@ -203,7 +205,7 @@ def from_description(described: dict[str, Any]) -> Execution:
 
 
 def about(text: str | None, name: str | None = None) -> tuple[str, str]:
-    """Return what an execution's input is about, and the ETag of the upload that started it, empty where none did."""
+    """Return what an execution's input refers to, and the ETag of the upload that started it, empty if no upload did."""
     try:
         found = executions.parse_text(text, name)
     except InputError:
@@ -212,7 +214,7 @@ def about(text: str | None, name: str | None = None) -> tuple[str, str]:
 
 
 def all_ended(uploads: Sequence[Upload] = ()) -> Callable[[Watcher], bool]:
-    """Return whether each upload has an execution that ended and none runs, to be asked of a `Watcher`."""
+    """Return a condition for `Watcher.changes`: each upload has an execution that ended, and none is running."""
     wanted = Counter((unquote_plus(upload.key), upload.etag) for upload in uploads)
 
     def ended(seen: Watcher) -> bool:
@@ -223,5 +225,5 @@ def all_ended(uploads: Sequence[Upload] = ()) -> Callable[[Watcher], bool]:
 
 
 def each_ended(arns: Collection[str]) -> Callable[[Watcher], bool]:
-    """Return whether each of some executions has ended, to be asked of a `Watcher`."""
+    """Return a condition for `Watcher.changes`: each of these executions has ended."""
     return lambda seen: all(arn in seen.executions and seen.executions[arn].ended for arn in arns)

@@ -1,4 +1,4 @@
-"""The web application: addresses, and what happens when something is not there."""
+"""The web application: routes and error pages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ from p300_console.recordings import Recordings
 from p300_console.replay import Replays
 from p300_console.security import FIRST_PAGE, Guard, Tokens
 from p300_console.stack import Stack, outage
-from p300_console.web import HERE, Console, console, page, trouble
+from p300_console.web import HERE, Console, console, error_page, page
 
 ROUTES = [
     Route("/", lambda _: RedirectResponse(FIRST_PAGE)),
@@ -43,7 +43,7 @@ ROUTES = [
 ]
 
 
-_TITLES = {400: "This address does not work", 404: "Not here"}
+_TITLES = {400: "Invalid address", 404: "Not found"}
 
 
 def make_app(stack: Stack, port: int, tokens: Tokens) -> Starlette:
@@ -52,19 +52,19 @@ def make_app(stack: Stack, port: int, tokens: Tokens) -> Starlette:
     Parameters
     ----------
     stack : Stack
-        What it shows.
+        The stack to show.
     port : int
-        The one it will listen on: requests for another host are refused.
+        The port on which it will listen: requests for any other host are refused.
     tokens : Tokens
-        Who may come in.
+        Which browsers have access.
     """
-    behind = Console(stack, Executions(stack), Recordings(stack), Replays(stack), tokens)
+    shared = Console(stack, Executions(stack), Recordings(stack), Replays(stack), tokens)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
-        behind.executions.start()
+        shared.executions.start()
         yield
-        behind.executions.stop()
+        shared.executions.stop()
 
     app = Starlette(
         routes=ROUTES,
@@ -78,35 +78,35 @@ def make_app(stack: Stack, port: int, tokens: Tokens) -> Starlette:
         },
         lifespan=life,
     )
-    app.state.console = behind
+    app.state.console = shared
     return app
 
 
-def _away(request: Request, error: Exception) -> Response | None:
+def _unavailable(request: Request, error: Exception) -> Response | None:
     stack = console(request).stack
-    told = outage(error, stack)
-    if told is None:
+    message = outage(error, stack)
+    if message is None:
         return None
     stack.forget()
-    return page(request, "away", status=503, live=True, banner=told)
+    return page(request, "unavailable", status=503, live=True, banner=message)
 
 
 def _not_here(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = error.detail if isinstance(error, HTTPException) else ""
-    return trouble(request, status, _TITLES.get(status, "This does not work"), detail)
+    return error_page(request, status, _TITLES.get(status, "Request failed"), detail)
 
 
 def _cannot(request: Request, error: Exception) -> Response:
     message = error.message if isinstance(error, P300Error) else str(error)
-    return _away(request, error) or trouble(request, 409, "This does not work", message)
+    return _unavailable(request, error) or error_page(request, 409, "Request failed", message)
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    return _away(request, error) or trouble(request, 502, "The stack refused", str(error))
+    return _unavailable(request, error) or error_page(request, 502, "The stack refused the request", str(error))
 
 
 def _broken(request: Request, error: Exception) -> Response:
-    return trouble(
-        request, 500, "The console failed", f"{type(error).__name__}: {error}. The terminal that runs it shows where."
+    return error_page(
+        request, 500, "The console failed", f"{type(error).__name__}: {error}. Its terminal shows the traceback."
     )

@@ -1,4 +1,4 @@
-"""Plots of a model's figures as coordinates for SVG."""
+"""Plots of a model's metrics as coordinates for SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Plot:
 
 
 def calibration(bins: Sequence[dict[str, float]]) -> Plot | None:
-    """Return predicted against observed frequencies of Target; None where there are none."""
+    """Return predicted against observed frequencies of Target; None if there are none."""
     pairs = [
         (one["predicted"], one["observed"], one["n_epochs"])
         for one in bins

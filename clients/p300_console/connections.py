@@ -1,4 +1,4 @@
-"""Connections of browsers: those that send nothing whole are closed, so that nobody holds the console up by opening many."""
+"""Connections from browsers: those without a complete request are closed, so that nobody can block the console by opening many."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ PATIENCE_S = 5.0
 
 
 class Connection(H11Protocol):
-    """A connection that has so long to send a request: uvicorn itself waits for the rest of one for ever."""
+    """A connection that has `PATIENCE_S` seconds to send a request: uvicorn itself waits for the rest of a request forever."""
 
     _clock: asyncio.TimerHandle | None = None
 
@@ -18,7 +18,7 @@ class Connection(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Start the clock where this is less than a request."""
+        """Start the clock if this is less than a whole request."""
         super().data_received(data)
         self._watch()
 
@@ -34,7 +34,7 @@ class Connection(H11Protocol):
 
     @property
     def _waits(self) -> bool:
-        """Whether neither a request nor uvicorn's own clock, which it starts after an answer, is running."""
+        """Whether no request is being answered, and uvicorn's own keep-alive timer, started after an answer, is not running."""
         return (self.cycle is None or self.cycle.response_complete) and self.timeout_keep_alive_task is None
 
     def _close_if_it_waits(self) -> None:

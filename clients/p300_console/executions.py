@@ -18,15 +18,15 @@ from p300_pipeline.keys import bare_name, subject_name
 from p300_console.stack import Stack
 
 FRESH_S = 1.0
-"""Listings younger than this are not asked for again: many pages may be open."""
+"""A listing younger than this is used again: many pages may be open."""
 MAX_EXECUTIONS = 10_000
 PAGE = 50
 LONGEST_OUTCOME = 1000
-"""Characters, with the notes on what an upload replaced and what its sidecar says."""
+"""Largest number of characters, including notes on what an upload replaced and what its sidecar says."""
 MOST_FOLLOWED, MOST_FOLLOWED_ON_AWS = 64, 8
-"""Executions that run, the newest ones, of which each look at the list asks whether they wait."""
-_LIST = 1000  # as many as the service lists at once
-# AWS lets an account describe 15 executions a second for long, LocalStack as many as it can.
+"""How many running executions, newest first, each listing checks for whether they are waiting."""
+_LIST = 1000  # the most that the service lists at once
+# AWS sustains 15 calls of DescribeExecution per second and account, LocalStack as many as it can.
 _AWS_PAUSE_S = 0.1
 _THREADS = 8
 
@@ -38,15 +38,15 @@ class Row:
     Attributes
     ----------
     source : str or None
-        Key of the recording that started it, or what else did; None until it was looked at.
+        Key of the recording that started it, or what else did; None until it has been read.
     outcome : str
-        What came of it, in words.
+        Its outcome, in words.
     result : str
-        The same in one of `p300_client.outcomes.STATUSES`; empty until it was looked at.
+        The same as one of `p300_client.outcomes.STATUSES`; empty until it has been read.
     recording : str
         ``<subject>/<recording>`` of its features.
     left_out : frozenset of str or None
-        Recordings that its training left out; None where it trained nothing.
+        Recordings that its training left out; None if it trained nothing.
     """
 
     arn: str
@@ -63,45 +63,45 @@ class Row:
 
     @property
     def ended(self) -> bool:
-        """Whether it will not change any more."""
+        """Whether it has reached its final status."""
         return self.status in ENDED
 
     @property
     def seconds(self) -> float:
-        """How long it ran, or has run."""
+        """How long it ran, or has been running."""
         return ((self.stopped or datetime.now(self.started.tzinfo)) - self.started).total_seconds()
 
     @property
     def subject(self) -> str:
-        """First part of the recording's key, where a recording started it."""
+        """The subject in the recording's key; empty if no recording started it."""
         subject, slash, _ = (self.source or "").partition("/")
         return subject_name(subject) if slash else ""
 
     @property
     def shown(self) -> str:
-        """The status that people see: of an execution that is in order and whose upload is in quarantine, for instance, that."""
+        """The status to show: `result` where it says more than Step Functions' status, such as that the upload is in quarantine."""
         return self.result.upper().replace(" ", "_") if self.result in NOTABLE else self.status
 
     @property
-    def looked_at(self) -> bool:
-        """Whether all is known that can be."""
+    def complete(self) -> bool:
+        """Whether everything is known that can be."""
         return self.source is not None and (not self.ended or bool(self.outcome))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a page of the list shows.
+    """One page of the list.
 
     Attributes
     ----------
     rows : list of Row
-        Of this page, newest first.
+        The rows of this page, newest first.
     n : int
-        How many there are that fit the filters.
+        How many executions match the filters.
     counts : Counter
-        Executions by status that fit all filters but that of status.
+        Number of executions by status that match all filters except the one on status.
     unread : int
-        Executions whose subject is not known yet.
+        Number of executions whose subject is not known yet.
     """
 
     rows: list[Row]
@@ -135,9 +135,9 @@ class Executions:
 
     # -- in the background
     def start(self) -> None:
-        """Look at executions in the background, newest first, so that pages and filters find them known."""
+        """Read executions in the background, newest first, so that pages and filters need not wait for them."""
         self._wanted.set()
-        threading.Thread(target=self._look_at_all, name="executions", daemon=True).start()
+        threading.Thread(target=self._read_all, name="executions", daemon=True).start()
 
     def stop(self) -> None:
         """End the background work."""
@@ -145,24 +145,24 @@ class Executions:
         self._wanted.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _look_at_all(self) -> None:
+    def _read_all(self) -> None:
         while not self._stop.is_set():
             self._wanted.wait()
             self._wanted.clear()
             try:
                 self.refresh()
-                while not self._stop.is_set() and (unread := [row for row in self._all() if not row.looked_at]):
+                while not self._stop.is_set() and (unread := [row for row in self._all() if not row.complete]):
                     if self._stack.is_local:
-                        self._look(unread[: 4 * _THREADS])
+                        self._read(unread[: 4 * _THREADS])
                     else:
-                        self._look(unread[:1])
+                        self._read(unread[:1])
                         self._stop.wait(_AWS_PAUSE_S)
             except Exception:
                 self._stop.wait(FRESH_S)
 
     # -- listing
     def refresh(self) -> None:
-        """List executions, unless that was done a moment ago."""
+        """List executions, unless they were listed a moment ago."""
         with self._lock:
             if time.monotonic() - self._listed < FRESH_S:
                 return
@@ -173,7 +173,7 @@ class Executions:
                 truncated |= cut
             self._truncated = truncated
             self._listed = time.monotonic()
-        if any(not row.looked_at for row in self._all()):
+        if any(not row.complete for row in self._all()):
             self._wanted.set()
 
     def _list(self, machine: str, arn: str, known: dict[str, Row]) -> tuple[dict[str, Row], bool]:
@@ -189,7 +189,7 @@ class Executions:
             running -= {row.arn for row in listed if row.ended}
             if len(rows) >= MAX_EXECUTIONS:
                 return rows, True
-            # All that follows is older, known, and has ended.
+            # Everything after this page is older, known and has ended.
             if not running and listed and all(known.get(row.arn) == row for row in listed):
                 return {**rows, **known}, False
         return rows, False
@@ -198,8 +198,8 @@ class Executions:
         rows = [row for machine in list(self._rows.values()) for row in list(machine.values())]
         return sorted(rows, key=lambda row: row.started, reverse=True)
 
-    # -- looking
-    def _look(self, rows: Iterable[Row]) -> None:
+    # -- reading
+    def _read(self, rows: Iterable[Row]) -> None:
         for row in self._pool.map(self._described, rows):
             with self._lock:
                 if row.arn in self._rows.get(row.machine, {}):
@@ -209,12 +209,12 @@ class Executions:
         client = self._stack.client("stepfunctions")
         try:
             described = client.describe_execution(executionArn=row.arn)
-        except client.exceptions.ExecutionDoesNotExist:  # gone since it was listed
-            return replace(row, source=row.source or "", outcome=row.outcome or "gone")
-        return looked_at(row, described)
+        except client.exceptions.ExecutionDoesNotExist:  # deleted since it was listed
+            return replace(row, source=row.source or "", outcome=row.outcome or "deleted")
+        return described_row(row, described)
 
     def _follow(self) -> None:
-        """See which of the executions that run are waiting, unless that was done a moment ago."""
+        """Check which running executions are waiting, unless that was checked a moment ago."""
         with self._lock:
             if time.monotonic() - self._followed < FRESH_S:
                 return
@@ -235,9 +235,9 @@ class Executions:
             return row
         return replace(row, result=status_of(watching.Execution(row.arn, row.status, row.started, state=state)))
 
-    # -- what pages ask
+    # -- for the pages
     def select(self, *, machine: str = "", status: str = "", subject: str = "", page: int = 1) -> Selection:
-        """Return one page of the executions that fit."""
+        """Return one page of the executions that match the filters."""
         self.refresh()
         self._follow()
         everything, subject = _with_left_out(self._all()), subject_name(subject)
@@ -252,7 +252,7 @@ class Executions:
         n_pages = max(1, -(-len(chosen) // PAGE))
         page = min(max(1, page), n_pages)
         shown = chosen[(page - 1) * PAGE : page * PAGE]
-        self._look([row for row in shown if not row.looked_at])
+        self._read([row for row in shown if not row.complete])
         return Selection(
             rows=_with_left_out([self._rows.get(row.machine, {}).get(row.arn, row) for row in shown], self._all()),
             n=len(chosen),
@@ -265,13 +265,13 @@ class Executions:
         )
 
     def of_recording(self, recording: str) -> list[Row]:
-        """Return the executions that a recording's uploads started, as far as they were looked at; named with its ending or without."""
+        """Return the executions that a recording's uploads started, among those read so far; the name may include its extension."""
         self.refresh()
         return [row for row in self._all() if row.source and recording in {row.source, bare_name(row.source)}]
 
 
 def _with_left_out(rows: list[Row], newest_first: list[Row] | None = None) -> list[Row]:
-    """Return rows that say so where the newest training left their recordings out."""
+    """Return the rows, marked as left out where the newest training left their recordings out."""
     trained = (row.left_out for row in newest_first or rows if row.left_out is not None)
     left_out = next(trained, frozenset())
     return [
@@ -290,8 +290,8 @@ def _row(machine: str, entry: dict[str, Any], known: dict[str, Row]) -> Row:
     return replace(row, status=entry["status"], stopped=entry.get("stopDate"), outcome="", result="")
 
 
-def looked_at(row: Row, described: dict[str, Any]) -> Row:
-    """Return a row with what `describe_execution` says of it."""
+def described_row(row: Row, described: dict[str, Any]) -> Row:
+    """Return a row with what `describe_execution` says about it."""
     execution = watching.from_description(described)
     source = execution.source
     outcomes = execution.output.get("outcomes")
@@ -314,7 +314,7 @@ def looked_at(row: Row, described: dict[str, Any]) -> Row:
 
 
 def new_row(machine: str, described: dict[str, Any]) -> Row:
-    """Return the row of an execution that is in no list, such as a child of a distributed Map."""
+    """Return the row of an execution that is not in any list, such as a child of a distributed Map."""
     row = Row(
         described["executionArn"],
         described["name"],
@@ -323,4 +323,4 @@ def new_row(machine: str, described: dict[str, Any]) -> Row:
         described["startDate"],
         described.get("stopDate"),
     )
-    return looked_at(row, described)
+    return described_row(row, described)

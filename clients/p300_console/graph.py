@@ -1,8 +1,8 @@
-"""A state machine's definition as a drawing: nodes in layers from top to bottom, ways between them, Maps as boxes around theirs.
+"""Draw a state machine's definition: states in layers from top to bottom, transitions between them, Maps as boxes around their states.
 
 The usual steps of layered drawing (Sugiyama, Tagawa, Toda 1981, Methods for visual understanding of hierarchical system structures, IEEE
-Trans. Syst. Man Cybern. 11:109-125): break cycles, give layers, order them for few crossings, then find coordinates. Long ways to the same
-state share their course, so that what many states catch into stays one line.
+Trans. Syst. Man Cybern. 11:109-125): break cycles, assign layers, order each layer for few crossings, then find coordinates. Long
+transitions to the same state share their course, so that a state to which many errors lead is reached by one line.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ Name = str
 
 
 @dataclass(frozen=True)
-class Way:
+class Transition:
     """A transition between two states."""
 
     source: Name
@@ -33,7 +33,7 @@ class Way:
 
 @dataclass
 class Node:
-    """A state with its place.
+    """A state and its position.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Node:
     x, y : float
         Upper left corner in pixels.
     box : bool
-        Whether other states lie inside.
+        Whether it contains other states.
     """
 
     name: Name
@@ -62,12 +62,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Line:
-    """A piece of a drawn way; `ways` are those that share it."""
+    """A piece of a drawn transition; `transitions` are the transitions that share it."""
 
     path: str
     kind: str
     arrow: bool
-    ways: frozenset[tuple[Name, Name]]
+    transitions: frozenset[tuple[Name, Name]]
 
 
 @dataclass
@@ -80,20 +80,20 @@ class Drawing:
     lines: list[Line] = field(default_factory=list)
 
     def moved(self, dx: float, dy: float) -> "Drawing":
-        """Return the same drawing at another place."""
+        """Return the same drawing at another position."""
         nodes = [replace(node, x=node.x + dx, y=node.y + dy) for node in self.nodes]
         return Drawing(
             self.width, self.height, nodes, [replace(line, path=_shift(line.path, dx, dy)) for line in self.lines]
         )
 
 
-def ways(states: dict[str, Any]) -> list[Way]:
-    """Return the transitions of one level of a definition, each once, in its order."""
-    found: dict[tuple[str, str], Way] = {}
+def transitions(states: dict[str, Any]) -> list[Transition]:
+    """Return the transitions of one level of a definition, each once, in the definition's order."""
+    found: dict[tuple[str, str], Transition] = {}
 
     def add(source: str, target: Any, kind: str) -> None:
         if isinstance(target, str) and target in states and target != source:
-            found.setdefault((source, target), Way(source, target, kind))
+            found.setdefault((source, target), Transition(source, target, kind))
 
     for name, state in states.items():
         add(name, state.get("Next"), NEXT)
@@ -106,14 +106,14 @@ def ways(states: dict[str, Any]) -> list[Way]:
 
 
 def inner(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the machines inside a state: the one of a Map, the branches of a Parallel."""
+    """Return the state machines inside a state: that of a Map, or the branches of a Parallel."""
     if state.get("Type") == "Map":
         return [machine] if (machine := state.get("ItemProcessor") or state.get("Iterator")) else []
     return list(state.get("Branches", []))
 
 
 def all_states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every state of a definition with its name, those inside Maps and branches too."""
+    """Yield every state of a definition with its name, including those inside Maps and branches."""
     for name, state in machine.get("States", {}).items():
         yield name, state
         for part in inner(state):
@@ -136,7 +136,7 @@ def draw(machine: dict[str, Any]) -> Drawing:
         nodes[name] = _node(name, state.get("Type", ""), inside[name])
     if not nodes:
         return Drawing(0, 0)
-    drawing = _lay_out(nodes, ways(states), machine.get("StartAt", ""))
+    drawing = _lay_out(nodes, transitions(states), machine.get("StartAt", ""))
     places = {node.name: (node.x, node.y) for node in drawing.nodes}
     for name, parts in inside.items():
         dx, dy = places[name][0] + PAD_PX, places[name][1] + BOX_TITLE_PX
@@ -169,20 +169,20 @@ def _broken(name: str) -> list[str]:
 
 
 # ---- layers
-# A bend is where a long way crosses a layer: ("target", kind, layer). Nodes are names; both stand in the layers' order.
+# Layers hold states, by name, and bends, where a long transition crosses the layer: ("target", kind, layer).
 Spot = Name | tuple[Name, str, int]
 
 
-def _lay_out(nodes: dict[Name, Node], found: Sequence[Way], start: Name) -> Drawing:
+def _lay_out(nodes: dict[Name, Node], found: Sequence[Transition], start: Name) -> Drawing:
     backwards = _backwards(nodes, found, start)
-    forward = [Way(w.target, w.source, w.kind) if w in backwards else w for w in found]
+    forward = [Transition(w.target, w.source, w.kind) if w in backwards else w for w in found]
     layer = _layers(nodes, forward)
-    pieces: dict[tuple[Spot, Spot], set[Way]] = defaultdict(set)
+    pieces: dict[tuple[Spot, Spot], set[Transition]] = defaultdict(set)
     chains = {}
-    for way, drawn in zip(found, forward, strict=True):
-        chains[way] = _chain(drawn, layer)
-        for piece in pairwise(chains[way]):
-            pieces[piece].add(way)
+    for transition, drawn in zip(found, forward, strict=True):
+        chains[transition] = _chain(drawn, layer)
+        for piece in pairwise(chains[transition]):
+            pieces[piece].add(transition)
     rows = _ordered(nodes, layer, pieces)
     width = {spot: nodes[spot].width if isinstance(spot, str) else BEND_WIDTH_PX for row in rows for spot in row}
     x = _across(rows, list(pieces), width)
@@ -200,7 +200,7 @@ def _lay_out(nodes: dict[Name, Node], found: Sequence[Way], start: Name) -> Draw
         ends = {spot: heights[layer[spot] if isinstance(spot, str) else spot[2]] for spot in (a, b)}
         from_y = nodes[a].y + nodes[a].height if isinstance(a, str) else ends[a][0] + ends[a][1]
         to_y = nodes[b].y if isinstance(b, str) else ends[b][0]
-        kind = NEXT if any(way.kind == NEXT for way in sharing) else CATCH
+        kind = NEXT if any(transition.kind == NEXT for transition in sharing) else CATCH
         back = sharing <= backwards
         path = _curve(x[a], from_y, x[b], to_y)
         if not isinstance(b, str):  # straight through the layer
@@ -208,23 +208,25 @@ def _lay_out(nodes: dict[Name, Node], found: Sequence[Way], start: Name) -> Draw
         if back:
             path = _reversed(x[a], from_y, x[b], to_y)
         arrow = isinstance(a, str) if back else isinstance(b, str)
-        lines.append(Line(path, kind, arrow, frozenset((way.source, way.target) for way in sharing)))
+        lines.append(
+            Line(path, kind, arrow, frozenset((transition.source, transition.target) for transition in sharing))
+        )
     left = min(x[spot] - width[spot] / 2 for spot in x)
     right = max(x[spot] + width[spot] / 2 for spot in x)
     return Drawing(right - left, top - LAYER_GAP_PX, list(nodes.values()), lines).moved(-left, 0)
 
 
-def _backwards(nodes: Iterable[Name], found: Sequence[Way], start: Name) -> set[Way]:
-    """Return the ways that lead back to a state on the way to them."""
+def _backwards(nodes: Iterable[Name], found: Sequence[Transition], start: Name) -> set[Transition]:
+    """Return the transitions that close a cycle."""
     out = defaultdict(list)
-    for way in found:
-        out[way.source].append(way)
+    for transition in found:
+        out[transition.source].append(transition)
     done: set[Name] = set()
-    back: set[Way] = set()
+    back: set[Transition] = set()
     for root in (start, *nodes):
         if root in done or root not in nodes:
             continue
-        open_: list[tuple[Name, Iterator[Way]]] = [(root, iter(out[root]))]
+        open_: list[tuple[Name, Iterator[Transition]]] = [(root, iter(out[root]))]
         on_way = {root}
         while open_:
             name, rest = open_[-1]
@@ -240,22 +242,26 @@ def _backwards(nodes: Iterable[Name], found: Sequence[Way], start: Name) -> set[
     return back
 
 
-def _layers(nodes: Iterable[Name], forward: Sequence[Way]) -> dict[Name, int]:
+def _layers(nodes: Iterable[Name], forward: Sequence[Transition]) -> dict[Name, int]:
     layer = dict.fromkeys(nodes, 0)
-    for _ in layer:  # as many passes as the longest path has states at most
+    for _ in layer:  # at most as many passes as the longest path has states
         moved = False
-        for way in forward:
-            if layer[way.target] <= layer[way.source]:
-                layer[way.target] = layer[way.source] + 1
+        for transition in forward:
+            if layer[transition.target] <= layer[transition.source]:
+                layer[transition.target] = layer[transition.source] + 1
                 moved = True
         if not moved:
             break
     return layer
 
 
-def _chain(way: Way, layer: dict[Name, int]) -> list[Spot]:
-    first, last = layer[way.source], layer[way.target]
-    return [way.source, *((way.target, way.kind, at) for at in range(first + 1, last)), way.target]
+def _chain(transition: Transition, layer: dict[Name, int]) -> list[Spot]:
+    first, last = layer[transition.source], layer[transition.target]
+    return [
+        transition.source,
+        *((transition.target, transition.kind, at) for at in range(first + 1, last)),
+        transition.target,
+    ]
 
 
 def _ordered(nodes: Iterable[Name], layer: dict[Name, int], pieces: Iterable[tuple[Spot, Spot]]) -> list[list[Spot]]:
@@ -309,10 +315,10 @@ def _crossings(rows: Sequence[Sequence[Spot]], down: dict[Spot, list[Spot]]) -> 
 def _across(
     rows: Sequence[Sequence[Spot]], pieces: Sequence[tuple[Spot, Spot]], width: dict[Spot, float]
 ) -> dict[Spot, float]:
-    """Return horizontal centres: each row as near to its neighbours as its order and widths allow, again and again."""
+    """Return horizontal centres, found by repeatedly moving each row as close to its neighbours as its order and widths allow."""
     near: dict[Spot, list[tuple[Spot, float]]] = defaultdict(list)
     for a, b in pieces:
-        # A long way that wavers is what the eye notices first; where states join it matters little.
+        # The eye first notices a long transition that wavers; where states join it matters little.
         bends = (not isinstance(a, str)) + (not isinstance(b, str))
         pull = (1.0, 0.3, 8.0)[bends]
         near[a].append((b, pull))
@@ -338,7 +344,7 @@ def _across(
 
 
 def _spaced(wished: Sequence[float], weight: Sequence[float], width: Sequence[float]) -> list[float]:
-    """Return the places nearest to those wished for that keep order and distance (pool adjacent violators)."""
+    """Return the positions closest to the desired ones that keep order and distance (pool adjacent violators)."""
     offsets = [0.0]
     for a, b in pairwise(width):
         offsets.append(offsets[-1] + (a + b) / 2 + GAP_PX)

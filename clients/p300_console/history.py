@@ -1,4 +1,4 @@
-"""From an execution's events to its visits of states: when, how often tried, with what input, output and error."""
+"""Turn an execution's events into visits to states: when, how many attempts, with what input, output and error."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,23 +9,23 @@ from typing import Any
 SUCCEEDED, RUNNING, FAILED, CAUGHT, TIMED_OUT, ABORTED = (
     "SUCCEEDED", "RUNNING", "FAILED", "CAUGHT", "TIMED_OUT", "ABORTED"
 )  # fmt: skip
-# Of several visits of one state, as the items of a Map make them, the graph shows the one to look at first.
+# If a state was visited several times, as by the items of a Map, the graph shows the visit that needs attention most.
 _WORST_FIRST = (RUNNING, FAILED, TIMED_OUT, ABORTED, CAUGHT, SUCCEEDED)
 _TROUBLE = ("Failed", "TimedOut")
 
 
 @dataclass
 class Attempt:
-    """One try of a task.
+    """One attempt at a task.
 
     Attributes
     ----------
     function : str
-        Name of the Lambda function it calls; empty for other services.
+        Name of the Lambda function that it calls; empty for other services.
     resource : str
-        What is called, such as ``lambda invoke``.
+        What it calls, such as ``lambda invoke``.
     waited_for : bool
-        Whether the task ends when the function does; else it was asked for and goes on by itself.
+        Whether the task waits for the function to end; otherwise the function runs asynchronously.
     """
 
     number: int
@@ -42,14 +42,14 @@ class Attempt:
 
 @dataclass
 class Visit:
-    """One passage through a state.
+    """One visit to a state.
 
     Attributes
     ----------
     number : int
-        Id of the event that entered it: unique in its execution.
+        ID of the event that entered it: unique in its execution.
     item : tuple of (int, int) or None
-        Visit of the Map and index, for a state inside a Map.
+        For a state inside a Map: number of the visit to the Map, and the item's index.
     after : str or None
         Name of the state before it.
     """
@@ -71,22 +71,22 @@ class Visit:
 
     @property
     def retries(self) -> int:
-        """Tries after the first."""
+        """Attempts after the first."""
         return max(0, len(self.attempts) - 1)
 
 
 def visits(events: Iterable[dict[str, Any]], status: str) -> list[Visit]:
-    """Return the visits of an execution in the order in which they began.
+    """Return an execution's visits in the order in which they began.
 
     Parameters
     ----------
     events : iterable of dict
-        As `get_execution_history` gives them, oldest first.
+        As `get_execution_history` returns them, oldest first.
     status : str
-        Of the execution: what a state that was never left has become.
+        Status of the execution, which is also that of a state that was never left.
     """
     found: list[Visit] = []
-    # What each event belongs to follows from the event before it, which is not the one listed before it where branches run at once.
+    # An event belongs to the same visit as the event that precedes it; with parallel branches that is not the one listed before it.
     belongs: dict[int, tuple[Visit | None, tuple[int, int] | None]] = {}
     for event in events:
         visit, item = belongs.get(event["previousEventId"], (None, None))
@@ -135,7 +135,7 @@ def _left(found: Sequence[Visit], name: str, item: tuple[int, int] | None) -> Vi
 
 
 def _happened(visit: Visit, kind: str, details: dict[str, Any], at: datetime) -> None:
-    """Take down what an event between entering and leaving says."""
+    """Record an event between entering and leaving a state."""
     if kind in {"TaskScheduled", "LambdaFunctionScheduled", "ActivityScheduled"}:
         resource = " ".join(filter(None, (details.get("resourceType", ""), details.get("resource", ""))))
         parameters = details.get("parameters") or details.get("input") or ""
@@ -185,11 +185,11 @@ def _ended(found: Sequence[Visit], details: dict[str, Any], at: datetime, status
 
 
 def statuses(found: Iterable[Visit]) -> dict[str, str]:
-    """Return the status that the graph shows of each state that was entered."""
+    """Return the status that the graph shows for each state that was entered."""
     of_state: dict[str, str] = {}
     for visit in found:
         before = of_state.get(visit.name)
-        if before is None or visit.item is None:  # a loop: its last passage counts
+        if before is None or visit.item is None:  # in a loop, the last visit counts
             of_state[visit.name] = visit.status
         else:
             of_state[visit.name] = min(before, visit.status, key=_WORST_FIRST.index)
@@ -197,5 +197,5 @@ def statuses(found: Iterable[Visit]) -> dict[str, str]:
 
 
 def taken(found: Iterable[Visit]) -> set[tuple[str, str]]:
-    """Return which ways from state to state were gone."""
+    """Return the transitions between states that were taken."""
     return {(visit.after, visit.name) for visit in found if visit.after}

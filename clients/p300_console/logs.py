@@ -1,4 +1,4 @@
-"""The log lines of one invocation, or of all that an execution caused: CloudWatch Logs, by the execution's name."""
+"""The log lines of one invocation, or of all invocations of an execution: from CloudWatch Logs, by the execution's name."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 from p300_console.stack import Stack
 
 MARGIN = timedelta(seconds=2)
-"""Clocks of services differ a little; an invocation's REPORT comes after its answer."""
+"""The services' clocks differ a little, and an invocation's REPORT line comes after its answer."""
 MAX_LINES = 2000
 
 
@@ -20,9 +20,9 @@ class LogLine:
     Attributes
     ----------
     level, message : str
-        Of a structured line; the platform's own lines have no level.
+        Level and message of a structured line; the platform's own lines have no level.
     fields : dict
-        What else a structured line says.
+        The other fields of a structured line.
     """
 
     at: datetime
@@ -32,7 +32,7 @@ class LogLine:
     fields: dict[str, Any]
 
 
-# What every line says and no reader needs to see each time.
+# Fields that every line has and that need not be shown each time.
 _COMMON = {
     "level", "message", "timestamp", "service", "location", "function_name", "function_memory_size", "function_arn",
     "function_request_id", "correlation_id", "cold_start", "xray_trace_id",
@@ -57,7 +57,7 @@ def lines(stack: Stack, function: str, execution: str, since: datetime, until: d
     end = (until or datetime.now(UTC)) + MARGIN
     parsed = [_parse(event) for event in _events(stack, function, start, end)]
     requests = {line.request for line, correlation in parsed if correlation == execution}
-    # The platform's START, END and REPORT lines do not know the execution, but they know the request.
+    # The platform's START, END and REPORT lines do not name the execution, but they name the request.
     return sorted((line for line, _ in parsed if line.request in requests), key=lambda line: line.at)[-MAX_LINES:]
 
 
@@ -73,7 +73,7 @@ def _events(stack: Stack, function: str, start: datetime, end: datetime) -> Iter
         for page in pages:
             yield from page["events"]
     except client.exceptions.ResourceNotFoundException:
-        return  # a function that has not run yet has no log group
+        return  # a function that has never run has no log group
 
 
 def _parse(event: dict[str, Any]) -> tuple[LogLine, str]:

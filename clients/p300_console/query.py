@@ -1,4 +1,4 @@
-"""Reads a page's query: parameters that the page takes, each once, and of values that can be."""
+"""Read a page's query: only parameters that the page takes, each once, with valid values."""
 
 from collections.abc import Collection
 
@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 LONGEST = 2048
-"""Characters of a value: a key has at most 1,024 bytes, and an ARN is not longer."""
+"""Largest number of characters in a value: a key has at most 1,024 bytes, and an ARN is no longer."""
 _SHOWN = 60
 
 
@@ -16,14 +16,14 @@ class Query:
     Parameters
     ----------
     request : Request
-        What was asked.
+        The request.
     *known : str
-        The parameters that the page takes; an empty one is as good as none.
+        The parameters that the page takes; an empty one counts as missing.
 
     Raises
     ------
     HTTPException
-        400 where there is another parameter, one of them twice, or one that is too long.
+        400 if a parameter is unknown, repeated or too long.
     """
 
     def __init__(self, request: Request, *known: str) -> None:
@@ -42,16 +42,18 @@ class Query:
         return self._values.get(name) or default
 
     def choice(self, name: str, among: Collection[str], default: str = "") -> str:
-        """Return a parameter that is one of a few values; 400 for any other."""
+        """Return a parameter that must be one of a few values; 400 for any other."""
         value = self.text(name, default)
         if value not in {*among, default}:
             raise _refused(f"{name} is {_short(value)}; expected {_listed(among)}.")
         return value
 
     def number(self, name: str, least: int, most: int, default: int) -> int:
-        """Return a parameter that is a whole number; 400 where it is none, or out of bounds."""
+        """Return a parameter that must be a whole number; 400 if it is not, or is out of range."""
         value = self.text(name, str(default))
-        digits = value.isascii() and value.isdecimal() and len(value) <= len(str(most))  # int() takes thousands, slowly
+        digits = (
+            value.isascii() and value.isdecimal() and len(value) <= len(str(most))
+        )  # int() is slow for long numbers
         if not digits or not least <= int(value) <= most:
             raise _refused(f"{name} is {_short(value)}; expected a whole number from {least} to {most}.")
         return int(value)

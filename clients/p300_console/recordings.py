@@ -1,4 +1,4 @@
-"""Every recording with where it has got to: from listings of the buckets and the small files beside the features."""
+"""Every recording and the stage it has reached: from listings of the buckets and the small files beside the features."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ PAGE = 50
 MAX_OBJECT_BYTES = 20 << 20
 _THREADS = 8
 FRESH_S, STALE_S = 1.5, 20.0
-"""Listings are asked for again after the one, and waited for after the other."""
+"""A listing older than the first is refreshed in the background; a page waits for a new one if it is older than the second."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Recording:
     Attributes
     ----------
     name : str
-        ``<subject>/<recording>``; of what is in quarantine, the key it landed under.
+        ``<subject>/<recording>``; for an object in quarantine, its landing key.
     stage : str
         One of `STAGES`.
     key : str
-        Of the object in the bucket of its stage.
+        Key of the object in the bucket of its stage.
     files : frozenset of str
-        Names of what stands beside its features.
+        Names of the files beside its features.
     models : tuple of str
         Aliases of the models trained on it.
     """
@@ -70,13 +70,13 @@ class Recording:
 
     @property
     def subject(self) -> str:
-        """First part of its name."""
+        """The subject in its name."""
         return subject_name(self.name.partition("/")[0])
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a page of the list shows."""
+    """One page of the list."""
 
     rows: list[Recording]
     facts: dict[str, dict[str, Any]]
@@ -89,7 +89,7 @@ class Selection:
 
 @dataclass
 class _Listing:
-    """What the features bucket holds of one recording."""
+    """What the feature store holds for one recording."""
 
     files: set[str] = field(default_factory=set)
     features: Item | None = None
@@ -102,40 +102,40 @@ class Recordings:
     Parameters
     ----------
     stack : Stack
-        Where they lie.
+        Where they are.
     """
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._json: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "objects")
-        self._background = ThreadPoolExecutor(1, "listing")  # its own: it waits for the pool's
+        self._background = ThreadPoolExecutor(1, "listing")  # a separate pool: its task waits for tasks of the other
         self._lock = threading.Lock()
         self._listed: list[Recording] | None = None
         self._listed_at = 0.0
         self._listing = False
 
     def everything(self) -> list[Recording]:
-        """Return all recordings, by name; what is in quarantine or still landing stands beside its namesake.
+        """Return all recordings sorted by name; objects in quarantine or the landing zone come beside recordings of the same name.
 
-        Listing thousands of objects takes longer than a page may: a page shows what was listed a moment ago, and has it listed anew
-        for the next one.
+        Listing thousands of objects takes longer than a page may take: a page shows the last listing, and has it refreshed for the next
+        page.
         """
         now = time.monotonic()
         with self._lock:
             found, age = self._listed, now - self._listed_at
-            anew = found is not None and age > FRESH_S and not self._listing
-            self._listing |= anew
+            refresh = found is not None and age > FRESH_S and not self._listing
+            self._listing |= refresh
         if found is None or age > STALE_S:
             return self._list()
-        if anew:
-            self._background.submit(self._list_anew)
+        if refresh:
+            self._background.submit(self._refresh)
         return found
 
-    def _list_anew(self) -> None:
+    def _refresh(self) -> None:
         try:
             self._list()
-        except Exception:  # whoever asks next gets to know what is wrong
+        except Exception:  # the next page lists again, and shows what is wrong
             self._listed = None
         finally:
             self._listing = False
@@ -148,7 +148,7 @@ class Recordings:
 
     def _everything(self) -> list[Recording]:
         buckets = [self._stack.output(f"{zone}BucketName") for zone in ("Landing", "Raw", "Features")]
-        # Of the features bucket what is a person's: backfills keep notes there.
+        # Only the subjects' folders of the feature store: backfills keep notes there, too.
         prefixes = ("", "", "subject_")
         landing, raw, features = self._pool.map(lambda *where: list(self._stack.store.list(*where)), buckets, prefixes)
         users = self._users()
@@ -186,7 +186,7 @@ class Recordings:
         return sorted(found, key=lambda one: (one.name, list(STAGES).index(one.stage), one.key))
 
     def select(self, *, stage: str = "", subject: str = "", page: int = 1) -> Selection:
-        """Return one page of the recordings that fit."""
+        """Return one page of the recordings that match the filters."""
         everything, subject = self.everything(), subject_name(subject)
         fitting = [one for one in everything if not subject or one.subject == subject]
         counts = {name: sum(one.stage == name for one in fitting) for name in STAGES}
@@ -198,16 +198,16 @@ class Recordings:
         return Selection(rows, facts, len(chosen), page, n_pages, counts, sorted({one.subject for one in everything}))
 
     def named(self, name: str, key: str = "") -> list[Recording]:
-        """Return what there is under a name; with a key, that one object."""
+        """Return everything of this name; with a key, only that object."""
         return [one for one in self.everything() if one.name == name and key in {"", one.key}]
 
     def facts(self, recording: Recording) -> dict[str, Any]:
-        """Return what report.json says of features, or the reason of a quarantine; empty where there is neither."""
+        """Return the content of report.json, or the reason for a quarantine; empty if there is neither."""
         if recording.stage == QUARANTINED:
             return self._reason(recording)
         if recording.report_etag:
             bucket = self._stack.output("FeaturesBucketName")
-            return _sound(self._read(bucket, f"{recording.name}/report.json", recording.report_etag))
+            return _valid(self._read(bucket, f"{recording.name}/report.json", recording.report_etag))
         return {}
 
     def object(self, name: str, file: str) -> bytes:
@@ -216,7 +216,7 @@ class Recordings:
         Raises
         ------
         NotFoundError
-            If there is none, or it is larger than any that the pipeline writes.
+            If there is none, or it is larger than any file that the pipeline writes.
         """
         bucket, key = self._stack.output("FeaturesBucketName"), f"{name}/{file}"
         if self._stack.store.head(bucket, key).size > MAX_OBJECT_BYTES:
@@ -251,21 +251,21 @@ class Recordings:
         """Return the aliases whose models were trained on each recording."""
         registry = self._stack.registry
         users: dict[str, tuple[str, ...]] = {}
-        for alias, version in registry.aliases()[0].items():  # the page of models tells of a damaged one
+        for alias, version in registry.aliases()[0].items():  # the page on models reports a damaged alias
             if version is None:
                 continue
             try:
                 manifest = registry.manifest(version)
             except ArtifactError:
-                continue  # the page of models tells about it
+                continue  # the page on models reports it
             for entry in manifest["recordings"]:
                 users[entry["recording"]] = (*users.get(entry["recording"], ()), alias)
         return users
 
 
-def _sound(report: dict[str, Any]) -> dict[str, Any]:
-    """Return a report's figures, or that they are damaged: pages count with them."""
-    wanted = _FIGURES if "n_flashes" in report else ()
+def _valid(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report if its numbers are valid, because pages compute with them; otherwise a note that it is damaged."""
+    wanted = _COUNTS if "n_flashes" in report else ()
     holds = all(name in report for name in wanted) and all(
         check(report[name]) for name, check in _CHECKS.items() if name in report
     )
@@ -297,9 +297,9 @@ def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(is_count, value.values()))
 
 
-_FIGURES = ("n_kept", "n_target", "n_non_target")
+_COUNTS = ("n_kept", "n_target", "n_non_target")
 _CHECKS: dict[str, Check] = {
-    **dict.fromkeys(("n_flashes", "n_outside", *_FIGURES), is_count),
+    **dict.fromkeys(("n_flashes", "n_outside", *_COUNTS), is_count),
     "bad_channels": is_texts,
     "rejected_by_channel": _are_counts,
     "erp_peak": _is_peak,

@@ -1,4 +1,4 @@
-"""A recording's flashes through the API, as a speller would send them: one after another, or a whole session by repetitions."""
+"""Send a recording's flashes to the API as a speller would: one after another, or a whole session repetition by repetition."""
 
 import base64
 import threading
@@ -29,9 +29,9 @@ LAYOUTS = {
 }
 N_COLUMNS = 6
 WOULD_STOP = 0.9
-"""Confidence at which the page says that one could have stopped."""
+"""Confidence at which the page says that flashing could have stopped."""
 MAX_BYTES = 3 << 20
-"""Of epochs in a request: base64 makes 4 MiB of them, and a function takes 6."""
+"""Largest size of a request's epochs: base64 turns them into 4 MiB, and a function takes 6."""
 MAX_RECORDINGS = 20
 _KEPT = 8
 
@@ -45,19 +45,19 @@ def screen(name: str) -> Screen:
 
 
 def likely_layout(asked: str, channels: Sequence[str]) -> str:
-    """Return the layout to begin with: the game's for the game's montage."""
+    """Return the layout to begin with: that of Brain Invaders for its montage of 16 channels."""
     if asked in LAYOUTS:
         return asked
     return BRAIN_INVADERS if len(channels) == 16 else SPELLER
 
 
 class Replays:
-    """Sessions read from the raw data, the last few kept.
+    """Sessions read from the raw zone; the last few are kept.
 
     Parameters
     ----------
     stack : Stack
-        Where the recordings lie.
+        Where the recordings are.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -65,10 +65,10 @@ class Replays:
         self._kept: dict[tuple[str, ...], Session] = {}
         self._lock = threading.Lock()
         self.points: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        """Accuracy by repetitions, by version and layout: asked for once."""
+        """Accuracy by repetitions, for each version and layout: requested once."""
 
     def version(self, alias: str) -> str:
-        """Return the version that an alias stands for."""
+        """Return the version that an alias names."""
         return self._stack.registry.resolve(alias or "champion")
 
     def session(self, name: str, version: str, layout: str) -> Session:
@@ -77,7 +77,7 @@ class Replays:
         Raises
         ------
         P300Error
-            ``no_recording``, ``no_flashes`` where the recording does not say which group flashed, or it does not fit the model.
+            ``no_recording``, ``no_flashes`` if the recording does not say which group flashed, or if it does not match the model.
         """
         manifest = self._stack.registry.manifest(version)
         bucket = self._stack.output("RawBucketName")
@@ -85,11 +85,11 @@ class Replays:
             item for item in recordings_in(self._stack.store, bucket, f"{name}.") if item.key.rpartition(".")[0] == name
         ]
         if not found:
-            raise RequestError("no_recording", f"There is no recording {name[:200]!r} in the raw data.")
+            raise RequestError("no_recording", f"There is no recording {name[:200]!r} in the raw zone.")
         item = found[0]
         beside = files_of(self._stack.store, bucket, self._stack.store.head(bucket, item.key))
         known = (item.key, item.etag, *beside.values(), version, layout)
-        with self._lock:  # one reads, the others find it read
+        with self._lock:  # one thread reads it; the others then find it
             if known not in self._kept:
                 session = sessions.of_target(self._stack.target, RecordingKey.parse(item.key), manifest, screen(layout))
                 while len(self._kept) >= _KEPT:
@@ -105,33 +105,33 @@ class Replays:
 
 
 def attended(session: Session, shown: Screen) -> list[str | None]:
-    """Return what was looked at in each trial; None where the labels agree with no one symbol."""
+    """Return the attended symbol of each trial; None if the labels do not match any single symbol."""
     return [None if trial.symbol is None else shown.layout.symbols[trial.symbol] for trial in session.trials]
 
 
 def replay(
     api: Api, session: Session, trial: int, shown: Screen, alias: str, *, start: int = 0, pause_s: float = 0.0
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is known after each flash of one symbol, as the service answers it.
+    """Yield, after each flash of one symbol, what the API answers.
 
     Parameters
     ----------
     api : Api
-        The service.
+        The API.
     session : Session
         The recording.
     trial : int
-        Which of its symbols.
+        Number of the symbol in the recording.
     shown : Screen
         The layout.
     alias : str
         ``champion``, ``challenger`` or a version.
     start : int
-        Flashes that were shown already.
+        Number of flashes that were already shown.
     pause_s : float
-        Between flashes.
+        Time between flashes in seconds.
     """
-    assert session.code is not None  # noqa: S101 - `Replays.session` gives none without
+    assert session.code is not None  # noqa: S101 - `Replays.session` refuses sessions without it
     part = session.trials[trial].flashes
     n = min(part.stop - part.start, MAX_BYTES // session.X[0].nbytes)
     lit = shown.layout.lit(session.code[part])
@@ -159,10 +159,10 @@ def replay(
 
 
 def by_repetitions(api: Api, found: Sequence[Session], shown: Screen, alias: str) -> Iterator[dict[str, Any]]:
-    """Yield how many symbols are right after 1, 2, ... repetitions of each.
+    """Yield how many symbols are correct after 1, 2, ... repetitions of each.
 
-    Every session is decoded as a whole, as if each of its symbols had been given so many repetitions: what was decided is what the
-    service believes at the session's end, when it knows the person best.
+    Every session is decoded as a whole, as if each of its symbols had had that many repetitions: the symbols are those that the API decides
+    on at the end of the session, when it has adapted to the subject most.
     """
     longest = max((len(trial.ends) for session in found for trial in session.trials), default=0)
     for n in range(1, longest + 1):
@@ -212,11 +212,11 @@ def _flashes(session: Session, shown: Screen, flashes: Sequence[slice]) -> dict[
 
 
 def ask(api: Api, path: str, alias: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the service's answer.
+    """Return the API's answer.
 
     Raises
     ------
     P300Error
-        ``refused``, with what the service said.
+        ``refused``, with what the API said.
     """
     return api.ask("POST", f"{path}?alias={quote(alias, safe='')}", body).required(f"POST {path}")

@@ -1,4 +1,4 @@
-"""What keeps other pages and other sites away from the console: host and origin checks, tokens, a content security policy."""
+"""Keep other pages and sites away from the console: host and origin checks, tokens, a content security policy."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
-# A report comes from a bucket: it may show its own pictures and styles, and do nothing.
+# A report comes from a bucket: it may show its own images and styles, and do nothing else.
 REPORT_POLICY = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 )
@@ -37,17 +37,17 @@ FIRST_PAGE = "/executions"
 
 
 class Tokens:
-    """Who may come in, and what only the console's own pages know: for as long as the console runs.
+    """Which browsers have access, and the secrets that only the console's own pages know, for as long as the console runs.
 
-    The address that the console prints holds a token that opens it once, to one browser. From then on a cookie does, and the console
-    has another token for another browser.
+    The address that the console prints holds a token that lets one browser in, once. From then on that browser has a cookie, and the
+    console has a new token for another browser.
 
     Parameters
     ----------
     port : int
-        Cookies do not tell ports apart; their names have to.
+        Port of the console; part of the cookie's name, because cookies do not distinguish ports.
     on_entry : callable
-        Told the next one-time token each time that one was used.
+        Called with the next one-time token whenever one has been used.
     """
 
     def __init__(self, port: int, on_entry: Callable[[str], None] = lambda token: None) -> None:
@@ -58,7 +58,7 @@ class Tokens:
         self.one_time = secrets.token_urlsafe(32)
 
     def enter(self, token: str) -> str | None:
-        """Return a new session for the one-time token, which is used up by that; None for any other."""
+        """Return a new session for the one-time token, which is then used up; None for any other token."""
         if not hmac.compare_digest(token.encode(), self.one_time.encode()):
             return None
         session, self.one_time = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
@@ -67,7 +67,7 @@ class Tokens:
         return session
 
     def session(self, request: HTTPConnection) -> str | None:
-        """Return the browser's session as its cookie tells, if it is one that this console gave out."""
+        """Return the session in the browser's cookie, if this console issued it."""
         found = request.cookies.get(self.cookie)
         return found if found in self._sessions else None
 
@@ -76,20 +76,20 @@ class Tokens:
         return hmac.new(self._secret, session.encode(), hashlib.sha256).hexdigest()
 
     def right(self, session: str | None, token: str) -> bool:
-        """Whether a form came from a page that this console gave to this browser."""
+        """Return whether a form came from a page that this console sent to this browser."""
         return bool(session) and hmac.compare_digest(self.token(session or "").encode(), token.encode())
 
 
 class Guard:
-    """Middleware: lets through what a browser sends that has come in, from the console's own pages and by its own address.
+    """Middleware that admits only requests from browsers with access, from the console's own pages, and to its own address.
 
     Parameters
     ----------
     app : ASGI application
     port : int
-        The one it listens on.
+        The port on which it listens.
     tokens : Tokens
-        Who may come in.
+        Which browsers have access.
     """
 
     def __init__(self, app: ASGIApp, port: int, tokens: Tokens) -> None:
@@ -103,7 +103,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # there is nothing to talk to by WebSocket
+        if scope["type"] != "http":  # there are no WebSockets here
             await send({"type": "websocket.close", "code": 1008})
             return
 
@@ -118,7 +118,7 @@ class Guard:
         await answer(scope, receive, send_with_headers)
 
     def _answer(self, request: HTTPConnection, method: str) -> Response | None:
-        """Return what the guard itself answers; None for what may go on to the pages."""
+        """Return the guard's own answer; None if the request may go on to the pages."""
         if problem := self._problem(method, request.headers):
             status, text = problem
             return PlainTextResponse(text + "\n", status)
@@ -132,7 +132,7 @@ class Guard:
         session = self._tokens.enter(request.query_params["token"]) if method == "GET" else None
         if session is None:
             return _closed() if self._tokens.session(request) is None else RedirectResponse(FIRST_PAGE, 303)
-        # Not a redirect: after one that another page has led to, the browser would keep the cookie to itself.
+        # Not a redirect: if another page had linked here, the browser would not send a strict cookie along with the redirect.
         answer = HTMLResponse(
             _page("Opening the console", "", head=f'<meta http-equiv="refresh" content="0;url={FIRST_PAGE}">')
         )
@@ -143,33 +143,33 @@ class Guard:
     def _problem(self, method: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if host not in self._hosts:
-            # A name that somebody points at this machine is how a page elsewhere would read what is shown here (DNS rebinding).
-            return 421, f"The console answers to {' and '.join(sorted(self._hosts))} only, not to {host[:100]!r}."
+            # By pointing a name of its own at this machine, a foreign page could read what is shown here (DNS rebinding).
+            return 421, f"The console answers only to {' and '.join(sorted(self._hosts))}, not to {host[:100]!r}."
         if len(headers.getlist("host")) > 1:
-            return 400, "One Host header, please."
+            return 400, "The request has several Host headers; expected one."
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         if method not in {"GET", "HEAD"}:
             return self._problem_of_form(host, site, origin, headers.get("content-length", ""))
         if site in {"cross-site", "same-site"} and headers.get("sec-fetch-mode") != "navigate":
-            return 403, "Other pages may link to the console, not read from it."
+            return 403, "Other pages may link to the console, but not read from it."
         return None
 
     def _problem_of_form(self, host: str, site: str | None, origin: str | None, length: str) -> tuple[int, str] | None:
         if origin is None and site is None:
-            return 403, "A request that changes something has to say where it comes from (Origin)."
+            return 403, "A request that changes something must say where it comes from (Origin)."
         if (origin is not None and origin != f"http://{host}") or site not in {None, "same-origin"}:
-            return 403, "Only the console's own pages may ask for this."
+            return 403, "Only the console's own pages may send this request."
         if not (length.isascii() and length.isdecimal() and len(length) < 9 and int(length) <= MAX_FORM_BYTES):
-            return 413, f"A form has at most {MAX_FORM_BYTES} bytes, and says how many (Content-Length)."
+            return 413, f"A form must state its length (Content-Length) and have at most {MAX_FORM_BYTES} bytes."
         return None
 
 
 def _closed() -> Response:
     text = (
         "<p>Open it with the address that <code>p300 console</code> prints in its terminal. Each address works once, for one browser; "
-        "after that the terminal shows another.</p>"
-        "<p>Did a link bring you here, in a browser that has opened the console already? "
-        f'<a href="{FIRST_PAGE}">Go on to the console</a>.</p>'
+        "after that the terminal shows a new one.</p>"
+        "<p>Did you follow a link, in a browser that has already opened the console? "
+        f'<a href="{FIRST_PAGE}">Continue to the console</a>.</p>'
     )
     return HTMLResponse(_page("This browser has not opened the console", text), 403)
 

@@ -14,12 +14,12 @@ from p300_client.paths import STATE
 from p300_client.target import Target
 
 HOST = "127.0.0.1"
-"""Whoever reaches the console acts with the user's credentials: it is for this machine alone."""
+"""Anyone who reaches the console acts with the user's credentials, so it listens on this machine only."""
 _PORTS_TRIED = 20
 
 
 def serve(target: Target, port: int, *, browser: bool) -> None:
-    """Serve until interrupted; prints the address."""
+    """Print the address and serve until interrupted."""
     import uvicorn
 
     from p300_console.app import make_app
@@ -34,20 +34,20 @@ def serve(target: Target, port: int, *, browser: bool) -> None:
         return f"http://{HOST}:{port}/?token={token}"
 
     tokens = Tokens(port, lambda token: _say(f"opened; for another browser: {address(token)}"))
-    _say(f"target: {target}; stop with Ctrl-C. The address works once:")
+    _say(f"target: {target}; stop with Ctrl-C. This address works once:")
     print(address(tokens.one_time), flush=True)
     app = make_app(Stack(target), port, tokens)
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            app.state.console.ending.set()  # a tab that follows a replay would hold up Ctrl-C
+            app.state.console.ending.set()  # a tab that follows a replay would delay Ctrl-C
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
         app,
         http=Connection,
         ws="none",
-        proxy_headers=False,  # nothing stands before it: whoever sends such headers made them up
+        proxy_headers=False,  # there is no proxy: such headers would be forged
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -56,12 +56,12 @@ def serve(target: Target, port: int, *, browser: bool) -> None:
     server = Server(config)
     with ExitStack() as until_the_end:
         if browser and not _open(address(tokens.one_time), until_the_end):
-            _say("there is no browser here: open the address above in one")
+            _say("no browser was found: open the address above in one")
         server.run(sockets=[listening])
 
 
 def _open(address: str, until_the_end: ExitStack) -> bool:
-    """Open an address in the browser, by a page that only this user can read: every user can read a browser's command line."""
+    """Open an address in the browser through a page that only this user can read: any user can read the browser's command line."""
     try:
         STATE.mkdir(parents=True, exist_ok=True)
         folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="console-", dir=STATE)))
@@ -84,10 +84,10 @@ def _listen(port: int) -> socket.socket:
         except OSError:
             listening.close()
             continue
-        listening.listen()  # from here on whoever read the address is answered, if late
+        listening.listen()  # from here on, a browser that opens the address is answered, even if late
         return listening
     raise P300Error(
-        "no_port", f"The ports from {port} to {port + _PORTS_TRIED - 1} are all taken; name another with --port."
+        "no_port", f"The ports from {port} to {port + _PORTS_TRIED - 1} are all in use. Name another with --port."
     )
 
 

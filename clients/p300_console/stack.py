@@ -1,4 +1,4 @@
-"""The stack as the console sees it: found again after it was down, and never a reason for the console to end."""
+"""The stack as the console sees it: found again after it was down; a missing stack never stops the console."""
 
 import threading
 from typing import Any
@@ -10,14 +10,14 @@ from p300_client.target import STACK, NoStackError, Target
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import NoBucketError, Store
 
-# Somebody waits for the page: rather a banner after two seconds than an answer after a minute.
+# A user is waiting for the page: a banner after two seconds is better than an answer after a minute.
 PATIENCE = {
     "connect_timeout": 2,
     "read_timeout": 20,
     "retries": {"mode": "standard", "total_max_attempts": 2},
     "max_pool_connections": 32,
 }
-# What a service answers that is there while the stack is not: LocalStack after a restart has none of it.
+# Error codes of a service that runs without the stack, such as LocalStack after a restart.
 _GONE = {"StateMachineDoesNotExist", "ResourceNotFoundException", "503", "ServiceUnavailable"}
 _REFUSED = {
     "AccessDenied",
@@ -60,17 +60,17 @@ class Stack:
 
     @property
     def target(self) -> Target:
-        """The target; its outputs are those of the stack that is there now."""
+        """The target; its outputs are those of the current stack."""
         return self._target
 
     def forget(self) -> None:
-        """Look for the stack again the next time: names and addresses may be others after it was away."""
+        """Look for the stack again on the next access: names and addresses may have changed while it was down."""
         with self._lock:
             self._target = self._fresh()
 
     def client(self, service: str) -> Any:
         """Return a boto3 client."""
-        with self._lock:  # making clients is not safe in several threads at once
+        with self._lock:  # creating clients is not thread-safe
             return self._target.client(service)
 
     def output(self, name: str) -> str:
@@ -79,7 +79,7 @@ class Stack:
         Raises
         ------
         NoStackError
-            If there is no stack, or it is being made and has no outputs yet.
+            If there is no stack, or it is being deployed and has no outputs yet.
         """
         target = self._target
         if "outputs" not in target.__dict__:
@@ -89,12 +89,12 @@ class Stack:
         except KeyError:
             self.forget()
             raise NoStackError(
-                "incomplete", f"The stack {STACK!r} on {self} is being deployed, or is another's."
+                "incomplete", f"The stack {STACK!r} on {self} is being deployed, or is not a P300 pipeline."
             ) from None
 
     @property
     def machines(self) -> dict[str, str]:
-        """ARNs of the state machines by what the console calls them."""
+        """ARNs of the state machines, by their names in the console."""
         return {"pipeline": self.output("StateMachineArn"), "backfill": self.output("BackfillStateMachineArn")}
 
     @property
@@ -104,7 +104,7 @@ class Stack:
 
     @property
     def registry(self) -> Registry:
-        """The models bucket."""
+        """The model registry."""
         return Registry(self.store, self.output("ModelsBucketName"))
 
     @property
@@ -115,7 +115,7 @@ class Stack:
 
 
 def outage(error: BaseException, stack: Stack) -> str | None:
-    """Return what to tell about an error that means that the stack is away; None for any other error."""
+    """Return a message for an error that means that the stack is unavailable; None for any other error."""
     if isinstance(error, NoStackError | NoBucketError):
         return error.message
     if isinstance(error, ClientError):
@@ -129,11 +129,11 @@ def outage(error: BaseException, stack: Stack) -> str | None:
 def _answered(error: ClientError, stack: Stack) -> str | None:
     code = error.response["Error"]["Code"]
     if stack.is_local and code in credential.REFUSALS:
-        return f"{stack} refuses the key that it had before. It has been started again, or it is another's."
+        return f"{stack} no longer accepts the console's key. It was restarted, or another LocalStack runs there."
     if code in _REFUSED:
         return f"{stack} refused: {error}. The console uses your credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID)."
     if "Throttl" in code or code == "TooManyRequestsException":
-        return f"{stack} is asked too much at once ({code})."
+        return f"{stack} is throttling requests ({code})."
     if code in _GONE or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 503:
-        return f"{stack} answers, but the stack {stack.name!r} is not there as it was ({error}). `p300 deploy` brings it back."
+        return f"{stack} answers, but the stack {stack.name!r} is gone or has changed ({error}). `p300 deploy` restores it."
     return None

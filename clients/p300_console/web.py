@@ -1,4 +1,4 @@
-"""What all pages share: templates, how figures are written, the answer with its token, and the state behind them."""
+"""What all pages share: templates, number and time formats, the response with its token, and the console's state."""
 
 import json
 import threading
@@ -24,7 +24,7 @@ from p300_console.security import Tokens
 from p300_console.stack import Stack
 
 if TYPE_CHECKING:
-    from p300_console.pages.executions import Seen
+    from p300_console.pages.executions import Details
 
 NOTHING = "\N{EN DASH}"
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ STATUS_MARKS = {
 
 @dataclass
 class Console:
-    """What stands behind the pages."""
+    """The state that all pages share."""
 
     stack: Stack
     executions: Executions
@@ -51,20 +51,20 @@ class Console:
     replays: Replays
     tokens: Tokens
     ending: threading.Event = field(default_factory=threading.Event)
-    """Whether the console is to end: streams of events do so first."""
-    seen: "dict[str, Seen]" = field(default_factory=dict)
-    """Executions that ended, as their pages show them."""
+    """Set when the console is about to stop: event streams end first."""
+    details: "dict[str, Details]" = field(default_factory=dict)
+    """Executions that have ended, as their pages show them."""
 
 
 def console(request: Request) -> Console:
-    """Return what stands behind the pages."""
+    """Return the state that all pages share."""
     found: Console = request.app.state.console
     return found
 
 
-# ---- how things are written
+# ---- formats
 def duration(seconds: float | None) -> str:
-    """Write a duration: 0.42 s, 12.3 s, 4 min 05 s, 2 h 03 min."""
+    """Format a duration: 420 ms, 12.3 s, 4 min 05 s, 2 h 03 min."""
     if seconds is None:
         return NOTHING
     if seconds < 1:
@@ -78,7 +78,7 @@ def duration(seconds: float | None) -> str:
 
 
 def clock(at: datetime | None) -> str:
-    """Write a time as the clock on this machine's wall shows it; the date too where it is not today."""
+    """Format a time in this machine's time zone; with the date if that is not today."""
     if at is None:
         return NOTHING
     local = at.astimezone()
@@ -87,12 +87,12 @@ def clock(at: datetime | None) -> str:
 
 
 def moment(at: datetime) -> str:
-    """Write a time to the millisecond."""
+    """Format a time to the millisecond."""
     return f"{at.astimezone():%H:%M:%S.%f}"[:-3]
 
 
 def from_iso(text: str) -> datetime | None:
-    """Return the time that a text states; None where it states none."""
+    """Return the time in ISO format in a text; None if it is not one."""
     try:
         at = datetime.fromisoformat(text)
     except (ValueError, TypeError):
@@ -106,7 +106,7 @@ def from_posix(seconds: float) -> datetime:
 
 
 def size(n: float) -> str:
-    """Write a number of bytes."""
+    """Format a number of bytes."""
     for unit in ("B", "kB", "MB"):
         if n < 1000:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
@@ -114,13 +114,13 @@ def size(n: float) -> str:
     return f"{n:.1f} GB"
 
 
-def figure(value: Any, digits: int = 3) -> str:
-    """Write a figure; a dash where there is none."""
+def decimal(value: Any, digits: int = 3) -> str:
+    """Format a number; a dash if there is none."""
     return f"{value:.{digits}f}" if isinstance(value, int | float) and not isinstance(value, bool) else NOTHING
 
 
 def pretty(text: str) -> str:
-    """Write JSON with line breaks; other text as it is."""
+    """Format JSON with line breaks; leave other text as it is."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, TypeError, RecursionError):
@@ -128,13 +128,13 @@ def pretty(text: str) -> str:
 
 
 def link(path: str, **query: Any) -> str:
-    """Return an address with those parts of the query that say something."""
+    """Return an address with those parts of the query that are not empty."""
     said = {name: value for name, value in query.items() if value not in {None, ""}}
     return f"{path}?{urlencode(said)}" if said else path
 
 
 def _shown(value: Any) -> Any:
-    """Escape what a name may hold to reorder a page or to look like another; HTML is escaped after this."""
+    """Escape characters in names that could reorder the page or imitate another name; HTML is escaped after this."""
     return printable(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -153,7 +153,7 @@ def _environment() -> Environment:
         "clock": clock,
         "moment": moment,
         "size": size,
-        "figure": figure,
+        "decimal": decimal,
         "chance": in_words,
         "pretty": pretty,
         "reason": reason,
@@ -171,27 +171,27 @@ def page(request: Request, template: str, *, status: int = 200, live: bool = Fal
     Parameters
     ----------
     request : Request
-        What was asked.
+        The request.
     template : str
-        Name of the template without its ending.
+        Name of the template without its extension.
     status : int
         HTTP status.
     live : bool
-        Whether it is asked for again every two seconds.
+        Whether the page refreshes itself every two seconds.
     **context
-        For the template.
+        Variables of the template.
     """
-    behind = console(request)
+    shared = console(request)
     html = TEMPLATES.get_template(f"{template}.html.jinja").render(
         path=request.url.path,
-        where=str(behind.stack),
+        where=str(shared.stack),
         live_ms=LIVE_MS if live else None,
-        token=behind.tokens.token(behind.tokens.session(request) or ""),
+        token=shared.tokens.token(shared.tokens.session(request) or ""),
         **{"banner": "", **context},
     )
     return HTMLResponse(html.encode(errors="backslashreplace"), status)  # JSON may hold half a surrogate pair
 
 
-def trouble(request: Request, status: int, title: str, message: str) -> Response:
-    """Return a page that says what is wrong."""
-    return page(request, "trouble", status=status, title=title, message=message)
+def error_page(request: Request, status: int, title: str, message: str) -> Response:
+    """Return a page that says what went wrong."""
+    return page(request, "error", status=status, title=title, message=message)

@@ -1,7 +1,7 @@
-"""MinIO's PUT notifications (a webhook) become what EventBridge sends: an execution of the state machine.
+"""A webhook for MinIO's PUT notifications that does what EventBridge does: start an execution of the state machine.
 
-An execution is named after the object's sequencer, so a notification that MinIO sends twice starts one execution. Anything but 200 makes
-MinIO keep the notification and send it again.
+An execution is named after the object's sequencer, so a notification that MinIO sends twice starts one execution. If the answer is not
+200, MinIO keeps the notification and sends it again.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class Bridge(BaseHTTPRequestHandler):
     state_machine_arn: str
 
     def do_GET(self) -> None:
-        """Say that it is up."""
+        """Answer health checks."""
         self._answer(HTTPStatus.OK if self.path == "/health" else HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""The compose file's one-shot deployment: runs in LocalStack's own image, with what it lacks from the checkout's environment."""
+"""The compose file's one-shot deployment: runs in LocalStack's own image, and takes missing packages from the checkout's environment."""
 
 import json
 import os
@@ -15,11 +15,11 @@ MINIO_KEY_PARAMETER = "/p300/storage-key"
 
 
 def use_checkout() -> None:
-    """Import `p300_cli` and what it needs from the mounted checkout; its compiled packages are not used here."""
+    """Make `p300_cli` and its dependencies importable from the mounted checkout; its compiled packages are not used here."""
     site_packages = sorted((PROJECT / ".venv" / "lib").glob("python3.*/site-packages"))
     if not site_packages or not (PROJECT / ".local" / "opt" / "python").is_dir():
         sys.exit(
-            "The layers are not built yet: run `make layers` in the checkout, then `docker compose up --wait` again."
+            "The layers have not been built: run `make layers` in the checkout, then `docker compose up --wait` again."
         )
     own = [PROJECT / "layers" / name / "python" for name in ("p300", "pipeline")]
     sys.path += [str(path) for path in (PROJECT / "clients", *own, site_packages[-1])]
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def keep_key(target: "Target") -> None:
-    """Hand MinIO's key to the functions as a secret of the stack's."""
+    """Give MinIO's key to the functions as a secret of the stack."""
     key = {
         "aws_access_key_id": os.environ["MINIO_ROOT_USER"],
         "aws_secret_access_key": os.environ["MINIO_ROOT_PASSWORD"],
@@ -53,7 +53,7 @@ def keep_key(target: "Target") -> None:
 
 
 def make_buckets(target: "Target") -> None:
-    """Make the stack's buckets on MinIO, versioned as in the template, and have PUTs into the landing zone told to the bridge."""
+    """Create the stack's buckets on MinIO, versioned as in the template; PUTs into the landing zone are notified to the bridge."""
     import boto3
 
     s3 = boto3.client(

@@ -1,4 +1,4 @@
-"""Stays up once the deployed API answers, so that `docker compose up --wait` ends with a stack that serves."""
+"""Becomes healthy once the deployed API answers, so that `docker compose up --wait` ends when the stack is ready."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Ask `/health` until it answers: 200 with a champion, 503 before the first training."""
+    """Poll `/health` until it answers: 200 with a champion, 503 before the first training."""
     sys.path.append(str(Path(__file__).parent))
     from deploy import use_checkout  # type: ignore[import-not-found]
 

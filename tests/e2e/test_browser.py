@@ -134,7 +134,7 @@ def test_a_link_from_another_site_leads_into_the_open_console(browser: Browser, 
         page = context.new_page()
         page.goto((tmp_path / "link.html").as_uri())
         page.get_by_role("link", name="models").click()
-        page.get_by_role("link", name="Go on to the console").click()
+        page.get_by_role("link", name="Continue to the console").click()
         expect(page.get_by_role("heading", name="Executions")).to_be_visible()
 
 
@@ -174,7 +174,7 @@ def test_filters(visit: Callable[..., Page]) -> None:
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("#executions tbody tr")).to_have_count(1)
     page.get_by_role("link", name="Failed").click()
-    expect(page.locator("#executions")).to_contain_text("No execution fits")
+    expect(page.locator("#executions")).to_contain_text("No execution matches")
 
 
 def test_the_graph_shows_the_way_and_leads_to_input_output_and_logs(visit: Callable[..., Page]) -> None:
@@ -242,7 +242,7 @@ def test_train_promote_and_roll_back(visit: Callable[..., Page], stack: Stack) -
     page.get_by_label("Kind of model").select_option("lda")
     page.get_by_role("button", name="Review…").click()
     expect(page.get_by_role("heading", name="Start this training?")).to_be_visible()
-    page.get_by_role("button", name="Start the training").click()
+    page.get_by_role("button", name="Start training").click()
     expect(page.locator("#facts")).to_contain_text(re.compile("model v[0-9]+ (promoted|kept)"), timeout=WAIT_MS)
     page = visit("/models")
     rows = page.locator("#models tbody tr")
@@ -267,17 +267,17 @@ def test_try_it_lets_the_right_symbol_grow(visit: Callable[..., Page]) -> None:
     page = visit("/try")
     page.get_by_label("Recording").select_option(GOOD)
     page.get_by_label("Pace").select_option("30")
-    page.get_by_role("button", name="Choose").click()
+    page.get_by_role("button", name="Show").click()
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#flash")).to_have_text(re.compile("^([2-9].|1..) of 144"), timeout=WAIT_MS)
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     check(page, "try it, half-way")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page.locator("#flash")).to_have_text("144 of 144", timeout=WAIT_MS)
     expect(page.locator("#best")).to_have_text("O")  # column 3, row 3
     expect(page.locator("td.attended.best")).to_have_count(1)
-    expect(page.locator("#stopped")).to_contain_text("O, right")
+    expect(page.locator("#stopped")).to_contain_text("O, correct")
     assert page.locator("#dots circle.target").count() == 24
     page.screenshot(path=SCREENSHOTS / "try-done.png", full_page=True)
 
@@ -287,7 +287,7 @@ def test_symbols_right_by_repetitions_are_drawn_as_the_api_answers(visit: Callab
     page.locator("#models tbody a").first.click()
     page.get_by_role("button", name="Decode recordings").click()
     expect(page.locator("#symbols-about")).to_contain_text(
-        "After 12 of 12 repetitions 5 of 5 symbols are right", timeout=WAIT_MS
+        "After 12 of 12 repetitions, 5 of 5 symbols are correct", timeout=WAIT_MS
     )
     expect(page.locator("#symbols-points circle")).to_have_count(12)
     check(page, "a model's symbols")
@@ -329,7 +329,7 @@ def test_every_page_is_readable_and_labelled(
 def test_the_keyboard_reaches_the_content_and_the_colours_can_be_switched(visit: Callable[..., Page]) -> None:
     page = visit("/executions")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_label("Subject")).to_be_focused()

@@ -31,7 +31,7 @@ def inspect(
     parameters = Parameters.from_json(preprocessing)
     said = inspecting.read_mapping(mapping) if mapping else None
     with progress_of("inspecting") as progress:
-        found = inspecting.inspect(paths, parameters, sidecar=said, progress=progress, tell=note)
+        found = inspecting.inspect(paths, parameters, sidecar=said, progress=progress, notify=note)
     if as_json:
         print_json([asdict(one) for one in found])
     else:

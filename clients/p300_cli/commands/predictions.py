@@ -67,7 +67,7 @@ def simulate(
 
     target, shown = current(), screen(layout)
     manifest = simulating.manifest_of(target, alias)
-    found = simulating.sessions(target, subjects, manifest, shown, seen=seen, tell=note)
+    found = simulating.sessions(target, subjects, manifest, shown, seen=seen, notify=note)
     requests = simulating.requests_to(target, manifest["version"], note)
     pace = 0.0 if fast else rate
     with progress_of("simulating") as progress:
@@ -84,7 +84,7 @@ def simulate(
 
 @app.command()
 def decode(
-    recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> of the raw data.")],
+    recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> in the raw zone.")],
     alias: Alias = "champion",
     layout: Annotated[
         str | None,

@@ -121,4 +121,4 @@ def _show(found: Sequence["Quarantined"], *, as_json: bool) -> None:
         note("nothing is in quarantine")
         return
     rows = [[one.key, one.bytes, one.uploaded[:16].replace("T", " "), one.code, one.message] for one in found]
-    out.print(table("Quarantine", ["key in the raw data", "bytes", "uploaded (UTC)", "reason", ""], rows))
+    out.print(table("Quarantine", ["key in the raw zone", "bytes", "uploaded (UTC)", "reason", ""], rows))

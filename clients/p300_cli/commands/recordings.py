@@ -53,7 +53,7 @@ def land(
             note(f"wrote {path}")
         found = landing.find(paths, subject, note)
     with progress_of("landing") as progress:
-        landed = landing.land(target, found, progress, replace=replace, parameters=parameters, tell=note)
+        landed = landing.land(target, found, progress, replace=replace, parameters=parameters, notify=note)
     recordings = [upload for upload in landed.uploads if upload.is_recording]
     unchanged = [upload for upload in landed.unchanged if upload.is_recording]
     for upload in unchanged:
@@ -108,7 +108,7 @@ def report(
 
     target = current()
     with err.status(f"waiting for the report of {name}"):
-        paths = reports.download(target, name, STATE / "reports", tell=note)
+        paths = reports.download(target, name, STATE / "reports", notify=note)
     if browser:
         open_in_browser(paths)
     for path in paths:

@@ -1,1 +1,1 @@
-"""One module for each part of the console: what it asks, and what its pages show."""
+"""One module for each part of the console: the queries it takes, and what its pages show."""

@@ -1,4 +1,4 @@
-"""Executions: the list, one of them with its graph, and the log lines of what it called."""
+"""Executions: the list, one execution with its graph, and the log lines of the functions it called."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from p300_console.web import MAX_PAGE, STATUS_WORDS, Console, console, page
 
 MAX_EVENTS = 10_000
 MAX_ITEMS = 1000
-MAX_VISITS = 50  # of one state, each with its input and output
+MAX_VISITS = 50  # to one state, each with its input and output
 MAX_KEPT = 64
 MACHINES = ("pipeline", "backfill")
 STATUSES = tuple(status for status in STATUS_WORDS if status not in {"", "CAUGHT"})
@@ -41,8 +41,8 @@ def listing(request: Request) -> Response:
 
 # ---- one execution
 @dataclass(frozen=True)
-class Seen:
-    """All that there is to know of an execution."""
+class Details:
+    """Everything that the page on an execution shows."""
 
     row: Row
     definition: dict[str, Any]
@@ -61,11 +61,11 @@ class Item:
     Attributes
     ----------
     visit : int
-        Of the Map.
+        Number of the visit to the Map.
     arn : str
-        Of its own execution; empty where the service lists none (LocalStack), and logs tell of it.
+        ARN of its own execution; empty if the service lists none (LocalStack), and it was found in the logs.
     outcome : str
-        What came of it, where that is known without asking for it.
+        Its outcome, if that is known without another request.
     """
 
     name: str
@@ -79,27 +79,30 @@ class Item:
 
 def one(request: Request) -> Response:
     """Show one execution."""
-    behind, query = console(request), Query(request, "arn", "state")
-    seen = look(behind, query.text("arn"))
-    states = dict(graph.all_states(seen.definition))
-    drawing, taken = graph.draw(seen.definition), history.taken(seen.visits)
+    shared, query = console(request), Query(request, "arn", "state")
+    details = details_of(shared, query.text("arn"))
+    states = dict(graph.all_states(details.definition))
+    drawing, taken = graph.draw(details.definition), history.taken(details.visits)
     chosen = query.text("state")
-    of_state = history.statuses(seen.visits)
+    of_state = history.statuses(details.visits)
     if chosen not in states:
-        chosen = _first_to_look_at(seen.visits)
-    chosen_visits = [visit for visit in seen.visits if visit.name == chosen]
+        chosen = _most_notable(details.visits)
+    chosen_visits = [visit for visit in details.visits if visit.name == chosen]
     items = [
-        item for visit in chosen_visits if visit.map_run for item in _items(behind.stack, seen, visit, states[chosen])
+        item
+        for visit in chosen_visits
+        if visit.map_run
+        for item in _items(shared.stack, details, visit, states[chosen])
     ]
-    counts = next((_map_counts(behind.stack, visit.map_run) for visit in chosen_visits if visit.map_run), {})
+    counts = next((_map_counts(shared.stack, visit.map_run) for visit in chosen_visits if visit.map_run), {})
     return page(
         request,
         "execution",
-        live=not seen.row.ended,
-        seen=seen,
-        row=seen.row,
+        live=not details.row.ended,
+        details=details,
+        row=details.row,
         drawing=drawing,
-        lines=[(line, bool(line.ways & taken)) for line in drawing.lines],
+        lines=[(line, bool(line.transitions & taken)) for line in drawing.lines],
         statuses=of_state,
         state=chosen,
         definition=json.dumps(states.get(chosen, {}), indent=2, ensure_ascii=False),
@@ -107,11 +110,11 @@ def one(request: Request) -> Response:
         n_more=max(0, len(chosen_visits) - MAX_VISITS),
         items=items,
         counts=counts,
-        bar=_bar(seen.row),
+        bar=_bar(details.row),
     )
 
 
-def _first_to_look_at(visits: Sequence[Visit]) -> str:
+def _most_notable(visits: Sequence[Visit]) -> str:
     for wanted in (history.RUNNING, history.CAUGHT, history.FAILED, history.TIMED_OUT, history.ABORTED):
         for visit in visits:
             if visit.status == wanted:
@@ -120,7 +123,7 @@ def _first_to_look_at(visits: Sequence[Visit]) -> str:
 
 
 def _bar(row: Row) -> Any:
-    """Return bar(from, to): where a bar of the time line begins and how long it is, in per cent."""
+    """Return bar(from, to): where a bar of the timeline begins and how long it is, in per cent."""
     total = max(row.seconds, 0.001)
 
     def bar(begin: datetime, end: datetime | None) -> tuple[float, float]:
@@ -132,39 +135,39 @@ def _bar(row: Row) -> Any:
     return bar
 
 
-def look(behind: Console, arn: str) -> Seen:
-    """Return an execution of the stack's machines; what has ended is asked for once."""
-    if arn in behind.seen:
-        return behind.seen[arn]
-    machine = next((name for name, of in behind.stack.machines.items() if _belongs(arn, of)), None)
+def details_of(shared: Console, arn: str) -> Details:
+    """Return an execution of the stack's state machines; one that has ended is requested only once."""
+    if arn in shared.details:
+        return shared.details[arn]
+    machine = next((name for name, of in shared.stack.machines.items() if _belongs(arn, of)), None)
     if machine is None:
-        raise HTTPException(404, f"No execution of this stack is called {arn[:200]!r}.")
-    seen = _look(behind.stack, machine, arn)
-    if seen.row.ended:
-        while len(behind.seen) >= MAX_KEPT:
-            behind.seen.pop(next(iter(behind.seen)), None)
-        behind.seen[arn] = seen
-    return seen
+        raise HTTPException(404, f"This stack has no execution {arn[:200]!r}.")
+    details = _read(shared.stack, machine, arn)
+    if details.row.ended:
+        while len(shared.details) >= MAX_KEPT:
+            shared.details.pop(next(iter(shared.details)), None)
+        shared.details[arn] = details
+    return details
 
 
 def _belongs(arn: str, machine_arn: str) -> bool:
     executions = machine_arn.replace(":stateMachine:", ":execution:")
-    # A child of a distributed Map has the Map's label behind a slash.
+    # A child of a distributed Map has the Map's label after a slash.
     return bool(re.fullmatch(re.escape(executions) + r"(/[\w-]+)?:[\w-]+", arn))
 
 
-def _look(stack: Stack, machine: str, arn: str) -> Seen:
+def _read(stack: Stack, machine: str, arn: str) -> Details:
     client = stack.client("stepfunctions")
     try:
         described = client.describe_execution(executionArn=arn)
     except client.exceptions.ExecutionDoesNotExist as error:
-        raise HTTPException(404, "There is no such execution any more.") from error
+        raise HTTPException(404, "This execution no longer exists.") from error
     pages = client.get_paginator("get_execution_history").paginate(
         executionArn=arn, PaginationConfig={"PageSize": 1000, "MaxItems": MAX_EVENTS}
     )
     events = [event for part in pages for event in part["events"]]
     row = new_row(machine, described)
-    return Seen(
+    return Details(
         row=row,
         definition=_definition(stack, machine, arn),
         visits=history.visits(events, row.status),
@@ -189,9 +192,11 @@ def _map_counts(stack: Stack, map_run: str) -> dict[str, int]:
     return {name: found.get(name, 0) for name in ("total", "succeeded", "failed", "running", "pending")}
 
 
-def _items(stack: Stack, seen: Seen, visit: Visit, state: dict[str, Any]) -> list[Item]:
-    if stack.is_local:  # its community edition lists no children of a Map; what they called tells of them
-        return _items_from_logs(stack, seen, visit, state)
+def _items(stack: Stack, details: Details, visit: Visit, state: dict[str, Any]) -> list[Item]:
+    if (
+        stack.is_local
+    ):  # the community edition lists no children of a Map; the logs of the functions they called show them
+        return _items_from_logs(stack, details, visit, state)
     pages = (
         stack.client("stepfunctions")
         .get_paginator("list_executions")
@@ -208,12 +213,12 @@ def _items(stack: Stack, seen: Seen, visit: Visit, state: dict[str, Any]) -> lis
     return sorted(found, key=lambda item: (item.started, item.name))
 
 
-def _items_from_logs(stack: Stack, seen: Seen, visit: Visit, state: dict[str, Any]) -> list[Item]:
-    told: dict[str, list[LogLine]] = {}
+def _items_from_logs(stack: Stack, details: Details, visit: Visit, state: dict[str, Any]) -> list[Item]:
+    lines_of: dict[str, list[LogLine]] = {}
     for function in _functions_in(state):
-        for line in logs.lines(stack, function, seen.row.name, visit.entered, visit.exited):
+        for line in logs.lines(stack, function, details.row.name, visit.entered, visit.exited):
             if key := line.fields.get("key"):
-                told.setdefault(str(key), []).append(line)
+                lines_of.setdefault(str(key), []).append(line)
     return [
         Item(
             key,
@@ -225,7 +230,7 @@ def _items_from_logs(stack: Stack, seen: Seen, visit: Visit, state: dict[str, An
             visit.number,
             outcome=", ".join(f"{line.message}: {line.fields.get('outcome', '')}" for line in lines),
         )
-        for key, lines in sorted(told.items())
+        for key, lines in sorted(lines_of.items())
     ]
 
 
@@ -234,12 +239,12 @@ def _functions_in(state: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(function for function in found if function))
 
 
-def _item_lines(stack: Stack, seen: Seen, visit: Visit, key: str) -> dict[str, list[LogLine]]:
-    """Return the lines of each function about one item of a Map."""
-    state = dict(graph.all_states(seen.definition)).get(visit.name, {})
+def _item_lines(stack: Stack, details: Details, visit: Visit, key: str) -> dict[str, list[LogLine]]:
+    """Return each function's log lines about one item of a Map."""
+    state = dict(graph.all_states(details.definition)).get(visit.name, {})
     found = {}
     for function in _functions_in(state):
-        lines = logs.lines(stack, function, seen.row.name, visit.entered, visit.exited)
+        lines = logs.lines(stack, function, details.row.name, visit.entered, visit.exited)
         requests = {line.request for line in lines if line.fields.get("key") == key}
         found[function] = [line for line in lines if line.request in requests]
     return found
@@ -252,24 +257,24 @@ def _function_of(state: dict[str, Any]) -> str:
 
 # ---- logs
 def log_lines(request: Request) -> Response:
-    """Show the log lines of one invocation, or of all of a state's."""
-    behind, query = console(request), Query(request, "arn", "visit", "attempt", "item")
-    seen = look(behind, query.text("arn"))
+    """Show the log lines of one invocation, or of all invocations of a state."""
+    shared, query = console(request), Query(request, "arn", "visit", "attempt", "item")
+    details = details_of(shared, query.text("arn"))
     number, attempt = query.text("visit"), query.text("attempt")
-    visit = next((one for one in seen.visits if str(one.number) == number), None)
+    visit = next((one for one in details.visits if str(one.number) == number), None)
     if visit is None:
-        raise HTTPException(404, "This execution has no such step.")
+        raise HTTPException(404, "This execution has no such visit to a state.")
     if item := query.text("item"):
-        parts = list(_item_lines(behind.stack, seen, visit, item).items())
+        parts = list(_item_lines(shared.stack, details, visit, item).items())
     else:
         parts = [
             (
                 f"{one.function}, attempt {one.number}" if visit.retries else one.function,
                 logs.lines(
-                    behind.stack, one.function, seen.row.name, one.started, one.ended if one.waited_for else None
+                    shared.stack, one.function, details.row.name, one.started, one.ended if one.waited_for else None
                 ),
             )
             for one in visit.attempts
             if one.function and attempt in {"", str(one.number)}
         ]
-    return page(request, "logs", live=not seen.row.ended, row=seen.row, visit=visit, item=item, parts=parts)
+    return page(request, "logs", live=not details.row.ended, row=details.row, visit=visit, item=item, parts=parts)

@@ -1,4 +1,4 @@
-"""Models: versions and who serves, one of them with its figures, and the two things that the console may change."""
+"""Models: the versions and their aliases, one version with its metrics, and the actions of the console: promote, roll back and train."""
 
 import json
 from collections.abc import Iterator
@@ -22,18 +22,18 @@ from p300_console.pages.trying import events
 from p300_console.query import Query
 from p300_console.recordings import FEATURES, MODEL
 from p300_console.stack import outage
-from p300_console.web import Console, console, from_iso, link, page, trouble
+from p300_console.web import Console, console, error_page, from_iso, link, page
 
 MAX_VERSIONS = 200
 MAX_REFERENCES = 20
 ASKED = ("subjects", "held_out", "model", "seed")
 MAX_SEED_DIGITS = 18
 REFERENCE = "lda"
-"""The kind of model that others are compared with: what the field has used for decades."""
+"""The kind of model to which others are compared: the field has used it for decades."""
 
 
 def listing(request: Request) -> Response:
-    """Show the newest versions, who serves, and every promotion."""
+    """Show the newest versions, their aliases, and every promotion."""
     Query(request, "promoted")
     registry = console(request).stack.registry
     held, problems = registry.aliases()[0], registry.problems()
@@ -120,9 +120,9 @@ def one(request: Request) -> Response:
 
 
 def _reference(registry: Registry, manifest: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the reference LDA's figures on the same left-out people, and where they come from.
+    """Return the reference LDA's metrics on the same left-out subjects, and where they come from.
 
-    A manifest may hold them; else the newest version of that kind does that was trained on the same people.
+    They are in the manifest itself, or in that of the newest LDA that was trained on the same subjects.
     """
     if manifest["kind"] == REFERENCE:
         return {}, ""
@@ -142,12 +142,12 @@ def _reference(registry: Registry, manifest: dict[str, Any]) -> tuple[dict[str, 
 
 
 def picture(request: Request) -> Response:
-    """Return one of a version's pictures."""
+    """Return one of a version's plots."""
     query = Query(request, "version", "name")
     version, name = _version(query), query.text("name")
     registry = console(request).stack.registry
     if not name.endswith(".png"):
-        raise HTTPException(404, "Only pictures are shown.")
+        raise HTTPException(404, "Only plots (.png) are shown here.")
     return Response(registry.picture(version, name, registry.manifest(version)), media_type="image/png")
 
 
@@ -159,57 +159,57 @@ def _version(query: Query) -> str:
 
 
 def symbols(request: Request) -> Response:
-    """Send the accuracy of decoded symbols after 1, 2, ... repetitions as events, while the API is asked."""
-    behind = console(request)
+    """Send the accuracy of decoded symbols after 1, 2, ... repetitions as events, as the API answers."""
+    shared = console(request)
     query = Query(request, "version", "layout")
     version, layout = _version(query), query.choice("layout", replay.LAYOUTS)
 
     def steps() -> Iterator[tuple[str, dict[str, Any]]]:
-        manifest = behind.stack.registry.manifest(version)
+        manifest = shared.stack.registry.manifest(version)
         chosen = replay.likely_layout(layout, manifest["channels"])
-        names, seen = _recordings_to_decode(behind, manifest)
+        names, seen = _recordings_to_decode(shared, manifest)
         found, left_out = [], []
         for name in names:
             try:
-                found.append(behind.replays.session(name, version, chosen))
+                found.append(shared.replays.session(name, version, chosen))
             except P300Error as error:
-                if outage(error, behind.stack):
+                if outage(error, shared.stack):
                     raise
                 left_out.append(error.message)
         yield "about", {"recordings": len(found), "seen": seen, "left_out": left_out}
-        kept = behind.replays.points.get((version, chosen))
+        kept = shared.replays.points.get((version, chosen))
         if kept is None:
             kept = []
-            for point in replay.by_repetitions(behind.stack.api, found, replay.screen(chosen), version):
+            for point in replay.by_repetitions(shared.stack.api, found, replay.screen(chosen), version):
                 kept.append(point)
                 yield "point", point
-            behind.replays.points[version, chosen] = kept
+            shared.replays.points[version, chosen] = kept
         else:
             for point in kept:
                 yield "point", point
 
-    return events(behind, steps())
+    return events(shared, steps())
 
 
-def _recordings_to_decode(behind: Console, manifest: dict[str, Any]) -> tuple[list[str], bool]:
-    """Return recordings of people held out; where there are none, those trained on, and that they were seen."""
+def _recordings_to_decode(shared: Console, manifest: dict[str, Any]) -> tuple[list[str], bool]:
+    """Return the recordings of held-out subjects, or else those of the training, and whether they were seen in training."""
     held_out = set(map(subject_name, manifest["held_out"]))
     names = [
-        one.name for one in behind.recordings.everything() if one.subject in held_out and one.stage in {FEATURES, MODEL}
+        one.name for one in shared.recordings.everything() if one.subject in held_out and one.stage in {FEATURES, MODEL}
     ]
     if names:
         return names[: replay.MAX_RECORDINGS], False
     return [entry["recording"] for entry in manifest["recordings"]][: replay.MAX_RECORDINGS], True
 
 
-# ---- what the console may change: each has a page that says what will happen, with the token that its button sends
+# ---- actions: each has a page that says what will happen, with a button that sends the page's token
 async def promote(request: Request) -> Response:
     """Make a version the champion."""
     return await _act(request, Query(request, "version").text("version"))
 
 
 async def roll_back(request: Request) -> Response:
-    """Make the champion before the present one the champion again."""
+    """Make the previous champion the champion again."""
     Query(request)
     return await _act(request, None)
 
@@ -248,7 +248,7 @@ def _promote(request: Request, version: str, *, force: bool) -> Response:
 
 
 async def train(request: Request) -> Response:
-    """Ask what to train on, then whether that is meant, then start it."""
+    """Ask what to train on, then for confirmation, then start the training."""
     from starlette.concurrency import run_in_threadpool
 
     if request.method == "POST":
@@ -301,7 +301,7 @@ def _train(request: Request, form: dict[str, str]) -> Response:
 
 
 async def _form(request: Request) -> dict[str, str] | None:
-    """Return a form's fields; None where it does not carry this browser's token."""
+    """Return a form's fields; None if it does not carry this browser's token."""
     async with request.form(max_files=0, max_fields=20) as sent:
         form = {name: value for name, value in sent.items() if isinstance(value, str)}
     tokens = console(request).tokens
@@ -309,9 +309,9 @@ async def _form(request: Request) -> dict[str, str] | None:
 
 
 def _stale(request: Request) -> Response:
-    return trouble(
+    return error_page(
         request,
         403,
         "Nothing was changed",
-        "This form is not of this console as it runs now. Open the page again and repeat it.",
+        "This form is from before the console was restarted. Open the page again and repeat the action.",
     )

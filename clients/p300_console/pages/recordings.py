@@ -1,4 +1,4 @@
-"""Recordings: the list with the stage of each, one of them, its picture and its report."""
+"""Recordings: the list with the stage of each, one recording, its plot and its report."""
 
 from p300_pipeline.storage import NotFoundError
 from starlette.exceptions import HTTPException
@@ -23,14 +23,14 @@ def listing(request: Request) -> Response:
 
 def one(request: Request) -> Response:
     """Show one recording, or one object in quarantine."""
-    behind, query = console(request), Query(request, "name", "key")
+    shared, query = console(request), Query(request, "name", "key")
     name, key = query.text("name"), query.text("key")
-    found = behind.recordings.named(name, key)
+    found = shared.recordings.named(name, key)
     if not found:
         raise HTTPException(404, f"There is no recording {name[:200]!r}.")
     best = max(found, key=lambda row: list(STAGES).index(row.stage))
     recording = found[0] if key else best
-    facts = behind.recordings.facts(recording)
+    facts = shared.recordings.facts(recording)
     return page(
         request,
         "recording",
@@ -39,7 +39,7 @@ def one(request: Request) -> Response:
         others=[other for other in found if other is not recording],
         facts=facts,
         stages=STAGES,
-        executions=behind.executions.of_recording(recording.name),
+        executions=shared.executions.of_recording(recording.name),
         from_posix=from_posix,
     )
 
@@ -50,7 +50,7 @@ def picture(request: Request) -> Response:
 
 
 def report(request: Request) -> Response:
-    """Return a recording's report.html, which may do nothing but be looked at."""
+    """Return a recording's report.html, with a policy that lets it do nothing but be viewed."""
     return Response(
         _object(request, "report.html"),
         media_type="text/html; charset=utf-8",

@@ -1,4 +1,4 @@
-"""Try it: a recording's flashes through the API, the symbols' probabilities growing flash by flash."""
+"""Try it: replay a recording's flashes through the API, and watch the symbols' probabilities change flash by flash."""
 
 import json
 from collections.abc import Iterator
@@ -18,26 +18,26 @@ from p300_console.replay import LAYOUTS, N_COLUMNS, WOULD_STOP
 from p300_console.stack import outage
 from p300_console.web import Console, console, page
 
-PACES = {"30": "fast", "120": "as recorded, nearly", "400": "slow"}
+PACES = {"30": "fast", "120": "about as recorded", "400": "slow"}
 USUAL_PACE = "120"
 CHOICES = ("recording", "layout", "trial", "alias", "pace")
 MAX_TRIAL = 99_999
 
 
 def choose(request: Request) -> Response:
-    """Ask for recording, symbol and model; then the grid that `stream` fills."""
-    behind, query = console(request), Query(request, *CHOICES)
+    """Show the choice of recording, symbol and model, and the grid that `stream` fills."""
+    shared, query = console(request), Query(request, *CHOICES)
     chosen = _chosen(query)
     number = query.number("trial", 0, MAX_TRIAL, 0)
-    behind.stack.output("FeaturesBucketName")
+    shared.stack.output("FeaturesBucketName")
     problem, session, shown = "", None, None
     attended: list[str | None] = []
     if chosen["recording"]:
         try:
-            session, shown, chosen["layout"] = _session(behind, chosen["recording"], chosen["layout"], chosen["alias"])
+            session, shown, chosen["layout"] = _session(shared, chosen["recording"], chosen["layout"], chosen["alias"])
             attended = replay.attended(session, shown)
         except P300Error as error:
-            if outage(error, behind.stack):
+            if outage(error, shared.stack):
                 raise
             problem = error.message
     trial = min(number, max(0, len(attended) - 1))
@@ -47,7 +47,7 @@ def choose(request: Request) -> Response:
         request,
         "try",
         chosen=chosen,
-        names=recordings(behind.stack.target),
+        names=recordings(shared.stack.target),
         layouts=LAYOUTS,
         paces=PACES,
         problem=problem,
@@ -56,14 +56,14 @@ def choose(request: Request) -> Response:
         rows=[symbols[at : at + N_COLUMNS] for at in range(0, len(symbols), N_COLUMNS)],
         n_flashes=flashes.stop - flashes.start,
         would_stop=WOULD_STOP,
-        aliases=[*ALIASES, *behind.stack.registry.versions()[::-1]],
+        aliases=[*ALIASES, *shared.stack.registry.versions()[::-1]],
     )
 
 
-def _session(behind: Console, name: str, layout: str, alias: str) -> tuple[Session, Screen, str]:
-    version = behind.replays.version(alias)
-    layout = replay.likely_layout(layout, behind.stack.registry.manifest(version)["channels"])
-    return behind.replays.session(name, version, layout), replay.screen(layout), layout
+def _session(shared: Console, name: str, layout: str, alias: str) -> tuple[Session, Screen, str]:
+    version = shared.replays.version(alias)
+    layout = replay.likely_layout(layout, shared.stack.registry.manifest(version)["channels"])
+    return shared.replays.session(name, version, layout), replay.screen(layout), layout
 
 
 def _chosen(query: Query) -> dict[str, str]:
@@ -79,15 +79,15 @@ def _chosen(query: Query) -> dict[str, str]:
 
 
 def stream(request: Request) -> Response:
-    """Send each flash as an event, until the symbol's last."""
-    behind, query = console(request), Query(request, *CHOICES, "start")
+    """Send each flash of a symbol as an event."""
+    shared, query = console(request), Query(request, *CHOICES, "start")
     chosen = _chosen(query)
     trial, start = query.number("trial", 0, MAX_TRIAL, 0), query.number("start", 0, MAX_TRIAL, 0)
 
     def steps() -> Iterator[tuple[str, dict[str, Any]]]:
-        session, shown, _ = _session(behind, chosen["recording"], chosen["layout"], chosen["alias"])
+        session, shown, _ = _session(shared, chosen["recording"], chosen["layout"], chosen["alias"])
         for step in replay.replay(
-            behind.stack.api,
+            shared.stack.api,
             session,
             min(trial, len(session.trials) - 1),
             shown,
@@ -97,25 +97,25 @@ def stream(request: Request) -> Response:
         ):
             yield "flash", step
 
-    return events(behind, steps())
+    return events(shared, steps())
 
 
-def events(behind: Console, steps: Iterator[tuple[str, dict[str, Any]]]) -> Response:
-    """Send server-sent events: those of `steps`, then ``end``; or ``trouble`` with a message where they break off."""
+def events(shared: Console, steps: Iterator[tuple[str, dict[str, Any]]]) -> Response:
+    """Send server-sent events: those of `steps`, then ``end``; or ``trouble`` with a message if they fail."""
 
     def sent() -> Iterator[str]:
         try:
             for name, data in steps:
-                if behind.ending.is_set():
+                if shared.ending.is_set():
                     return
                 yield _event(name, data)
             yield _event("end", {})
-        except Exception as error:  # the page is there already: it has to be told in the stream
-            told = outage(error, behind.stack)
-            if told:
-                behind.stack.forget()
+        except Exception as error:  # the response has already begun: the error can only go into the stream
+            message = outage(error, shared.stack)
+            if message:
+                shared.stack.forget()
             yield _event(
-                "trouble", {"message": told or (error.message if isinstance(error, P300Error) else str(error))}
+                "trouble", {"message": message or (error.message if isinstance(error, P300Error) else str(error))}
             )
 
     return StreamingResponse(sent(), media_type="text/event-stream")

@@ -1,8 +1,8 @@
-// Keeps a page as it is now: asks for it again and puts in place those parts (data-part) that have changed.
+// Keeps a page up to date: fetches it again and replaces the parts (data-part) that have changed.
 "use strict";
 (() => {
   let wait = Number(document.body.dataset.live || 0);
-  const waiting = document.getElementById("away") !== null;
+  const waiting = document.getElementById("unavailable") !== null;
 
   function swap(part, fresh) {
     if (part.innerHTML === fresh.innerHTML) return;
@@ -28,9 +28,9 @@
         const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         if (answer.ok && waiting) { location.reload(); return; }
-        const told = fresh.getElementById("banner")?.textContent.trim() || "";
-        const closed = answer.status === 403 ? "The console was started again: open the address that it prints in its terminal." : "";
-        banner(told || answer.ok ? told : closed || `The console answered with status ${answer.status}. This page tries again by itself.`);
+        const message = fresh.getElementById("banner")?.textContent.trim() || "";
+        const closed = answer.status === 403 ? "The console was restarted: open the address that it prints in its terminal." : "";
+        banner(message || answer.ok ? message : closed || `The console answered with status ${answer.status}. This page keeps trying.`);
         if (answer.ok) {
           for (const part of document.querySelectorAll("[data-part]")) {
             const other = fresh.getElementById(part.id);
@@ -39,13 +39,13 @@
           wait = Number(fresh.body.dataset.live || 0);
         }
       } catch {
-        banner("The console itself does not answer: start it again with p300 console. This page tries again by itself.");
+        banner("The console does not answer: start it again with p300 console. This page keeps trying.");
       }
     }
     if (wait) setTimeout(refresh, wait);
   }
 
-  // The graph is larger than its frame: begin with the state that the page tells about.
+  // The graph may be larger than its frame: scroll to the chosen state.
   for (const graph of document.querySelectorAll(".graph")) {
     const node = graph.querySelector(".node.chosen");
     if (!node) continue;

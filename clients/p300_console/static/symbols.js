@@ -1,4 +1,4 @@
-// Draws the share of symbols right by repetitions as the API is asked for them.
+// Draws the share of correct symbols by repetitions as the API's answers arrive.
 "use strict";
 (() => {
   const place = document.getElementById("symbols");
@@ -16,10 +16,10 @@
     at("curve").setAttribute("points", points.map((p) => `${x(p.repetitions)},${y(p.accuracy)}`).join(" "));
     at("band").setAttribute("points", [...points.map((p) => `${x(p.repetitions)},${y(p.interval[1])}`), ...points.toReversed().map((p) => `${x(p.repetitions)},${y(p.interval[0])}`)].join(" "));
     const dot = svg("circle", { class: "point", cx: x(point.repetitions), cy: y(point.accuracy), r: 4 });
-    const tip = svg("title", {}); tip.textContent = `${point.repetitions} repetitions: ${point.right} of ${point.symbols} right`; dot.append(tip);
+    const tip = svg("title", {}); tip.textContent = `${point.repetitions} repetitions: ${point.right} of ${point.symbols} correct`; dot.append(tip);
     const tick = svg("text", { class: "tick middle", x: x(point.repetitions), y: 203 }); tick.textContent = point.repetitions;
     at("points").append(dot, tick);
-    at("about").textContent = `${about} After ${point.repetitions} of ${point.of} repetitions ${point.right} of ${point.symbols} symbols are right.`;
+    at("about").textContent = `${about} After ${point.repetitions} of ${point.of} repetitions, ${point.right} of ${point.symbols} symbols are correct.`;
   }
 
   place.querySelector("form").addEventListener("submit", (event) => {
@@ -28,17 +28,17 @@
     at("go").disabled = true; at("trouble").hidden = true; at("plot").hidden = false;
     at("points").replaceChildren(); at("curve").setAttribute("points", ""); at("band").setAttribute("points", "");
     source = new EventSource(`${place.dataset.stream}&layout=${encodeURIComponent(at("layout").value)}`);
-    const tell = (text) => { at("trouble").textContent = text; at("trouble").hidden = false; end(); };
+    const fail = (text) => { at("trouble").textContent = text; at("trouble").hidden = false; end(); };
     source.addEventListener("about", (sent) => {
-      const told = JSON.parse(sent.data);
-      about = `${told.recordings} recordings${told.seen ? ", seen in training: new people fare worse" : " of people held out"}.`;
-      if (told.left_out.length) about += ` Left out: ${told.left_out.join(" ")}`;
+      const summary = JSON.parse(sent.data);
+      about = `${summary.recordings} recordings${summary.seen ? ", used in training: new subjects do worse" : " of held-out subjects"}.`;
+      if (summary.left_out.length) about += ` Left out: ${summary.left_out.join(" ")}`;
       at("about").textContent = about;
     });
     source.addEventListener("point", (sent) => { const point = JSON.parse(sent.data); if (point.symbols) draw(point); });
-    source.addEventListener("end", () => { if (!points.length) tell("No recording tells which symbol was looked at."); end(); });
-    source.addEventListener("trouble", (sent) => tell(JSON.parse(sent.data).message));
-    source.onerror = () => { if (source) tell("The console does not answer."); };
+    source.addEventListener("end", () => { if (!points.length) fail("No recording says which symbol was attended."); end(); });
+    source.addEventListener("trouble", (sent) => fail(JSON.parse(sent.data).message));
+    source.onerror = () => { if (source) fail("The console does not answer."); };
   });
-  at("go").disabled = false;  // clicked earlier, the browser would send the form and lose the page
+  at("go").disabled = false;  // only now: without this script, the browser would submit the form and leave the page
 })();

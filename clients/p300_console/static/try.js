@@ -1,4 +1,4 @@
-// Replays the flashes of one symbol: each event brings what /predict and /decode say after it.
+// Replays the flashes of one symbol: each event holds the answers of /predict and /decode after one flash.
 "use strict";
 (() => {
   const place = document.getElementById("try");
@@ -45,10 +45,10 @@
     }
     if (!stopped && step.confidence >= enough) {
       stopped = true;
-      const right = attended ? (step.symbol === attended ? ", right" : ", wrong") : "";
+      const right = attended ? (step.symbol === attended ? ", correct" : ", wrong") : "";
       at("stopped").textContent = `after flash ${step.flash}: ${step.symbol}${right}`;
     }
-    if (said !== step.symbol) { said = step.symbol; at("said").textContent = `Likeliest symbol ${said} after flash ${step.flash}`; }
+    if (said !== step.symbol) { said = step.symbol; at("said").textContent = `Most likely symbol ${said} after flash ${step.flash}`; }
   }
 
   function stop(text) {
@@ -64,11 +64,11 @@
     at("go").textContent = "Pause"; at("trouble").hidden = true;
     source = new EventSource(`${place.dataset.stream}&start=${shown}`);
     source.addEventListener("flash", (event) => show(JSON.parse(event.data)));
-    source.addEventListener("end", () => { stop("Once more"); at("said").textContent = `All flashes shown. Likeliest symbol ${at("best").textContent}, ${at("confidence").textContent}`; });
+    source.addEventListener("end", () => { stop("Replay"); at("said").textContent = `All flashes shown. Most likely symbol ${at("best").textContent}, ${at("confidence").textContent}`; });
     source.addEventListener("trouble", (event) => { const box = at("trouble"); box.textContent = JSON.parse(event.data).message; box.hidden = false; stop("Try again"); });
     source.onerror = () => { if (source) { const box = at("trouble"); box.textContent = "The console does not answer."; box.hidden = false; stop("Try again"); } };
   }
 
-  at("go").addEventListener("click", () => (source ? stop("Go on") : start()));
+  at("go").addEventListener("click", () => (source ? stop("Resume") : start()));
   at("again").addEventListener("click", () => { stop("Start"); clear(); start(); });
 })();

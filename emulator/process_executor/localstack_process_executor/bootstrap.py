@@ -1,4 +1,4 @@
-"""What a function's process runs first: it gives up what a function does not need, then starts AWS's runtime client.
+"""The first code in a function's process: drops rights that a function does not need, and starts AWS's runtime client.
 
 The functions' interpreter runs this file by its path. It has none of the packages of LocalStack's environment, so
 nothing but the standard library is imported here.
@@ -34,11 +34,11 @@ _SYSTEM = (
     "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
     "/run/systemd/resolve", "/run/resolvconf", "/var/lib/ca-certificates",
 )  # fmt: skip
-"""What programs read: themselves, libraries, settings, certificates, fonts, time zones, and nobody's home."""
+"""What programs read: themselves, libraries, settings, certificates, fonts, time zones; no home folders."""
 
 
 def landlock_version() -> int:
-    """Return the version of Landlock that the kernel offers; 0 for none."""
+    """Return the version of Landlock that the kernel offers; 0 if it has none."""
     if sys.platform != "linux":
         return 0
     return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))))
@@ -47,7 +47,7 @@ def landlock_version() -> int:
 def confine(
     read: Iterable[str], write: Iterable[str], *, max_file_bytes: int, landlock: bool, background: bool
 ) -> None:
-    """Take rights away from this process and all that it starts.
+    """Restrict the rights of this process and of all that it starts.
 
     Parameters
     ----------
@@ -56,11 +56,11 @@ def confine(
     write
         Folders that it may write to.
     max_file_bytes
-        Size that no file it writes can exceed.
+        Largest size of a file that it writes.
     landlock
-        Whether the kernel is to enforce `read` and `write`.
+        Whether the kernel enforces `read` and `write`.
     background
-        Whether other processes go first where cores are short.
+        Whether other processes take precedence if cores are short.
     """
     os.umask(0o077)
     if background:
@@ -70,7 +70,7 @@ def confine(
     _limit(resource.RLIMIT_FSIZE, max_file_bytes)
     if sys.platform == "linux":
         _check(_libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        # Where LocalStack runs as root, so do its functions: without what makes root more than another user.
+        # If LocalStack runs as root, so do its functions, but without root's capabilities.
         _check(_libc().capset(struct.pack("Ii", _CAPABILITY_VERSION, 0), bytes(_CAPABILITY_BYTES)))
     if landlock:
         own = (sys.prefix, sys.base_prefix, os.path.realpath(sys.executable), __file__)
@@ -78,9 +78,9 @@ def confine(
 
 
 def use_secret_path() -> None:
-    """Let the part of the runtime client that is written in Python find the Runtime API below its secret path.
+    """Let the Python part of the runtime client find the Runtime API below its secret path.
 
-    The part that is written in C++ takes the path as it comes in AWS_LAMBDA_RUNTIME_API.
+    The C++ part takes the path from AWS_LAMBDA_RUNTIME_API as it is.
     """
     from awslambdaric.lambda_runtime_client import BaseLambdaRuntimeClient
 

@@ -1,7 +1,7 @@
 """Keeps the bytecode that Python compiles from a function's packages, which makes later cold starts faster.
 
-It cannot be kept beside the sources as usual: functions share those, and one that could write there could change what
-another one runs. So each function has a directory of its own for it, which stays from run to run.
+It cannot be kept beside the sources as usual: functions share the sources, and a function that could write there could
+change the code of another. So each function has a bytecode directory of its own, which is kept between runs.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from .layers import remove_unused
 
 
 class BytecodeCache:
-    """The functions' directories. Those that were not used for two weeks are removed when a cache is opened."""
+    """The functions' directories. Those that have not been used for two weeks are removed when a cache is opened."""
 
     def __init__(self, directory: Path):
         self._directory = directory
@@ -24,9 +24,9 @@ class BytecodeCache:
         Parameters
         ----------
         function
-            Its name among all functions; its versions share a directory.
+            The function's unique name; its versions share a directory.
         packages
-            Names what the bytecode was compiled from: other packages begin with an empty directory.
+            Identifies the packages from which the bytecode was compiled: other packages begin with an empty directory.
         """
         name = hashlib.sha256(f"{function} {packages}".encode()).hexdigest()[:32]
         target = self._directory / name

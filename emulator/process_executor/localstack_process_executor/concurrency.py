@@ -1,11 +1,11 @@
-"""Limits how many environments a function has at once: what comes meanwhile waits instead of starting one more.
+"""Limits how many environments a function has at once: further invocations wait instead of starting another.
 
-AWS has machines enough for a thousand environments, one laptop has not: two hundred events at once would be two
-hundred interpreters that start, each with its imports, and leave memory and processors to nobody. The limit is each
-function's own, so that a function which waits for another one cannot keep it from running.
+AWS has enough machines for a thousand environments, a laptop does not: two hundred events at once would start two
+hundred interpreters, each with its imports, and use up all memory and processors. Each function has its own limit, so
+that a function waiting for another one cannot keep it from running.
 
-An asynchronous event waits in its queue for that. LocalStack would take all events out at once, and those that waited
-for longer than the function's timeout and a minute came back from the queue and ran twice.
+Asynchronous events wait in their queue. LocalStack would take all events out at once, and those that then waited
+longer than the function's timeout plus a minute would return to the queue and run twice.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from . import repairs
 
 
 class Pool(ThreadPoolExecutor):
-    """A pool that lets whoever submits wait until a thread is free."""
+    """A pool whose `submit` waits until a thread is free."""
 
     def __init__(self, max_workers: int, thread_name_prefix: str = "") -> None:
         super().__init__(max_workers, thread_name_prefix)
@@ -42,7 +42,7 @@ class Pool(ThreadPoolExecutor):
 
 
 def install(limit: int) -> None:
-    """Let each function version have up to `limit` environments that were not provisioned."""
+    """Limit each function version to `limit` environments, not counting provisioned ones."""
     repairs.replace(event_manager, "ThreadPoolExecutor", lambda _usual: partial(Pool, max_workers=limit))
     parameters = ("self", "version_manager_id", "function_version", "provisioning_type")
     usual = repairs.original(AssignmentService, "get_environment", parameters=parameters)

@@ -1,4 +1,4 @@
-"""The environment variables of a function's process, as Lambda sets them, with local directories for Lambda's."""
+"""The environment variables of a function's process: those that Lambda sets, but with local directories."""
 
 import os
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ def function_environment(
     tmp: Path,
     bytecode: Path,
 ) -> dict[str, str]:
-    """Complete the variables that LocalStack and the function's configuration give.
+    """Complete the variables from LocalStack and the function's configuration.
 
     Nothing of LocalStack's own environment is passed on.
 
     Parameters
     ----------
     given
-        LocalStack's variables and, over them, the function's own.
+        LocalStack's variables, overridden by the function's own.
     runtime
         For example `python3.13`.
     python
@@ -30,7 +30,7 @@ def function_environment(
     task_root, opt, tmp
         Stand-ins for /var/task, /opt (None without layers) and /tmp.
     bytecode
-        Where Python keeps what it compiles.
+        Where Python keeps the bytecode that it compiles.
     """
     opt_python = [opt / "python", opt / "python" / "lib" / runtime / "site-packages"] if opt else []
     defaults = {

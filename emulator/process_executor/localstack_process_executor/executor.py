@@ -1,4 +1,4 @@
-"""LocalStack's side of the executor: from its function versions and invocations to sandboxes and back."""
+"""LocalStack's side of the executor: translates function versions and invocations to sandboxes and back."""
 
 import logging
 from functools import partial
@@ -192,7 +192,7 @@ def _unpack(layer: LayerVersion) -> Path:
 
 
 def _code_stamp(function_version: FunctionVersion) -> int:
-    """Return what changes with the sources of a hot-reloading function; 0 for all others."""
+    """Return a number that changes with the sources of a hot-reloading function; 0 for all others."""
     code = _code(function_version.config)
     if not code.is_hot_reloading():
         return 0

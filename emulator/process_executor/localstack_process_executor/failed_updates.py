@@ -1,7 +1,7 @@
-"""Keeps what a stack is made of when an update of it fails.
+"""Keeps track of a stack's resources when an update fails.
 
-LocalStack then takes the resources that the update got to for all there are: deleting the stack leaves the others
-behind, and their names are taken when it is created again.
+LocalStack would then know only the resources that the update reached: deleting the stack would leave the others
+behind, and their names would be taken when the stack is created again.
 """
 
 import functools
@@ -15,7 +15,7 @@ from . import repairs
 
 
 def install() -> None:
-    """Add the resources from before to the outcome of a failed change."""
+    """Add the earlier resources to the outcome of a failed change."""
     execute = repairs.original(ChangeSetModelExecutor, "execute", parameters=("self",))
 
     @functools.wraps(execute)

@@ -1,4 +1,4 @@
-"""What Lambda answers when the handler could not: failed init, time-out, crash, out of memory, too large a response."""
+"""What Lambda answers when the handler cannot: failed init, timeout, crash, out of memory, response too large."""
 
 import json
 import signal
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """A failed invocation, in the words AWS uses for it.
+    """A failed invocation, described as AWS does.
 
     Attributes
     ----------
@@ -18,7 +18,7 @@ class Fault:
     status
         `Status` of the invocation's REPORT line: `error` or `timeout`.
     log
-        What the platform, not the function, writes into the log.
+        What the platform (not the function) writes to the log.
     """
 
     error_type: str

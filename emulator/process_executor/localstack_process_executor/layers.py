@@ -1,9 +1,9 @@
-"""The stand-in for /opt: a function's layers unpacked over each other in order, kept from run to run.
+"""The stand-in for /opt: a function's layers unpacked over each other in order, and kept between runs.
 
 There is one directory per layer and one per combination, named by the hashes of the layers' zip files. So a layer
 is unpacked once, however often LocalStack starts. Combinations consist of hard links, which cost little time and no
-space; functions share them and must not change them. Several directories on the search paths would cost nothing, but
-would not be /opt: where two layers hold parts of one package, Python would see the first only.
+space; functions share them and must not change them. Putting several directories on the search paths would be cheaper,
+but would not behave like /opt: if two layers held parts of one package, Python would see only the first.
 """
 
 import contextlib
@@ -24,19 +24,19 @@ _UNUSED_DAYS = 14
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's zip file: its hash, and how to get at its unpacked content when that is needed."""
+    """A layer's zip file: its hash, and how to get its unpacked content when that is needed."""
 
     sha256: str
     unpack: Callable[[], Path]
 
 
 class LayerCache:
-    """Unpacked layers under one directory. Safe for concurrent use, also by several LocalStacks.
+    """Unpacked layers under one directory. Safe for concurrent use, even by several LocalStacks.
 
     Parameters
     ----------
     directory
-        Where the cache lives. Entries that were not used for two weeks are removed when a cache is opened.
+        Where the cache is. Entries that have not been used for two weeks are removed when a cache is opened.
     """
 
     def __init__(self, directory: Path):
@@ -51,7 +51,7 @@ class LayerCache:
         Parameters
         ----------
         layers
-            In the function's order: of two files with the same path, the later layer's is taken.
+            In the function's order: if two files have the same path, that of the later layer wins.
         """
         name = _name(layers)
         with self._guard:
@@ -66,7 +66,7 @@ class LayerCache:
 
     def _publish(self, sources: Sequence[Path], target: Path) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        # Built aside and renamed: whoever finds the directory finds all of it.
+        # Built elsewhere and renamed: a directory that exists is complete.
         with tempfile.TemporaryDirectory(dir=self._directory, prefix="new-") as building:
             merged = Path(building, "opt")
             merge(sources, merged)
@@ -78,7 +78,7 @@ class LayerCache:
 
 
 def remove_unused(directory: Path) -> None:
-    """Remove the entries of a cache that were not used for two weeks."""
+    """Remove the entries of a cache that have not been used for two weeks."""
     oldest = time.time() - _UNUSED_DAYS * 24 * 3600
     with contextlib.suppress(OSError):
         for entry in directory.iterdir():
@@ -87,7 +87,7 @@ def remove_unused(directory: Path) -> None:
 
 
 def merge(sources: Sequence[Path], target: Path) -> None:
-    """Put hard links to all files of `sources` under `target`; of files with the same path, the last source's stays."""
+    """Create hard links to all files of `sources` under `target`; if files have the same path, the last source wins."""
     for source in sources:
         for directory, _, names in source.walk():
             there = target / directory.relative_to(source)

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable
 
 _READ_BYTES = 1 << 16
-# A function that prints without end must not fill LocalStack's memory: the newest output is kept.
+# A function that prints endlessly must not fill LocalStack's memory: only the newest output is kept.
 _KEPT_BYTES = 8 << 20
 _POLL_MS = 1000
 
 
 class LogPipe:
-    """A pipe whose read end is emptied all the time, so that its writers never block.
+    """A pipe that is read continuously, so that its writers never block.
 
     Parameters
     ----------
@@ -32,26 +32,26 @@ class LogPipe:
         self._thread = threading.Thread(target=self._pump, name="lambda-log-pipe", daemon=True)
 
     def start(self) -> None:
-        """Begin to read, after the process that inherits `write_fd` was started."""
+        """Begin to read, after the process that inherits `write_fd` has been started."""
         os.close(self.write_fd)
         self._thread.start()
 
     def abandon(self) -> None:
-        """Release a pipe that no process came to use."""
+        """Release a pipe that no process has used."""
         os.close(self.write_fd)
         os.close(self._read_fd)
 
     def take(self) -> str:
-        """Return all that was written up to now and not taken before."""
+        """Return everything that was written since the last call."""
         with self._lock:
             self._drain()
             text = self._buffer.decode("utf-8", "replace")
             self._buffer.clear()
-        # Without AWS's telemetry pipe, the runtime client separates the lines of a traceback by carriage returns.
+        # Without AWS's telemetry pipe, the runtime client separates the lines of a traceback with carriage returns.
         return re.sub(r"\r\n?", "\n", text)
 
     def close(self) -> None:
-        """Stop reading, also while processes that left the function's process group still hold the write end."""
+        """Stop reading, even if processes that left the function's process group still hold the write end."""
         with self._lock:
             self._open = False
         self._thread.join(timeout=2 * _POLL_MS / 1000)
@@ -70,11 +70,11 @@ class LogPipe:
         self._on_end()
 
     def _drain(self) -> bool:
-        """Read what is there; False at the end of the stream."""
+        """Read what is available; return False at the end of the stream."""
         if self._read_fd < 0:
             return False
         with contextlib.suppress(BlockingIOError):
-            for _ in range(_KEPT_BYTES // _READ_BYTES):  # a bound, or a fast writer would hold the lock for ever
+            for _ in range(_KEPT_BYTES // _READ_BYTES):  # limited, or a fast writer would hold the lock forever
                 data = os.read(self._read_fd, _READ_BYTES)
                 if not data:
                     return False

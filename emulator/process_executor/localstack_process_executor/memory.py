@@ -6,7 +6,7 @@ import time
 
 import psutil
 
-# Faster than a process can touch new pages (about 2-3 GB/s measured): the time until the limit can be reached.
+# Faster than a process can touch new pages (2-3 GB/s measured): gives the earliest time that the limit can be reached.
 _FASTEST_GROWTH_BYTES_PER_S = 4e9
 _SHORTEST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
@@ -33,14 +33,14 @@ class MemoryMeter:
         self.process = psutil.Process(pid)
 
     def exceeded(self) -> bool:
-        """Take a sample; True when it is above the limit."""
+        """Take a sample; return whether it is above the limit."""
         family = (self.process, *_family.descendants(self.process.pid))
         self._last_bytes = sum(map(_resident_bytes, family))
         self.peak_bytes = max(self.peak_bytes, self._last_bytes)
         return self._last_bytes > self.limit_bytes
 
     def pause_s(self) -> float:
-        """How long the next sample can wait: the nearer the limit, the shorter."""
+        """How long the next sample can wait: the closer to the limit, the shorter."""
         until_limit_s = (self.limit_bytes - self._last_bytes) / _FASTEST_GROWTH_BYTES_PER_S
         return min(max(until_limit_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
 
@@ -53,7 +53,7 @@ def _resident_bytes(process: psutil.Process) -> int:
 
 
 class _Family:
-    """Who descends from whom, scanned once for all environments: a scan reads every process of the machine."""
+    """The tree of processes, scanned once for all environments: a scan reads every process on the machine."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,8 +1,8 @@
 """Lets Step Functions parse each definition and each JSON path once.
 
-LocalStack's engine parses a state machine's definition for every execution, and builds a path's parser anew whenever a
-state looks at its input (13 ms each time). The definition's parse tree is a heap of cycles besides, which the garbage
-collector has to take apart while nothing else runs.
+LocalStack's engine parses a state machine's definition for every execution, and builds a new parser for a path whenever
+a state reads its input (13 ms each time). Besides, the definition's parse tree is full of reference cycles, which the
+garbage collector has to break up while nothing else runs.
 """
 
 import functools
@@ -18,7 +18,7 @@ from . import repairs
 
 @functools.lru_cache(maxsize=128)
 def program(definition: str) -> EvalComponent:
-    """Return what a definition comes to. An execution keeps its state elsewhere: any number can share it."""
+    """Return a parsed definition. Executions keep their state elsewhere, so any number can share it."""
     component, _tree = AmazonStateLanguageParser.parse(definition)
     return component
 
@@ -28,7 +28,7 @@ def _entry_point(worker: ExecutionWorker) -> EvalComponent:
 
 
 def install() -> None:
-    """Remember what was parsed: an expression holds nothing of the data that it is applied to."""
+    """Return a parsed expression; it holds none of the data that it is applied to, so it can be shared."""
     for module in (json_path, result_path):
         repairs.replace(module, "parse", functools.lru_cache(maxsize=4096))
     repairs.replace(ExecutionWorker, "_get_evaluation_entrypoint", lambda _usual: _entry_point, parameters=("self",))

@@ -1,4 +1,4 @@
-"""Refuses Lambda requests that are larger than AWS allows, which LocalStack itself takes.
+"""Refuses Lambda requests that are larger than AWS allows, which LocalStack itself accepts.
 
 Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
@@ -14,7 +14,7 @@ _MAX_EVENT_BYTES = 1024 * 1024
 
 
 def install() -> None:
-    """Check every Invoke request, also those of other LocalStack services."""
+    """Check every Invoke request, including those from other LocalStack services."""
     repairs.original(handlers, "serve_custom_service_request_handlers").append(refuse_large_payloads)
 
 

@@ -18,7 +18,7 @@ _EXIT_POLL_S = 0.002
 
 
 class Ending(enum.Enum):
-    """Why a wait for the function ended before the function did what was waited for."""
+    """Why a wait for the function ended before the awaited event."""
 
     TIMED_OUT = enum.auto()
     EXITED = enum.auto()
@@ -35,7 +35,7 @@ class RuntimeProcess:
     memory_limit_bytes, max_response_bytes
         The function's limits.
     reaper
-        Ends the process if this one cannot.
+        Ends the process if this one is killed.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class RuntimeProcess:
         return self._process.returncode
 
     def wait_until(self, done: Callable[[RuntimeApi], bool], deadline: float) -> Ending | None:
-        """Wait for `done`, or for what ends the wait: deadline (in `time.monotonic` seconds), exit, too much memory.
+        """Wait for `done`, the deadline (in `time.monotonic` seconds), the process's exit, or too much memory.
 
-        The memory is also checked once `done`: what went over its limit does not count as done.
+        Memory is also checked after `done`: a function that exceeded its limit does not count as done.
         """
         while True:
             with self.api.changed:
                 pause_s = min(deadline - time.monotonic(), self.memory.pause_s())
                 self.api.changed.wait_for(lambda: done(self.api) or self._exited(), max(pause_s, 0))
-                exited = self._exited()  # looked at first: what a process reports comes before its end
+                exited = self._exited()  # checked first: a process may report just before it ends
                 is_done = done(self.api)
             if self.memory.exceeded():
                 return Ending.OUT_OF_MEMORY
@@ -105,11 +105,11 @@ class RuntimeProcess:
         return self._log.take()
 
     def kill(self) -> None:
-        """Kill the process with all its descendants and wait for its end; its log can still be taken."""
+        """Kill the process and all its descendants, and wait for it to end; its log can still be taken."""
         self._reap()
 
     def close(self) -> None:
-        """Kill the process and release everything; may be called twice, and while another thread waits."""
+        """Kill the process and release everything; may be called more than once, and while another thread waits."""
         with self._close_lock:
             if self._closed:
                 return
@@ -122,7 +122,7 @@ class RuntimeProcess:
         return self.returncode is not None
 
     def _reap(self) -> None:
-        # The process group first: once the process is reaped, its number may be that of another process's group.
+        # The process group first: once the process has been reaped, its ID may be that of another process's group.
         kill_tree(self.memory.process)
         self._process.wait(_KILL_TIMEOUT_S)
 
@@ -133,7 +133,7 @@ class RuntimeProcess:
             return True
 
     def _note_exit(self) -> None:
-        # The log has ended and the process is about to: wake who waits for the function.
+        # The log has ended, and the process is about to end: wake the thread that waits for the function.
         deadline = time.monotonic() + _KILL_TIMEOUT_S
         while self.returncode is None:
             if time.monotonic() > deadline:

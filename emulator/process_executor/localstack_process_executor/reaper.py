@@ -1,6 +1,6 @@
-"""Ends the functions' processes when LocalStack is gone, also when it was killed and could clean nothing up.
+"""Ends the functions' processes when LocalStack is gone, even if it was killed and could not clean up.
 
-A helper process holds the read end of a pipe from LocalStack, and the pipe ends with LocalStack, however that ends.
+A helper process holds the read end of a pipe from LocalStack, and the pipe ends with LocalStack, however it ends.
 The helper then kills all processes that carry LocalStack's mark in their environment. This works the same on Linux
 and macOS and reaches the processes that functions start, even those whose parents are gone. PR_SET_PDEATHSIG does
 neither, and also kills a process when the thread that started it ends.
@@ -21,7 +21,7 @@ MARK_VARIABLE = "LAMBDA_PROCESS_OWNER"
 
 
 class Reaper:
-    """LocalStack's side: the mark, and the directory of all private files.
+    """LocalStack's side: the mark, and the directory for all private files.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Reaper:
             [sys.executable, "-I", __file__, str(self.directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C in LocalStack's terminal is not for the helper
+            start_new_session=True,  # Ctrl-C in LocalStack's terminal must not reach the helper
         )
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ def kill_tree(process: psutil.Process) -> None:
     """Kill a process, all its descendants and, if it leads a process group, that group; nothing once it is reaped."""
     with contextlib.suppress(psutil.Error):
         family = (*process.children(recursive=True), process)
-        if process.is_running():  # and not merely its number, which may be another process's by now
+        if process.is_running():  # and not merely its ID, which another process may have by now
             with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for zombies
                 if os.getpgid(process.pid) == process.pid:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -64,7 +64,7 @@ def _marked(owner: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            # What is older than this helper cannot carry the mark: leave it alone, whatever its environment says.
+            # Processes older than this helper cannot carry the mark: leave them alone, whatever their environment says.
             if process.create_time() >= born and process.environ().get(MARK_VARIABLE) == owner:
                 found.append(process)
     return found
@@ -74,7 +74,7 @@ def main(owner: str) -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     sys.stdin.read()
-    while processes := _marked(owner):  # until none is left: one may have started another meanwhile
+    while processes := _marked(owner):  # until none is left: one may have started another in the meantime
         for process in processes:
             kill_tree(process)
         psutil.wait_procs(processes, timeout=1)

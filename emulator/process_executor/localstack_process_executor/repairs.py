@@ -1,7 +1,7 @@
-"""Replaces parts of LocalStack, after checking that they are what the replacement was written for.
+"""Replaces parts of LocalStack, after checking that they are the ones that the replacement was written for.
 
-A release that renames a function would leave the replacement without effect, and nobody would notice until an execution
-hangs or a socket is open. So each replacement names what it expects, and LocalStack does not start without it.
+If a release renamed a function, the replacement would have no effect, and nobody would notice until an execution hangs
+or a socket is open. So each replacement names what it expects, and LocalStack does not start without it.
 """
 
 import inspect
@@ -15,7 +15,7 @@ _ADVICE = f'Install "localstack-core[base-runtime,runtime]>={RELEASE},<4.15".'
 
 
 class RepairError(RuntimeError):
-    """LocalStack is not the one that the plugin was written for."""
+    """The plugin was not written for this LocalStack."""
 
     def __init__(self, found: str) -> None:
         super().__init__(
@@ -25,7 +25,7 @@ class RepairError(RuntimeError):
 
 
 def check_release() -> None:
-    """Compare LocalStack's version with the one that the plugin was written for.
+    """Check that LocalStack's version is the one that the plugin was written for.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def original(owner: object, name: str, *, parameters: Sequence[str] | None = Non
     name : str
         Name of the attribute.
     parameters : sequence of str, optional
-        Names of the parameters that it must take, where it is a function.
+        Names of the parameters that it must take, if it is a function.
 
     Raises
     ------
@@ -66,5 +66,5 @@ def original(owner: object, name: str, *, parameters: Sequence[str] | None = Non
 def replace(
     owner: object, name: str, make: Callable[[Any], object], *, parameters: Sequence[str] | None = None
 ) -> None:
-    """Replace a part of LocalStack by what `make` returns for the original; raises as `original` does."""
+    """Replace a part of LocalStack with what `make` returns for the original; raises as `original` does."""
     setattr(owner, name, make(original(owner, name, parameters=parameters)))

@@ -29,7 +29,7 @@ def end(
     fault: Fault | None,
 ) -> str:
     """END and REPORT; the billed duration contains the init phase, as on AWS since August 2025."""
-    # AWS's control group never holds more than the limit; a poll may see a little more.
+    # AWS's control group never exceeds the limit; a sample may be slightly above it.
     used_mb = min(math.ceil(peak_bytes / _MB), memory_limit_mb)
     init = f"\tInit Duration: {init_ms:.2f} ms" if init_ms is not None else ""
     return (

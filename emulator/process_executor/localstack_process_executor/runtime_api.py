@@ -3,8 +3,8 @@
 AWS's runtime client in the function's process polls `/invocation/next` and posts responses and errors back. Source:
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
-Any process of this machine can connect to the port. So everything lies below a secret path, which only the function's
-process is told: another one can neither read the function's events nor answer for it.
+Any process on this machine can connect to the port. So everything is below a secret path that only the function's
+process knows: no other process can read the function's events or answer for it.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Response:
-    """What the function answered; `too_large` when its payload was refused (and dropped)."""
+    """The function's answer; `too_large` if its payload was refused (and dropped)."""
 
     payload: bytes
     is_error: bool = False
@@ -46,7 +46,7 @@ class Response:
 
 
 class RuntimeApi:
-    """Hand invocations to one runtime client and collect what it reports.
+    """Hand invocations to one runtime client, and collect what it reports.
 
     Every change of state notifies `changed`, whose lock guards the public attributes below.
 
@@ -85,7 +85,7 @@ class RuntimeApi:
         return f"127.0.0.1:{self._server.server_port}/{self.secret}"
 
     def submit(self, invocation: Invocation) -> None:
-        """Queue an invocation for the client, which must have answered the one before."""
+        """Queue an invocation for the client, which must have answered the previous one."""
         with self.changed:
             self.response = None
             self._waiting = invocation
@@ -98,7 +98,7 @@ class RuntimeApi:
                 return
             self._closed = True
             self.changed.notify_all()
-        # The acceptor blocks without a time-out, so that idle environments cost nothing: wake it.
+        # The acceptor blocks without a timeout, so that idle environments cost nothing: wake it.
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self._server.server_port), timeout=1).close()
         self._acceptor.join(timeout=5)
@@ -108,7 +108,7 @@ class RuntimeApi:
         while not self._closed:
             self._server.handle_request()
 
-    # What follows is called by the request handlers' threads.
+    # The methods below are called by the request handlers' threads.
 
     def next_invocation(self) -> Invocation | None:
         """Wait for an invocation; None once the API is closed."""
@@ -146,16 +146,16 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), lambda *args: _Handler(api, *args))
 
     def verify_request(self, request: object, client_address: object) -> bool:
-        """Turn away the connection that only wakes the acceptor: a thread for it could outlive `close`."""
+        """Drop the connection that only wakes the acceptor: a thread for it could outlive `close`."""
         return not self._api.closed
 
     def server_bind(self) -> None:
-        # http.server's own server_bind looks the host's name up, which can take seconds without a network.
+        # http.server's own server_bind looks up the host's name, which can take seconds without a network.
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = self.socket.getsockname()[:2]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A killed function resets its connection; that is no event worth a traceback."""
+        """Ignore the error: a killed function resets its connection, which is not worth a traceback."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*args)  # type: ignore[arg-type]
 
     def log_message(self, *args: object) -> None:
-        """Access logs would only repeat what the function's log says."""
+        """Log nothing: access logs would only repeat the function's log."""
 
     def do_GET(self) -> None:
         if self._path() != f"{_PREFIX}/invocation/next":
@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, "InvalidRequestID", "This is not the current invocation.")
 
     def _path(self) -> str:
-        """Return the path below the secret one; nothing for who does not know the secret."""
+        """Return the path below the secret one; an empty string if the secret is wrong."""
         _, secret, *rest = (*self.path.split("/", 2), "", "")[:3]
         if not hmac.compare_digest(secret.encode(), self._api.secret.encode()):
             return ""

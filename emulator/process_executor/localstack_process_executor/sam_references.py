@@ -1,8 +1,8 @@
 """Lets resources of a SAM template refer to what the SAM transform generates, such as `!Ref Function.Alias`.
 
-LocalStack's CloudFormation engine resolves all references of a template once before it runs the SAM transform, in
-search of `Fn::Transform`, and refuses those to resources that do not exist yet. Templates without `Fn::Transform`
-need no such search; references that lead nowhere are still refused, after the transform.
+LocalStack's CloudFormation engine resolves all references in a template before it runs the SAM transform, to find
+`Fn::Transform`, and refuses references to resources that do not exist yet. Templates without `Fn::Transform` do not
+need this search; references to nothing are still refused, after the transform.
 """
 
 import json
@@ -13,7 +13,7 @@ from . import repairs
 
 
 def install() -> None:
-    """Make the engine skip the search where there is nothing to find."""
+    """Make the engine skip the search if there is nothing to find."""
     search = repairs.original(ChangeSetModelTransform, "_execute_local_transforms", parameters=("self",))
 
     def search_if_needed(self: ChangeSetModelTransform) -> None:

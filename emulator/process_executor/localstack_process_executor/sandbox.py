@@ -1,4 +1,4 @@
-"""One execution environment: starts the function's process, invokes it, and starts afresh after it failed."""
+"""One execution environment: starts the function's process, invokes it, and starts a new one after a failure."""
 
 import shutil
 import threading
@@ -19,7 +19,7 @@ _MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """All that an execution environment needs to know of its function."""
+    """Everything that an execution environment needs to know about its function."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -44,7 +44,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Result:
-    """What the caller gets back; `log` also holds the platform's own lines."""
+    """What the caller gets back; `log` includes the platform's own lines."""
 
     payload: bytes
     is_error: bool
@@ -74,7 +74,7 @@ class _Init:
 
 
 class Sandbox:
-    """Run one invocation at a time in one process, which lives from invocation to invocation.
+    """Run one invocation at a time in one process, which is kept between invocations.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Sandbox:
     directory
         Removed by `stop`, with the environment's private files.
     reaper
-        Ends the process if this one cannot.
+        Ends the process if this one is killed.
     """
 
     def __init__(self, spec: FunctionSpec, directory: Path, reaper: Reaper):
@@ -115,16 +115,16 @@ class Sandbox:
         self._unreported_init = init
 
     def invoke(self, event: Event) -> Result:
-        """Run the handler. Every failure of the function is a result, in AWS's words.
+        """Run the handler. A failure of the function is returned as a result, with AWS's error object.
 
         Raises
         ------
         SandboxStoppedError
-            If `stop` is called meanwhile.
+            If `stop` is called in the meantime.
         """
         with self._invoking:
             inits = self._inits(event.request_id)
-            # The first init phase comes before the invocation, what follows a timed out one is part of it.
+            # The first init phase precedes the invocation; one that follows a timed-out init is part of the invocation.
             started = time.monotonic() - sum(init.duration_ms for init in inits[1:]) / 1000
             fault = inits[-1].fault if inits else None
             response, log, peak_bytes = Response(b""), "", inits[-1].peak_bytes if inits else 0
@@ -152,7 +152,7 @@ class Sandbox:
             return Result(response.payload, response.is_error, log)
 
     def discard_process(self) -> None:
-        """End the process; the next invocation starts a new one, from the code as it is then."""
+        """End the process; the next invocation starts a new one with the current code."""
         with self._changing:
             process, self._process = self._process, None
         self._initialised = False
@@ -170,7 +170,7 @@ class Sandbox:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _inits(self, request_id: str) -> list[_Init]:
-        """Return the init phases that this invocation reports: none, one, or a timed out one and its repetition."""
+        """Return the init phases that this invocation reports: none, one, or a timed-out one and its repetition."""
         process = self._process
         if process and process.returncode is not None:
             self.discard_process()  # it ended by itself between two invocations

@@ -1,4 +1,4 @@
-"""The settings, read from the environment of the LocalStack process, and the check of the functions' interpreter."""
+"""Read the settings from the environment of the LocalStack process, and check the functions' interpreter."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the executor needs to know besides LocalStack's own configuration."""
+    """The executor's settings, besides LocalStack's own configuration."""
 
     python: Path
     python_version: str
@@ -40,7 +40,7 @@ class Settings:
 
     @property
     def is_open(self) -> bool:
-        """Whether the gateway takes any key."""
+        """Whether the gateway accepts any key."""
         return self.credential is None
 
 
@@ -75,7 +75,7 @@ def _missing() -> str:
 
 def _python_version(python: Path) -> str:
     try:
-        # -I: the answer must not depend on PYTHONPATH or the current directory.
+        # -I: the result must not depend on PYTHONPATH or the current directory.
         probe = subprocess.run([python, "-I", "-c", _PROBE], capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         reason = (getattr(error, "stderr", None) or str(error)).strip().rpartition("\n")[2]

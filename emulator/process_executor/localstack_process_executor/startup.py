@@ -1,7 +1,7 @@
 """What LocalStack runs when it starts, through the package's entry points.
 
-Apart from `plugin`, which a release that moves LocalStack's Lambda plugins would keep from loading: LocalStack would
-say so in its log and go on, without the guard.
+Separate from `plugin`: a LocalStack release that moves its Lambda plugins could not load that module, and LocalStack
+would only log this and start without the guard.
 """
 
 from localstack import config
@@ -13,12 +13,12 @@ _IS_CHOSEN = config.LAMBDA_RUNTIME_EXECUTOR == "process"
 
 @hooks.on_infra_start(should_load=_IS_CHOSEN, priority=1000)  # type: ignore[untyped-decorator]
 def install_hooks() -> None:
-    """Change what LocalStack does beyond the executor: each module says what, and why.
+    """Install the changes to LocalStack other than the executor; each module says what it changes, and why.
 
     Raises
     ------
     LocalstackExit
-        If this is another LocalStack than the changes were written for, or a setting is invalid.
+        If the changes were written for another release of LocalStack, or a setting is invalid.
     """
     from .repairs import RepairError, check_release
     from .settings import SettingsError
@@ -46,12 +46,12 @@ def _install() -> None:
 
 @hooks.on_infra_ready(should_load=_IS_CHOSEN)  # type: ignore[untyped-decorator]
 def check_sockets() -> None:
-    """End LocalStack if another machine can reach it."""
+    """Stop LocalStack if another machine can reach it."""
     from .gateway import listening
 
     try:
         listening.check()
     except LocalstackExit as exit_:
-        print(f"ERROR: {exit_}", flush=True)  # noqa: T201 -- as LocalStack reports why it ends
+        print(f"ERROR: {exit_}", flush=True)  # noqa: T201 -- LocalStack prints its reasons for stopping, too
         get_current_runtime().exit(exit_.code)
         raise

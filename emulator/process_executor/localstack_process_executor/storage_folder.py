@@ -1,7 +1,7 @@
 """Keeps the bytes of S3 objects in LocalStack's own temporary folder.
 
-LocalStack uses one fixed folder for every LocalStack and every user of the machine, and no setting moves it. A second
-user cannot write there, and nobody knows whose files are left in it.
+LocalStack uses one fixed folder for all its processes and all users of the machine, and no setting moves it. A second
+user cannot write there, and nobody can tell to whom leftover files belong.
 """
 
 import tempfile
@@ -13,5 +13,5 @@ from . import repairs
 
 
 def install() -> None:
-    """Name a folder below TMPDIR instead; S3 is started after this."""
+    """Use a folder below TMPDIR instead; this runs before S3 starts."""
     repairs.replace(provider, "DEFAULT_S3_TMP_DIR", lambda _usual: str(Path(tempfile.gettempdir()) / "s3-objects"))

@@ -1,8 +1,9 @@
-"""Lets go of the threads that Step Functions has done with.
+"""Releases the threads that Step Functions no longer needs.
 
-LocalStack keeps each thread it starts, to stop it at the end: eight for an execution of five tasks. Since Python 3.13 a
-thread's stack (8 MB of addresses, what was used of them in memory) stays until somebody joins or forgets the thread,
-and a process has 65,530 mappings: after some 3,900 such executions none can be started any more.
+LocalStack keeps a reference to each thread it starts, to stop it at the end: eight for an execution of five tasks.
+Since Python 3.13 a thread's stack (8 MB of address space, and the memory that was used of it) stays until the thread is
+joined or no longer referenced, and a process may have 65,530 mappings: after about 3,900 such executions, no further
+thread can be started.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from . import repairs
 
 
 def install() -> None:
-    """Forget ended threads after every execution."""
+    """Release ended threads after every execution."""
     run = repairs.original(ExecutionWorker, "_execution_logic", parameters=("self",))
 
     @functools.wraps(run)
@@ -29,8 +30,8 @@ def install() -> None:
 
 
 def forget_ended() -> None:
-    """Take ended threads from LocalStack's list; those that are to be started stay."""
+    """Remove ended threads from LocalStack's list; those that have not started yet stay."""
     for thread in list(TMP_THREADS):
         if getattr(thread, "ident", None) is not None and not thread.is_alive():
-            with contextlib.suppress(ValueError):  # another execution's end came first
+            with contextlib.suppress(ValueError):  # another execution has just removed it
                 TMP_THREADS.remove(thread)

@@ -1,4 +1,4 @@
-"""Fixtures: an interpreter for the functions, and sandboxes that are gone after the test."""
+"""Fixtures: an interpreter for the functions, and sandboxes that are removed after the test."""
 
 import io
 import json
@@ -35,7 +35,7 @@ def runtime_python() -> Path:
 
 @pytest.fixture
 def credential(tmp_path: Path) -> Path:
-    """Return a file as GATEWAY_GUARD_CREDENTIAL names it."""
+    """Return a credential file as GATEWAY_GUARD_CREDENTIAL expects it."""
     path = tmp_path / "credential.json"
     path.write_text(json.dumps({"access_key_id": "P300KEY", "secret_access_key": "s" * 40}))
     path.chmod(0o600)
@@ -51,7 +51,7 @@ def reaper() -> Iterator[Reaper]:
 
 @pytest.fixture
 def function(tmp_path: Path, runtime_python: Path, reaper: Reaper) -> Iterator[Callable[..., Function]]:
-    """Return a maker of functions: `function(code, timeout_s=1)`."""
+    """Return a factory for functions: `function(code, timeout_s=1)`."""
     made: list[Function] = []
 
     def make(
@@ -139,7 +139,7 @@ def unchanged(localstack: LocalStack, bucket: str) -> Iterator[None]:
 
 @pytest.fixture
 def lambda_function(localstack: LocalStack) -> Iterator[Callable[[str], str]]:
-    """Return a maker of functions: `lambda_function("code")` gives the name."""
+    """Return a factory for functions: `lambda_function("code")` returns the name."""
     client, names = localstack.client("lambda"), []
 
     def make(code: str) -> str:

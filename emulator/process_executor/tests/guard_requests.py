@@ -1,4 +1,4 @@
-"""Requests for the tests of the gateway's guard: made and signed as clients do, and shown to a guard alone."""
+"""Requests for the tests of the gateway's guard: made and signed as clients do, and given to a guard alone."""
 
 import io
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ many = settings(max_examples=300, deadline=None)
 
 @dataclass(frozen=True)
 class Sent:
-    """A request as it comes over the wire."""
+    """A request as it is received."""
 
     method: str = "GET"
     target: str = "/"
@@ -38,7 +38,7 @@ class Sent:
     body: bytes = b""
 
     def having(self, **headers: str) -> "Sent":
-        """Return the request with other headers, named with underscores."""
+        """Return the request with other headers, whose names are written with underscores."""
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         kept = [(name, value) for name, value in self.headers if name.lower() not in {n.lower() for n in names}]
         return replace(self, headers=(*kept, *names.items()))
@@ -46,7 +46,7 @@ class Sent:
 
 @dataclass
 class Seen:
-    """What the guard made of a request."""
+    """The guard's decision on a request."""
 
     response: Response
     context: RequestContext
@@ -58,7 +58,7 @@ class Seen:
 
 
 def show(sent: Sent, keyring: Keyring | None = None, *, is_open: bool = False) -> Seen:
-    """Show a request to a guard, as LocalStack's server would."""
+    """Pass a request to a guard, as LocalStack's server would."""
     path, _, query = sent.target.partition("?")
     environ = {
         "REQUEST_METHOD": sent.method,
@@ -89,7 +89,7 @@ def sign(
     when: datetime | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Sent:
-    """Sign a request by botocore's own client code."""
+    """Sign a request with botocore's own client code."""
     signer = S3SigV4Auth if service == "s3" else SigV4Auth
     request = AWSRequest(sent.method, f"http://{HOST}{sent.target}", dict(headers or {}), sent.body)
     request.context["signing"] = {}
@@ -101,7 +101,7 @@ def sign(
 
 
 def presign(sent: Sent, signer: type = S3SigV4QueryAuth, *, service: str = "s3", expires: int = 60) -> Sent:
-    """Sign a URL by botocore's own client code."""
+    """Sign a URL with botocore's own client code."""
     request = AWSRequest(sent.method, f"http://{HOST}{sent.target}")
     credentials = Credentials(OWNER.access_key_id, OWNER.secret_access_key)
     if signer is HmacV1QueryAuth:

@@ -25,15 +25,15 @@ PAGES: list[dict[str, str]] = [
     {"Sec_Fetch_Site": "same-site", "Origin": "http://localhost:8000"},
     {"Referer": "https://evil.example/"},
 ]
-"""Headers that give away a web page of another site, the first after DNS rebinding."""
+"""Headers that reveal a web page from another site; the first one is the result of DNS rebinding."""
 
 
 class NotStartedError(RuntimeError):
-    """LocalStack ended before it was ready; the message is its output."""
+    """LocalStack stopped before it was ready; the message is its output."""
 
 
 class LocalStack:
-    """A LocalStack process with its state in one directory.
+    """A LocalStack process that keeps its state in one directory.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class LocalStack:
             "LAMBDA_PROCESS_PYTHON": str(python),
             "PYTHONDONTWRITEBYTECODE": "1",
             "GATEWAY_GUARD_CREDENTIAL": str(credential),
-            "GATEWAY_GUARD_HINT": "Ask whoever started it.",
+            "GATEWAY_GUARD_HINT": "Ask the person who started it.",
             **settings,
         }
         self.process = subprocess.Popen(
@@ -84,11 +84,11 @@ class LocalStack:
                 break
         else:
             raise NotStartedError("LocalStack did not start:\n" + "".join(self.output))
-        # Its output must be read on, or it would block.
+        # Its output must still be read, or it would block.
         threading.Thread(target=self.output.extend, args=(self.process.stdout,), daemon=True).start()
 
     def client(self, service: str, key: str = "", secret: str = "", **options: Any) -> Any:
-        """Return a client with the stack's own credential, or another."""
+        """Return a client with the stack's own credential, or another one."""
         return boto3.client(
             service,
             endpoint_url=f"http://127.0.0.1:{self.port}",
@@ -99,7 +99,7 @@ class LocalStack:
         )
 
     def ask(self, method: str, target: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Send a request just so; return status, headers and body of the answer."""
+        """Send a request unchanged; return status, headers and body of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, target, body, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
@@ -108,9 +108,9 @@ class LocalStack:
         return found
 
     def load_services(self) -> None:
-        """Start what the first invocation makes LocalStack start in the background.
+        """Make LocalStack start the services that the first invocation starts in the background.
 
-        LocalStack does not end on SIGTERM while that is under way.
+        Until they have started, LocalStack does not stop on SIGTERM.
         """
         self.client("sqs").list_queues()
         self.client("cloudwatch").list_metrics()

@@ -1,4 +1,4 @@
-"""A function made of one module, invoked without LocalStack; and what tests of functions in a LocalStack share."""
+"""A function in one module, invoked without LocalStack; and helpers for tests of functions in LocalStack."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ ROLE = "arn:aws:iam::000000000000:role/any"
 
 
 class Function:
-    """A function made of one module, in a sandbox of its own."""
+    """A function in one module, with its own sandbox."""
 
     def __init__(self, spec: FunctionSpec, directory: Path, reaper: Reaper):
         self.spec = spec
@@ -35,13 +35,13 @@ class Function:
         return self.sandbox.invoke(event)
 
     def answer(self, payload: object = None) -> Any:
-        """Return the handler's result, which must be one."""
+        """Return the handler's result; fail if it is an error."""
         result = self.invoke(payload)
         assert not result.is_error, result
         return json.loads(result.payload)
 
     def error(self, payload: object = None) -> dict[str, str]:
-        """Return the error object, which must be one."""
+        """Return the error object; fail if the result is not an error."""
         result = self.invoke(payload)
         assert result.is_error, result
         error: dict[str, str] = json.loads(result.payload)
@@ -49,7 +49,7 @@ class Function:
 
 
 def invoke(lambda_: Any, name: str, event: object = None) -> tuple[Any, str]:
-    """Return the payload, an error object marked by its `errorType`, and the log's tail."""
+    """Return the payload (an error object has an `errorType`) and the tail of the log."""
     response = lambda_.invoke(FunctionName=name, Payload=json.dumps(event), LogType="Tail")
     payload = json.loads(response["Payload"].read())
     assert ("FunctionError" in response) == (isinstance(payload, dict) and "errorType" in payload)

@@ -1,4 +1,4 @@
-"""The limit on a function's environments: it holds, for each function alone, and not for provisioned ones."""
+"""The limit on a function's environments: it holds for each function separately, and excludes provisioned ones."""
 
 import contextlib
 import threading
@@ -19,7 +19,7 @@ ON_DEMAND, PROVISIONED = InitializationType.on_demand, InitializationType.provis
 
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How many environments of each version are in use, in LocalStack's place."""
+    """Count the environments in use of each version, in place of LocalStack."""
     counts: Counter[str] = Counter()
     counting = threading.Lock()
 
@@ -43,7 +43,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def use(version: str, kind: InitializationType, over: threading.Event) -> threading.Thread:
-    """Use an environment until it is over; return the thread."""
+    """Use an environment until the event is set; return the thread."""
     began = threading.Event()
 
     def body() -> None:
@@ -53,11 +53,11 @@ def use(version: str, kind: InitializationType, over: threading.Event) -> thread
 
     thread = threading.Thread(target=body)
     thread.start()
-    began.wait(0.2)  # the third does not begin
+    began.wait(0.2)  # the third does not start
     return thread
 
 
-def test_what_is_too_much_waits_for_its_turn(running: Counter[str]) -> None:
+def test_invocations_above_the_limit_wait(running: Counter[str]) -> None:
     over = threading.Event()
     threads = [use("a", ON_DEMAND, over) for _ in range(4)]
     other = use("b", ON_DEMAND, over)
@@ -78,7 +78,7 @@ def test_provisioned_environments_are_not_counted(running: Counter[str]) -> None
         thread.join(30)
 
 
-def test_a_failure_gives_its_place_back(running: Counter[str]) -> None:
+def test_a_failure_frees_its_place(running: Counter[str]) -> None:
     for _ in range(3):
         with pytest.raises(ValueError, match="crash"), AssignmentService.get_environment(None, "a", None, ON_DEMAND):  # type: ignore[arg-type]
             raise ValueError("crash")
@@ -90,7 +90,7 @@ def test_a_failure_gives_its_place_back(running: Counter[str]) -> None:
 
 
 @pytest.mark.usefixtures("running")
-def test_events_stay_in_their_queue_until_one_can_be_handled() -> None:
+def test_events_stay_in_their_queue_until_an_environment_is_free() -> None:
     over, taken = threading.Event(), threading.Semaphore(0)
     queue = list(range(5))
     version: Any = SimpleNamespace(
@@ -114,6 +114,6 @@ def test_events_stay_in_their_queue_until_one_can_be_handled() -> None:
     thread.join(30)
     assert not queue
     poller.invoker_pool.shutdown(cancel_futures=True, wait=True)
-    for _ in range(3):  # a poller that was stopped is told so and does not wait
+    for _ in range(3):  # a poller that was stopped returns without waiting
         with pytest.raises(RuntimeError, match="shutdown"):
             poller.invoker_pool.submit(over.wait)

@@ -1,4 +1,4 @@
-"""What a function's process may not do, tried by functions."""
+"""Functions try what a function's process must not do."""
 
 import os
 import resource
@@ -35,11 +35,11 @@ def test_no_new_privileges_and_limits(function: MakeFunction) -> None:
         "limits": [[0, 0], [1024, 1024], [512 << 20, 512 << 20]],
         "leads_session": True,
     }
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] != 512 << 20  # ours are as they were
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] != 512 << 20  # ours are unchanged
 
 
 @pytest.mark.parametrize("background", [False, True])
-def test_functions_in_the_background_let_others_go_first(function: MakeFunction, *, background: bool) -> None:
+def test_background_functions_run_at_a_lower_priority(function: MakeFunction, *, background: bool) -> None:
     code = """
         import os
         def handler(event, context):
@@ -48,7 +48,7 @@ def test_functions_in_the_background_let_others_go_first(function: MakeFunction,
     assert function(code, background=background).answer() == os.nice(0) + 10 * background
 
 
-def test_a_file_larger_than_the_ephemeral_storage_is_an_error_of_the_function(function: MakeFunction) -> None:
+def test_a_file_larger_than_the_ephemeral_storage_is_a_function_error(function: MakeFunction) -> None:
     writes = function("""
         import os, tempfile
         def handler(event, context):
@@ -93,7 +93,7 @@ def test_files_and_processes_of_the_user_are_out_of_reach(
     assert secret.read_text() == "secret"
 
 
-def test_what_functions_need_is_left_to_them(function: MakeFunction) -> None:
+def test_functions_keep_what_they_need(function: MakeFunction) -> None:
     works = function("""
         import json, multiprocessing, os, pathlib, shutil, socket, ssl, subprocess, sys, tempfile, threading, zoneinfo
 
@@ -124,7 +124,7 @@ def test_what_functions_need_is_left_to_them(function: MakeFunction) -> None:
     assert works.answer() == ["run\n", "1\n", "forked", True, 4, 4, True, True]
 
 
-def test_temporary_files_of_a_function_are_nobody_elses(function: MakeFunction) -> None:
+def test_temporary_files_are_private_to_a_function(function: MakeFunction) -> None:
     writes = function("""
         import os, stat, tempfile
         def handler(event, context):
@@ -135,6 +135,6 @@ def test_temporary_files_of_a_function_are_nobody_elses(function: MakeFunction) 
     assert writes.answer() == "0o600"
 
 
-def test_functions_that_are_not_confined_still_run(function: MakeFunction) -> None:
+def test_unconfined_functions_still_run(function: MakeFunction) -> None:
     plain = function("import os\ndef handler(event, context): return os.listdir('/tmp') is not None", landlock=False)
     assert plain.answer() is True

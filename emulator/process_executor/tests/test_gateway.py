@@ -1,4 +1,4 @@
-"""The guarded gateway of a real LocalStack: who gets in, and to what."""
+"""The guarded gateway of a real LocalStack: who has access, and to what."""
 
 import json
 import os
@@ -15,7 +15,7 @@ JSON = "application/x-amz-json-1.0"
 
 
 def fetch(url: str) -> bytes:
-    """Return what is at an address."""
+    """Return the content at an address."""
     with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
         return bytes(answer.read())
 
@@ -35,7 +35,7 @@ CALLS: list[tuple[str, str, dict[str, Any], str, str]] = [
 
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: str(call[0]))
-def test_each_protocol_takes_the_right_key_and_refuses_others_in_its_own_words(
+def test_each_protocol_accepts_the_right_key_and_refuses_others_in_its_own_format(
     localstack: LocalStack, call: tuple[str, str, dict[str, Any], str, str]
 ) -> None:
     service, operation, parameters, unknown, wrong = call
@@ -45,12 +45,12 @@ def test_each_protocol_takes_the_right_key_and_refuses_others_in_its_own_words(
             getattr(localstack.client(service, key, secret), operation)(**parameters)
         error = raised.value.response["Error"]
         assert error["Code"] == code
-        assert error["Message"].endswith("Ask whoever started it.")
+        assert error["Message"].endswith("Ask the person who started it.")
 
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 20, 40 << 20])
 @pytest.mark.usefixtures("bucket")
-def test_bodies_of_any_size_arrive_as_they_were_signed(localstack: LocalStack, size: int) -> None:
+def test_bodies_of_any_size_arrive_unchanged(localstack: LocalStack, size: int) -> None:
     body = os.urandom(1 << 20) * (size >> 20) or b"x" * size
     s3 = localstack.client("s3")
     s3.put_object(Bucket=BUCKET, Key="large", Body=body)
@@ -60,7 +60,7 @@ def test_bodies_of_any_size_arrive_as_they_were_signed(localstack: LocalStack, s
 
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("key", ["a b+c", "ä/ö", "x//y", "a/../b", "q?r=s&t", "100%", "~'()*!"])
-def test_odd_keys_of_objects_are_signed_and_presigned(localstack: LocalStack, key: str) -> None:
+def test_unusual_object_keys_can_be_signed_and_presigned(localstack: LocalStack, key: str) -> None:
     s3 = localstack.client("s3", s3={"addressing_style": "path"})
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
     url = s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": key})
@@ -70,7 +70,7 @@ def test_odd_keys_of_objects_are_signed_and_presigned(localstack: LocalStack, ke
 
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("version", ["s3v4", "s3"])
-def test_presigned_urls_work_for_what_was_signed(localstack: LocalStack, version: str) -> None:
+def test_presigned_urls_work_only_for_the_signed_request(localstack: LocalStack, version: str) -> None:
     s3 = localstack.client("s3", signature_version=version)
     put = s3.generate_presigned_url("put_object", {"Bucket": BUCKET, "Key": "presigned"})
     get = s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "presigned"})
@@ -93,14 +93,14 @@ def test_a_presigned_url_cannot_be_turned_into_a_request_to_another_service(loca
         ("DELETE", target, {}),
     ):
         assert localstack.ask(method, changed, machine, **headers)[0] == 403
-    # What the signature leaves open does not choose the service either.
+    # Parts that the signature does not cover do not choose the service either.
     assert b"secret" in localstack.ask("GET", target, Content_Type=JSON)[2]
 
 
 # ---- API Gateway
 @pytest.fixture(scope="module")
 def api(localstack: LocalStack) -> str:
-    """The path of an API whose every route wants an API key."""
+    """Return the path of an API whose routes all require an API key."""
     client = localstack.client("apigateway")
     api = client.create_rest_api(name="guarded")["id"]
     root = client.get_resources(restApiId=api)["items"][0]["id"]
@@ -116,7 +116,7 @@ def api(localstack: LocalStack) -> str:
     return f"/_aws/execute-api/{api}/v1/"
 
 
-def test_an_api_asks_for_its_own_key(localstack: LocalStack, api: str) -> None:
+def test_an_api_checks_its_own_key(localstack: LocalStack, api: str) -> None:
     key = {"X_Api_Key": "an-api-key-of-twenty-characters", "Content_Type": "application/json"}
     assert json.loads(localstack.ask("POST", api, b"{}", **key)[2]) == {"served": 1}
     assert json.loads(localstack.ask("POST", api, b"{}", **key, Origin="https://speller.example")[2]) == {"served": 1}
@@ -126,7 +126,7 @@ def test_an_api_asks_for_its_own_key(localstack: LocalStack, api: str) -> None:
 
 
 @pytest.mark.usefixtures("unchanged", "api")
-def test_what_no_api_serves_reaches_no_service(localstack: LocalStack) -> None:
+def test_a_request_that_no_api_serves_reaches_no_service(localstack: LocalStack) -> None:
     for target in (
         "/_aws/execute-api/nope/v1/?Action=CreateUser&UserName=x&Version=2010-05-08",
         "/_aws/execute-api/?Action=CreateUser&UserName=x&Version=2010-05-08",
@@ -139,7 +139,7 @@ def test_what_no_api_serves_reaches_no_service(localstack: LocalStack) -> None:
 
 # ---- functions
 @pytest.mark.usefixtures("bucket")
-def test_a_function_has_a_credential_of_its_own_that_ends_with_it(
+def test_a_functions_own_credential_expires_with_its_environment(
     localstack: LocalStack, lambda_function: Callable[[str], str]
 ) -> None:
     name = lambda_function(
@@ -161,11 +161,11 @@ def test_a_function_has_a_credential_of_its_own_that_ends_with_it(
         localstack.client("sts", key, secret).get_caller_identity()
 
 
-def test_a_role_that_was_assumed_is_accepted_and_a_made_up_session_is_not(localstack: LocalStack) -> None:
+def test_an_assumed_role_is_accepted_and_a_forged_session_is_not(localstack: LocalStack) -> None:
     role = {"RoleArn": "arn:aws:iam::000000000000:role/any", "RoleSessionName": "session"}
     issued = localstack.client("sts").assume_role(**role)["Credentials"]
     localstack.client("sqs", issued["AccessKeyId"], issued["SecretAccessKey"]).list_queues()
-    token = localstack.client("sts").get_session_token()["Credentials"]  # the same for everybody
+    token = localstack.client("sts").get_session_token()["Credentials"]  # the same message for every caller
     for key, secret in ((issued["AccessKeyId"], "x"), (token["AccessKeyId"], token["SecretAccessKey"])):
-        with pytest.raises(ClientError, match="Ask whoever started it"):
+        with pytest.raises(ClientError, match="Ask the person who started it"):
             localstack.client("sqs", key, secret).list_queues()

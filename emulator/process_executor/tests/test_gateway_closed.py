@@ -1,4 +1,4 @@
-"""The guarded gateway of a real LocalStack: those who stay outside change nothing and read nothing but a refusal."""
+"""The guarded gateway of a real LocalStack: callers without access change nothing and read only a refusal."""
 
 import json
 import os
@@ -85,7 +85,7 @@ UNSIGNED: list[tuple[str, str, bytes, dict[str, str]]] = [
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_requests_that_nobody_signed_change_nothing_and_read_nothing(localstack: LocalStack) -> None:
+def test_unsigned_requests_change_nothing_and_read_nothing(localstack: LocalStack) -> None:
     for method, target, body, headers in UNSIGNED:
         status, answered, content = localstack.ask(method, target, body, **headers)
         assert status == 403, (method, target, content)
@@ -94,7 +94,7 @@ def test_requests_that_nobody_signed_change_nothing_and_read_nothing(localstack:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_pages_get_nothing_even_presigned(localstack: LocalStack) -> None:
+def test_pages_are_refused_even_with_presigned_urls(localstack: LocalStack) -> None:
     url = localstack.client("s3").generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "kept"})
     presigned = url.partition(f":{localstack.port}")[2]
     assert localstack.ask("GET", presigned)[0] == 200
@@ -105,8 +105,8 @@ def test_pages_get_nothing_even_presigned(localstack: LocalStack) -> None:
             assert not [name for name in answered if name.lower().startswith("access-control")]
 
 
-def test_websockets_are_refused_without_harm_to_others(localstack: LocalStack) -> None:
-    """LocalStack's own refusal disturbs its event loop from another thread: other connections are then never served."""
+def test_refusing_websockets_does_not_disturb_other_connections(localstack: LocalStack) -> None:
+    """LocalStack itself would refuse from a thread other than the event loop's, and then serve nobody else."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in WEBSOCKET.items()]
     upgrade = "\r\n".join(["GET / HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
 
@@ -114,7 +114,7 @@ def test_websockets_are_refused_without_harm_to_others(localstack: LocalStack) -
         if number % 2:
             return localstack.ask("GET", "/_localstack/health")[0]
         with socket.create_connection(("127.0.0.1", localstack.port), timeout=60) as hasty:
-            hasty.sendall(upgrade)  # and go, as a page that is closed
+            hasty.sendall(upgrade)  # and close the connection, like a page that is closed
         return 403
 
     with ThreadPoolExecutor(16) as pool:
@@ -122,7 +122,7 @@ def test_websockets_are_refused_without_harm_to_others(localstack: LocalStack) -
     assert "Unhandled Error" not in "".join(localstack.output)
 
 
-def test_health_is_for_everybody_on_this_machine(localstack: LocalStack) -> None:
+def test_anyone_on_this_machine_can_read_health(localstack: LocalStack) -> None:
     status, _, content = localstack.ask("GET", "/_localstack/health")
     assert status == 200
     assert "services" in json.loads(content)
@@ -130,7 +130,7 @@ def test_health_is_for_everybody_on_this_machine(localstack: LocalStack) -> None
 
 # ---- other users and machines
 def addresses() -> list[str]:
-    """Return the addresses of this machine that others may know."""
+    """Return the addresses of this machine that other machines can reach."""
     found = [
         address.address.partition("%")[0]
         for each in psutil.net_if_addrs().values()
@@ -150,7 +150,7 @@ def test_the_machines_other_addresses_are_closed(localstack: LocalStack, lambda_
     assert len(listening) >= 2  # the gateway, and a Runtime API
     assert {address.ip for address in listening} <= {"127.0.0.1", "::1"}
     if not addresses():
-        pytest.skip("this machine has no address but loopback to try it from")
+        pytest.skip("this machine has only loopback addresses")
     for address in addresses():
         for _, port in {(one.ip, one.port) for one in listening}:
             with pytest.raises(ConnectionRefusedError):
@@ -159,7 +159,7 @@ def test_the_machines_other_addresses_are_closed(localstack: LocalStack, lambda_
 
 @pytest.fixture
 def namespace() -> Iterator[tuple[list[str], str]]:
-    """A network namespace beside this machine's: the command that enters it, and this machine's address in it."""
+    """Create a second network namespace; return the command that enters it, and this machine's address in it."""
     name = f"p300-{os.getpid()}"
     if os.geteuid() or not shutil.which("ip"):
         pytest.skip("a network namespace needs root and iproute2")
@@ -170,12 +170,12 @@ def namespace() -> Iterator[tuple[list[str], str]]:
     try:
         ip("netns", "add", name)
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"no network namespace here: {error.stderr.decode().strip()}")
+        pytest.skip(f"cannot create a network namespace here: {error.stderr.decode().strip()}")
     try:
         try:
             ip("link", "add", f"{name}-a"[:15], "type", "veth", "peer", "name", f"{name}-b"[:15])
         except subprocess.CalledProcessError as error:
-            pytest.skip(f"no virtual link here: {error.stderr.decode().strip()}")
+            pytest.skip(f"cannot create a virtual link here: {error.stderr.decode().strip()}")
         ip("link", "set", f"{name}-b"[:15], "netns", name)
         ip("addr", "add", "10.213.7.1/30", "dev", f"{name}-a"[:15])
         ip("link", "set", f"{name}-a"[:15], "up")
@@ -199,7 +199,7 @@ def test_another_network_namespace_is_refused(localstack: LocalStack, namespace:
         command = [*enter, "python3", "-c", script, address, str(port)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    with socket.create_server(("0.0.0.0", 0)) as everywhere:  # noqa: S104 -- to see that the way itself is open
+    with socket.create_server(("0.0.0.0", 0)) as everywhere:  # noqa: S104 -- to check that the network itself works
         assert reach(everywhere.getsockname()[1]) == ""
     assert reach(localstack.port) == "refused"
 
@@ -228,7 +228,7 @@ SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/bin")
 def test_another_user_without_the_credential_is_refused(
     localstack: LocalStack, lambda_function: Callable[[str], str]
 ) -> None:
-    """What any user finds: the port, LocalStack's published secrets, files of its processes, the Runtime APIs."""
+    """Try what any user can find: the port, LocalStack's published secrets, its processes' files, the Runtime APIs."""
     localstack.client("lambda").invoke(FunctionName=lambda_function("def handler(event, context): pass"))
     process = psutil.Process(localstack.process.pid)
     private = [localstack.credential, *(Path(f"/proc/{one.pid}/environ") for one in (process, *process.children()))]
@@ -254,7 +254,7 @@ def test_another_user_without_the_credential_is_refused(
     assert len(private) >= 3
 
 
-def test_a_socket_that_others_can_reach_is_found() -> None:
+def test_a_socket_that_other_machines_can_reach_is_detected() -> None:
     from localstack.runtime.exceptions import LocalstackExit
 
     from localstack_process_executor.gateway import listening
@@ -280,7 +280,7 @@ def test_a_socket_that_others_can_reach_is_found() -> None:
         ({"LAMBDA_PROCESS_SANDBOX": "jail"}, "expected landlock, none or auto"),
     ],
 )
-def test_what_would_leave_the_gateway_open_is_refused_at_the_start(
+def test_settings_that_would_open_the_gateway_are_refused_at_startup(
     tmp_path: Path, runtime_python: Path, settings: dict[str, str], message: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -289,7 +289,7 @@ def test_what_would_leave_the_gateway_open_is_refused_at_the_start(
             LocalStack(tmp_path, runtime_python, **named)
 
 
-def test_open_takes_any_key_and_still_no_page(tmp_path: Path, runtime_python: Path) -> None:
+def test_open_accepts_any_key_but_still_refuses_pages(tmp_path: Path, runtime_python: Path) -> None:
     localstack = LocalStack(tmp_path, runtime_python, GATEWAY_GUARD_OPEN="1")
     try:
         s3 = localstack.client("s3", "any", "thing")

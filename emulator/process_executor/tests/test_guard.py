@@ -1,4 +1,4 @@
-"""The guard and requests that nobody signed: what passes, what a web page can send, and how refusals are worded."""
+"""The guard and unsigned requests: what is admitted, what a web page can send, and the format of refusals."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from localstack_process_executor.gateway.keyring import Credential, Keyring
 
 
 # ---- what needs no signature
-def test_health_may_be_asked_for_and_nothing_else_of_localstack() -> None:
+def test_health_is_the_only_path_of_localstack_that_needs_no_signature() -> None:
     assert show(Sent("GET", "/_localstack/health")).admitted
     assert show(Sent("HEAD", "/_localstack/health")).admitted
     for sent in (
@@ -32,7 +32,7 @@ def test_health_may_be_asked_for_and_nothing_else_of_localstack() -> None:
         assert not show(sent).admitted, sent
 
 
-def test_an_api_decides_by_itself() -> None:
+def test_requests_to_an_api_need_no_signature() -> None:
     assert show(Sent("POST", API, body=b"{}")).admitted
     for sent in (
         Sent("POST", API, (("Host", "abc123.execute-api.localhost.localstack.cloud:4566"),)),
@@ -46,7 +46,7 @@ def test_an_api_decides_by_itself() -> None:
         assert not show(sent).admitted, sent
 
 
-def test_a_request_that_no_api_took_ends_there() -> None:
+def test_a_request_that_no_api_handled_goes_no_further() -> None:
     seen = show(Sent("GET", f"{API}?Action=ListUsers&Version=2010-05-08"))
     assert seen.admitted
     chain = HandlerChain()
@@ -91,7 +91,7 @@ def test_other_names_for_this_machine_are_refused(sent: Sent, host: str) -> None
         assert not show(sent.having(Host=host), is_open=is_open).admitted
 
 
-def test_a_request_without_a_name_or_with_two_is_refused() -> None:
+def test_a_request_without_a_host_or_with_two_is_refused() -> None:
     assert not show(Sent("GET", "/_localstack/health", ())).admitted
     assert not show(Sent("GET", "/_localstack/health", (("Host", HOST), ("Host", HOST)))).admitted
 
@@ -120,7 +120,7 @@ CROSS_SITE: tuple[dict[str, str], ...] = (
 
 
 @pytest.mark.parametrize("headers", CROSS_SITE)
-def test_pages_of_other_sites_get_nothing_even_with_a_signature(headers: dict[str, str]) -> None:
+def test_pages_from_other_sites_are_refused_even_with_a_signature(headers: dict[str, str]) -> None:
     for sent in (
         Sent("GET", "/_localstack/health"),
         Sent("OPTIONS", "/bucket/key"),
@@ -137,15 +137,17 @@ def test_pages_of_other_sites_get_nothing_even_with_a_signature(headers: dict[st
 
 
 @pytest.mark.parametrize("headers", CROSS_SITE)
-def test_a_page_with_an_api_key_may_ask_an_api(headers: dict[str, str]) -> None:
-    assert show(Sent("OPTIONS", API).having(**headers)).admitted  # what a browser asks before it sends such a header
+def test_a_page_with_an_api_key_may_call_an_api(headers: dict[str, str]) -> None:
+    assert show(
+        Sent("OPTIONS", API).having(**headers)
+    ).admitted  # the preflight request with which a browser asks before it sends such a header
     assert show(Sent("POST", API).having(X_Api_Key="k", **headers)).admitted
 
 
 @pytest.mark.parametrize(
     "headers", [{"Sec_Fetch_Site": "none"}, {"Sec_Fetch_Site": "same-origin", "Origin": f"http://{HOST}"}]
 )
-def test_what_the_user_types_and_its_own_pages_are_no_other_site(headers: dict[str, str]) -> None:
+def test_typed_addresses_and_own_pages_do_not_count_as_another_site(headers: dict[str, str]) -> None:
     assert show(Sent("GET", "/_localstack/health").having(**headers)).admitted
     assert show(presign(Sent("GET", "/bucket/key")).having(**headers)).admitted
     assert not show(Sent("GET", "/bucket/key").having(**headers)).admitted
@@ -159,14 +161,14 @@ def test_websockets_are_refused() -> None:
 
 
 # ---- open
-def test_open_takes_any_key_but_wants_one() -> None:
+def test_open_accepts_any_key_but_requires_one() -> None:
     assert show(sign(Sent(), Credential("test", "test")), is_open=True).admitted
     assert show(presign(Sent("GET", "/bucket/key")), Keyring(None), is_open=True).admitted
     for sent in (Sent("GET", "/b/k"), Sent("GET", "/?Action=CreateFunction"), Sent("POST", "/b", body=b"form")):
         assert not show(sent, is_open=True).admitted
 
 
-# ---- in the words of each service
+# ---- in the format of each service
 def parse(seen: Seen) -> ElementTree.Element:
     return ElementTree.fromstring(seen.message)  # noqa: S314
 
@@ -194,7 +196,7 @@ def test_the_query_protocol_refuses_in_xml() -> None:
         assert (error.tag, error.findtext("Error/Code")) == ("ErrorResponse", "MissingAuthenticationToken")
 
 
-def test_services_of_json_refuse_in_json() -> None:
+def test_json_services_refuse_in_json() -> None:
     for sent in (
         Sent("POST", "/").having(X_Amz_Target="AWSStepFunctions.ListStateMachines"),
         Sent("GET", "/2015-03-31/functions"),
@@ -204,12 +206,12 @@ def test_services_of_json_refuse_in_json() -> None:
         assert json.loads(seen.message)["__type"] == "MissingAuthenticationTokenException"
 
 
-def test_services_of_cbor_refuse_in_cbor() -> None:
+def test_cbor_services_refuse_in_cbor() -> None:
     seen = show(Sent("POST", "/service/X/operation/Y").having(Smithy_Protocol="rpc-v2-cbor"))
     assert cbor2.loads(seen.response.data)["__type"] == "MissingAuthenticationTokenException"
 
 
-def test_the_answer_quotes_nothing_that_would_be_markup() -> None:
+def test_the_answer_contains_no_markup_from_the_request() -> None:
     sent = sign(Sent("GET", "/b/k"), Credential("<b>x</b>&", "test"), service="s3")
     parse(show(sent))
     assert show(Sent("HEAD", "/bucket")).response.data == b""

@@ -1,4 +1,4 @@
-"""The guard and signatures: every one that botocore makes is accepted, and nothing that was changed since."""
+"""The guard and signatures: every signature that botocore makes is accepted, unless the request was changed later."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ SCOPE = "Credential=P300OWNERSKEY/20260101/us-east-1/s3/aws4_request"
 # ---- what is signed
 @many
 @given(requests, st.sampled_from(["s3", "sqs", "lambda", "states"]), st.sampled_from(["", "a  b", "{}", "\xe4"]))
-def test_whatever_a_client_signs_is_admitted(sent: Sent, service: str, value: str) -> None:
+def test_any_request_that_a_client_signs_is_admitted(sent: Sent, service: str, value: str) -> None:
     extra = {"X-Amz-Meta-Note": value} if value else {}
     seen = show(sign(sent, service=service, headers=extra))
     assert seen.admitted, seen.message
@@ -27,7 +27,7 @@ def test_whatever_a_client_signs_is_admitted(sent: Sent, service: str, value: st
 
 @many
 @given(requests, st.sampled_from(["s3", "sqs"]), st.data())
-def test_whatever_was_changed_afterwards_is_refused(sent: Sent, service: str, data: st.DataObject) -> None:
+def test_any_change_after_signing_is_refused(sent: Sent, service: str, data: st.DataObject) -> None:
     signed = sign(sent, service=service)
     where = data.draw(st.sampled_from(["method", "path", "query", "body", "header", "added"]))
     if where == "method":
@@ -52,7 +52,7 @@ def test_whatever_was_changed_afterwards_is_refused(sent: Sent, service: str, da
 
 
 def same_path(one: Sent, other: Sent) -> bool:
-    """Say whether two paths are one to the services other than S3, which drop dots and doubled slashes."""
+    """Return whether two paths are the same for services other than S3, which drop dots and doubled slashes."""
     from botocore.utils import normalize_url_path
 
     return bool(normalize_url_path(one.target.partition("?")[0]) == normalize_url_path(other.target.partition("?")[0]))
@@ -77,7 +77,7 @@ def test_other_keys_are_refused_and_the_answer_says_what_to_do(key: Credential, 
 
 
 @pytest.mark.parametrize("minutes", [-16, 16, -60 * 24 * 400, 60 * 24 * 400])
-def test_an_old_signature_and_one_from_the_future_are_refused(minutes: int) -> None:
+def test_old_and_future_signatures_are_refused(minutes: int) -> None:
     seen = show(sign(Sent(), when=datetime.now(UTC) + timedelta(minutes=minutes)))
     assert not seen.admitted
     assert "this machine's clock" in seen.message
@@ -89,13 +89,13 @@ def test_a_clock_may_be_off_by_some_minutes(minutes: int) -> None:
     assert show(sign(Sent(), when=datetime.now(UTC) + timedelta(minutes=minutes))).admitted
 
 
-def test_sessions_are_accepted_until_they_end() -> None:
-    """However old: LocalStack's services keep clients of roles that they assumed at their start."""
+def test_sessions_are_accepted_until_they_are_closed() -> None:
+    """Sessions do not expire: LocalStack's services keep the clients of roles that they assumed when they started."""
     keyring = Keyring(OWNER)
     key = Credential("LSIAQAAAAAAAEXAMPLE0", keyring.session_secret("LSIAQAAAAAAAEXAMPLE0"))
     sent = sign(Sent(), key)
     assert show(sent, keyring).admitted
-    assert not show(sent, Keyring(OWNER)).admitted  # another LocalStack's
+    assert not show(sent, Keyring(OWNER)).admitted  # from another LocalStack
     assert not show(sign(Sent(), replace(key, access_key_id="LSIAQAAAAAAAEXAMPLE1")), keyring).admitted
     keyring.end_session(key.access_key_id)
     assert not show(sent, keyring).admitted
@@ -121,7 +121,7 @@ def test_a_client_may_leave_the_body_out_of_its_signature(body_hash: str) -> Non
         f"AWS4-ECDSA-P256-SHA256 {SCOPE}, SignedHeaders=host, Signature={'0' * 64}",
     ],
 )
-def test_what_only_looks_like_a_signature_is_refused(authorization: str) -> None:
+def test_malformed_signatures_are_refused(authorization: str) -> None:
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for date in (now, "20260101T000000Z", "yesterday", ""):
         assert not show(Sent().having(Authorization=authorization, X_Amz_Date=date)).admitted
@@ -137,7 +137,7 @@ def test_two_signatures_at_once_are_refused() -> None:
 # ---- presigned
 @many
 @given(st.sampled_from(["GET", "PUT", "HEAD", "DELETE"]), paths, st.sampled_from([S3SigV4QueryAuth, HmacV1QueryAuth]))
-def test_presigned_urls_of_s3_are_admitted_for_s3_alone(method: str, path: str, signer: type) -> None:
+def test_presigned_s3_urls_are_admitted_for_s3_only(method: str, path: str, signer: type) -> None:
     sent = presign(Sent(method, f"/bucket{path}", body=b"anything"), signer)
     seen = show(sent)
     assert seen.admitted, seen.message
@@ -169,7 +169,7 @@ def test_presigned_urls_of_other_services_and_of_localstack_are_refused() -> Non
 
 
 # ---- LocalStack's own calls
-def test_only_localstack_itself_can_mark_its_calls() -> None:
+def test_only_localstack_itself_can_sign_internal_calls() -> None:
     keyring = Keyring(OWNER)
     internal = Credential("000000000000", keyring.internal_secret)
     mark = '{"service_principal":"lambda","source_arn":null}'
@@ -190,7 +190,7 @@ def test_only_localstack_itself_can_mark_its_calls() -> None:
 @pytest.mark.parametrize(
     "target", ["", "*", "http://localhost/_localstack/health", "/b ucket", "/b#fragment", "/b\tk", "/bück", "/b\x00"]
 )
-def test_a_target_that_is_no_plain_path_is_refused(target: str) -> None:
+def test_a_target_that_is_not_a_plain_path_is_refused(target: str) -> None:
     assert not show(replace(sign(Sent("GET", "/x")), target=target), is_open=True).admitted
 
 

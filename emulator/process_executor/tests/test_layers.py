@@ -21,7 +21,7 @@ def unpacked() -> list[str]:
 
 @pytest.fixture
 def layer(tmp_path: Path, unpacked: list[str]) -> MakeLayer:
-    """Return a maker of layers: `layer("name", {"path": "content"})`."""
+    """Return a factory for layers: `layer("name", {"path": "content"})`."""
 
     def make(name: str, files: dict[str, str]) -> Layer:
         def unpack() -> Path:
@@ -79,7 +79,7 @@ def test_without_hard_links_files_are_copied(
     assert os.access(opt / "a", os.X_OK)
 
 
-def test_symbolic_links_stay(cache: LayerCache, tmp_path: Path) -> None:
+def test_symbolic_links_are_kept(cache: LayerCache, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "lib.so.1").write_text("library")
@@ -115,7 +115,7 @@ def test_concurrent_starts_unpack_once_and_see_all_files(
     assert unpacked == ["first", "second"]
 
 
-def test_two_localstacks_may_build_the_same_at_once(tmp_path: Path) -> None:
+def test_two_localstacks_may_build_the_same_layers_at_once(tmp_path: Path) -> None:
     ours, theirs = LayerCache(tmp_path / "cache"), LayerCache(tmp_path / "cache")
     source = tmp_path / "source"
     source.mkdir()
@@ -139,7 +139,7 @@ def test_a_layer_that_cannot_be_unpacked_leaves_nothing(cache: LayerCache, layer
     }
 
 
-def test_what_was_not_used_for_long_is_removed(cache: LayerCache, layer: MakeLayer, tmp_path: Path) -> None:
+def test_entries_unused_for_long_are_removed(cache: LayerCache, layer: MakeLayer, tmp_path: Path) -> None:
     old, new = layer("old", {"a": "1"}), layer("new", {"a": "1"})
     os.utime(cache.opt([old]), (0, 0))
     cache.opt([new])

@@ -1,4 +1,4 @@
-"""Functions in a real LocalStack that runs them through this plugin, asked through boto3."""
+"""Functions in a real LocalStack with this plugin, invoked through boto3."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ def lambda_(localstack: LocalStack) -> Any:
 
 @pytest.fixture
 def create(lambda_: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
-    """Return a maker of functions that are deleted after the test: `create("code", MemorySize=128)` gives the name."""
+    """Return a factory: `create("code", MemorySize=128)` makes a function, deleted after the test; returns its name."""
     names: list[str] = []
 
     def make(code: str, **settings: object) -> str:
@@ -90,7 +90,7 @@ def handler(event, context):
     assert invoke(lambda_, create(code, Layers=arns[::-1]))[0] == ["first", *expected]
 
 
-def test_the_environment_is_lambdas(lambda_: Any, create: Callable[..., str]) -> None:
+def test_the_environment_is_that_of_lambda(lambda_: Any, create: Callable[..., str]) -> None:
     name = create(
         "import os\ndef handler(event, context): return {**os.environ, 'cwd': os.getcwd()}",
         Environment={"Variables": {"MINE": "ä"}},
@@ -120,7 +120,7 @@ def test_functions_reach_localstack_through_boto3(lambda_: Any, create: Callable
         ("return 'x' * (7 * 2**20)", {}, "Function.ResponseSizeTooLarge"),
     ],
 )
-def test_faults_have_awss_types_and_the_next_invocation_works(
+def test_failures_have_the_error_types_of_aws_and_the_next_invocation_works(
     lambda_: Any,
     create: Callable[..., str],
     body: str,
@@ -143,7 +143,7 @@ def test_an_import_error_is_reported_each_time_with_its_log(lambda_: Any, create
 
 
 def log_lines(logs: Any, name: str, n_reports: int) -> list[str]:
-    """Wait until a function's log, which must fit a page of 10,000 events, holds so many invocations."""
+    """Wait until a function's log, which must fit into a page of 10,000 events, holds that many invocations."""
     complete = {
         "state": "success",
         "matcher": "path",
@@ -236,7 +236,7 @@ def handler(event, context):
     with socket.create_server(("127.0.0.1", 0), backlog=n) as meeting, ThreadPoolExecutor(n) as pool:
         meeting.settimeout(60)
         answers = [pool.submit(invoke, lambda_, name, meeting.getsockname()[1]) for _ in range(n)]
-        # No function is let go before all have come.
+        # No function continues before all have arrived.
         guests = [meeting.accept()[0] for _ in range(n)]
         for guest in guests:
             guest.sendall(b"!")
@@ -328,7 +328,7 @@ def test_all_environments_share_one_reaper_and_one_cache(monkeypatch: pytest.Mon
     made: list[object] = []
 
     def make() -> object:
-        # A second maker, if there is one, comes while the first still waits for it.
+        # If there is a second caller, it arrives while the first one is still creating it.
         with contextlib.suppress(threading.BrokenBarrierError):
             two_makers.wait(0.5)
         made.append(object())

@@ -24,7 +24,7 @@ MB = 2**20
 
 
 def log_pipe() -> tuple[LogPipe, int, threading.Event]:
-    """Return a pipe, the descriptor to write to, and the event of its end."""
+    """Return a pipe, the descriptor to write to, and an event that is set when it ends."""
     ended = threading.Event()
     pipe = LogPipe(on_end=ended.set)
     writer = os.dup(pipe.write_fd)
@@ -32,7 +32,7 @@ def log_pipe() -> tuple[LogPipe, int, threading.Event]:
     return pipe, writer, ended
 
 
-def test_log_pipe_hands_out_each_piece_once() -> None:
+def test_log_pipe_returns_each_piece_once() -> None:
     pipe, writer, ended = log_pipe()
     os.write(writer, "größe\r\nnext\rlast".encode())
     assert pipe.take() == "größe\nnext\nlast"
@@ -57,7 +57,7 @@ def test_log_pipe_keeps_the_newest_of_a_flood() -> None:
     pipe.close()
 
 
-def test_log_pipe_closes_although_a_writer_stays() -> None:
+def test_log_pipe_closes_even_if_a_writer_stays() -> None:
     pipe, writer, ended = log_pipe()
     pipe.close()
     assert ended.is_set()
@@ -65,7 +65,7 @@ def test_log_pipe_closes_although_a_writer_stays() -> None:
     os.close(writer)
 
 
-def test_memory_is_looked_at_more_often_near_the_limit() -> None:
+def test_memory_is_sampled_more_often_near_the_limit() -> None:
     pauses = []
     for headroom in (4000 * MB, 40 * MB, 20 * MB, 1):
         meter = MemoryMeter(os.getpid(), 0)
@@ -112,7 +112,7 @@ def test_environment_stands_in_for_lambdas_directories() -> None:
         "LAMBDA_TASK_ROOT": "/var/task",
     }
     environment = function_environment(
-        given,  # LocalStack's values are not all text
+        given,  # not all of LocalStack's values are text
         runtime="python3.13",
         python=Path("/env/bin/python"),
         task_root=Path("/task"),
@@ -182,7 +182,7 @@ def test_an_unusable_interpreter_is_named(fresh_settings: pytest.MonkeyPatch, py
         ("{", 0o600, "cannot be used"),
     ],
 )
-def test_a_credential_that_is_none_or_no_secret_is_refused(
+def test_an_invalid_or_readable_credential_is_refused(
     fresh_settings: pytest.MonkeyPatch, credential: Path, content: str | None, mode: int, message: str
 ) -> None:
     credential.unlink()
@@ -195,9 +195,7 @@ def test_a_credential_that_is_none_or_no_secret_is_refused(
         settings.settings()
 
 
-def test_any_key_is_taken_only_where_that_was_asked_for(
-    fresh_settings: pytest.MonkeyPatch, runtime_python: Path
-) -> None:
+def test_any_key_is_accepted_only_on_request(fresh_settings: pytest.MonkeyPatch, runtime_python: Path) -> None:
     fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", str(runtime_python))
     with pytest.raises(settings.SettingsError, match="GATEWAY_GUARD_CREDENTIAL is not set"):
         settings.settings()
@@ -205,7 +203,7 @@ def test_any_key_is_taken_only_where_that_was_asked_for(
     assert settings.settings().is_open
 
 
-def test_a_confinement_that_the_kernel_lacks_is_refused_and_not_forgotten(
+def test_a_confinement_that_the_kernel_lacks_is_refused(
     fresh_settings: pytest.MonkeyPatch, runtime_python: Path
 ) -> None:
     fresh_settings.setenv("LAMBDA_PROCESS_PYTHON", str(runtime_python))
@@ -223,13 +221,13 @@ def test_a_confinement_that_the_kernel_lacks_is_refused_and_not_forgotten(
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo what the installation replaces."""
+    """Undo what the installation replaced."""
     for owner, name in ((json_path, "parse"), (result_path, "parse"), (ExecutionWorker, "_get_evaluation_entrypoint")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_json_path_is_parsed_once_and_applied_to_any_input(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
     parse = json_path.parse  # type: ignore[attr-defined]
 
@@ -248,7 +246,7 @@ def test_a_json_path_is_parsed_once_and_applied_to_whatever_comes(monkeypatch: p
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_result_path_is_parsed_once_and_applied_to_whatever_comes() -> None:
+def test_a_result_path_is_parsed_once_and_applied_to_any_input() -> None:
     parsing.install()
     assert result_path.parse("$.a.b") is result_path.parse("$.a.b")  # type: ignore[attr-defined]
     for number in range(2):
@@ -270,7 +268,7 @@ def test_a_definition_is_parsed_once_for_all_its_executions() -> None:
             entry_point('{"StartAt": 1}')
 
 
-def test_ended_threads_are_forgotten_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ended_threads_are_released_and_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     may_end = threading.Event()
     ended, running, to_be_started = (threading.Thread(target=run) for run in (bool, may_end.wait, bool))
     ended.start()

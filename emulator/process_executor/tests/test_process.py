@@ -1,4 +1,4 @@
-"""One run of a function's process: what a wait for it ends with."""
+"""One run of a function's process: how a wait for it ends."""
 
 import os
 import sys
@@ -17,12 +17,14 @@ def start(argv: list[str], folder: Path, reaper: Reaper) -> RuntimeProcess:
     )
 
 
-def test_a_report_just_before_the_end_is_heard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reaper: Reaper) -> None:
+def test_a_report_just_before_the_end_is_received(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reaper: Reaper
+) -> None:
     argv = [sys.executable, "-c", "import time; time.sleep(600)"]
     process = start(argv, tmp_path, reaper)
 
     def meanwhile() -> bool:
-        """Report and end after the wait has found neither, and before it looks whether the process lives."""
+        """Report and exit after the wait has found neither, and before it checks whether the process is alive."""
         process.api.fail_init(b"no module")
         process.kill()
         return False
@@ -35,7 +37,7 @@ def test_a_report_just_before_the_end_is_heard(monkeypatch: pytest.MonkeyPatch, 
         process.close()
 
 
-def test_a_process_group_ends_before_its_number_is_free(tmp_path: Path, reaper: Reaper) -> None:
+def test_a_process_group_ends_before_its_id_can_be_reused(tmp_path: Path, reaper: Reaper) -> None:
     os.mkfifo(tmp_path / "held")
     held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
     leave = "import subprocess; subprocess.Popen(['sleep', '600'], env={}, stdout=open('held', 'w'))"
@@ -43,12 +45,12 @@ def test_a_process_group_ends_before_its_number_is_free(tmp_path: Path, reaper: 
     assert process.wait_until(lambda _: False, time.monotonic() + 60) is Ending.EXITED
     assert process.returncode == 0
     os.set_blocking(held, True)
-    assert os.read(held, 1) == b""  # comes when nobody has it open any more
+    assert os.read(held, 1) == b""  # returns when no process has it open any more
     os.close(held)
     process.close()
 
 
-def test_a_number_that_may_be_reused_is_not_killed(
+def test_a_process_id_that_may_have_been_reused_is_not_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reaper: Reaper
 ) -> None:
     process = start([sys.executable, "-c", ""], tmp_path, reaper)

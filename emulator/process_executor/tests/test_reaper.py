@@ -1,4 +1,4 @@
-"""Nothing survives the process that owns the reaper, however that ends."""
+"""Nothing survives the process that owns the reaper, however it ends."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Another LocalStack than the plugin was written for does not start, and says which part is different."""
+"""A LocalStack that the plugin was not written for does not start, and says which part is different."""
 
 import ast
 import sys
@@ -43,13 +43,13 @@ REPLACED = [
     (AssignmentService, "get_environment"),
 ]
 LOSABLE = [entry for entry in REPLACED if entry not in [(TwistedRuntimeServer, "register"), (AssumedRole, "__init__")]]
-"""The two others are inherited where a class has none of its own."""
+"""Without the other two, which a class that lacks them inherits."""
 FUNCTIONS = [(owner, name) for owner, name in REPLACED if isinstance(owner, type)]
 
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch, credential: Path, runtime_python: Path) -> Any:
-    """Run what LocalStack runs when it starts; everything is as it was afterwards."""
+    """Run what LocalStack runs when it starts, and restore everything afterwards."""
     monkeypatch.setenv("LAMBDA_PROCESS_PYTHON", str(runtime_python))
     monkeypatch.setenv("GATEWAY_GUARD_CREDENTIAL", str(credential))
     monkeypatch.setenv("LAMBDA_PROCESS_MAX_ENVIRONMENTS", "4")
@@ -68,7 +68,7 @@ def start(monkeypatch: pytest.MonkeyPatch, credential: Path, runtime_python: Pat
     settings.cache_clear()
 
 
-def test_everything_fits_the_localstack_that_is_installed(start: Any) -> None:
+def test_every_replacement_fits_the_installed_localstack(start: Any) -> None:
     start()
 
 
@@ -92,7 +92,7 @@ def test_refuses_a_localstack_without_a_part_that_is_replaced(
 
 
 @pytest.mark.parametrize(("owner", "name"), FUNCTIONS)
-def test_refuses_a_localstack_whose_functions_take_something_else(
+def test_refuses_a_localstack_whose_functions_take_other_parameters(
     start: Any, owner: type, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owner, name, lambda self, something_new: None)

@@ -83,7 +83,7 @@ def test_the_answer_to_another_invocation_is_refused(api: RuntimeApi, client: HT
     assert api.response is None
 
 
-def test_a_larger_response_than_allowed_is_refused(api: RuntimeApi, client: HTTPConnection) -> None:
+def test_a_response_that_is_too_large_is_refused(api: RuntimeApi, client: HTTPConnection) -> None:
     api.submit(INVOCATION)
     get_next(client)
     status, error = post(client, "/invocation/id-1/response", b"x" * 11)
@@ -126,7 +126,7 @@ def test_close_disconnects_a_waiting_client(api: RuntimeApi, client: HTTPConnect
         ("POST", "/init/error"),
     ],
 )
-def test_another_process_can_neither_ask_nor_answer(
+def test_another_process_can_neither_read_events_nor_answer(
     api: RuntimeApi, client: HTTPConnection, method: str, below: str, secret: str
 ) -> None:
     api.submit(INVOCATION)
@@ -142,9 +142,7 @@ def test_another_process_can_neither_ask_nor_answer(
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "9" * 30])
-def test_a_length_that_is_none_or_without_bound_is_refused_unread(
-    api: RuntimeApi, client: HTTPConnection, length: str
-) -> None:
+def test_an_invalid_or_excessive_length_is_refused_unread(api: RuntimeApi, client: HTTPConnection, length: str) -> None:
     api.submit(INVOCATION)
     get_next(client)
     client.putrequest("POST", path(client, "/invocation/id-1/response"))
@@ -154,7 +152,7 @@ def test_a_length_that_is_none_or_without_bound_is_refused_unread(
     assert api.response == Response(b"", too_large=True)
 
 
-def test_a_silent_stranger_is_disconnected_and_the_runtime_client_is_not(
+def test_a_silent_connection_is_closed_but_the_runtime_clients_is_not(
     api: RuntimeApi, client: HTTPConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime_api._Handler, "timeout", 0.05)

@@ -1,4 +1,4 @@
-"""The sandbox with real functions under AWS's runtime client: answers, faults, limits, logs, what it leaves behind."""
+"""The sandbox with real functions under AWS's runtime client: answers, faults, limits, logs, and clean-up."""
 
 import json
 import os
@@ -63,13 +63,13 @@ def test_tells_the_handler_its_deadline(function: MakeFunction) -> None:
     assert 0 < remaining.answer() <= 20_000
 
 
-def test_keeps_the_process_from_invocation_to_invocation(function: MakeFunction) -> None:
+def test_keeps_the_process_between_invocations(function: MakeFunction) -> None:
     pid = function(PID)
     pid.sandbox.start()
     assert pid.answer() == pid.answer()
 
 
-def test_an_exception_of_the_handler_is_an_error_but_no_reason_to_start_afresh(function: MakeFunction) -> None:
+def test_an_exception_in_the_handler_is_an_error_but_keeps_the_process(function: MakeFunction) -> None:
     fails = function("""
         import os
         def handler(event, context):
@@ -92,7 +92,7 @@ def test_an_exception_of_the_handler_is_an_error_but_no_reason_to_start_afresh(f
         ("segfault", "Runtime.ExitError", "Error: Runtime exited with error: signal: segmentation fault"),
     ],
 )
-def test_what_kills_the_process_is_reported_and_the_next_invocation_starts_afresh(
+def test_the_death_of_the_process_is_reported_and_the_next_invocation_starts_a_new_one(
     function: MakeFunction, event: str, error_type: str, message: str
 ) -> None:
     fails = function(FAILS_ON_DEMAND, timeout_s=0.5 if event == "hang" else 30)
@@ -103,7 +103,7 @@ def test_what_kills_the_process_is_reported_and_the_next_invocation_starts_afres
 
 
 @pytest.mark.parametrize("event", ["allocate", "allocate in a child"])
-def test_more_memory_than_the_limit_ends_the_process(function: MakeFunction, event: str) -> None:
+def test_exceeding_the_memory_limit_ends_the_process(function: MakeFunction, event: str) -> None:
     fails = function(FAILS_ON_DEMAND, memory_mb=128)
     pid = fails.answer()
     result = fails.invoke(event)
@@ -122,7 +122,7 @@ def test_an_allocation_that_stays_below_the_limit_is_allowed(function: MakeFunct
     assert json.loads(result.payload) == 64 * 2**20
 
 
-def test_reserving_address_space_is_not_using_memory(function: MakeFunction) -> None:
+def test_reserved_address_space_does_not_count_as_memory(function: MakeFunction) -> None:
     reserves = function(
         """
         import mmap
@@ -148,7 +148,7 @@ def test_reserving_address_space_is_not_using_memory(function: MakeFunction) -> 
         ("blocks = []\nwhile True: blocks.append(b'x' * 2**20)", "app.handler", "Runtime.OutOfMemory"),
     ],
 )
-def test_a_failed_init_is_the_answer_of_each_invocation_until_the_code_is_right(
+def test_a_failed_init_is_reported_by_each_invocation_until_the_code_is_fixed(
     function: MakeFunction, code: str, handler: str, error_type: str
 ) -> None:
     fails = function("print('loading')\n" + code, handler=handler, memory_mb=128)
@@ -164,7 +164,7 @@ def test_a_failed_init_is_the_answer_of_each_invocation_until_the_code_is_right(
         assert fails.answer() == "ok, this time"
 
 
-def test_a_slow_init_is_repeated_within_the_time_of_the_invocation(function: MakeFunction) -> None:
+def test_a_slow_init_is_repeated_as_part_of_the_invocation(function: MakeFunction) -> None:
     slow = function(
         """
         import os, pathlib, threading
@@ -200,7 +200,7 @@ def test_provisioned_environments_are_initialised_ahead(function: MakeFunction) 
     assert "loading" not in second.log
 
 
-def test_provisioned_environments_say_why_they_cannot_be_initialised(function: MakeFunction) -> None:
+def test_provisioned_environments_report_why_their_init_failed(function: MakeFunction) -> None:
     with pytest.raises(InitError, match="No module named 'not_there'") as raised:
         function("import not_there").sandbox.initialise()
     assert json.loads(raised.value.payload)["errorType"] == "Runtime.ImportModuleError"
@@ -211,7 +211,7 @@ def test_six_megabytes_go_in_and_out(function: MakeFunction) -> None:
     assert function("def handler(event, context): return event").answer(text) == text
 
 
-def test_a_larger_response_is_refused(function: MakeFunction) -> None:
+def test_a_response_above_six_megabytes_is_refused(function: MakeFunction) -> None:
     large = function("def handler(event, context): return 'x' * event")
     assert large.error(6 * 2**20 + 99) == {
         "errorType": "Function.ResponseSizeTooLarge",
@@ -220,7 +220,7 @@ def test_a_larger_response_is_refused(function: MakeFunction) -> None:
     assert large.answer(6 * 2**20 + 98) == "x" * (6 * 2**20 + 98)
 
 
-def test_log_of_a_cold_and_of_a_warm_invocation(function: MakeFunction) -> None:
+def test_log_of_a_cold_and_a_warm_invocation(function: MakeFunction) -> None:
     logs = function("""
         import logging
         print("loading")
@@ -262,7 +262,7 @@ def test_log_of_an_error_has_its_traceback_line_by_line(function: MakeFunction) 
     assert "\r" not in log
 
 
-def test_log_of_a_time_out(function: MakeFunction) -> None:
+def test_log_of_a_timeout(function: MakeFunction) -> None:
     hangs = function(FAILS_ON_DEMAND, timeout_s=0.5)
     lines = hangs.invoke("hang").log.splitlines()
     assert lines[-3].endswith("Z request-1 Task timed out after 0.50 seconds")
@@ -280,7 +280,7 @@ def test_log_without_a_last_newline_and_larger_than_a_pipe_is_complete(function:
     assert "\n" + "out" * 2**20 + "err" * 2**20 + "\nEND RequestId" in log
 
 
-def test_functions_see_their_own_environment_only(function: MakeFunction, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_see_only_their_own_environment(function: MakeFunction, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("SECRET_OF_THE_HOST", "x")
     looks = function("""
@@ -297,7 +297,7 @@ def test_functions_see_their_own_environment_only(function: MakeFunction, monkey
     assert list(looks.bytecode.rglob("app.*.pyc"))
 
 
-def test_functions_cannot_import_what_localstack_is_made_of(function: MakeFunction) -> None:
+def test_functions_cannot_import_packages_of_localstack(function: MakeFunction) -> None:
     assert function("import localstack").error()["errorType"] == "Runtime.ImportModuleError"
 
 

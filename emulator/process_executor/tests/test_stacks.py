@@ -1,4 +1,4 @@
-"""CloudFormation stacks in a real LocalStack: what the plugin repairs of them."""
+"""CloudFormation stacks in a real LocalStack: the faults that the plugin repairs."""
 
 import json
 import re
@@ -31,7 +31,7 @@ Outputs:
 """
 
 
-def test_resources_may_refer_to_what_sam_generates(localstack: LocalStack) -> None:
+def test_resources_may_refer_to_resources_that_sam_generates(localstack: LocalStack) -> None:
     cloudformation = localstack.client("cloudformation")
     change = {"StackName": "sam", "ChangeSetName": "first"}
     capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -49,7 +49,7 @@ def test_resources_may_refer_to_what_sam_generates(localstack: LocalStack) -> No
     cloudformation.delete_stack(StackName="sam")
 
 
-def test_references_that_lead_nowhere_are_still_refused(localstack: LocalStack) -> None:
+def test_references_to_nothing_are_still_refused(localstack: LocalStack) -> None:
     template = SAM_TEMPLATE.replace("!Ref Function.Alias", "!Ref Nowhere")
     with pytest.raises(ClientError, match="Unresolved resource dependencies \\[Nowhere\\]"):
         localstack.client("cloudformation").create_change_set(
@@ -57,7 +57,7 @@ def test_references_that_lead_nowhere_are_still_refused(localstack: LocalStack) 
         )
 
 
-def test_a_stack_whose_update_failed_can_be_deleted_and_made_again(localstack: LocalStack) -> None:
+def test_a_stack_whose_update_failed_can_be_deleted_and_created_again(localstack: LocalStack) -> None:
     cloudformation = localstack.client("cloudformation")
     names = {"Kept": "/kept", "Named": {"Fn::Sub": "${Kept}/after"}}
     kept = {key: {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": name}} for key, name in names.items()}

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 
 FAILED = {"outcome": "failed", "key": "subject_01/a.parquet", "reason": "Sandbox.Timedout"}
 UNUSABLE = {"outcome": "unusable", "key": "subject_02/b.csv", "reason": "no_epochs_kept"}
+
+OBJECT = {"ETag": '"0"', "LastModified": datetime(2026, 1, 1, tzinfo=UTC)}
 
 
 def output(**counts: Any) -> str:
@@ -61,7 +64,11 @@ class Target:
 
     def paginate(self, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
         assert (Bucket, Prefix) == ("raw", "subject_")
-        return [{"Contents": [{"Key": key} for key in self._keys]}] if self._keys else [{}]
+        return [{"Contents": [{"Key": key, **OBJECT, "Size": 1} for key in self._keys]}] if self._keys else [{}]
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        metadata = {"header": "subject_1/c.vhdr"} if Key == "subject_1/c.dat" else {}
+        return {**OBJECT, "ContentLength": 1, "Metadata": metadata}
 
     def start_execution(self, stateMachineArn: str) -> dict[str, str]:
         self.started.append(stateMachineArn)
@@ -106,6 +113,11 @@ def test_it_is_started_once_and_followed_to_its_end(command: Callable[[Target], 
     assert target.looks == 3
     assert re.search(r"2 \W+ 1 \W+ 1 \W+ 0 \W+ 0 \W+ 1", out)
     assert "p300 train" in err
+
+
+def test_the_signal_file_of_a_brainvision_recording_is_not_counted_as_a_recording() -> None:
+    target: Any = Target(keys=("subject_1/bci2000.dat", "subject_1/c.dat", "subject_1/c.vhdr", "subject_1/c.vmrk"))
+    assert backfilling.start_backfill(target)[1] == 2
 
 
 def test_recordings_that_failed_are_named(command: Callable[[Target], tuple[int, str, str]]) -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 @pytest.mark.parametrize(
     ("arguments", "asked", "said"),
-    [([], False, "from its sidecar"), (["--layout", "speller"], True, "as asked for")],
+    [([], False, "from its sidecar"), (["--layout", "speller"], True, "as requested")],
 )
 def test_the_layout_is_named_with_its_source(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], asked: bool, said: str

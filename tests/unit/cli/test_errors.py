@@ -114,7 +114,7 @@ run_command(command)
         ({"AWS_PROFILE": "nope"}, "(nope) could not be found"),
         ({"AWS_ENDPOINT_URL": "localhost:4566"}, "expected http://<host>:<port>"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "does not answer"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "Frankfurt"}, "names no region"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "Frankfurt"}, "is not a region"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_CONFIG_FILE": "{broken}"}, "Correct that file"),
     ],
     ids=["profile", "scheme", "port", "region", "configuration"],

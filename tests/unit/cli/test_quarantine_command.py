@@ -108,7 +108,7 @@ def test_nor_under_another_spelling_of_the_subject(store: Store, command: Comman
     store.put(RAW, held, b"a good one")
     refused = command("release", key)
     assert refused.exit_code == 1
-    assert f"holds a {what} {held}" in refused.stderr
+    assert f"would replace a {what}, {held}" in refused.stderr
     assert command("release", key, "--replace").exit_code == 0
     assert keys(store, LANDING) == [key]
 

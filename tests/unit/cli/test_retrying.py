@@ -99,7 +99,7 @@ def test_what_somebody_stopped_wants_to_be_named_however_it_is_learned(stack: St
     stack.keep(backfill, {}, error=None, status="ABORTED")
     told = json.loads(command("--json").stdout)
     assert {one["name"]: one["error"] for one in told} == {"stopped": "aborted", "backfill": "aborted"}
-    assert all("stopped" in one["left_because"] and not one["started"] for one in told)
+    assert all("aborted" in one["left_because"] and not one["started"] for one in told)
     assert stack.waiting() == 2
 
 

@@ -37,7 +37,7 @@ def test_a_contradiction_ends_every_command_in_one_line(monkeypatch: pytest.Monk
         targets.current.cache_clear()
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 1, command
-        assert "AWS_PROFILE is 'lab', which leads to AWS" in " ".join(done.stderr.split()), command
+        assert "AWS_PROFILE is 'lab', which points to AWS" in " ".join(done.stderr.split()), command
         assert done.stdout == ""
 
 

@@ -33,7 +33,7 @@ def test_a_header_without_its_files_is_not_landed(folder: Path) -> None:
 
 
 def test_a_companion_alone_is_not_landed(folder: Path) -> None:
-    assert "land the .vhdr" in refusal([folder / "run_01.eeg"])
+    assert "Land the .vhdr" in refusal([folder / "run_01.eeg"])
 
 
 def test_a_dat_file_is_a_recording_where_it_begins_as_bci2000_s_do(folder: Path) -> None:
@@ -50,13 +50,13 @@ def test_a_dat_file_is_a_recording_where_it_begins_as_bci2000_s_do(folder: Path)
         "subject_07/run_01.dat",
         "subject_07/run_01.vmrk",
     ]
-    assert "land the .vhdr" in refusal([folder / "run_01.dat"])
+    assert "Land the .vhdr" in refusal([folder / "run_01.dat"])
     with_sidecars = [folder / "run_01.p300.json", folder / "run_03.p300.json"]
     for sidecar in with_sidecars:
         sidecar.write_text("{}")
     assert [files[-1].key for files in by_recording(find([folder]))] == [one.key for one in found if one.is_recording]
     assert [upload.path for upload in find([folder]) if upload not in found] == with_sidecars
-    assert "land the recording that it belongs to" in refusal([with_sidecars[1]])
+    assert "Land the recording that it belongs to" in refusal([with_sidecars[1]])
 
 
 def test_a_format_that_is_not_read_is_refused_with_what_to_export(folder: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_programs_leave_behind_is_not_landed_and_said_to_be(folder: Path) -
     for name in (".DS_Store", "._run_02.parquet", "run_03.parquet.part", "Thumbs.db", "~$notes.csv"):
         (folder / name).write_bytes(b"x")
     notes: list[str] = []
-    assert find([folder], tell=notes.append) == expected
+    assert find([folder], notify=notes.append) == expected
     told = " ".join(notes)
     assert "left behind by programs" in told
     assert "._run_02.parquet" in told
@@ -100,11 +100,11 @@ def test_links_are_followed_inside_the_folder_only(folder: Path) -> None:
     (folder / "run_05.parquet").symlink_to(folder / "nothing")
     os.mkfifo(folder / "run_06.csv")
     notes: list[str] = []
-    names = [Path(upload.key).name for upload in find([folder], tell=notes.append)]
+    names = [Path(upload.key).name for upload in find([folder], notify=notes.append)]
     assert names == ["run_01.eeg", "run_01.vmrk", "run_01.vhdr", "run_02.parquet", "run_04.parquet"]
     told = " ".join(notes)
-    assert "links that lead out of the folder: run_03.csv" in told
-    assert "links to nothing: run_05.parquet, run_06.csv" in told
+    assert "links that point outside the folder: run_03.csv" in told
+    assert "broken links and special files: run_05.parquet, run_06.csv" in told
 
 
 def test_a_companion_is_no_way_out_of_the_folder(folder: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_companion_is_no_way_out_of_the_folder(folder: Path) -> None:
     (folder / "run_01.eeg").unlink()
     (folder / "run_01.eeg").symlink_to(secret)
     for named in (folder, folder / "run_01.vhdr"):
-        assert "leads out of the folder" in refusal([named])
+        assert "points outside the folder" in refusal([named])
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "a pipe"])
@@ -140,4 +140,4 @@ def test_a_name_that_would_be_refused_is_refused_before_anything_lands(
 
 def test_two_names_that_differ_in_capitals_are_not_landed_together(folder: Path) -> None:
     write_parquet(folder / "RUN_02.parquet")
-    assert "Two of the files would land" in refusal([folder])
+    assert "Two files would land" in refusal([folder])

@@ -56,7 +56,7 @@ def test_other_bytes_are_refused_before_anything_lands(target: Any, store: Store
     ingested(store)
     write_parquet(folder / "run_00.parquet")
     (folder / "run_02.parquet").write_bytes(b"another recording")
-    with pytest.raises(P300Error, match=r"another recording subject_07/run_02\.parquet since") as refused:
+    with pytest.raises(P300Error, match=r"another recording, subject_07/run_02\.parquet, which") as refused:
         land(target, find([folder]))
     assert refused.value.code == "place_taken"
     assert "--replace" in refused.value.message
@@ -80,7 +80,7 @@ def test_another_spelling_of_the_subject_is_the_same_place(target: Any, store: S
     again = land(target, find([folder]))
     assert (again.uploads, len(again.unchanged)) == ([], 4)
     (folder / "run_02.parquet").write_bytes(b"another recording")
-    with pytest.raises(P300Error, match=r"another recording subject_7/run_02\.parquet"):
+    with pytest.raises(P300Error, match=r"another recording, subject_7/run_02\.parquet"):
         land(target, find([folder]))
 
 
@@ -115,8 +115,8 @@ def test_who_may_only_upload_uploads_and_is_told(target: Any, folder: Path, stor
 
     notes: list[str] = []
     only = SimpleNamespace(client=lambda _: Uploader(), outputs=target.outputs)
-    assert len(land(only, find([folder]), tell=notes.append).uploads) == 4  # type: ignore[arg-type]
-    assert "may not read the raw data" in notes[0]
+    assert len(land(only, find([folder]), notify=notes.append).uploads) == 4  # type: ignore[arg-type]
+    assert "cannot read the raw zone" in notes[0]
 
 
 @pytest.mark.parametrize(

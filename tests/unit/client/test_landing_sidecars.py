@@ -78,7 +78,7 @@ def test_a_new_sidecar_lands_alone_and_another_one_only_when_asked(target: Any, 
     assert keys(landed(target, folder).uploads) == [f"subject_07/{SIDECAR}"]
     ingested(store)
     (folder / SIDECAR).write_text('{"reference": "A1"}')
-    with pytest.raises(P300Error, match=r"another sidecar subject_07/run_01\.p300\.json") as refused:
+    with pytest.raises(P300Error, match=r"another sidecar, subject_07/run_01\.p300\.json") as refused:
         landed(target, folder)
     assert refused.value.code == "place_taken"
     assert content(store, LANDING) == {}
@@ -106,14 +106,14 @@ def test_an_invalid_sidecar_is_refused(target: Any, folder: Path) -> None:
 def test_sidecars_that_nothing_reads_are_told_or_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "run_09.p300.json").write_text("{}")
     told: list[str] = []
-    find([folder], tell=told.append)
+    find([folder], notify=told.append)
     assert told == ["not landed, sidecars without a recording: run_09.p300.json"]
-    with pytest.raises(P300Error, match="land the recording that it belongs to"):
+    with pytest.raises(P300Error, match="Land the recording that it belongs to"):
         find([folder / "run_09.p300.json"])
     outside = tmp_path / "outside.json"
     outside.write_text("{}")
     (folder / SIDECAR).symlink_to(outside)
-    with pytest.raises(P300Error, match="a link that leads out of the folder"):
+    with pytest.raises(P300Error, match="a link that points outside the folder"):
         find([folder])
     (folder / SIDECAR).rename(folder / "run_01.parquet.p300.json")
     with pytest.raises(P300Error, match=r"Rename it"):
@@ -134,7 +134,7 @@ def test_the_mapping_is_written_beside_the_recording_and_lands_with_it(target: A
 
 def test_another_sidecar_is_not_overwritten_unasked(folder: Path) -> None:
     (folder / SIDECAR).write_text('{"reference": "average"}')
-    with pytest.raises(P300Error, match=r"says something else\. Nothing was written") as refused:
+    with pytest.raises(P300Error, match=r"already exists with other content\. Nothing was written") as refused:
         mapping.write(find([folder]), SAID, Parameters())
     assert refused.value.code == "sidecar_there"
     assert json.loads((folder / SIDECAR).read_text()) == {"reference": "average"}

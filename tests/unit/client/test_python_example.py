@@ -88,7 +88,7 @@ def test_the_code_in_the_page_runs(
 def test_following_gives_up_with_an_error(store: Any) -> None:
     stack: Any = Pipeline({})
     watcher = Watcher(stack, datetime.now(UTC).replace(microsecond=0))
-    with pytest.raises(P300Error, match="the executions go on") as refused:
+    with pytest.raises(P300Error, match="the executions continue") as refused:
         list(watcher.changes(lambda _: False, timeout_s=-1))
     assert refused.value.code == "timeout"
 

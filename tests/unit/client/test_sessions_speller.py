@@ -45,7 +45,7 @@ def test_a_screen_that_is_asked_for_wins(recording: Path) -> None:
 
 def test_the_sidecars_screen_wins_and_another_one_is_refused(recording: Path) -> None:
     assert of_file(recording, "a.dat", MANIFEST).shown.source == "from its file"
-    assert of_file(recording, "a.dat", MANIFEST, screen("speller")).shown.source == "as asked for"
+    assert of_file(recording, "a.dat", MANIFEST, screen("speller")).shown.source == "as requested"
     rows = ["WXYZ", "ABCD", "EFGH"]
     recording.with_name("a.p300.json").write_text(json.dumps({"layout": {"type": "grid", "rows": rows}}))
     shown = of_file(recording, "a.dat", MANIFEST).shown

@@ -102,7 +102,7 @@ def target(store, people):
 
 def replay(target, store, **how):
     manifest = simulating.manifest_of(target, "champion")
-    found = simulating.sessions(target, ["subject_03"], manifest, SPELLER, tell=how.pop("tell", print))
+    found = simulating.sessions(target, ["subject_03"], manifest, SPELLER, notify=how.pop("notify", print))
     requests = Requests(Api(store, busy=how.pop("busy", 0)), manifest["version"])
     replayed = simulating.simulate(requests, found, SPELLER, **{"rate": 0.0, "confidence": 0.9, **how})
     facts = {"rate": 0.0, "confidence": 0.9, "layout": {}, "seen_in_training": []}
@@ -161,7 +161,7 @@ def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, mon
     monkeypatch.setattr("p300_client.simulating.time.monotonic", lambda: now[0])
     monkeypatch.setattr("p300_client.simulating.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     notes = []
-    simulating.simulate(Requests(Api(store), VERSION, tell=notes.append), [few], SPELLER, rate=2.0, confidence=0.9)
+    simulating.simulate(Requests(Api(store), VERSION, notify=notes.append), [few], SPELLER, rate=2.0, confidence=0.9)
     assert now[0] - 100.0 == pytest.approx((few.onset_s[-1] - few.onset_s[0] + 0.6) / 2)
     assert notes == []
 
@@ -170,7 +170,7 @@ def test_at_its_own_pace_an_epoch_is_sent_when_it_is_complete(target, store, mon
             now[0] += 1.0
             return super().ask(*request)
 
-    simulating.simulate(Requests(Slow(store), VERSION, tell=notes.append), [few], SPELLER, rate=2.0, confidence=0.9)
+    simulating.simulate(Requests(Slow(store), VERSION, notify=notes.append), [few], SPELLER, rate=2.0, confidence=0.9)
     # The last of twelve is sent after eleven answers of a second each, and the first epoch.
     late_s = 11 + 0.3 - (few.onset_s[-1] - few.onset_s[0] + 0.6) / 2
     assert f"up to {late_s:.1f} s after" in " ".join(notes)
@@ -205,7 +205,7 @@ def test_recordings_without_flash_codes_give_labels_only(target, store, people, 
 
     monkeypatch.setattr("p300_client.sessions.read_recording", without_codes)
     notes = []
-    document, _ = replay(target, store, tell=notes.append)
+    document, _ = replay(target, store, notify=notes.append)
     assert document["pooled"]["n_epochs"] == 24 * 12
     assert document["pooled"]["n_symbols"] is None
     assert "labels only, no symbols" in " ".join(notes)
@@ -241,7 +241,7 @@ def test_what_flashed_is_what_the_sidecar_says(target, people, tmp_path):
     path.with_name("a.p300.json").write_text('{"layout": {"type": "brain_invaders"}}')
     session = of_file(path, "a.parquet", manifest, None)
     assert session.shown == screen("brain_invaders")
-    with pytest.raises(P300Error, match="another layout flashed") as refused:
+    with pytest.raises(P300Error, match="is not the one in its sidecar") as refused:
         of_file(path, "a.parquet", manifest, SPELLER)
     assert refused.value.code == "other_layout"
 

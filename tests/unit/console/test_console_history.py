@@ -145,13 +145,13 @@ def test_the_stacks_machines_are_drawn_whole(name: str) -> None:
     machine = definition(name)
     drawing = check(machine)
     place = {node.name: node for node in drawing.nodes}
-    drawn = {way for line in drawing.lines for way in line.ways}
+    drawn = {way for line in drawing.lines for way in line.transitions}
     backwards = set()
     for part in [machine, *(part for state in machine["States"].values() for part in graph.inner(state))]:
-        for way in graph.ways(part["States"]):
-            assert (way.source, way.target) in drawn
-            if place[way.source].y >= place[way.target].y:
-                backwards.add((way.source, way.target))
+        for transition in graph.transitions(part["States"]):
+            assert (transition.source, transition.target) in drawn
+            if place[transition.source].y >= place[transition.target].y:
+                backwards.add((transition.source, transition.target))
     waits = {("Wait for other files", "Ingest"), ("Wait for more recordings", "Count new recordings")}
     loops = {"pipeline": waits}
     assert backwards == loops.get(name, set())
@@ -169,7 +169,9 @@ def test_any_machine_is_drawn(drawn: tuple[int, list[tuple[int, int]]]) -> None:
     for a, b in arrows:
         machine["States"][str(a)]["Choices"].append({"Next": str(b)})
     drawing = check(machine)
-    assert {way for line in drawing.lines for way in line.ways} == {(str(a), str(b)) for a, b in arrows if a != b}
+    assert {way for line in drawing.lines for way in line.transitions} == {
+        (str(a), str(b)) for a, b in arrows if a != b
+    }
 
 
 def test_places_keep_order_and_distance() -> None:

@@ -34,7 +34,7 @@ def test_anything_but_the_same_set_is_refused(names):
 
 def test_the_message_says_what_differs():
     with pytest.raises(
-        P300Error, match=r"s/r has channels Fz EOG; expected Fz Cz, in any order: Cz missing, EOG not expected"
+        P300Error, match=r"s/r has channels Fz, EOG; expected Fz, Cz, in any order: Cz missing; EOG not expected"
     ):
         match(["Fz", "EOG"], ["Fz", "Cz"], "s/r")
 

@@ -14,6 +14,7 @@ from p300.errors import RecordingError
 from p300.readers import open_recording
 from p300.recording import RecordingStream
 
+from tests.support.edf import write_edf_plus
 from tests.support.labs import SFREQ, generated, lab, write
 
 MADE = lab(0, n_channels=4, n_repetitions=3)
@@ -195,3 +196,13 @@ def test_a_signal_without_a_range_is_left_out_by_name(tmp_path: Path, extension:
     stream = opened(path)
     assert stream.ch_names == tuple(MADE.names[1:])
     assert f"left out, as the header gives them no range: {MADE.names[0]}" in stream.notes
+
+
+def test_gaps_are_found_where_nul_bytes_pad_the_numbers(tmp_path: Path) -> None:
+    signals = [np.random.default_rng(number).normal(0, 20, 20 * 256) for number in range(3)]
+    events = [(1 + 0.5 * number, "Target" if number % 6 == 0 else "NonTarget") for number in range(14)]
+    starts = [*range(10), *range(17, 27)]
+    path = write_edf_plus(tmp_path / "a.edf", signals, ["Fz", "Cz", "Pz"], [256] * 3, events, record_starts=starts)
+    data = path.read_bytes()
+    path.write_bytes(data[:244] + b"1".ljust(8, b"\0") + data[252:])
+    assert opened(path).gaps == (10 * 256,)

@@ -17,6 +17,7 @@ from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS, MOST_CHANNELS, MOST_COLUMNS, MOST_STIM_CHANNELS, MOST_TAGS, MOST_VARIABLES
 from p300.readers import open_recording
 from p300.readers.columns import eeg_columns, flash_groups
+from p300.readers.edf_header import read_header
 from p300.readers.edf_structure import check_edf
 from p300.readers.matlab_structure import MOST_FIELDS
 from p300.signals import Parameters, check_derived
@@ -243,9 +244,10 @@ def test_annotations_as_they_should_be(tmp_path: Path) -> None:
         )
         for i in range(50)
     )
-    check_edf(annotations(tmp_path / "a.edf", lists), "a.edf", sample_bytes=2)
+    path = annotations(tmp_path / "a.edf", lists)
+    check_edf(path, read_header(path), "a.edf", sample_bytes=2)
     corpus.edf_plus(tmp_path / "b.edf")
-    check_edf(tmp_path / "b.edf", "b.edf", sample_bytes=2)
+    check_edf(tmp_path / "b.edf", read_header(tmp_path / "b.edf"), "b.edf", sample_bytes=2)
 
 
 @pytest.mark.parametrize(

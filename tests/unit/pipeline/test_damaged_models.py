@@ -207,7 +207,7 @@ def test_a_pointer_that_is_missing_or_wrong_is_written_again(promoted: Registry,
         assert promoted.problems() == []
     done = command("promote", V2)
     assert done.exit_code == 1
-    assert "champion already" in done.stderr
+    assert "already the champion" in done.stderr
     assert len(promoted.history()) == 2
 
 

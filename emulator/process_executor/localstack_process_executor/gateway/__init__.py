@@ -1,5 +1,5 @@
-"""Guards LocalStack's gateway, which by itself listens on every address and takes any key from anybody.
+"""Guards LocalStack's gateway, which by itself listens on every address and accepts any key from anyone.
 
-`listening` keeps it on this machine, `guard` lets through what is signed with the stack's own credential and what needs
-no signature, and refuses the rest before LocalStack looks at it.
+`listening` keeps it on this machine; `guard` admits requests that are signed with the stack's own credential and those
+that need no signature, and refuses the rest before LocalStack processes them.
 """

@@ -1,4 +1,4 @@
-"""Puts the guard into a LocalStack that is starting."""
+"""Installs the guard while LocalStack starts."""
 
 import functools
 import sys
@@ -18,7 +18,7 @@ keyring: Keyring
 
 def install() -> None:
     """Guard the gateway, before it listens."""
-    from . import listening  # Twisted's server, which only a LocalStack that runs has loaded
+    from . import listening  # Twisted's server, which is loaded only when LocalStack runs
 
     global keyring  # noqa: PLW0603 -- there is one LocalStack in a process
     options = settings()
@@ -36,7 +36,7 @@ def install() -> None:
 
 
 def _sign_internal_calls_with(secret: str) -> None:
-    """Replace the published secret that LocalStack's services sign with when they call each other."""
+    """Replace the publicly known secret with which LocalStack's services sign their calls to each other."""
     published = repairs.original(constants, "INTERNAL_AWS_SECRET_ACCESS_KEY")
     for name, module in list(sys.modules.items()):
         if name.startswith("localstack.") and getattr(module, "INTERNAL_AWS_SECRET_ACCESS_KEY", None) == published:
@@ -44,7 +44,7 @@ def _sign_internal_calls_with(secret: str) -> None:
 
 
 def _give_sessions_secrets_of(keys: Keyring) -> None:
-    """Let STS give away secrets that the keyring knows."""
+    """Let STS issue secrets that the keyring knows."""
     from moto.sts.models import AssumedRole
 
     parameters = (

@@ -15,9 +15,9 @@ class Holder(Enum):
     """Who signs with a secret."""
 
     OWNER = auto()
-    """Whoever can read the stack's credential."""
+    """Anyone who can read the stack's credential."""
     SESSION = auto()
-    """Somebody who assumed a role, such as a function."""
+    """A caller that has assumed a role, such as a function."""
     INTERNAL = auto()
     """LocalStack itself: its services call each other through the gateway, under any access key ID."""
 
@@ -49,7 +49,7 @@ class Credential:
             If it cannot be read.
         """
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ValueError(f"Other users may read or change {path}; expected mode 0600. Make the credential again.")
+            raise ValueError(f"Other users can read or change {path}; expected mode 0600. Create a new credential.")
         found = json.loads(path.read_text())
         pair = (found.get("access_key_id"), found.get("secret_access_key")) if isinstance(found, dict) else ("", "")
         key_id, secret = (part if isinstance(part, str) else "" for part in pair)
@@ -74,19 +74,19 @@ class Keyring:
         self._ended: set[str] = set()
 
     def session_secret(self, access_key_id: str) -> str:
-        """Return the secret of a session, which STS gives away with its access key ID.
+        """Return the secret of a session, which STS issues with its access key ID.
 
-        Sessions do not expire: LocalStack's services keep clients of roles that they have assumed once. A secret that
-        follows from its ID need not be remembered.
+        Sessions do not expire: LocalStack's services keep the clients of roles that they have assumed. The secret is
+        derived from the ID, so that it need not be stored.
         """
         return hmac.digest(self._session_master, access_key_id.encode(), "sha256").hex()
 
     def end_session(self, access_key_id: str) -> None:
-        """Accept this session's signatures no longer."""
+        """Stop accepting this session's signatures."""
         self._ended.add(access_key_id)
 
     def secrets(self, access_key_id: str) -> list[Secret]:
-        """Return the secrets that a signature under this access key ID may have been made with."""
+        """Return the secrets with which a signature under this access key ID may have been made."""
         found = [Secret(Holder.INTERNAL, self.internal_secret)]
         if access_key_id not in self._ended:
             found.insert(0, Secret(Holder.SESSION, self.session_secret(access_key_id)))
@@ -95,5 +95,5 @@ class Keyring:
         return found
 
     def is_owners(self, access_key_id: str) -> bool:
-        """Say whether this is the access key ID of the stack's own credential."""
+        """Return whether this is the access key ID of the stack's own credential."""
         return self._owner is not None and self._owner.access_key_id == access_key_id

@@ -1,6 +1,6 @@
 """Keeps LocalStack's gateway on this machine: it listens where GATEWAY_LISTEN says, which must be a loopback address.
 
-LocalStack itself drops the host and listens on all addresses, and says nothing if it cannot listen at all.
+LocalStack itself ignores the host and listens on all addresses, and does not report it if it cannot listen at all.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ from twisted.internet.error import CannotListenError
 
 from .. import repairs
 
-# Twisted and LocalStack's server tell the type checker nothing of these.
+# Twisted and LocalStack's server have no types for these.
 _reactor: Any = reactor
 _resource: Any = HeaderPreservingWSGIResource
 _multiplexer: Any = TLSMultiplexerFactory
@@ -28,13 +28,13 @@ _certificates: Any = ssl.DefaultOpenSSLContextFactory
 
 
 def install() -> None:
-    """Let LocalStack's server listen as this module does."""
+    """Make LocalStack's server listen through this module."""
     parameters = ("self", "gateway", "listen", "ssl_creds")
     repairs.replace(TwistedRuntimeServer, "register", lambda _usual: _register, parameters=parameters)
 
 
 def check() -> None:
-    """Look at every socket that this process listens on.
+    """Check every socket on which this process listens.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def check() -> None:
 
 
 def exposed_sockets(connections: Iterable[object]) -> list[str]:
-    """Return the addresses, among these of psutil, that others than this machine can reach."""
+    """Return those of psutil's addresses that other machines can reach."""
     listening = [one.laddr for one in connections if one.status == psutil.CONN_LISTEN]  # type: ignore[attr-defined]
     return [f"{address.ip}:{address.port}" for address in listening if not ipaddress.ip_address(address.ip).is_loopback]
 
@@ -58,8 +58,8 @@ def _register(
     ssl_creds: tuple[str, str] | None = None,
 ) -> None:
     factory: Any = TwistedGateway(gateway)
-    # Without WebSockets, which nothing here serves: LocalStack would refuse them from a thread that is not Twisted's,
-    # after which connections hang. The guard refuses them as it does any other request.
+    # Without WebSockets, which nothing here serves: LocalStack would refuse them from a thread other than Twisted's,
+    # after which connections hang. The guard refuses them like any other request.
     factory.resource = _resource(_reactor, _reactor.getThreadPool(), WsgiGateway(gateway))
     if ssl_creds:
         certificate, key = ssl_creds

@@ -1,7 +1,7 @@
-"""Tells requests that a web page makes a browser send from those of a program on this machine.
+"""Distinguishes requests that a web page makes through a browser from those of a program on this machine.
 
-A page can send requests to this machine, and by DNS rebinding (a name that first means the page's own server, then
-127.0.0.1) even read the answers. It cannot choose the headers that give it away: Host, Origin and Sec-Fetch-Site.
+A page can send requests to this machine and, by DNS rebinding (a name that first resolves to the page's own server,
+then to 127.0.0.1), even read the answers. It cannot choose the headers that give it away: Host, Origin, Sec-Fetch-Site.
 """
 
 import ipaddress
@@ -14,17 +14,17 @@ from .refusal import Reason, Refusal
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?P<port>:\d{1,5})?")
 _LOCAL_NAMES = ("localhost", "localhost.localstack.cloud")
-"""The second is LocalStack's own name for 127.0.0.1, by which its services call each other where it resolves."""
+"""The second is LocalStack's own name for 127.0.0.1; if it resolves, its services use it to call each other."""
 _OWN_SITES = {"none", "same-origin"}
 
 
 def host_name(headers: Headers) -> str:
-    """Return the name under which the request addresses this machine, in lower case and without the port.
+    """Return the name by which the request addresses this machine, in lower case and without the port.
 
     Raises
     ------
     Refusal
-        If it is not a name of this machine.
+        If it does not name this machine.
     """
     found = headers.getlist("Host")
     match = _HOST.fullmatch(found[0]) if len(found) == 1 else None
@@ -35,7 +35,7 @@ def host_name(headers: Headers) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Say whether a host name is this machine's and nothing more, such as a bucket or an API before it."""
+    """Return whether a host name is exactly this machine's, without a bucket or an API in front."""
     if name in _LOCAL_NAMES:
         return True
     try:
@@ -45,7 +45,7 @@ def is_plain(name: str) -> bool:
 
 
 def is_cross_site(headers: Headers) -> bool:
-    """Say whether a browser sends the request on behalf of a page from elsewhere; another port is elsewhere too."""
+    """Return whether a browser sends the request for a page from another site; another port counts as another site."""
     if set(headers.getlist("Sec-Fetch-Site")) - _OWN_SITES:
         return True
     own = headers.get("Host", "").lower()

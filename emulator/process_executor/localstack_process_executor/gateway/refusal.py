@@ -1,4 +1,4 @@
-"""A refused request, and the answer to it in the form that the AWS client at the other end can read."""
+"""A refused request, and the answer to it in a form that the AWS client at the other end understands."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _XML_SERVICES = {"route53", "cloudfront"}
 
 
 class Reason(Enum):
-    """Why a request is refused: AWS's error codes of S3, of services that answer in JSON, and of the Query protocol."""
+    """Why a request is refused: AWS's error codes for S3, for JSON services, and for the Query protocol."""
 
     NOT_SIGNED = ("AccessDenied", "MissingAuthenticationTokenException", "MissingAuthenticationToken")
     UNKNOWN_KEY = ("InvalidAccessKeyId", "UnrecognizedClientException", "InvalidClientTokenId")
@@ -39,7 +39,7 @@ class Refusal(Exception):  # noqa: N818 -- an answer, not an error of ours
 
 
 def answer(request: Request, refusal: Refusal) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers and body of a refusal, looking at nothing but the request's own headers and address."""
+    """Return status, headers and body of a refusal, based only on the request's headers and address."""
     s3_code, json_code, query_code = refusal.reason.value
     message = refusal.message
     form, headers, body = _form(request), {}, b""

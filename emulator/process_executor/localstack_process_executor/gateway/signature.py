@@ -1,6 +1,6 @@
 """Verifies AWS signatures: version 4 in the Authorization header, versions 4 and 2 in the query of a presigned S3 URL.
 
-botocore computes each signature again from the request as it came over the wire.
+botocore computes each signature again from the request as it was received.
 """
 
 import hmac
@@ -46,7 +46,7 @@ class Wire:
     target
         Path and query of the request line, still encoded.
     body
-        Read from where it stands, and left there.
+        Read from its current position, to which it is then reset.
     """
 
     method: str
@@ -61,7 +61,7 @@ class Wire:
 
     @cached_property
     def query(self) -> dict[str, str]:
-        """The query, decoded; of a name that comes twice, the last value."""
+        """The decoded query; if a name occurs twice, its last value."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     @cached_property
@@ -76,7 +76,7 @@ class Wire:
 
 @dataclass(frozen=True)
 class _Claim:
-    """What a version 4 signature says of itself."""
+    """What a version 4 signature claims about itself."""
 
     key: str
     date: str
@@ -88,12 +88,12 @@ class _Claim:
 
 
 def is_presigned(wire: Wire) -> bool:
-    """Say whether a request carries a signature in its query."""
+    """Return whether a request carries a signature in its query."""
     return "X-Amz-Signature" in wire.query or {"Signature", "AWSAccessKeyId"} <= wire.query.keys()
 
 
 def verify_header(wire: Wire, keyring: Keyring) -> Secret:
-    """Verify the signature in the Authorization header; return what it was made with.
+    """Verify the signature in the Authorization header; return the secret with which it was made.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def verify_header(wire: Wire, keyring: Keyring) -> Secret:
     found = wire.headers.getlist("Authorization")
     match = _AUTHORIZATION.fullmatch(found[0]) if len(found) == 1 else None
     if match is None:
-        raise Refusal(Reason.BAD_SIGNATURE, "The Authorization header is not a signature of AWS, version 4.")
+        raise Refusal(Reason.BAD_SIGNATURE, "The Authorization header is not an AWS signature of version 4.")
     parts = match.groupdict()
     names = tuple(parts.pop("headers").split(";"))
     claim = _Claim(headers=names, timestamp=wire.headers.get("X-Amz-Date", ""), **parts)
@@ -112,15 +112,15 @@ def verify_header(wire: Wire, keyring: Keyring) -> Secret:
         where = "behind" if age_s > 0 else "ahead of"
         raise Refusal(Reason.SKEWED, f"The request's X-Amz-Date is {abs(age_s):.0f} s {where} this machine's clock.")
     secret = _verify(wire, claim, keyring, wire.target, lambda: wire.body_sha256)
-    # The signature covers this header, which can also say that the client left the body out (UNSIGNED-PAYLOAD).
+    # The signature covers this header, which may also say that the body was not signed (UNSIGNED-PAYLOAD).
     claimed = wire.headers.get("X-Amz-Content-SHA256", "")
     if _HASH.fullmatch(claimed) and claimed != wire.body_sha256:
-        raise Refusal(Reason.BAD_SIGNATURE, "The body is not the one whose SHA-256 the request has signed.")
+        raise Refusal(Reason.BAD_SIGNATURE, "The body does not match the SHA-256 that the request has signed.")
     return secret
 
 
 def verify_presigned(wire: Wire, keyring: Keyring) -> Secret:
-    """Verify the signature of a presigned S3 URL; return what it was made with.
+    """Verify the signature of a presigned S3 URL; return the secret with which it was made.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def verify_presigned(wire: Wire, keyring: Keyring) -> Secret:
     match = _CREDENTIAL.fullmatch(query.get("X-Amz-Credential", ""))
     valid_s = query.get("X-Amz-Expires", "")
     if match is None or query.get("X-Amz-Algorithm") != "AWS4-HMAC-SHA256" or not re.fullmatch(r"\d{1,6}", valid_s):
-        raise Refusal(Reason.BAD_SIGNATURE, "The query is not a signature of AWS, version 4.")
+        raise Refusal(Reason.BAD_SIGNATURE, "The query is not an AWS signature of version 4.")
     claim = _Claim(
         headers=tuple(query.get("X-Amz-SignedHeaders", "").lower().split(";")),
         signature=query["X-Amz-Signature"],
@@ -141,7 +141,7 @@ def verify_presigned(wire: Wire, keyring: Keyring) -> Secret:
         **match.groupdict(),
     )
     if claim.service != "s3":
-        raise Refusal(Reason.BAD_SIGNATURE, f"Only S3's URLs can be presigned here, not those of {claim.service}.")
+        raise Refusal(Reason.BAD_SIGNATURE, f"Only S3 URLs can be presigned here, not those of {claim.service}.")
     age_s = time.time() - _seconds(claim)
     if age_s < -MAX_SKEW_S or age_s > min(int(valid_s), _MAX_PRESIGNED_S):
         raise Refusal(Reason.EXPIRED, "The presigned URL has expired, or is not valid yet.")
@@ -174,7 +174,7 @@ def _mismatch(access_key_id: str, keyring: Keyring) -> Refusal:
         return Refusal(Reason.UNKNOWN_KEY, f"This stack does not know the access key {access_key_id[:24]}.")
     return Refusal(
         Reason.BAD_SIGNATURE,
-        "The signature does not match: it was made with another secret key or for another request.",
+        "The signature does not match: it was made with a different secret key or for a different request.",
     )
 
 
@@ -185,12 +185,12 @@ def _seconds(claim: _Claim) -> float:
         problem = "X-Amz-Date is missing or is not a time such as 20260131T235959Z."
         raise Refusal(Reason.BAD_SIGNATURE, problem) from None
     if claim.timestamp[:8] != claim.date:
-        raise Refusal(Reason.BAD_SIGNATURE, "X-Amz-Date is of another day than the signature's credential.")
+        raise Refusal(Reason.BAD_SIGNATURE, "X-Amz-Date is not on the same day as the signature's credential.")
     return when.timestamp()
 
 
 class _Signer(SigV4Auth):  # type: ignore[misc]
-    """Computes what a client that makes this claim would have computed."""
+    """Computes the signature that a client with this claim would have computed."""
 
     def __init__(self, credentials: Credentials, claim: _Claim, payload: Callable[[], str]):
         super().__init__(credentials, claim.service, claim.region)
@@ -228,7 +228,7 @@ def _verify_version_2(wire: Wire, keyring: Keyring) -> Secret:
         names = ", ".join(unsigned)[:100]
         raise Refusal(Reason.BAD_SIGNATURE, f"The signature does not cover these parameters: {names}.")
     headers = HTTPHeaders()
-    for source in (wire.headers.items(), query.items()):  # what was signed as a header travels in the query
+    for source in (wire.headers.items(), query.items()):  # the header that was signed is in the query
         for name, value in source:
             if name.lower().startswith("x-amz-") or name.lower() in {"content-md5", "content-type"}:
                 headers[name.lower()] = value

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import P300Error
+from p300.text import few_of
 
 if TYPE_CHECKING:
     from p300.features import FeatureSet
 
 EEG_PREFIX = re.compile(r"eeg[ _:-]+(?=[a-z])", re.IGNORECASE)
-_SHOWN = 40
 
 
 def plain(channel: str) -> str:
@@ -61,14 +61,16 @@ def match(names: Sequence[str], wanted: Sequence[str], what: str = "The recordin
     place = {plain(name): number for number, name in enumerate(names)}
     expected = [plain(name) for name in wanted]
     if len(place) < len(names) or len(set(expected)) < len(expected):
-        raise P300Error("wrong_channels", f"{what} has a channel twice: {_few(names)}; expected different names.")
+        raise P300Error("wrong_channels", f"{what} has a channel twice: {few_of(names)}; expected different names.")
     missing = [name for name, key in zip(wanted, expected, strict=True) if key not in place]
     surplus = [name for name in names if plain(name) not in set(expected)]
     if missing or surplus:
-        differences = [f"{_few(missing)} missing"] * bool(missing) + [f"{_few(surplus)} not expected"] * bool(surplus)
+        differences = [
+            f"{few_of(some)} {what_of}" for some, what_of in ((missing, "missing"), (surplus, "not expected")) if some
+        ]
         raise P300Error(
             "wrong_channels",
-            f"{what} has channels {_few(names)}; expected {_few(wanted)}, in any order: {', '.join(differences)}.",
+            f"{what} has channels {few_of(names) or 'none'}; expected {few_of(wanted)}, in any order: {'; '.join(differences)}.",
         )
     return np.array([place[key] for key in expected], np.intp)
 
@@ -100,7 +102,3 @@ def in_order(features: "FeatureSet", wanted: Sequence[str], what: str = "The rec
     order = match(features.ch_names, wanted, what)
     X = np.ascontiguousarray(features.epochs[:, order]).reshape(features.X.shape)
     return dataclasses.replace(features, X=X, ch_names=tuple(wanted))
-
-
-def _few(names: Sequence[str]) -> str:
-    return " ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

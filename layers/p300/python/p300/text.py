@@ -1,11 +1,34 @@
 """Text from somebody else's file, key or request, made safe to show."""
 
 import re
+from collections.abc import Iterable
 
 # What Python calls printable and yet shows nothing: fillers, joiners and variation selectors, which hide in names that look alike.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+
+
+_SHOWN = 40
+_LONGEST = 80
+
+
+def few_of(values: Iterable[object]) -> str:
+    """Return a list for a message: the first values, separated by commas and cut if they are long, and how many more there are.
+
+    Parameters
+    ----------
+    values : iterable
+        In the order in which they are shown.
+
+    Returns
+    -------
+    text : str
+        Empty for no values.
+    """
+    shown = [str(value)[:_LONGEST] for value in values]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
 
 
 def is_clean(text: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import RequestError
+from p300.text import few_of
 
 Group = int | Collection[str]
 """What one flash lit: a code of the layout, or the symbols themselves."""
@@ -33,7 +34,7 @@ class Layout:
     def __post_init__(self) -> None:
         if len(self.symbols) < 2 or len(set(self.symbols)) < len(self.symbols):
             raise RequestError(
-                "bad_layout", f"Layout has the symbols {_few(self.symbols)}; expected at least two, all different."
+                "bad_layout", f"Layout has the symbols {few_of(self.symbols)}; expected at least two, all different."
             )
         for code, lit in self.groups.items():
             self._check(lit, f"group {code}")
@@ -63,7 +64,7 @@ class Layout:
                 if code not in self.groups:
                     raise RequestError(
                         "unknown_group",
-                        f"Flash {number} lit group {code}; the layout has the groups {_few(sorted(self.groups))}.",
+                        f"Flash {number} lit group {code}; the layout has the groups {few_of(sorted(self.groups))}.",
                     )
                 if code not in known:
                     known[code] = [symbol in self.groups[code] for symbol in self.symbols]
@@ -80,8 +81,8 @@ class Layout:
         if unknown or not lit:
             raise RequestError(
                 "unknown_symbol",
-                f"{name} lights {_few(unknown) if unknown else 'no symbol'}; expected a list of symbols of the layout "
-                f"({_few(self.symbols)}).",
+                f"{name} lights {few_of(unknown) if unknown else 'no symbol'}; expected a list of symbols of the layout "
+                f"({few_of(self.symbols)}).",
             )
 
 
@@ -166,8 +167,3 @@ def lit_sets(group: NDArray[np.integer], prior_target: float) -> NDArray[np.bool
     for column, members in enumerate(combinations(range(len(groups)), n_targets)):
         member[list(members), column] = True
     return member[number]
-
-
-def _few(values: Iterable[object]) -> str:
-    shown = [str(value) for value in values]
-    return ", ".join(shown[:12]) + (f", ... ({len(shown)} in all)" if len(shown) > 12 else "")

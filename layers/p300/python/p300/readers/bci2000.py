@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.limits import LARGEST_N_SAMPLES
 from p300.recording import NON_TARGET, TARGET, RecordingStream
+from p300.text import few_of
 
 from . import events
 from .bci2000_header import MOST_STATE_BITS, Header, State, number_with_unit, read_header
 from .bci2000_speller import speller_of
 from .channels import FileChannel, choose
 from .checks import check_length, check_n_samples, check_rate
-from .columns import few
 from .declared import Declared
 from .units import declared_volts_per
 
@@ -51,7 +51,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         if state not in header.states:
             raise RecordingError(
                 "missing_stim",
-                f"{name}: no state {state}, found {few(list(header.states))}. Expected StimulusCode, which numbers the stimuli, and "
+                f"{name}: no state {state}, found {few_of(header.states) or 'none'}. Expected StimulusCode, which numbers the stimuli, and "
                 "StimulusType, which is 1 for targets, as P3Speller and StimulusPresentation record them.",
             )
     code = _state(path, header, n_samples, header.states[CODE], name)
@@ -118,7 +118,8 @@ def _channel_names(header: Header, name: str) -> tuple[tuple[str, ...], tuple[st
     if len(names) != header.n_channels:
         raise RecordingError(
             "bad_metadata",
-            f"{name}: the parameter ChannelNames has {few(names)}, and the file {header.n_channels} channels. Expected a name for each.",
+            f"{name}: the parameter ChannelNames has {few_of(names) or 'no names'}, and the file {header.n_channels} channels. "
+            "Expected a name for each.",
         )
     return tuple(names), ()
 

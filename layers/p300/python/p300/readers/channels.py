@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from p300.channels import EEG_PREFIX, plain
 from p300.errors import RecordingError
+from p300.text import few_of
 
 from .seen import add_channel, suggest
 from .units import volts_per
@@ -32,7 +33,6 @@ _SENSORS = {
 _BY_WORD = {kind: re.compile(words) for kind, words in _SENSORS.items()}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _LETTERS = re.compile("[A-Za-z]+")
-SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -141,22 +141,6 @@ def other_kind(channel: FileChannel) -> str | None:
     text = EEG_PREFIX.sub("", channel.name)
     words = [word.lower() for pattern in (_WORD, _LETTERS) for word in pattern.findall(text)]
     return next((kind for word in words for kind, known in _BY_WORD.items() if known.fullmatch(word)), None)
-
-
-def few_of(described: Sequence[str]) -> str:
-    """Return some descriptions separated by commas, and how many more there are.
-
-    Parameters
-    ----------
-    described : sequence of str
-        In the order in which they are shown.
-
-    Returns
-    -------
-    text : str
-    """
-    more = f" and {len(described) - SHOWN} more" if len(described) > SHOWN else ""
-    return ", ".join(text[:80] for text in described[:SHOWN]) + more
 
 
 def present(marked: Iterable[str], ch_names: Sequence[str]) -> tuple[str, ...]:

@@ -21,10 +21,9 @@ from p300.limits import (
 )
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
 from p300.signals.flashes import find_flashes
-from p300.text import is_clean, printable
+from p300.text import few_of, is_clean, printable
 
-from .channels import few_of, present
-from .columns import few
+from .channels import present
 from .corrections import moved, renamed
 from .declared import Declared
 from .look import looked_at
@@ -60,7 +59,9 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
     counts = Counter(map(plain, stream.ch_names))
     repeated = [channel for channel in stream.ch_names if counts[plain(channel)] > 1]
     if repeated:
-        raise RecordingError("duplicate_channels", f"{name}: channel names occur twice: {few(repeated)}. Rename them.")
+        raise RecordingError(
+            "duplicate_channels", f"{name}: channel names occur twice: {few_of(repeated)}. Rename them."
+        )
     check_length(stream.n_samples, stream.sfreq, name)
     _check_stim(stream.stim, name)
     stream = moved(looked_at(stream, name, declared), declared.event_delay_ms, name)

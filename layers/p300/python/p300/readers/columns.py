@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from p300.channels import plain
 from p300.errors import RecordingError
 from p300.limits import MOST_COLUMNS
+from p300.text import few_of
 
 from .brain_invaders import BI2014A
 from .declared import Declared
 from .units import declared_volts_per
 
 EEG_PREFIX = "eeg_"
-LONGEST_QUOTED = 64
 STIM, FLASH = "stim", "flash"
 TIMES = ("time", "timestamp", "timestamps")
 UNNAMED = re.compile(r"eeg_ch\d+")
@@ -36,14 +36,16 @@ def eeg_columns(columns: list[str], name: str) -> list[str]:
         )
     repeated = sorted(column for column, count in Counter(columns).items() if count > 1)
     if repeated:
-        raise RecordingError("duplicate_channels", f"{name}: columns occur twice: {few(repeated)}. Rename them.")
+        raise RecordingError("duplicate_channels", f"{name}: columns occur twice: {few_of(repeated)}. Rename them.")
     eeg = [column for column in columns if column.startswith(EEG_PREFIX)]
     if not eeg:
-        raise RecordingError("missing_eeg", f"{name}: no column begins with {EEG_PREFIX!r}, found {few(columns)}.")
+        raise RecordingError(
+            "missing_eeg", f"{name}: no column begins with {EEG_PREFIX!r}, found {few_of(columns) or 'none'}."
+        )
     if STIM not in columns:
         raise RecordingError(
             "missing_stim",
-            f"{name}: no {STIM!r} column, found {few(columns)}. Expected 1 (NonTarget) and 2 (Target) in it.",
+            f"{name}: no {STIM!r} column, found {few_of(columns) or 'none'}. Expected 1 (NonTarget) and 2 (Target) in it.",
         )
     return eeg
 
@@ -68,7 +70,7 @@ def channel_names(eeg: list[str], declared: list[str] | None, name: str) -> tupl
         if differing and not _unnamed(eeg):
             raise RecordingError(
                 "bad_metadata",
-                f"{name}: the metadata's 'channels' and the columns contradict each other: {few(differing)}. Expected the same names in "
+                f"{name}: the metadata's 'channels' and the columns contradict each other: {few_of(differing)}. Expected the same names in "
                 f"the same order. Write the right names to the columns, and leave 'channels' out.",
             )
         return tuple(declared), ()
@@ -127,13 +129,6 @@ def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
 def time_column(columns: list[str]) -> str | None:
     """Return the name of the column of time stamps, where there is one."""
     return next((column for column in columns if column.lower() in TIMES), None)
-
-
-def few(columns: list[str]) -> str:
-    """Return the first column names, and how many more there are; of long ones the beginning."""
-    return f"{[column[:LONGEST_QUOTED] for column in columns[:8]]}" + (
-        f" and {len(columns) - 8} more" if len(columns) > 8 else ""
-    )
 
 
 def _unnamed(eeg: list[str]) -> bool:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from p300.channels import plain
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
-
-from .channels import few_of
+from p300.text import few_of
 
 
 def renamed(stream: RecordingStream, channel_names: Mapping[str, str], name: str) -> RecordingStream:

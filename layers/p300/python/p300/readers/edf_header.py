@@ -1,4 +1,4 @@
-"""The numbers in the header of an EDF or BDF file, before anything relies on them.
+"""The header of EDF and BDF files: its fields as written, and the check of its numbers before anything relies on them.
 
 MNE-Python puts a second where a record lasts 0 s, a range of 1 where there is none, and as many records as the file has bytes for.
 """
@@ -9,17 +9,70 @@ from pathlib import Path
 
 from p300.errors import RecordingError
 
-from .edf_structure import ANNOTATIONS, FIELDS, FIRST_HEADER_BYTES, SAMPLES_FIELD
-
+FIRST_BYTES = 256
+ANNOTATIONS = {b"EDF Annotations", b"BDF Annotations"}
 _BIOSEMI = b"\xffBIOSEMI"
 _NOT_CLOSED = -1
-_LABEL, _PHYSICAL_MIN, _PHYSICAL_MAX, _DIGITAL_MIN, _DIGITAL_MAX = 0, 3, 4, 5, 6
+_FIELD_BYTES = (16, 80, 8, 8, 8, 8, 8, 80, 8)
+"""Size in bytes of each field of a signal, up to its samples per record."""
+_LABEL, _DIMENSION, _PHYSICAL_MIN, _DIGITAL_MIN, _SAMPLES = 0, 2, 3, 5, 8
 _WITHOUT_RANGE = {b"status", b"trigger"}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says, beyond what MNE-Python makes of it.
+    """A header's fields as written; numbers are None, or not a number, where a field holds none.
+
+    Attributes
+    ----------
+    first : bytes
+        The part that describes the file.
+    fields : tuple of tuple of bytes
+        Each field of all signals.
+    """
+
+    first: bytes
+    fields: tuple[tuple[bytes, ...], ...]
+
+    @property
+    def n_signals(self) -> int | None:
+        """How many signals there are, annotations included."""
+        return _whole(self.first[252:256])
+
+    @property
+    def n_records(self) -> int | None:
+        """How many data records the header states; -1 if the file was not closed."""
+        return _whole(self.first[236:244])
+
+    @property
+    def record_s(self) -> float:
+        """How many seconds a data record lasts."""
+        return _number(self.first[244:252])
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the header, as its number of signals implies."""
+        return FIRST_BYTES * (1 + (self.n_signals or 0))
+
+    @property
+    def labels(self) -> list[bytes]:
+        """Label of each signal."""
+        return [label.strip() for label in self.fields[_LABEL]]
+
+    @property
+    def n_samples(self) -> list[int | None]:
+        """Samples per record of each signal."""
+        return [_whole(field) for field in self.fields[_SAMPLES]]
+
+    @property
+    def dimensions(self) -> dict[str, str]:
+        """Physical dimension of each signal, by label; empty where it is blank."""
+        return dict(zip(map(_text, self.fields[_LABEL]), map(_text, self.fields[_DIMENSION]), strict=True))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the check of a header found.
 
     Attributes
     ----------
@@ -29,17 +82,37 @@ class Header:
         What a person should know of the number of records.
     """
 
-    unscaled: tuple[str, ...]
-    notes: tuple[str, ...]
+    unscaled: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def check_header(path: Path, name: str, *, sample_bytes: int) -> Header:
+def read_header(path: Path) -> Header:
+    """Read the fields of a file's header; what is missing is empty.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Header
+    """
+    with path.open("rb") as file:
+        first = file.read(FIRST_BYTES)
+        n_signals = _whole(first[252:256]) or 0
+        return Header(first, tuple(tuple(file.read(size) for _ in range(n_signals)) for size in _FIELD_BYTES))
+
+
+def check_header(path: Path, header: Header, name: str, *, sample_bytes: int) -> Checked:
     """Refuse a header with a number that no recording has.
 
     Parameters
     ----------
     path : Path
         The file.
+    header : Header
+        Its header.
     name : str
         What to call it.
     sample_bytes : int
@@ -47,46 +120,40 @@ def check_header(path: Path, name: str, *, sample_bytes: int) -> Header:
 
     Returns
     -------
-    Header
+    Checked
 
     Raises
     ------
     RecordingError
         ``unreadable``; ``missing_sfreq`` where data records have no length.
     """
-    with path.open("rb") as file:
-        head = file.read(FIRST_HEADER_BYTES)
-        if len(head) < FIRST_HEADER_BYTES:
-            raise _wrong(name, f"{len(head)} bytes in all", f"a header of {FIRST_HEADER_BYTES} bytes or more")
-        if head.startswith(_BIOSEMI) and sample_bytes != 3:
-            raise RecordingError(
-                "unreadable",
-                f"{name}: the file begins as BDF, of 24 bits a sample; expected EDF, of 16. Upload it under a name that ends in .bdf.",
-            )
-        n_signals = _whole(head[252:256], 1, "the number of signals", name)
-        header_bytes = FIRST_HEADER_BYTES * (1 + n_signals)
-        stated = _whole(head[184:192], 0, "the size of the header in bytes", name)
-        if stated != header_bytes:
-            raise _wrong(
-                name, f"a header of {stated:,} bytes", f"{header_bytes:,} bytes, as it has {n_signals} signals"
-            )
-        n_records = _whole(head[236:244], _NOT_CLOSED, "the number of data records", name)
-        _check_duration(head[244:252], name)
-        fields = [[file.read(size) for _ in range(n_signals)] for size in FIELDS]
-        samples = [
-            _whole(file.read(SAMPLES_FIELD), 1, f"the samples a record of signal {number}", name)
-            for number in range(1, n_signals + 1)
-        ]
-    labels = [label.strip() for label in fields[_LABEL]]
+    first = header.first
+    if len(first) < FIRST_BYTES:
+        raise _wrong(name, f"{len(first)} bytes in all", f"a header of {FIRST_BYTES} bytes or more")
+    if first.startswith(_BIOSEMI) and sample_bytes != 3:
+        raise RecordingError(
+            "unreadable",
+            f"{name}: the file begins as BDF, of 24 bits a sample; expected EDF, of 16. Upload it under a name that ends in .bdf.",
+        )
+    n_signals = _at_least(1, first[252:256], "the number of signals", name)
+    stated = _at_least(0, first[184:192], "the size of the header in bytes", name)
+    if stated != header.n_bytes:
+        raise _wrong(name, f"a header of {stated:,} bytes", f"{header.n_bytes:,} bytes, as it has {n_signals} signals")
+    n_records = _at_least(_NOT_CLOSED, first[236:244], "the number of data records", name)
+    _check_duration(first[244:252], name)
+    n_samples = [
+        _at_least(1, field, f"the samples a record of signal {number}", name)
+        for number, field in enumerate(header.fields[_SAMPLES], 1)
+    ]
     unscaled = [
         label.decode("latin-1")
-        for number, label in enumerate(labels)
-        if not _has_range(fields, number, label.decode("latin-1"), name)
+        for number, label in enumerate(header.labels)
+        if not _has_range(header.fields, number, label.decode("latin-1"), name)
         and label not in ANNOTATIONS
         and label.lower() not in _WITHOUT_RANGE
     ]
-    held = (path.stat().st_size - header_bytes) // (sample_bytes * sum(samples))
-    return Header(tuple(unscaled), _check_length(n_records, held, head, sample_bytes, name))
+    held = (path.stat().st_size - header.n_bytes) // (sample_bytes * sum(n_samples))
+    return Checked(tuple(unscaled), _check_length(n_records, held, first, sample_bytes, name))
 
 
 def _check_duration(field: bytes, name: str) -> None:
@@ -99,7 +166,7 @@ def _check_duration(field: bytes, name: str) -> None:
         )
 
 
-def _has_range(fields: list[list[bytes]], number: int, label: str, name: str) -> bool:
+def _has_range(fields: tuple[tuple[bytes, ...], ...], number: int, label: str, name: str) -> bool:
     """Return whether a signal's numbers can be turned into its unit; refuse a range that is no number."""
     ends = []
     for kind, what in ((_PHYSICAL_MIN, "physical"), (_DIGITAL_MIN, "digital")):
@@ -130,17 +197,25 @@ def _check_length(n_records: int, held: int, head: bytes, sample_bytes: int, nam
 
 def _number(field: bytes) -> float:
     try:
-        return float(field.decode("latin-1").split("\x00")[0].replace(",", "."))  # as MNE-Python reads it
+        return float(_text(field).replace(",", "."))  # as MNE-Python reads it
     except ValueError:
         return math.nan
 
 
-def _whole(field: bytes, least: int, what: str, name: str) -> int:
+def _whole(field: bytes) -> int | None:
     try:
-        number = int(field.decode("latin-1").split("\x00")[0])
+        return int(_text(field))
     except ValueError:
-        number = least - 1
-    if number < least:
+        return None
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\x00")[0].decode("latin-1").strip()
+
+
+def _at_least(least: int, field: bytes, what: str, name: str) -> int:
+    number = _whole(field)
+    if number is None or number < least:
         raise _wrong(name, f"{_shown(field)} as {what}", f"a whole number of at least {least}")
     return number
 

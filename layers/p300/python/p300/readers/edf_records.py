@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 
-from .edf_structure import ANNOTATIONS, FIELDS, FIRST_HEADER_BYTES, SAMPLES_FIELD, of_each_record
+from .edf_header import ANNOTATIONS, Header
+from .edf_structure import of_each_record
 from .timing import GAP_STEPS, LARGEST_RATE_ERROR, gap_notes
 
 _START = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14")
@@ -57,42 +58,32 @@ class Records:
         return {label: n / self.record_s for label, n in zip(self.labels, self.n_samples, strict=True)}
 
 
-def read_records(path: Path, *, sample_bytes: int) -> Records | None:
-    """Read the header and the records' times of a file that `check_edf` has looked at.
+def read_records(path: Path, header: Header, *, sample_bytes: int) -> Records:
+    """Read the records' times and annotations.
 
     Parameters
     ----------
     path : Path
         The file.
+    header : Header
+        Its header, which `check_edf` and `check_header` have accepted.
     sample_bytes : int
         Of a sample: 2 of EDF, 3 of BDF.
 
     Returns
     -------
-    Records or None
-        None where the header is not one, as MNE-Python will say.
+    Records
     """
-    with path.open("rb") as file:
-        head = file.read(FIRST_HEADER_BYTES)
-        try:
-            record_s, n_signals = float(head[244:252]), int(head[252:256])
-            labels = [file.read(FIELDS[0]).strip() for _ in range(n_signals)]
-            file.seek(n_signals * sum(FIELDS[1:]), 1)
-            n_samples = [int(file.read(SAMPLES_FIELD)) for _ in labels]
-        except ValueError:
-            return None
+    labels, n_samples = header.labels, [n or 0 for n in header.n_samples]
     record_bytes = sample_bytes * sum(n_samples)
-    header_bytes = FIRST_HEADER_BYTES * (1 + n_signals)
-    if record_s <= 0 or min(n_samples, default=0) <= 0 or record_bytes <= 0:
-        return None
-    n_records = (path.stat().st_size - header_bytes) // record_bytes
+    n_records = (path.stat().st_size - header.n_bytes) // record_bytes
     lists = [number for number, label in enumerate(labels) if label in ANNOTATIONS]
     starts_s, annotations = None, []
     if lists and n_records > 0:
         texts = [
             of_each_record(
                 path,
-                header_bytes + sample_bytes * sum(n_samples[:number]),
+                header.n_bytes + sample_bytes * sum(n_samples[:number]),
                 record_bytes,
                 n_records,
                 sample_bytes * n_samples[number],
@@ -108,7 +99,7 @@ def read_records(path: Path, *, sample_bytes: int) -> Records | None:
     return Records(
         tuple(labels[number].decode("latin-1") for number in signals),
         tuple(n_samples[number] for number in signals),
-        record_s,
+        header.record_s,
         starts_s,
         tuple(annotations),
     )

@@ -16,12 +16,8 @@ from p300.errors import RecordingError
 from p300.limits import LARGEST_ANNOTATION_SIGNAL_BYTES, MOST_ANNOTATIONS, MOST_RECORDS
 
 from .checks import check_n_channels
+from .edf_header import ANNOTATIONS, Header
 
-FIRST_HEADER_BYTES = 256
-FIELDS = (16, 80, 8, 8, 8, 8, 8, 80)
-"""Bytes a signal of the header's fields between the number of signals and the samples a record."""
-SAMPLES_FIELD = 8
-ANNOTATIONS = {b"EDF Annotations", b"BDF Annotations"}
 LONGEST_NUMBER = 32
 """Digits of an onset or a duration."""
 MOST_LOOKED_AT = 16
@@ -33,18 +29,19 @@ _PLUS, _MINUS, _END_OF_TEXT = ord("+"), ord("-"), 0x14
 class _Layout:
     """Where a file's annotation signals are: offsets and sizes in bytes within a record."""
 
-    header_bytes: int
     record_bytes: int
     annotations: list[tuple[int, int]]
 
 
-def check_edf(path: Path, name: str, *, sample_bytes: int) -> None:
+def check_edf(path: Path, header: Header, name: str, *, sample_bytes: int) -> None:
     """Refuse a file that claims more signals or records than a recording has, or whose annotations have no end.
 
     Parameters
     ----------
     path : Path
         The file.
+    header : Header
+        Its header, whose numbers need not be valid.
     name : str
         What to call it.
     sample_bytes : int
@@ -55,10 +52,10 @@ def check_edf(path: Path, name: str, *, sample_bytes: int) -> None:
     RecordingError
         ``unreadable``, ``too_many_channels``, ``too_many_annotations``, ``too_large``.
     """
-    layout = _layout(path, name, sample_bytes)
+    layout = _layout(header, name, sample_bytes)
     if not layout or not layout.annotations or not layout.record_bytes:
-        return  # without any, or not a header at all, as MNE will say
-    n_records = (path.stat().st_size - layout.header_bytes) // layout.record_bytes
+        return  # without any, or with invalid numbers, as `check_header` will say
+    n_records = (path.stat().st_size - header.n_bytes) // layout.record_bytes
     n_bytes = n_records * sum(size for _, size in layout.annotations)
     if n_bytes > LARGEST_ANNOTATION_SIGNAL_BYTES:
         raise RecordingError(
@@ -69,7 +66,7 @@ def check_edf(path: Path, name: str, *, sample_bytes: int) -> None:
     if n_records <= 0:
         return
     for at, size in layout.annotations:
-        pieces = of_each_record(path, layout.header_bytes + at, layout.record_bytes, n_records, size)
+        pieces = of_each_record(path, header.n_bytes + at, layout.record_bytes, n_records, size)
         _check_lists(np.frombuffer(b"".join(pieces), np.uint8).reshape(n_records, size), name)
 
 
@@ -97,63 +94,26 @@ def of_each_record(path: Path, first: int, record_bytes: int, n_records: int, n_
     return pieces
 
 
-def read_dimensions(path: Path) -> dict[str, str]:
-    """Return the physical dimension of each signal of a header that has been checked, by label.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dimensions : dict of str to str
-        As written; empty where it is blank.
-    """
-    with path.open("rb") as file:
-        n_signals = _number(file.read(FIRST_HEADER_BYTES)[252:256])
-        labels = [_text(file.read(FIELDS[0])) for _ in range(n_signals)]
-        file.seek(n_signals * FIELDS[1], 1)
-        return {label: _text(file.read(FIELDS[2])) for label in labels}
-
-
-def _text(field: bytes) -> str:
-    return field.split(b"\x00")[0].decode("latin-1").strip()
-
-
-def _layout(path: Path, name: str, sample_bytes: int) -> _Layout | None:
-    """Read the header; None where its numbers are none."""
-    with path.open("rb") as file:
-        head = file.read(FIRST_HEADER_BYTES)
-        try:
-            n_records, n_signals = _number(head[236:244]), _number(head[252:256])
-        except ValueError:
-            return None
-        check_n_channels(n_signals, name)
-        if n_records > MOST_RECORDS:
-            raise RecordingError(
-                "too_large",
-                f"{name}: {n_records:,} data records; expected at most {MOST_RECORDS:,}. Export it with records of a second.",
-            )
-        labels = [file.read(FIELDS[0]).strip() for _ in range(max(n_signals, 0))]
-        file.seek(n_signals * sum(FIELDS[1:]), 1)
-        try:
-            n_samples = [_number(file.read(SAMPLES_FIELD)) for _ in labels]
-        except ValueError:
-            return None
-    if any(n < 0 for n in n_samples):
+def _layout(header: Header, name: str, sample_bytes: int) -> _Layout | None:
+    """Find the annotation signals; None where a number of the header is invalid."""
+    if header.n_records is None or header.n_signals is None:
+        return None
+    check_n_channels(header.n_signals, name)
+    if header.n_records > MOST_RECORDS:
+        raise RecordingError(
+            "too_large",
+            f"{name}: {header.n_records:,} data records; expected at most {MOST_RECORDS:,}. Export it with records of a second.",
+        )
+    n_samples = [n for n in header.n_samples if n is not None and n >= 0]
+    if len(n_samples) < len(header.labels):
         return None
     starts = np.cumsum([0, *(sample_bytes * n for n in n_samples)]).tolist()
     annotations = [
         (start, sample_bytes * n)
-        for label, start, n in zip(labels, starts, n_samples, strict=False)
+        for label, start, n in zip(header.labels, starts, n_samples, strict=False)
         if label in ANNOTATIONS
     ]
-    return _Layout(FIRST_HEADER_BYTES * (1 + n_signals), starts[-1], annotations)
-
-
-def _number(field: bytes) -> int:
-    return int(field.decode("latin-1").split("\x00")[0])
+    return _Layout(starts[-1], annotations)
 
 
 def _check_lists(records: NDArray[np.uint8], name: str) -> None:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
 from p300.signals.triggers import settling
+from p300.text import few_of
 
 from . import events, mne_events
 from .brain_invaders import OPENVIBE_CODES
-from .channels import FileChannel, choose, few_of, other_kind
+from .channels import FileChannel, choose, other_kind
 from .checks import check_length, check_n_samples, check_rate
 from .declared import Declared
 from .gdf_structure import Events, Header, read_events, read_header

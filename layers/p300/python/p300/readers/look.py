@@ -15,8 +15,9 @@ from p300.channels import plain
 from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET, RecordingStream
 from p300.signals.flashes import find_flashes
+from p300.text import few_of
 
-from .channels import EEG, few_of
+from .channels import EEG
 from .declared import Declared
 from .seen import suggest
 from .units import check_unit

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
+from p300.text import few_of
 
 from . import events, matlab73, timing
 from .brain_invaders import FILE_LAYOUTS, FileLayout, player_of
 from .channels import FileChannel, choose
 from .checks import check_length, check_unfolding
-from .columns import few, sampling_rate, volts_per_unit
+from .columns import sampling_rate, volts_per_unit
 from .declared import Declared
 from .hdf5_files import is_hdf5
 from .look import movement
@@ -86,7 +87,8 @@ def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStr
     declared = [str(np.squeeze(channel)).strip() for channel in np.ravel(variables.get("channels", []))]
     if declared and len(declared) != n_channels:
         raise RecordingError(
-            "bad_metadata", f"{name}: 'channels' names {few(declared)}, '{NAMED}' has {n_channels} columns of EEG."
+            "bad_metadata",
+            f"{name}: 'channels' names {few_of(declared) or 'none'}, '{NAMED}' has {n_channels} columns of EEG.",
         )
     ch_names = tuple(declared or (f"ch{i:02d}" for i in range(1, n_channels + 1)))
     rate = np.squeeze(variables["sfreq"])

@@ -8,7 +8,7 @@ from p300.errors import RecordingError
 
 from .channels import Chosen, FileChannel, choose, present
 from .declared import Declared
-from .edf_structure import read_dimensions
+from .edf_header import read_header
 from .seen import add_channel
 from .units import declared_volts_per, volts_per
 
@@ -53,7 +53,7 @@ def choose_eeg(
         if kind == "stim":
             add_channel(channel, kind)
     if extension in (".edf", ".bdf"):
-        units = read_dimensions(path)
+        units = read_header(path).dimensions
         stated = [units.get(raw.ch_names[number]) for number in numbers]
     else:
         stated = [(raw._orig_units or {}).get(raw.ch_names[number]) for number in numbers]

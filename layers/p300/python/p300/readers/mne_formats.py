@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
+from p300.text import few_of
 
 from . import edf_records, eeglab73, mne_events, timing
 from .brainvision import check_companions
-from .channels import few_of
 from .checks import check_length, check_n_channels, check_rate
 from .companions import companions
 from .declared import Declared
-from .edf_header import Header, check_header
+from .edf_header import Checked, check_header, read_header
 from .edf_structure import check_edf
 from .fif_structure import check_fif
 from .hdf5_files import is_hdf5
@@ -90,19 +90,20 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     )
 
 
-def _records(path: Path, name: str) -> tuple[Header, edf_records.Records | None, tuple[str, ...]]:
+def _records(path: Path, name: str) -> tuple[Checked, edf_records.Records | None, tuple[str, ...]]:
     """Read the data records of EDF and BDF, and find the signals that are not sampled as the EEG is."""
     extension = PurePosixPath(name).suffix.lower()
     if extension not in (".edf", ".bdf"):
-        return Header((), ()), None, ()
+        return Checked(), None, ()
     sample_bytes = 3 if extension == ".bdf" else 2
-    check_edf(path, name, sample_bytes=sample_bytes)
-    header = check_header(path, name, sample_bytes=sample_bytes)
-    records = edf_records.read_records(path, sample_bytes=sample_bytes)
-    return header, records, edf_records.other_rates(records, name) if records else ()
+    header = read_header(path)
+    check_edf(path, header, name, sample_bytes=sample_bytes)
+    checked = check_header(path, header, name, sample_bytes=sample_bytes)
+    records = edf_records.read_records(path, header, sample_bytes=sample_bytes)
+    return checked, records, edf_records.other_rates(records, name)
 
 
-def _unscaled_notes(header: Header) -> tuple[str, ...]:
+def _unscaled_notes(header: Checked) -> tuple[str, ...]:
     return (f"left out, as the header gives them no range: {few_of(header.unscaled)}",) if header.unscaled else ()
 
 

@@ -13,6 +13,7 @@ from p300.arrow import to_numpy
 from p300.errors import RecordingError
 from p300.limits import LARGEST_FOOTER_BYTES, LARGEST_IN_MEMORY_BYTES, MOST_COLUMNS
 from p300.recording import RecordingStream
+from p300.text import few_of
 
 from . import events, timing
 from .channels import FileChannel, choose, present
@@ -22,7 +23,6 @@ from .columns import (
     STIM,
     channel_names,
     eeg_columns,
-    few,
     flash_groups,
     sampling_rate,
     time_column,
@@ -56,7 +56,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         kinds = {column: schema.field(column).type for column in (*eeg, *stimulation)}
         text = [c for c, kind in kinds.items() if not (pa.types.is_floating(kind) or pa.types.is_integer(kind))]
         if text:
-            raise RecordingError("not_numeric", f"{name}: columns that hold no numbers: {few(text)}.")
+            raise RecordingError("not_numeric", f"{name}: columns that hold no numbers: {few_of(text)}.")
         _check_size(file, len(kinds), path.stat().st_size, name)
         metadata = {
             key.decode(errors="replace"): value.decode(errors="replace")

@@ -15,9 +15,8 @@ from p300.errors import RecordingError
 from p300.formats import EXTENSIONS, SIDECAR_ENDING
 from p300.limits import LARGEST_SIDECAR_BYTES, MOST_SYMBOLS
 from p300.recording import CLASS_NAMES
-from p300.text import is_clean, printable
+from p300.text import few_of, is_clean, printable
 
-from .channels import few_of
 from .companions import is_part_file
 from .json_schema import mismatch
 from .sidecar_schema import SCHEMA

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
 from p300.recording import RecordingStream
+from p300.text import few_of
 
 from . import events, mne_events, timing
-from .channels import FileChannel, choose, few_of, other_kind
+from .channels import FileChannel, choose, other_kind
 from .checks import check_length, check_rate
 from .declared import Declared
 from .markers import Marker

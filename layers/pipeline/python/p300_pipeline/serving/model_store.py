@@ -36,22 +36,8 @@ class ModelStore(Store):
         """The process's boto3 client, made when something first needs it."""
         return default_client()
 
-    def get(
-        self,
-        bucket: str,
-        key: str,
-        *,
-        version_id: str | None = None,
-        if_match: str | None = None,
-        unless: str | None = None,
-        most: int | None = None,
-    ) -> tuple[bytes, Item]:
-        """Return an object's bytes and state; as `Store.get`."""
-        if self._reader and not (version_id or if_match or most):
-            found = self._reader.get(bucket, key, unless)
-            if found:
-                return found
-        return super().get(bucket, key, version_id=version_id, if_match=if_match, unless=unless, most=most)
+    def _read_whole(self, bucket: str, key: str, unless: str | None) -> tuple[bytes, Item] | None:
+        return self._reader.get(bucket, key, unless) if self._reader else None
 
 
 class Reader:
