@@ -16,6 +16,7 @@ from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, Recording, Recording
 from . import fir
 from .bad_channels import find_bad_channels, replacement
 from .bounds import check_derived
+from .few_kept import few_kept
 from .flashes import find_flashes
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
@@ -82,7 +83,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     if bad_names:
         weights, how = replacement(stream.ch_names, bad)
         # The others are what they were.
-        X[:, bad], _, over[:, bad], _ = _epochs(
+        X[:, bad], peak_to_peak[:, bad], over[:, bad], _ = _epochs(
             stream, starts, parameters, Gaps(), Stillness(stream.sfreq), weights[bad]
         )
         notes = (*notes, f"bad channels {', '.join(bad_names)} replaced by {how}")
@@ -103,6 +104,8 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_marked_bad=int(marked.sum()),
     )
     _check_classes(flashes.label[kept], rejection, parameters)
+    if told := few_kept(rejection, over, peak_to_peak, parameters):
+        rejection, notes = replace(rejection, few_kept=told), (*notes, told)
     return FeatureSet(
         X=X.reshape(len(kept), -1),
         label=flashes.label[kept],
