@@ -6,6 +6,7 @@ The header is read here just as MNE reads it, so that what was checked is what M
 import configparser
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 from p300.errors import RecordingError
@@ -143,8 +144,8 @@ def _check_markers(path: Path, name: str) -> None:
             )
 
 
-def count_markers(path: Path) -> int:
-    """Return how many markers a file of them states.
+def count_markers(path: Path) -> Counter[str]:
+    """Return how many markers of each name a file of them states.
 
     Parameters
     ----------
@@ -153,9 +154,11 @@ def count_markers(path: Path) -> int:
 
     Returns
     -------
-    n_markers : int
+    markers : Counter of str
+        Kind and description as MNE-Python joins them: ``Stimulus/S  1``.
     """
-    return len(_MARKER.findall(path.read_bytes()))
+    markers = (marker.decode("utf-8", "replace").split(",") for marker in _MARKER.findall(path.read_bytes()))
+    return Counter("/".join(marker[:2]) for marker in markers)
 
 
 def _check_text(path: Path, name: str) -> None:

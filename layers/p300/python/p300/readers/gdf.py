@@ -1,6 +1,7 @@
 """GDF, as OpenViBE and BioSig write it: flashes in its table of events, or on a trigger channel."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +152,9 @@ def _flashes(
     near = _near(np.flatnonzero(codes), groups, settling(sfreq))
     with_groups = np.zeros(n_samples, np.int32)
     with_groups[np.flatnonzero(codes)] = near
-    return events.from_codes(codes, name, sfreq, declared, groups=with_groups if near.any() else None)
+    n_outside = int((is_class & ~inside).sum())
+    decoded = events.from_codes(codes, name, sfreq, declared, groups=with_groups if near.any() else None)
+    return replace(decoded, notes=(*decoded.notes, events.outside_note(n_outside))) if n_outside else decoded
 
 
 def _near(flashes: NDArray[np.int64], groups: NDArray[np.int32], reach: int) -> NDArray[np.int32]:

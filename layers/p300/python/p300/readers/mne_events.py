@@ -77,13 +77,13 @@ def onsets(raw: "mne.io.BaseRaw") -> NDArray[np.int64]:
     return samples.astype(np.int64) - (raw.first_samp if found.orig_time is None else 0)
 
 
-def stated(path: Path, name: str, beside: list[Path], records: Records | None) -> int | None:
-    """Return how many events a file states, where that can be told; MNE-Python drops those outside of the recording.
+def stated(path: Path, name: str, beside: list[Path], records: Records | None) -> Counter[str] | None:
+    """Return how many events of each name a file states, where that can be told; MNE-Python drops those outside of the recording.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file, which is not a FIF file: `check_fif` tells it of these.
     name : str
         What to call it, and where its extension stands.
     beside : list of Path
@@ -93,32 +93,41 @@ def stated(path: Path, name: str, beside: list[Path], records: Records | None) -
 
     Returns
     -------
-    n_events : int or None
+    events : Counter of str, or None
     """
     if records:
-        return len(records.annotations)
+        return Counter(text for _, _, text in records.annotations)
     markers = [file for file in beside if file.suffix.lower() == ".vmrk"]
     if markers:
         return count_markers(markers[0])
     return count_events(path, name) if PurePosixPath(name).suffix.lower() == ".set" else None
 
 
-def outside(raw: "mne.io.BaseRaw", n_stated: int | None) -> list[str]:
-    """Say how many events of a file are outside of the recording.
+def outside(raw: "mne.io.BaseRaw", events: Counter[str] | None) -> tuple[list[Marker], list[str]]:
+    """Return a file's events outside of the recording, and what to say of them.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
         The file.
-    n_stated : int or None
-        As many as it states.
+    events : Counter of str, or None
+        Those that it states, by name.
 
     Returns
     -------
+    lost : list of Marker
+        Before the first sample, wherever they were; none where names were read in different ways.
     notes : list of str
     """
-    n_lost = (n_stated or 0) - len(raw.annotations)
-    return [f"{n_lost} events outside of the recording ignored"] if n_lost > 0 else []
+    n_lost = (events.total() if events else 0) - len(raw.annotations)
+    if not events or n_lost <= 0:
+        return [], []
+    names = events - Counter(str(text) for text in raw.annotations.description)
+    if names.total() != n_lost:
+        return [], [f"{n_lost} events outside of the recording ignored"]
+    return [Marker(-1, text) for text in names.elements()], [
+        f"{n_lost} events outside of the recording ignored: {counted(names)}"
+    ]
 
 
 def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[str]:
@@ -179,7 +188,8 @@ def decide(
     Raises
     ------
     RecordingError
-        ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, and what `from_markers` and `from_codes` refuse.
+        ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, ``events_outside``, and what `from_markers` and
+        `from_codes` refuse.
     """
     if len(stim) > MOST_STIM_CHANNELS:
         raise RecordingError(
@@ -191,7 +201,7 @@ def decide(
     try:
         by_name = from_markers(found, name, n_samples, sfreq, declared)
     except RecordingError as refusal:
-        if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets"):
+        if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets", "events_outside"):
             raise
         refusals.append(refusal)
     by_code = None
@@ -207,7 +217,7 @@ def decide(
         way_out = None if declared.event_id else remedy(described)
         return agreed(by_name, by_code, refusals, sfreq, name, way_out)
     if by_code is not None:
-        events = Counter(marker.description for marker in events_of(found))
+        events = Counter(marker.description for marker in events_of(found) if marker.sample >= 0)
         unused = f"flashes taken from the stim channel; annotations not known as flashes: {counted(events)}"
         return replace(by_code, notes=(*by_code.notes, unused)) if events else by_code
     seen = [refusal for refusal in refusals if refusal.code != "no_events"]
