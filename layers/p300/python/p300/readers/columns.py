@@ -12,6 +12,7 @@ from p300.errors import RecordingError
 from p300.limits import MOST_COLUMNS
 
 from .brain_invaders import BI2014A
+from .channels import FileChannel, other_kind
 from .declared import Declared
 from .units import declared_volts_per
 
@@ -127,6 +128,22 @@ def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
 def time_column(columns: list[str]) -> str | None:
     """Return the name of the column of time stamps, where there is one."""
     return next((column for column in columns if column.lower() in TIMES), None)
+
+
+def other_stim(columns: list[str]) -> list[str]:
+    """Return the columns beside the stim column that may hold flashes too, by their names."""
+    own = {STIM, FLASH, time_column(columns)}
+    return [
+        column
+        for column in columns
+        if column not in own and other_kind(FileChannel(column.removeprefix(EEG_PREFIX))) == "trigger"
+    ]
+
+
+def kinds_of_eeg(declared: Declared, columns: list[str]) -> dict[str, str]:
+    """Return the declared kinds of channels without those of columns that are none: they say which columns hold no flashes."""
+    others = {plain(column) for column in other_stim(columns) if not column.startswith(EEG_PREFIX)}
+    return {channel: kind for channel, kind in declared.channel_kinds.items() if plain(channel) not in others}
 
 
 def few(columns: list[str]) -> str:

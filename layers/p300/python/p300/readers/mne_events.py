@@ -1,7 +1,6 @@
 """Events of a file that MNE-Python has opened: its annotations, or the codes on its stim channels."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -10,22 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import RecordingError
-from p300.limits import MOST_ANNOTATIONS, MOST_STIM_CHANNELS
+from p300.limits import MOST_ANNOTATIONS
 
+from . import stim_lines
 from .brainvision import count_markers
 from .declared import Declared
 from .edf_records import Placement, Records
 from .eeglab import count_events
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
-from .events import Stimulation, from_codes, from_markers
+from .events import Stimulation, from_markers
 from .markers import Marker, events_of
+from .stim_lines import StimLine
 from .two_sources import agreed
 
 if TYPE_CHECKING:
     import mne
-
-type StimChannel = Callable[[], tuple[NDArray[np.float64], float]]
-"""Codes, shape (n_samples,), and their rate in Hz."""
 
 
 def markers(raw: "mne.io.BaseRaw", samples: NDArray[np.int64], name: str) -> list[Marker]:
@@ -162,16 +160,16 @@ def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[st
 
 
 def decide(
-    found: list[Marker], stim: list[StimChannel], n_samples: int, sfreq: float, declared: Declared, name: str
+    found: list[Marker], stim: list[StimLine], n_samples: int, sfreq: float, declared: Declared, name: str
 ) -> Stimulation:
-    """Take the markers where their names say it, else the first stim channel whose codes do; where both do, they have to agree.
+    """Take the markers where their names say it, else the stim channels whose codes do; all that do have to agree.
 
     Parameters
     ----------
     found : list of Marker
         Annotations.
-    stim : list of callable
-        Reads each stim channel; a pass over the file.
+    stim : list of StimLine
+        Stim channels.
     n_samples : int
         Length of the recording.
     sfreq : float
@@ -191,11 +189,6 @@ def decide(
         ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, ``events_outside``, and what `from_markers` and
         `from_codes` refuse.
     """
-    if len(stim) > MOST_STIM_CHANNELS:
-        raise RecordingError(
-            "too_many_channels",
-            f"{name}: {len(stim):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers.",
-        )
     refusals = []
     by_name = None
     try:
@@ -204,14 +197,8 @@ def decide(
         if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets", "events_outside"):
             raise
         refusals.append(refusal)
-    by_code = None
-    for read in stim:
-        codes, rate = read()
-        try:
-            by_code = _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
-            break
-        except RecordingError as refusal:
-            refusals.append(refusal)
+    by_code, of_channels = stim_lines.decoded(stim, n_samples, sfreq, declared, name)
+    refusals += of_channels
     described = Counter(marker.description for marker in found)
     if by_name is not None:
         way_out = None if declared.event_id else remedy(described)
@@ -232,18 +219,3 @@ def decide(
     if refusals:
         raise refusals[0]
     raise RecordingError("missing_stim", f"{name}: neither a stim channel nor annotations. Expected {NAMES_EXPECTED}.")
-
-
-def _on_samples(found: Stimulation, n_samples: int, ratio: float) -> Stimulation:
-    """Put flashes of a stim channel with a rate of its own on the samples of the EEG."""
-    if ratio == 1 and len(found.stim) == n_samples:
-        return found
-    at = np.flatnonzero(found.stim)
-    to = np.minimum(np.round(at * ratio).astype(np.int64), n_samples - 1)
-    stim = np.zeros(n_samples, np.int32)
-    stim[to] = found.stim[at]
-    flash = None
-    if found.flash is not None:
-        flash = np.zeros(n_samples, np.int32)
-        flash[to] = found.flash[at]
-    return Stimulation(stim, flash, found.notes)

@@ -22,6 +22,7 @@ from .edf_structure import check_edf
 from .fif_structure import check_fif
 from .hdf5_files import is_hdf5
 from .mne_channels import choose_eeg, marked, same_factor, unit_notes
+from .stim_lines import StimLine
 
 if TYPE_CHECKING:
     import mne
@@ -192,18 +193,18 @@ class _Explained:
             ) from error
 
 
-def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> mne_events.StimChannel:
-    return lambda: (_codes(raw, channel, name), float(raw.info["sfreq"]))
+def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> StimLine:
+    return StimLine(raw.ch_names[channel], lambda: (_codes(raw, channel, name), float(raw.info["sfreq"])))
 
 
-def _stim_channel_apart(path: Path, name: str, label: str) -> mne_events.StimChannel:
+def _stim_channel_apart(path: Path, name: str, label: str) -> StimLine:
     """Read a trigger signal that is sampled at another rate than the EEG, alone: MNE-Python would resample it."""
 
     def read() -> tuple[NDArray[np.float64], float]:
         raw = _opened(path, name, [], include=[label])
         return _codes(raw, 0, name), float(raw.info["sfreq"])
 
-    return read
+    return StimLine(label, read)
 
 
 def _codes(raw: "mne.io.BaseRaw", channel: int, name: str) -> NDArray[np.float64]:
