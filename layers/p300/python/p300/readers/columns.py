@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,19 +131,21 @@ def time_column(columns: list[str]) -> str | None:
     return next((column for column in columns if column.lower() in TIMES), None)
 
 
-def other_stim(columns: list[str]) -> list[str]:
-    """Return the columns beside the stim column that may hold flashes too, by their names."""
-    own = {STIM, FLASH, time_column(columns)}
+def other_stim(columns: list[str], picked: list[str]) -> list[str]:
+    """Return the columns beside the stim column that may hold flashes too, by their names; none of those picked as EEG."""
+    known = {STIM, FLASH, time_column(columns), *picked}
     return [
         column
         for column in columns
-        if column not in own and other_kind(FileChannel(column.removeprefix(EEG_PREFIX))) == "trigger"
+        if column not in known and other_kind(FileChannel(column.removeprefix(EEG_PREFIX))) == "trigger"
     ]
 
 
-def kinds_of_eeg(declared: Declared, columns: list[str]) -> dict[str, str]:
+def kinds_of_eeg(declared: Declared, columns: list[str]) -> Mapping[str, str]:
     """Return the declared kinds of channels without those of columns that are none: they say which columns hold no flashes."""
-    others = {plain(column) for column in other_stim(columns) if not column.startswith(EEG_PREFIX)}
+    if not declared.channel_kinds:
+        return declared.channel_kinds
+    others = {plain(column) for column in columns if not column.startswith(EEG_PREFIX)}
     return {channel: kind for channel, kind in declared.channel_kinds.items() if plain(channel) not in others}
 
 

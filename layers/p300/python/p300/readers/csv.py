@@ -76,7 +76,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     eeg = [eeg[pick] for pick in chosen.picks]
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
     decoded = events.from_codes(side[STIM], name, sfreq, declared, groups=groups)
-    others = [_line(path, name, head, column, sfreq) for column in other_stim(head.columns)]
+    others = [_line(path, name, head, column, sfreq) for column in other_stim(head.columns, eeg)]
     decoded = compared(decoded, STIM, others, (len(decoded.stim), sfreq), declared, name)
     return RecordingStream(
         chosen.names,

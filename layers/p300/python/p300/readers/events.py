@@ -313,6 +313,8 @@ def _with_changes_of_group(
     start, value = start[value != 0], value[value != 0]
     change = start[1:][value[1:] != value[:-1]]
     change = change[(codes[change] != 0) & (codes[change - 1] == codes[change])]
+    if not len(change):
+        return onset, code, before
     nearest = np.searchsorted(onset, change)
     padded = np.r_[-(1 << 40), onset, 1 << 60]
     change = change[(change - padded[nearest] > short) & (padded[nearest + 1] - change > short)]

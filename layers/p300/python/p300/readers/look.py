@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from p300.channels import plain
 from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET, RecordingStream
-from p300.signals.flashes import find_flashes
 
 from .channels import EEG, few_of
 from .declared import Declared
@@ -80,8 +79,8 @@ def looked_at(stream: RecordingStream, name: str, declared: Declared) -> Recordi
         ``wrong_unit``, ``doubtful_channels``; what the stream's blocks raise.
     """
     remembered = Remembered(stream.blocks)
-    stream = dataclasses.replace(stream, blocks=remembered)
     look = _look(stream, remembered)
+    stream = dataclasses.replace(stream, blocks=remembered)
     if look is None:
         return stream
     doubtful = {
@@ -135,7 +134,7 @@ def _joined(head: deque[NDArray[np.floating]], rest: Iterator[NDArray[np.floatin
 
 def _look(stream: RecordingStream, remembered: Remembered) -> Look | None:
     """Read from the first flash on; None where nothing moves."""
-    flashes = find_flashes(stream.stim)
+    flashes = stream.flashes
     width = max(1, round(SMOOTHING_S * stream.sfreq))
     begin = max(int(flashes.onset_sample[0]) - round(stream.sfreq), 0) if len(flashes) else 0
     enough = [np.flatnonzero(flashes.label == code)[:FLASHES_OF_A_CLASS][-1:] for code in (TARGET, NON_TARGET)]
@@ -224,19 +223,22 @@ def _triggers(
         if group.shape[1] >= FEWEST_LOCKED:
             locked |= np.abs(group.mean(axis=1)) > FLASH_LOCKED * group.std(axis=1)
     changed = np.count_nonzero(some[:, 1:] != some[:, :-1], axis=1) / max(some.shape[1] - 1, 1)
+    auc = _auc(*classes) if chance < np.inf else np.full(len(eeg), 0.5)
     for number, row in enumerate(eeg):
         if changed[number] < 1 - MOSTLY_STILL and 1 < len(values := np.unique(row)) <= FEW_VALUES:
             yield number, f"takes {len(values)} values and is constant in between"
-        elif chance < np.inf and abs(_auc(*(group[number] for group in classes)) - 0.5) > chance:
+        elif abs(auc[number] - 0.5) > chance:
             yield number, "tells targets from non-targets at the flash's first sample"
         elif locked[number]:
             yield number, "jumps with each flash's first sample"
 
 
-def _auc(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return the share of pairs in which the first is larger; equal ones count half."""
-    pairs = first[:, np.newaxis] - second
-    return (np.count_nonzero(pairs > 0) + np.count_nonzero(pairs >= 0)) / 2 / pairs.size
+def _auc(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of pairs in which the first is larger, by channel; equal ones count half."""
+    pairs = first[:, :, np.newaxis] - second[:, np.newaxis]
+    larger = np.count_nonzero(pairs > 0, axis=(1, 2)) + np.count_nonzero(pairs >= 0, axis=(1, 2))
+    share: NDArray[np.float64] = larger / (2 * first.shape[1] * second.shape[1])
+    return share
 
 
 def _check_doubtful(stream: RecordingStream, doubtful: dict[int, str], name: str) -> None:

@@ -53,7 +53,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
                 "too_many_channels",
                 f"{name}: {file.metadata.num_columns:,} columns; expected at most {MOST_COLUMNS:,}. Export fewer.",
             )
-        schema, n_samples = file.schema_arrow, file.metadata.num_rows
+        schema, footer, n_samples = file.schema_arrow, file.metadata, file.metadata.num_rows
         eeg = eeg_columns(schema.names, name)
         check_n_channels(len(eeg), name)
         stimulation = [STIM, *([FLASH] if FLASH in schema.names else [])]
@@ -73,7 +73,10 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         chosen = choose([FileChannel(channel) for channel in ch_names], kinds_of_eeg(declared, schema.names), name)
         eeg = [eeg[pick] for pick in chosen.picks]
         bad = _channels(metadata.get("bads"), name, "bads") or []
-        times, others = _times(schema), [column for column in other_stim(schema.names) if _is_number(schema, column)]
+        times, others = (
+            _times(schema),
+            [column for column in other_stim(schema.names, eeg) if _is_number(schema, column)],
+        )
         table = file.read(columns=[*stimulation, *times, *others], use_threads=False)
         if table.num_rows != n_samples:
             raise RecordingError(
@@ -91,7 +94,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         n_samples,
         decoded.stim,
         decoded.flash,
-        lambda: _blocks(path, name, eeg, np.float32 if single else np.float64),
+        lambda: _blocks(path, name, footer, eeg, np.float32 if single else np.float64),
         scale,
         (
             *name_notes,
@@ -147,8 +150,10 @@ def _seconds(column: "pa.ChunkedArray") -> NDArray[np.float64]:
     return to_numpy(column).astype(np.float64)
 
 
-def _blocks(path: Path, name: str, eeg: list[str], dtype: type[np.floating]) -> Iterator[NDArray[np.floating]]:
-    with _opened(path, name) as file:
+def _blocks(
+    path: Path, name: str, footer: "pq.FileMetaData", eeg: list[str], dtype: type[np.floating]
+) -> Iterator[NDArray[np.floating]]:
+    with _opened(path, name, footer) as file:
         for batch in file.iter_batches(ROWS_PER_BLOCK, columns=eeg, use_threads=False):
             block = np.empty((len(eeg), batch.num_rows), dtype)
             for row, column in zip(block, eeg, strict=True):
@@ -157,13 +162,13 @@ def _blocks(path: Path, name: str, eeg: list[str], dtype: type[np.floating]) -> 
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator["pq.ParquetFile"]:
-    """Open the file, and say whose fault it is when its bytes are damaged, there or later."""
+def _opened(path: Path, name: str, footer: "pq.FileMetaData | None" = None) -> Iterator["pq.ParquetFile"]:
+    """Open the file, and say whose fault it is when its bytes are damaged, there or later; a footer that is known is not read again."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path, memory_map=True, metadata=footer) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise RecordingError(

@@ -17,7 +17,6 @@ from . import fir
 from .bad_channels import find_bad_channels, replacement
 from .bounds import check_derived
 from .few_kept import few_kept
-from .flashes import find_flashes
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
@@ -55,8 +54,8 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     """
     parameters = parameters or Parameters()
     stream = recording.stream() if isinstance(recording, Recording) else recording
-    flashes = find_flashes(stream.stim, stream.flash)
-    check_derived(stream, parameters, flashes=flashes)
+    flashes = stream.flashes
+    check_derived(stream, parameters)
     first, last = window_samples(stream.sfreq, parameters.tmin, parameters.tmax)
     inside = (flashes.onset_sample + first >= 0) & (flashes.onset_sample + last < stream.n_samples)
     n_inside = int(inside.sum())
