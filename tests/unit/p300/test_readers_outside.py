@@ -80,3 +80,13 @@ def test_a_stim_channel_is_used_where_all_annotations_are_outside(tmp_path: Path
     stream = open_recording(tmp_path / "a_raw.fif")
     np.testing.assert_array_equal(stream.stim, MADE.stim[round(SFREQ) :])
     assert "4 events outside of the recording ignored: NonTarget (3), Target (1)" in stream.notes
+
+
+def test_brainvisions_first_segment_is_not_counted(tmp_path: Path) -> None:
+    path = write(tmp_path, MADE, "vhdr")
+    markers = path.with_suffix(".vmrk")
+    told = "[Marker Infos]\nMk900=New Segment,,1,1,0,20240101120000000000\nMk901=New Segment,,2561,1,0,20240101120500000000\n"
+    markers.write_text(markers.read_text().replace("[Marker Infos]\n", told))
+    stream = open_recording(path)
+    assert stream.gaps == (2560,)
+    assert not any("outside" in note for note in stream.notes)

@@ -67,10 +67,18 @@ def test_a_few_loud_electrodes_are_named() -> None:
     over = np.zeros((10, 8), bool)
     over[:7, :2] = True
     rejection = Rejection(10, 0, 3, {name: int(n) for name, n in zip(MADE.names, over.sum(axis=0), strict=True)})
-    told = few_kept(rejection, over, np.where(over, 9e-4, 5e-5), Parameters())
+    told = few_kept(rejection, over, np.zeros_like(over), np.where(over, 9e-4, 5e-5), Parameters())
     assert f"{MADE.names[0]} (7), {MADE.names[1]} (7)" in told
     assert "check these electrodes, or declare them bad" in told
     assert "would keep" not in told, "no limit is suggested that lets artifacts in"
+
+
+def test_missing_samples_are_no_amplitude() -> None:
+    uv = MADE.uv.copy()
+    uv[:, MADE.onsets[50] :] = 0.0
+    told = extract(Recording(tuple(MADE.names), SFREQ, uv * 1e-6, MADE.stim)).rejection.few_kept
+    assert "miss samples: check the amplifier's connection" in told
+    assert "uV" not in told
 
 
 @pytest.mark.real_data

@@ -117,10 +117,16 @@ def outside(raw: "mne.io.BaseRaw", events: Counter[str] | None) -> tuple[list[Ma
         Before the first sample, wherever they were; none where names were read in different ways.
     notes : list of str
     """
-    n_lost = (events.total() if events else 0) - len(raw.annotations)
-    if not events or n_lost <= 0:
+    if not events:
         return [], []
-    names = events - Counter(str(text) for text in raw.annotations.description)
+    # MNE-Python takes the date of BrainVision's first segment from its marker, and leaves that out.
+    kept = Counter(str(text) for text in raw.annotations.description)
+    events, kept = (
+        Counter({text: n for text, n in all_.items() if not text.startswith("New Segment/")}) for all_ in (events, kept)
+    )
+    n_lost, names = events.total() - kept.total(), events - kept
+    if n_lost <= 0:
+        return [], []
     if names.total() != n_lost:
         return [], [f"{n_lost} events outside of the recording ignored"]
     return [Marker(-1, text) for text in names.elements()], [

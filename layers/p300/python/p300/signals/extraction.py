@@ -103,7 +103,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_marked_bad=int(marked.sum()),
     )
     _check_classes(flashes.label[kept], rejection, parameters)
-    if told := few_kept(rejection, over, peak_to_peak, parameters):
+    if told := few_kept(rejection, over, missing & ~bad, peak_to_peak, parameters):
         rejection, notes = replace(rejection, few_kept=told), (*notes, told)
     return FeatureSet(
         X=X.reshape(len(kept), -1),
@@ -144,10 +144,15 @@ def _check_classes(label: NDArray[np.int8], rejection: Rejection, parameters: Pa
                 "no_epochs_kept",
                 f"No {CLASS_NAMES[code]} epoch is left of {rejection.n_flashes} flashes: {rejection.n_outside} lie too "
                 f"close to an end of the recording, {rejection.n_across_gaps} at a gap in it, {rejection.n_marked_bad} in spans marked as "
-                f"bad, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to "
-                f"peak (epochs by channel: {rejection.by_channel}). Check electrodes and unit, or raise "
-                "reject_peak_to_peak_uv.",
+                f"bad, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to peak or miss samples (epochs by channel: "
+                f"{rejection.by_channel}; of these with missing samples: {_some(rejection.missing_by_channel)}). Check electrodes and "
+                "unit, or raise reject_peak_to_peak_uv.",
             )
+
+
+def _some(counts: dict[str, int]) -> dict[str, int] | str:
+    """Return the counts that are not 0."""
+    return {channel: n for channel, n in counts.items() if n} or "none"
 
 
 def _epochs(

@@ -24,6 +24,7 @@ MOST_NAMED = 3
 def few_kept(
     rejection: Rejection,
     over: NDArray[np.bool_],
+    missing: NDArray[np.bool_],
     peak_to_peak: NDArray[np.floating],
     parameters: Parameters,
 ) -> str:
@@ -35,6 +36,8 @@ def few_kept(
         What was left out.
     over : ndarray of bool, shape (n_epochs, n_channels)
         Where an epoch that could be cut exceeds the limit or misses samples, bad channels replaced.
+    missing : ndarray of bool, shape (n_epochs, n_channels)
+        Where it misses samples, but for bad channels.
     peak_to_peak : ndarray, shape (n_epochs, n_channels)
         Of the same epochs, in volts.
     parameters : Parameters
@@ -54,22 +57,23 @@ def few_kept(
         "in spans marked as bad": rejection.n_marked_bad,
     }
     reasons = [f"{n:,} are {where}" for where, n in places.items() if n]
-    rejected = over.any(axis=1)
-    if rejected.any():
-        reasons.append(_of_amplitude(rejection, over[rejected], peak_to_peak, parameters))
+    incomplete = missing.any(axis=1)
+    if incomplete.any():
+        reasons.append(f"{int(incomplete.sum()):,} miss samples: check the amplifier's connection and its range")
+    loud = over.any(axis=1) & ~incomplete
+    limit_uv = parameters.reject_peak_to_peak_uv
+    if loud.any() and limit_uv is not None:
+        reasons.append(_of_amplitude(rejection, over[loud], peak_to_peak[~incomplete], limit_uv))
     share = f"{100 * n_kept / n_flashes:.0f} %"
     return f"only {n_kept:,} of {n_flashes:,} epochs are kept ({share}; expected at least half): {'; '.join(reasons)}"
 
 
 def _of_amplitude(
-    rejection: Rejection, over: NDArray[np.bool_], peak_to_peak: NDArray[np.floating], parameters: Parameters
+    rejection: Rejection, over: NDArray[np.bool_], peak_to_peak: NDArray[np.floating], limit_uv: float
 ) -> str:
-    limit_uv = parameters.reject_peak_to_peak_uv
-    if limit_uv is None:
-        return f"{len(over):,} miss samples. Check the amplifier's connection"
     worst_uv = np.sort(peak_to_peak.max(axis=1)) * VOLTS_TO_UV
     typical_uv, needed_uv = (float(np.quantile(worst_uv, share)) for share in (0.5, WANTED_KEPT))
-    found = f"{len(over):,} exceed {limit_uv:g} uV peak to peak or miss samples, and the median epoch reaches {typical_uv:,.0f} uV"
+    found = f"{len(over):,} exceed {limit_uv:g} uV peak to peak, and the median epoch reaches {typical_uv:,.0f} uV"
     if float(np.median(over.mean(axis=1))) >= EVERYWHERE:
         found += (
             " on its largest channel. At least half of the channels are over the limit at once: check the unit and the gain, the "
