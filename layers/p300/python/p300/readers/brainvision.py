@@ -24,6 +24,7 @@ _CODEPAGES = re.compile(r"utf-?8|ansi|(us-)?ascii|latin-?1|iso-?8859-\d{1,2}|(cp
 _CODEPAGE = re.compile(r"Codepage=(.+)")
 _CHUNK_BYTES = 1 << 20
 _CHOICES = {"DataFormat": ("BINARY", "ASCII"), "DataOrientation": ("MULTIPLEXED", "VECTORIZED")}
+_SAMPLE_BYTES = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
 _MARKER = re.compile(rb"^Mk\d+=(.*)$", re.MULTILINE)
 
 
@@ -120,6 +121,20 @@ def check_companions(header: Path, beside: list[Path], name: str) -> None:
             _check_markers(file, name)
         elif common.get("DataFormat") != "BINARY":
             _check_text(file, name)
+        else:
+            _check_whole(file, parser, _number(common, "NumberOfChannels", name), name)
+
+
+def _check_whole(path: Path, parser: configparser.ConfigParser, n_channels: int, name: str) -> None:
+    """Refuse a signal that ends in the middle of a sample, of which MNE-Python reads what is there."""
+    section = next((one for one in ("Binary Infos", "Binary infos") if parser.has_section(one)), None)
+    sample_bytes = _SAMPLE_BYTES.get(parser[section].get("BinaryFormat", "") if section else "")
+    if sample_bytes and (rest := path.stat().st_size % (n_channels * sample_bytes)):
+        raise RecordingError(
+            "unreadable",
+            f"{name}: {path.name} ends in the middle of a sample: {rest} bytes after the last one of all {n_channels} channels. Copy it "
+            "again from where it was recorded.",
+        )
 
 
 def _check_markers(path: Path, name: str) -> None:

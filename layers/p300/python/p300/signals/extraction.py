@@ -20,6 +20,7 @@ from .few_kept import few_kept
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
+from .steadiness import check_steady
 from .stillness import Stillness
 
 EPOCHS_BYTES = 512 * 1024  # cut, measured and resampled at once: they stay in a core's second-level cache
@@ -49,7 +50,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     ------
     RecordingError
         ``sfreq_too_low``, ``too_large``, ``too_many_flashes`` and ``too_many_groups`` as `check_derived` does; ``no_epochs_kept`` where
-        no epoch of one class survives;
+        no epoch of one class survives; ``wrong_unit`` where some of the EEG is many times as large as the rest;
         ``unreadable`` where a stream ends early; what the stream's blocks raise.
     """
     parameters = parameters or Parameters()
@@ -103,6 +104,12 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_marked_bad=int(marked.sum()),
     )
     _check_classes(flashes.label[kept], rejection, parameters)
+    check_steady(
+        peak_to_peak[good],
+        flashes.onset_sample[kept],
+        stream.sfreq,
+        rejected=parameters.reject_peak_to_peak_uv is not None,
+    )
     if told := few_kept(rejection, over, missing & ~bad, peak_to_peak, parameters):
         rejection, notes = replace(rejection, few_kept=told), (*notes, told)
     return FeatureSet(
