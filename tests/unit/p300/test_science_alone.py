@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +81,20 @@ def test_errors_are_value_errors_with_code_and_message_alone() -> None:
         error = kind("no_targets", "There are none.")
         assert (error.code, error.message, str(error)) == ("no_targets", "There are none.", "There are none.")
         assert set(vars(error)) == {"code", "message"}
+
+
+def test_any_module_can_be_imported_first() -> None:
+    program = """
+import importlib, pkgutil, sys
+import p300
+names = [module.name for module in pkgutil.walk_packages(p300.__path__, "p300.")]
+for name in names:
+    for known in [module for module in sys.modules if module.partition(".")[0] == "p300"]:
+        del sys.modules[known]
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        print(name, error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == ""

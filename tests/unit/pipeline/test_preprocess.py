@@ -114,6 +114,18 @@ def test_a_recording_without_usable_epochs_goes_to_quarantine(
     assert do(store, etag) == answer, "a retry tells the same reason"
 
 
+def test_few_kept_epochs_are_said_in_the_answer_now_and_again(
+    store: Store, recording_bytes: Callable[..., bytes]
+) -> None:
+    etag = store.put(RAW, KEY, recording_bytes(scale_uv=36.0, n_flashes=60))
+    made, again = do(store, etag), do(store, etag)
+    assert 0 < made["n_kept"] < 30
+    (told,) = made["notes"]
+    assert told.startswith(f"only {made['n_kept']} of 60 epochs are kept")
+    assert (again["outcome"], again["notes"]) == ("unchanged", [told])
+    assert told in json.loads(store.get(FEATURES, REPORT_KEY)[0])["notes"]
+
+
 def test_quarantine_takes_only_the_version_it_read(
     store: Store, recording_bytes: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,8 @@ class Rejection:
         Flashes whose epoch spans a discontinuity of the recording.
     n_marked_bad : int
         Flashes whose epoch touches a span that the file marks as bad.
+    few_kept : str
+        Why fewer than half of the flashes became epochs, and what may be done; empty where more did.
     """
 
     n_flashes: int
@@ -63,6 +65,7 @@ class Rejection:
     missing_by_channel: dict[str, int] = field(default_factory=dict)
     n_across_gaps: int = 0
     n_marked_bad: int = 0
+    few_kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -370,6 +373,7 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
         "marked_bad_channels": list(rejection.marked_bad_channels),
         "channels": list(feature_set.ch_names),
         "parameters": feature_set.parameters.to_dict(),
+        "few_kept": rejection.few_kept,
         "notes": list(feature_set.notes),
         **({"sidecar": dict(feature_set.sidecar)} if feature_set.sidecar else {}),
         "erp_peak": None,

@@ -16,7 +16,6 @@ from p300.readers.seen import Seen, SeenChannel, watched
 from p300.readers.units import SPELLED
 from p300.recording import NON_TARGET, TARGET, RecordingStream
 from p300.signals import extract
-from p300.signals.flashes import find_flashes
 from p300.signals.parameters import Parameters
 from p300.usable import open_usable, reading
 
@@ -268,7 +267,7 @@ def _interval_s(samples: NDArray[np.integer], sfreq: float | None) -> float | No
 
 
 def _usable(stream: RecordingStream) -> Usable:
-    flashes = find_flashes(stream.stim, stream.flash)
+    flashes = stream.flashes
     return Usable(
         channels=stream.ch_names,
         n_target=int((flashes.label == TARGET).sum()),

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from p300.signals.flashes import Flashes
 
 NON_TARGET = 1
 TARGET = 2
@@ -123,6 +127,13 @@ class RecordingStream:
     bad_channels: tuple[str, ...] = ()
     speller: Speller | None = None
     sidecar: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def flashes(self) -> "Flashes":
+        """Where ``stim`` rises, and what flashed there; looked for once."""
+        from p300.signals.flashes import find_flashes  # signals imports this module
+
+        return find_flashes(self.stim, self.flash)
 
     def load(self) -> Recording:
         """Read the whole signal into memory.

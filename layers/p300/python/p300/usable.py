@@ -46,13 +46,14 @@ def open_usable(
     """
     with reading(name):
         stream = open_recording(path, name=name, declared=parameters.declared, sidecar=sidecar)
-    check_derived(stream, parameters, name)
 
     def blocks() -> Iterator[NDArray[np.floating]]:
         with reading(name):
             yield from stream.blocks()
 
-    return replace(stream, blocks=blocks)
+    usable = replace(stream, blocks=blocks)
+    check_derived(usable, parameters, name)
+    return usable
 
 
 @contextmanager

@@ -72,8 +72,8 @@ def open_recording(
         (unfolds beyond reason), ``too_many_channels``, ``too_many_annotations``, ``not_numeric``, ``missing_eeg``,
         ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
         ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``unclear_triggers``,
-        ``contradictory_events``, ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``,
-        ``several_streams``, ``wrong_unit``, ``doubtful_channels`` (most look like triggers), ``bad_declaration``, ``bad_sidecar``; from
+        ``contradictory_events``, ``events_outside``, ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``,
+        ``several_streams``, ``wrong_unit``, ``doubtful_channels`` (most hold no EEG), ``bad_declaration``, ``bad_sidecar``; from
         the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
     """
     path = Path(path)

@@ -6,6 +6,7 @@ The header is read here just as MNE reads it, so that what was checked is what M
 import configparser
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 from p300.errors import RecordingError
@@ -23,6 +24,7 @@ _CODEPAGES = re.compile(r"utf-?8|ansi|(us-)?ascii|latin-?1|iso-?8859-\d{1,2}|(cp
 _CODEPAGE = re.compile(r"Codepage=(.+)")
 _CHUNK_BYTES = 1 << 20
 _CHOICES = {"DataFormat": ("BINARY", "ASCII"), "DataOrientation": ("MULTIPLEXED", "VECTORIZED")}
+_SAMPLE_BYTES = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
 _MARKER = re.compile(rb"^Mk\d+=(.*)$", re.MULTILINE)
 
 
@@ -119,6 +121,20 @@ def check_companions(header: Path, beside: list[Path], name: str) -> None:
             _check_markers(file, name)
         elif common.get("DataFormat") != "BINARY":
             _check_text(file, name)
+        else:
+            _check_whole(file, parser, _number(common, "NumberOfChannels", name), name)
+
+
+def _check_whole(path: Path, parser: configparser.ConfigParser, n_channels: int, name: str) -> None:
+    """Refuse a signal that ends in the middle of a sample, of which MNE-Python reads what is there."""
+    section = next((one for one in ("Binary Infos", "Binary infos") if parser.has_section(one)), None)
+    sample_bytes = _SAMPLE_BYTES.get(parser[section].get("BinaryFormat", "") if section else "")
+    if sample_bytes and (rest := path.stat().st_size % (n_channels * sample_bytes)):
+        raise RecordingError(
+            "unreadable",
+            f"{name}: {path.name} ends in the middle of a sample: {rest} bytes after the last one of all {n_channels} channels. Copy it "
+            "again from where it was recorded.",
+        )
 
 
 def _check_markers(path: Path, name: str) -> None:
@@ -143,8 +159,8 @@ def _check_markers(path: Path, name: str) -> None:
             )
 
 
-def count_markers(path: Path) -> int:
-    """Return how many markers a file of them states.
+def count_markers(path: Path) -> Counter[str]:
+    """Return how many markers of each name a file of them states.
 
     Parameters
     ----------
@@ -153,9 +169,11 @@ def count_markers(path: Path) -> int:
 
     Returns
     -------
-    n_markers : int
+    markers : Counter of str
+        Kind and description as MNE-Python joins them: ``Stimulus/S  1``.
     """
-    return len(_MARKER.findall(path.read_bytes()))
+    markers = (marker.decode("utf-8", "replace").split(",") for marker in _MARKER.findall(path.read_bytes()))
+    return Counter("/".join(marker[:2]) for marker in markers)
 
 
 def _check_text(path: Path, name: str) -> None:

@@ -22,7 +22,7 @@ _SENSORS = {
     "external input": "exg|ext|aux|bip|erg|misc",
     "skin": "gsr|eda|scr|scl",
     "breathing": "resp|respiration|breath|breathing|airflow|nasal|thorax|abdomen",
-    "pulse": "plet|pleth|plethysmogra(ph|m)|ppg|pulse|sp ?o|sa ?o",  # SpO2
+    "pulse": "plet|pleth|plethysmogra(?:ph|m)|ppg|pulse|sp ?o|sa ?o",  # SpO2
     "temperature": "temp|temperature",
     "movement": "acc[xyz]?|accel[xyz]?|accelerometer|acceleration|gyro?[xyz]?|gyroscope|magnetometer|imu",
     "trigger": "trig|trg|triggers?|ttl|sti|stim|stimulus|status|din|marker|events?|codes?|photo|photodiode|photocell|buttons?|keys?",
@@ -30,7 +30,8 @@ _SENSORS = {
     "device": "counter|count|timestamp|time|battery|impedance|quality|clock|sample|index",
     "other": "nc|meg|mcg|ep",  # types of EDF+, before a blank
 }
-_BY_WORD = {kind: re.compile(words) for kind, words in _SENSORS.items()}
+_KINDS = tuple(_SENSORS)
+_BY_WORD = re.compile("|".join(f"(?P<kind{number}>{words})" for number, words in enumerate(_SENSORS.values())))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _LETTERS = re.compile("[A-Za-z]+")
 
@@ -140,7 +141,8 @@ def other_kind(channel: FileChannel) -> str | None:
         return f"in {channel.unit}"
     text = EEG_PREFIX.sub("", channel.name)
     words = [word.lower() for pattern in (_WORD, _LETTERS) for word in pattern.findall(text)]
-    return next((kind for word in words for kind, known in _BY_WORD.items() if known.fullmatch(word)), None)
+    found = next((match for match in map(_BY_WORD.fullmatch, words) if match), None)
+    return _KINDS[int((found.lastgroup or "").removeprefix("kind"))] if found else None
 
 
 def present(marked: Iterable[str], ch_names: Sequence[str]) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from p300.limits import (
     SMALLEST_LARGE_BYTES,
 )
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
-from p300.signals.flashes import find_flashes
 from p300.text import few_of, is_clean, printable
 
 from .channels import present
@@ -63,7 +62,7 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
             "duplicate_channels", f"{name}: channel names occur twice: {few_of(repeated)}. Rename them."
         )
     check_length(stream.n_samples, stream.sfreq, name)
-    _check_stim(stream.stim, name)
+    _check_stim(stream, name)
     stream = moved(looked_at(stream, name, declared), declared.event_delay_ms, name)
     bad = present({*stream.bad_channels, *declared.bad_channels}, stream.ch_names)
     unknown = [channel for channel in declared.bad_channels if not present([channel], stream.ch_names)]
@@ -167,8 +166,8 @@ def check_in_memory(unfolded_bytes: int, file_bytes: int, name: str) -> None:
         )
 
 
-def _check_stim(stim: NDArray[np.integer], name: str) -> None:
-    labels = set(find_flashes(stim).label.tolist())
+def _check_stim(stream: RecordingStream, name: str) -> None:
+    labels = set(stream.flashes.label.tolist())
     if not labels:
         raise RecordingError(
             "no_events", f"{name}: the stim channel is constant; expected 1 (NonTarget) and 2 (Target) at each flash."

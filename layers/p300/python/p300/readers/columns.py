@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from p300.limits import MOST_COLUMNS
 from p300.text import few_of
 
 from .brain_invaders import BI2014A
+from .channels import FileChannel, other_kind
 from .declared import Declared
 from .units import declared_volts_per
 
@@ -129,6 +131,24 @@ def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
 def time_column(columns: list[str]) -> str | None:
     """Return the name of the column of time stamps, where there is one."""
     return next((column for column in columns if column.lower() in TIMES), None)
+
+
+def other_stim(columns: list[str], picked: list[str]) -> list[str]:
+    """Return the columns beside the stim column that may hold flashes too, by their names; none of those picked as EEG."""
+    known = {STIM, FLASH, time_column(columns), *picked}
+    return [
+        column
+        for column in columns
+        if column not in known and other_kind(FileChannel(column.removeprefix(EEG_PREFIX))) == "trigger"
+    ]
+
+
+def kinds_of_eeg(declared: Declared, columns: list[str]) -> Mapping[str, str]:
+    """Return the declared kinds of channels without those of columns that are none: they say which columns hold no flashes."""
+    if not declared.channel_kinds:
+        return declared.channel_kinds
+    others = {plain(column) for column in columns if not column.startswith(EEG_PREFIX)}
+    return {channel: kind for channel, kind in declared.channel_kinds.items() if plain(channel) not in others}
 
 
 def _unnamed(eeg: list[str]) -> bool:

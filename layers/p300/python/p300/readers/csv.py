@@ -21,8 +21,21 @@ from . import events, timing
 from .brain_invaders import FILE_LAYOUTS, player_of
 from .channels import FileChannel, choose, present
 from .checks import check_n_channels, check_n_samples
-from .columns import FLASH, STIM, channel_names, eeg_columns, flash_groups, sampling_rate, time_column, volts_per_unit
+from .columns import (
+    EEG_PREFIX,
+    FLASH,
+    STIM,
+    channel_names,
+    eeg_columns,
+    flash_groups,
+    kinds_of_eeg,
+    other_stim,
+    sampling_rate,
+    time_column,
+    volts_per_unit,
+)
 from .declared import Declared
+from .stim_lines import StimLine, compared
 
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
@@ -59,10 +72,12 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     hz = None if stated is None else sampling_rate(stated, eeg, name)[0]
     timed = timing.from_stamps(side[time], hz, name) if time else None
     sfreq, rate_notes = sampling_rate(timed.sfreq if timed else stated, eeg, name)
-    chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
+    chosen = choose([FileChannel(channel) for channel in ch_names], kinds_of_eeg(declared, head.columns), name)
     eeg = [eeg[pick] for pick in chosen.picks]
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
     decoded = events.from_codes(side[STIM], name, sfreq, declared, groups=groups)
+    others = [_line(path, name, head, column, sfreq) for column in other_stim(head.columns, eeg)]
+    decoded = compared(decoded, STIM, others, (len(decoded.stim), sfreq), declared, name)
     return RecordingStream(
         chosen.names,
         sfreq,
@@ -75,6 +90,13 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         gaps=timed.gaps if timed else (),
         bad_channels=present(head.declared.get("bads", "").split(";"), chosen.names),
     )
+
+
+def _line(path: Path, name: str, head: _Head, column: str, sfreq: float) -> StimLine:
+    def read_line() -> tuple[NDArray[np.float64], float]:
+        return _whole(path, name, head, [column])[0], sfreq
+
+    return StimLine(column.removeprefix(EEG_PREFIX), read_line)
 
 
 def _headless(path: Path, name: str, head: _Head, declared: Declared) -> RecordingStream:

@@ -1,5 +1,6 @@
 """EEGLAB's structure, looked at before MNE-Python reads it: whether it has a signal beside it, and how much it claims."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def _fields(path: Path, name: str) -> dict[str, Any]:
     return {field: structure[field] for field in _FIELDS if field in structure}
 
 
-def count_events(path: Path, name: str) -> int:
-    """Return how many events a file states.
+def count_events(path: Path, name: str) -> Counter[str]:
+    """Return how many events of each name a file states.
 
     Parameters
     ----------
@@ -92,9 +93,13 @@ def count_events(path: Path, name: str) -> int:
 
     Returns
     -------
-    n_events : int
+    events : Counter of str
     """
-    return int(np.size(_fields(path, name).get("event", ())))
+    events = _fields(path, name).get("event")
+    return Counter(
+        eeglab73.text_of(event, "type")
+        for event in (np.atleast_1d(np.asarray(events, object)) if events is not None else ())
+    )
 
 
 def _check_rate(value: Any, name: str) -> None:

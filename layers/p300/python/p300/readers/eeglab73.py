@@ -80,9 +80,9 @@ def raw_of(path: Path, name: str, beside: list[Path]) -> "mne.io.RawArray":
             f"{name}: a signal of {data.shape}; expected nbchan x pnts, {n_channels:g} x {n_samples:g}. Save it again.",
         )
     locations = found.get("chanlocs") or []
-    names = [_text(one, "labels") or f"EEG {i:03d}" for i, one in enumerate(locations)]
+    names = [text_of(one, "labels") or f"EEG {i:03d}" for i, one in enumerate(locations)]
     names = names if len(names) == n_channels else [f"EEG {i:03d}" for i in range(int(n_channels))]
-    kinds = [_text(one, "type").lower() for one in locations]
+    kinds = [text_of(one, "type").lower() for one in locations]
     kinds = (
         [kind if kind in _KINDS else "eeg" for kind in kinds] if len(kinds) == n_channels else ["eeg"] * int(n_channels)
     )
@@ -91,7 +91,9 @@ def raw_of(path: Path, name: str, beside: list[Path]) -> "mne.io.RawArray":
     raw = mne.io.RawArray(
         data.astype(np.float64) * UNIT_V, mne.create_info(names, float(sfreq), kinds), verbose="error"
     )
-    happened = [(_at(one, "latency") - 1, _at(one, "duration"), _text(one, "type")) for one in found.get("event") or []]
+    happened = [
+        (_at(one, "latency") - 1, _at(one, "duration"), text_of(one, "type")) for one in found.get("event") or []
+    ]
     known = [
         (onset, max(0.0, np.nan_to_num(duration)), what) for onset, duration, what in happened if np.isfinite(onset)
     ]
@@ -109,7 +111,8 @@ def _number(found: dict[str, Any], key: str, name: str) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def _text(one: SimpleNamespace, field: str) -> str:
+def text_of(one: Any, field: str) -> str:
+    """Return a field of an event or a channel as text; what version 7.3 holds as an array of one number, as that number."""
     value = getattr(one, field, "")
     if isinstance(value, np.ndarray):
         return f"{value.flat[0]:g}" if value.size == 1 else ""

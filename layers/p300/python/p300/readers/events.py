@@ -148,7 +148,7 @@ def from_markers(
     Raises
     ------
     RecordingError
-        ``unknown_codes``, ``no_targets``, ``no_non_targets``, ``implausible_events``.
+        ``unknown_codes``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``events_outside``.
     """
     stimuli = events_of(markers)
     counts = Counter(marker.description for marker in stimuli)
@@ -175,6 +175,11 @@ def from_markers(
     return _stimulation(
         (onset, label, None), (n_samples, sfreq), name, (counts, by_word), notes, is_declared=bool(declared.event_id)
     )
+
+
+def outside_note(n_outside: int) -> str:
+    """Say how many flashes lie before the first sample or after the last."""
+    return f"{n_outside} flashes outside of the recording ignored"
 
 
 def _classes(
@@ -308,6 +313,8 @@ def _with_changes_of_group(
     start, value = start[value != 0], value[value != 0]
     change = start[1:][value[1:] != value[:-1]]
     change = change[(codes[change] != 0) & (codes[change - 1] == codes[change])]
+    if not len(change):
+        return onset, code, before
     nearest = np.searchsorted(onset, change)
     padded = np.r_[-(1 << 40), onset, 1 << 60]
     change = change[(change - padded[nearest] > short) & (padded[nearest + 1] - change > short)]
@@ -357,8 +364,14 @@ def _stimulation(
     inside = (flashes[0] >= 0) & (flashes[0] < n_samples)
     onset, label = flashes[0][inside], flashes[1][inside]
     group = None if flashes[2] is None else flashes[2][inside]
+    if len(inside) and not inside.any():
+        raise RecordingError(
+            "events_outside",
+            f"{name}: all {len(inside):,} flashes lie outside of the recording, which has {n_samples / sfreq:,.1f} s. Found events "
+            f"{counted(found)}. Expected the times of events on the clock of the signal. Export both together.",
+        )
     if not inside.all():
-        notes.append(f"{int((~inside).sum())} flashes outside of the recording ignored")
+        notes.append(outside_note(int((~inside).sum())))
     kept, double_notes = without_doubles(onset, label, group, sfreq, name, found)
     onset, label, group = onset[kept], label[kept], None if group is None else group[kept]
     notes += double_notes

@@ -1,7 +1,10 @@
 """Whether a FIF file's tags lie one after the other inside it: MNE-Python follows them wherever they point, in circles too."""
 
 import struct
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from p300.errors import RecordingError
 from p300.limits import LARGEST_TAG_BYTES, MOST_TAGS
@@ -12,6 +15,8 @@ TAG_BYTES = 16
 FILE_ID, DIRECTORY_POINTER = 100, 101
 CHANNEL, SIGNAL = 203, 300
 BLOCK, RAW_DATA, EPOCHS, AVERAGES = 104, 102, 373, 104
+ANNOTATIONS, DESCRIPTIONS, COLON = 3810, 206, "{COLON}"
+"""A block, its tag of descriptions with colons between them, and what stands for a colon in one."""
 END_OF_DIRECTORY = (-1, -1)
 """Kind and place of the last entry of a directory as MNE-C and acquisition software write it."""
 NAMES = 3507
@@ -21,8 +26,13 @@ OTHER_FILES = {116, 117, 118}
 """Kinds of tags that name the next file of a recording in several."""
 
 
-def check_fif(path: Path, name: str) -> None:
+def check_fif(path: Path, name: str) -> Counter[str]:
     """Refuse a file whose tags overlap, point back or out of it, or name another file.
+
+    Returns
+    -------
+    annotations : Counter of str
+        How many annotations of each description the file states, those outside of the recording too.
 
     Raises
     ------
@@ -31,7 +41,8 @@ def check_fif(path: Path, name: str) -> None:
     """
     total = path.stat().st_size
     tags: dict[int, tuple[int, int, int]] = {}
-    blocks: set[int] = set()
+    blocks: list[int] = []
+    annotations: bytes | None = None
     at = directory = 0
     with path.open("rb") as file:
         while at + TAG_BYTES <= total:
@@ -52,7 +63,9 @@ def check_fif(path: Path, name: str) -> None:
             if kind == DIRECTORY_POINTER and size == 4:
                 directory = int.from_bytes(file.read(4), "big", signed=True)
             if kind == BLOCK and size == 4:
-                blocks.add(int.from_bytes(file.read(4), "big", signed=True))
+                blocks.append(int.from_bytes(file.read(4), "big", signed=True))
+            if kind == DESCRIPTIONS and blocks[-1:] == [ANNOTATIONS] and annotations is None:
+                annotations = file.read(size)
             tags[at] = (kind, value_type, size)
             if following < 0:
                 break
@@ -63,17 +76,26 @@ def check_fif(path: Path, name: str) -> None:
                     "FIF allows and this check does not. Read it with MNE-Python, save it again, and upload that.",
                 )
             at = following or end
-        _check_continuous(blocks, name)
+        _check_continuous(set(blocks), name)
         check_n_channels(sum(kind == CHANNEL for kind, _, _ in tags.values()), name)
-        if directory > 0:  # MNE then reads the tags that it lists, and no others
-            file.seek(directory)
-            header = file.read(TAG_BYTES)
-            size = struct.unpack(">iIii", header)[2] if len(header) == TAG_BYTES else -1
-            if size < 0 or size % TAG_BYTES or directory + TAG_BYTES + size > total:
-                raise _damaged(name, f"no directory at {directory:,}")
-            for entry in struct.iter_unpack(">iIii", file.read(size)):
-                if tags.get(entry[3]) != entry[:3] and (entry[0], entry[3]) != END_OF_DIRECTORY:
-                    raise _damaged(name, f"the directory lists a tag at {entry[3]:,}, where there is none")
+        _check_directory(file, directory, tags, name)
+    texts = annotations.decode("latin-1").split(":") if annotations else []
+    return Counter(text.replace(COLON, ":") for text in texts)
+
+
+def _check_directory(file: BinaryIO, at: int, tags: Mapping[int, tuple[int, int, int]], name: str) -> None:
+    """Refuse a directory that lists other tags than there are: MNE-Python then reads those, and no others."""
+    if at <= 0:
+        return
+    total = file.seek(0, 2)
+    file.seek(at)
+    header = file.read(TAG_BYTES)
+    size = struct.unpack(">iIii", header)[2] if len(header) == TAG_BYTES else -1
+    if size < 0 or size % TAG_BYTES or at + TAG_BYTES + size > total:
+        raise _damaged(name, f"no directory at {at:,}")
+    for entry in struct.iter_unpack(">iIii", file.read(size)):
+        if tags.get(entry[3]) != entry[:3] and (entry[0], entry[3]) != END_OF_DIRECTORY:
+            raise _damaged(name, f"the directory lists a tag at {entry[3]:,}, where there is none")
 
 
 def _check_continuous(blocks: set[int], name: str) -> None:

@@ -1,6 +1,7 @@
 """GDF, as OpenViBE and BioSig write it: flashes in its table of events, or on a trigger channel."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from .checks import check_length, check_n_samples, check_rate
 from .declared import Declared
 from .gdf_structure import Events, Header, read_events, read_header
 from .markers import Marker
+from .stim_lines import StimLine, compared
 from .units import declared_volts_per, volts_per
 
 BYTES_PER_BLOCK = 8 << 20
@@ -43,7 +45,12 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     gaps = np.round(found.onset_s[found.code == NEW_SEGMENT] * sfreq).astype(np.int64)
     lines = [number for number in own if other_kind(channels[number]) == "trigger"]
     decoded = _flashes(
-        found, [_line(path, header, number, sfreq) for number in lines], n_samples, sfreq, declared, name
+        found,
+        [StimLine(header.names[number], _line(path, header, number, sfreq)) for number in lines],
+        n_samples,
+        sfreq,
+        declared,
+        name,
     )
 
     def blocks() -> Iterator[NDArray[np.floating]]:
@@ -120,7 +127,7 @@ def _values(path: Path, header: Header, picks: list[int]) -> Iterator[NDArray[np
             yield block
 
 
-def _line(path: Path, header: Header, number: int, sfreq: float) -> mne_events.StimChannel:
+def _line(path: Path, header: Header, number: int, sfreq: float) -> Callable[[], tuple[NDArray[np.float64], float]]:
     def read_line() -> tuple[NDArray[np.float64], float]:
         codes = np.concatenate([block[0] for block in _values(path, header, [number])])
         return np.round(codes * header.gain[number] + header.offset[number]), sfreq
@@ -130,7 +137,7 @@ def _line(path: Path, header: Header, number: int, sfreq: float) -> mne_events.S
 
 def _flashes(
     found: Events,
-    lines: list[mne_events.StimChannel],
+    lines: list[StimLine],
     n_samples: int,
     sfreq: float,
     declared: Declared,
@@ -152,7 +159,11 @@ def _flashes(
     near = _near(np.flatnonzero(codes), groups, settling(sfreq))
     with_groups = np.zeros(n_samples, np.int32)
     with_groups[np.flatnonzero(codes)] = near
-    return events.from_codes(codes, name, sfreq, declared, groups=with_groups if near.any() else None)
+    n_outside = int((is_class & ~inside).sum())
+    decoded = events.from_codes(codes, name, sfreq, declared, groups=with_groups if near.any() else None)
+    if n_outside:
+        decoded = replace(decoded, notes=(*decoded.notes, events.outside_note(n_outside)))
+    return compared(decoded, "the table of events", lines, (n_samples, sfreq), declared, name)
 
 
 def _near(flashes: NDArray[np.int64], groups: NDArray[np.int32], reach: int) -> NDArray[np.int32]:

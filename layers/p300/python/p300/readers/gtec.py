@@ -1,6 +1,6 @@
 """The .hdf5 files of g.tec's g.Recorder: samples, and events whose names are described in XML."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from .columns import sampling_rate
 from .declared import Declared
 from .hdf5_files import checked, is_hdf5, member, numbers, opened, text
 from .markers import Marker
+from .stim_lines import StimLine
 from .units import declared_volts_per
 from .xml_text import parsed
 
@@ -59,7 +60,11 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         FileChannel(label) for label in ([f"ch{i:02d}" for i in range(1, shape[1] + 1)] if numbered else labels)
     ]
     chosen = choose(channels, declared.channel_kinds, name)
-    lines = [_line(path, i, sfreq, name) for i, channel in enumerate(channels) if other_kind(channel) == "trigger"]
+    lines = [
+        StimLine(channel.name, _line(path, i, sfreq, name))
+        for i, channel in enumerate(channels)
+        if other_kind(channel) == "trigger"
+    ]
     decoded = mne_events.decide(happened, lines, shape[0], sfreq, declared, name)
     picks = np.array(chosen.picks)
     dtype = np.float32 if kind.itemsize <= 4 and kind.kind == "f" else np.float64
@@ -100,7 +105,7 @@ def _values(path: Path, name: str) -> Iterator[NDArray[np.number]]:
             yield samples[start : start + step]
 
 
-def _line(path: Path, channel: int, sfreq: float, name: str) -> mne_events.StimChannel:
+def _line(path: Path, channel: int, sfreq: float, name: str) -> Callable[[], tuple[NDArray[np.float64], float]]:
     return lambda: (np.concatenate([part[:, channel] for part in _values(path, name)]).astype(np.float64), sfreq)
 
 

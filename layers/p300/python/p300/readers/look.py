@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from p300.channels import plain
 from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET, RecordingStream
-from p300.signals.flashes import find_flashes
 from p300.text import few_of
 
 from .channels import EEG
@@ -29,6 +28,10 @@ FEW_VALUES, MOSTLY_STILL = 32, 0.8
 """Of a trigger: few different values, and most samples equal to the one before."""
 FLASH_LOCKED = 2.0
 """Mean over standard deviation of the jump at a flash: scalp EEG has less than 0.8 in 60 flashes of the recordings at hand."""
+ACROSS, FEWEST_ACROSS = 0.9, 10
+"""Share of a channel's range, and how many steps of that size from one sample to the next no electrode has."""
+COMPARED = 256
+"""Samples by which two channels are told apart; where these are equal, all are compared."""
 FEWEST_LOCKED = 20
 """Flashes; with fewer, chance can look like it."""
 LEAST_AUC_ABOVE_CHANCE, MOST_AUC_ABOVE_CHANCE, STANDARD_ERRORS, FEWEST_OF_A_CLASS = 0.3, 0.47, 6.0, 8
@@ -50,12 +53,15 @@ class Look:
     deviation : ndarray, shape (n_channels,)
         Standard deviation in the file's unit.
     triggers : dict of int to str
-        What about a channel is a trigger's.
+        What about a channel is a trigger's, or no electrode's.
+    copies : dict of int to int
+        Channels whose samples are those of an earlier one.
     """
 
     movement_v: NDArray[np.float64]
     deviation: NDArray[np.float64]
     triggers: dict[int, str]
+    copies: dict[int, int]
 
 
 def looked_at(stream: RecordingStream, name: str, declared: Declared) -> RecordingStream:
@@ -81,8 +87,8 @@ def looked_at(stream: RecordingStream, name: str, declared: Declared) -> Recordi
         ``wrong_unit``, ``doubtful_channels``; what the stream's blocks raise.
     """
     remembered = Remembered(stream.blocks)
-    stream = dataclasses.replace(stream, blocks=remembered)
     look = _look(stream, remembered)
+    stream = dataclasses.replace(stream, blocks=remembered)
     if look is None:
         return stream
     doubtful = {
@@ -136,7 +142,7 @@ def _joined(head: deque[NDArray[np.floating]], rest: Iterator[NDArray[np.floatin
 
 def _look(stream: RecordingStream, remembered: Remembered) -> Look | None:
     """Read from the first flash on; None where nothing moves."""
-    flashes = find_flashes(stream.stim)
+    flashes = stream.flashes
     width = max(1, round(SMOOTHING_S * stream.sfreq))
     begin = max(int(flashes.onset_sample[0]) - round(stream.sfreq), 0) if len(flashes) else 0
     enough = [np.flatnonzero(flashes.label == code)[:FLASHES_OF_A_CLASS][-1:] for code in (TARGET, NON_TARGET)]
@@ -155,7 +161,19 @@ def _look(stream: RecordingStream, remembered: Remembered) -> Look | None:
         movement(some, stream.sfreq) * stream.volts_per_unit,
         some[:, :: max(1, width // 2)].std(axis=1, dtype=np.float64),
         dict(_triggers(eeg, some, onsets[inside], flashes.label[inside], width)),
+        _copies(some),
     )
+
+
+def _copies(some: NDArray[np.floating]) -> dict[int, int]:
+    """Find channels that hold the samples of an earlier one: exported twice, or bridged by the amplifier's settings."""
+    first: dict[bytes, int] = {}
+    copies = {}
+    for number, row in enumerate(some):
+        of = first.setdefault(row[:COMPARED].tobytes(), number)
+        if of != number and np.ptp(row) and np.array_equal(row, some[of]):
+            copies[number] = of
+    return copies
 
 
 def movement(eeg: NDArray[np.floating], sfreq: float) -> NDArray[np.float64]:
@@ -224,20 +242,34 @@ def _triggers(
     for group in (*classes, jumps):
         if group.shape[1] >= FEWEST_LOCKED:
             locked |= np.abs(group.mean(axis=1)) > FLASH_LOCKED * group.std(axis=1)
-    changed = np.count_nonzero(some[:, 1:] != some[:, :-1], axis=1) / max(some.shape[1] - 1, 1)
+    steps_of = np.abs(np.diff(some, axis=1))
+    changed = np.count_nonzero(steps_of, axis=1) / max(some.shape[1] - 1, 1)
+    across = np.count_nonzero(steps_of > ACROSS * np.ptp(some, axis=1, keepdims=True), axis=1)
+    auc = _auc(*classes) if chance < np.inf else np.full(len(eeg), 0.5)
     for number, row in enumerate(eeg):
         if changed[number] < 1 - MOSTLY_STILL and 1 < len(values := np.unique(row)) <= FEW_VALUES:
             yield number, f"takes {len(values)} values and is constant in between"
-        elif chance < np.inf and abs(_auc(*(group[number] for group in classes)) - 0.5) > chance:
+        elif abs(auc[number] - 0.5) > chance:
             yield number, "tells targets from non-targets at the flash's first sample"
         elif locked[number]:
             yield number, "jumps with each flash's first sample"
+        elif across[number] >= FEWEST_ACROSS and _varies_at_both_ends(some[number]):
+            yield number, f"wraps around: {across[number]:,} steps across its whole range"
 
 
-def _auc(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return the share of pairs in which the first is larger; equal ones count half."""
-    pairs = first[:, np.newaxis] - second
-    return (np.count_nonzero(pairs > 0) + np.count_nonzero(pairs >= 0)) / 2 / pairs.size
+def _varies_at_both_ends(row: NDArray[np.floating]) -> bool:
+    """Tell numbers that wrapped around from a signal that falls to one value where samples are lost."""
+    low, high = float(row.min()), float(row.max())
+    margin = (1 - ACROSS) * (high - low)
+    return min(len(np.unique(row[row < low + margin])), len(np.unique(row[row > high - margin]))) >= FEWEST_ACROSS
+
+
+def _auc(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of pairs in which the first is larger, by channel; equal ones count half."""
+    pairs = first[:, :, np.newaxis] - second[:, np.newaxis]
+    larger = np.count_nonzero(pairs > 0, axis=(1, 2)) + np.count_nonzero(pairs >= 0, axis=(1, 2))
+    share: NDArray[np.float64] = larger / (2 * first.shape[1] * second.shape[1])
+    return share
 
 
 def _check_doubtful(stream: RecordingStream, doubtful: dict[int, str], name: str) -> None:
@@ -248,8 +280,8 @@ def _check_doubtful(stream: RecordingStream, doubtful: dict[int, str], name: str
     suggest(channel_kinds={stream.ch_names[number]: EEG for number in doubtful})
     raise RecordingError(
         "doubtful_channels",
-        f"{name}: {len(doubtful)} of {len(stream.ch_names)} EEG channels look like triggers: {few_of(described)}. Expected EEG in most "
-        f'channels. Export the EEG; or, if these are EEG, declare them: {{"channel_kinds": {{"{first}": "eeg"}}}}.',
+        f"{name}: {len(doubtful)} of {len(stream.ch_names)} EEG channels hold no EEG by their signal: {few_of(described)}. Expected "
+        f'EEG in most channels. Export the EEG; or, if these are EEG, declare them: {{"channel_kinds": {{"{first}": "eeg"}}}}.',
     )
 
 
@@ -258,11 +290,15 @@ def _without(
 ) -> RecordingStream:
     names = stream.ch_names
     kept_anyway = [f"{names[n]} {why}" for n, why in look.triggers.items() if n not in doubtful]
-    notes = [f"declared EEG, though it looks like a trigger: {text}" for text in kept_anyway]
+    notes = [f"declared EEG, though its signal is no EEG: {text}" for text in kept_anyway]
+    if look.copies:
+        notes.append(
+            f"channels with the same samples as another: {few_of([f'{names[n]} as {names[of]}' for n, of in look.copies.items()])}"
+        )
     electrodes = {n for n in doubtful if is_electrode(names[n])}
     if electrodes:
         notes.append(
-            f"electrodes that carry the trigger: {few_of([f'{names[n]} {doubtful[n]}' for n in sorted(electrodes)])}"
+            f"electrodes without EEG by their signal: {few_of([f'{names[n]} {doubtful[n]}' for n in sorted(electrodes)])}"
         )
     if weak:
         notes.append(

@@ -15,13 +15,14 @@ from p300.text import few_of
 
 from . import events, matlab73, timing
 from .brain_invaders import FILE_LAYOUTS, FileLayout, player_of
-from .channels import FileChannel, choose
+from .channels import FileChannel, choose, other_kind
 from .checks import check_length, check_unfolding
 from .columns import sampling_rate, volts_per_unit
 from .declared import Declared
 from .hdf5_files import is_hdf5
 from .look import movement
 from .matlab_files import check_matlab
+from .stim_lines import StimLine, compared
 from .units import LARGEST_MOVEMENT_V
 
 ROWS_PER_BLOCK = 1 << 16
@@ -98,6 +99,12 @@ def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStr
     scale, notes = volts_per_unit(None if unit is None else str(np.squeeze(unit)), said, name)
     timed = timing.from_stamps(matrix[:, 0].astype(np.float64), sfreq, name) or timing.Timing(sfreq)
     decoded = events.from_codes(matrix[:, -1], name, sfreq, said)
+    lines = [
+        StimLine(channel, lambda column=column: (matrix[:, column], sfreq))  # type: ignore[misc]
+        for column, channel in enumerate(ch_names, 1)
+        if other_kind(FileChannel(channel)) == "trigger"
+    ]
+    decoded = compared(decoded, "the last column", lines, (len(matrix), sfreq), said, name)
     if not declared:
         notes = ("channel names not in the file: numbered", *notes)
     chosen = choose([FileChannel(channel) for channel in ch_names], said.channel_kinds, name)

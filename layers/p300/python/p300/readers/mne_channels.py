@@ -4,9 +4,10 @@ import math
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from p300.channels import plain
 from p300.errors import RecordingError
 
-from .channels import Chosen, FileChannel, choose, present
+from .channels import MISC, Chosen, FileChannel, choose, present
 from .declared import Declared
 from .edf_header import read_header
 from .seen import add_channel
@@ -66,7 +67,11 @@ def choose_eeg(
         FileChannel(raw.ch_names[number], kind, unit if extension != ".set" else None)
         for number, kind, unit in zip(numbers, plain_kinds, stated, strict=True)
     ]
-    chosen = choose(channels, declared.channel_kinds, name)
+    stim = {plain(channel) for channel, kind in zip(raw.ch_names, kinds, strict=True) if kind == "stim"}
+    declared_kinds = {
+        channel: kind for channel, kind in declared.channel_kinds.items() if kind != MISC or plain(channel) not in stim
+    }
+    chosen = choose(channels, declared_kinds, name)
     factors = [_factor(extension, stated[pick], declared.unit, name) for pick in chosen.picks]
     return [numbers[pick] for pick in chosen.picks], chosen, factors
 

@@ -1,7 +1,6 @@
 """Events of a file that MNE-Python has opened: its annotations, or the codes on its stim channels."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -10,22 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import RecordingError
-from p300.limits import MOST_ANNOTATIONS, MOST_STIM_CHANNELS
+from p300.limits import MOST_ANNOTATIONS
 
+from . import stim_lines
 from .brainvision import count_markers
 from .declared import Declared
 from .edf_records import Placement, Records
 from .eeglab import count_events
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
-from .events import Stimulation, from_codes, from_markers
+from .events import Stimulation, from_markers
 from .markers import Marker, events_of
+from .stim_lines import StimLine
 from .two_sources import agreed
 
 if TYPE_CHECKING:
     import mne
-
-type StimChannel = Callable[[], tuple[NDArray[np.float64], float]]
-"""Codes, shape (n_samples,), and their rate in Hz."""
 
 
 def markers(raw: "mne.io.BaseRaw", samples: NDArray[np.int64], name: str) -> list[Marker]:
@@ -77,13 +75,13 @@ def onsets(raw: "mne.io.BaseRaw") -> NDArray[np.int64]:
     return samples.astype(np.int64) - (raw.first_samp if found.orig_time is None else 0)
 
 
-def stated(path: Path, name: str, beside: list[Path], records: Records | None) -> int | None:
-    """Return how many events a file states, where that can be told; MNE-Python drops those outside of the recording.
+def stated(path: Path, name: str, beside: list[Path], records: Records | None) -> Counter[str] | None:
+    """Return how many events of each name a file states, where that can be told; MNE-Python drops those outside of the recording.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file, which is not a FIF file: `check_fif` tells it of these.
     name : str
         What to call it, and where its extension stands.
     beside : list of Path
@@ -93,32 +91,47 @@ def stated(path: Path, name: str, beside: list[Path], records: Records | None) -
 
     Returns
     -------
-    n_events : int or None
+    events : Counter of str, or None
     """
     if records:
-        return len(records.annotations)
+        return Counter(text for _, _, text in records.annotations)
     markers = [file for file in beside if file.suffix.lower() == ".vmrk"]
     if markers:
         return count_markers(markers[0])
     return count_events(path, name) if PurePosixPath(name).suffix.lower() == ".set" else None
 
 
-def outside(raw: "mne.io.BaseRaw", n_stated: int | None) -> list[str]:
-    """Say how many events of a file are outside of the recording.
+def outside(raw: "mne.io.BaseRaw", events: Counter[str] | None) -> tuple[list[Marker], list[str]]:
+    """Return a file's events outside of the recording, and what to say of them.
 
     Parameters
     ----------
     raw : mne.io.BaseRaw
         The file.
-    n_stated : int or None
-        As many as it states.
+    events : Counter of str, or None
+        Those that it states, by name.
 
     Returns
     -------
+    lost : list of Marker
+        Before the first sample, wherever they were; none where names were read in different ways.
     notes : list of str
     """
-    n_lost = (n_stated or 0) - len(raw.annotations)
-    return [f"{n_lost} events outside of the recording ignored"] if n_lost > 0 else []
+    if not events:
+        return [], []
+    # MNE-Python takes the date of BrainVision's first segment from its marker, and leaves that out.
+    kept = Counter(str(text) for text in raw.annotations.description)
+    events, kept = (
+        Counter({text: n for text, n in all_.items() if not text.startswith("New Segment/")}) for all_ in (events, kept)
+    )
+    n_lost, names = events.total() - kept.total(), events - kept
+    if n_lost <= 0:
+        return [], []
+    if names.total() != n_lost:
+        return [], [f"{n_lost} events outside of the recording ignored"]
+    return [Marker(-1, text) for text in names.elements()], [
+        f"{n_lost} events outside of the recording ignored: {counted(names)}"
+    ]
 
 
 def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[str]:
@@ -153,16 +166,16 @@ def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[st
 
 
 def decide(
-    found: list[Marker], stim: list[StimChannel], n_samples: int, sfreq: float, declared: Declared, name: str
+    found: list[Marker], stim: list[StimLine], n_samples: int, sfreq: float, declared: Declared, name: str
 ) -> Stimulation:
-    """Take the markers where their names say it, else the first stim channel whose codes do; where both do, they have to agree.
+    """Take the markers where their names say it, else the stim channels whose codes do; all that do have to agree.
 
     Parameters
     ----------
     found : list of Marker
         Annotations.
-    stim : list of callable
-        Reads each stim channel; a pass over the file.
+    stim : list of StimLine
+        Stim channels.
     n_samples : int
         Length of the recording.
     sfreq : float
@@ -179,35 +192,25 @@ def decide(
     Raises
     ------
     RecordingError
-        ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, and what `from_markers` and `from_codes` refuse.
+        ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, ``events_outside``, and what `from_markers` and
+        `from_codes` refuse.
     """
-    if len(stim) > MOST_STIM_CHANNELS:
-        raise RecordingError(
-            "too_many_channels",
-            f"{name}: {len(stim):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers.",
-        )
     refusals = []
     by_name = None
     try:
         by_name = from_markers(found, name, n_samples, sfreq, declared)
     except RecordingError as refusal:
-        if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets"):
+        if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets", "events_outside"):
             raise
         refusals.append(refusal)
-    by_code = None
-    for read in stim:
-        codes, rate = read()
-        try:
-            by_code = _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
-            break
-        except RecordingError as refusal:
-            refusals.append(refusal)
+    by_code, of_channels = stim_lines.decoded(stim, n_samples, sfreq, declared, name)
+    refusals += of_channels
     described = Counter(marker.description for marker in found)
     if by_name is not None:
         way_out = None if declared.event_id else remedy(described)
         return agreed(by_name, by_code, refusals, sfreq, name, way_out)
     if by_code is not None:
-        events = Counter(marker.description for marker in events_of(found))
+        events = Counter(marker.description for marker in events_of(found) if marker.sample >= 0)
         unused = f"flashes taken from the stim channel; annotations not known as flashes: {counted(events)}"
         return replace(by_code, notes=(*by_code.notes, unused)) if events else by_code
     seen = [refusal for refusal in refusals if refusal.code != "no_events"]
@@ -222,18 +225,3 @@ def decide(
     if refusals:
         raise refusals[0]
     raise RecordingError("missing_stim", f"{name}: neither a stim channel nor annotations. Expected {NAMES_EXPECTED}.")
-
-
-def _on_samples(found: Stimulation, n_samples: int, ratio: float) -> Stimulation:
-    """Put flashes of a stim channel with a rate of its own on the samples of the EEG."""
-    if ratio == 1 and len(found.stim) == n_samples:
-        return found
-    at = np.flatnonzero(found.stim)
-    to = np.minimum(np.round(at * ratio).astype(np.int64), n_samples - 1)
-    stim = np.zeros(n_samples, np.int32)
-    stim[to] = found.stim[at]
-    flash = None
-    if found.flash is not None:
-        flash = np.zeros(n_samples, np.int32)
-        flash[to] = found.flash[at]
-    return Stimulation(stim, flash, found.notes)

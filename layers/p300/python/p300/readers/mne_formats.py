@@ -22,6 +22,7 @@ from .edf_structure import check_edf
 from .fif_structure import check_fif
 from .hdf5_files import is_hdf5
 from .mne_channels import choose_eeg, marked, same_factor, unit_notes
+from .stim_lines import StimLine
 
 if TYPE_CHECKING:
     import mne
@@ -41,6 +42,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Open a recording through MNE-Python, which knows the units."""
     header, records, others = _records(path, name)
     beside = _companions_beside(path, name)
+    annotations = check_fif(path, name) if PurePosixPath(name).suffix.lower() == ".fif" else None
     raw = _opened(path, name, beside, exclude=(*others, *header.unscaled))
     with _Explained(name):
         import mne
@@ -55,9 +57,9 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
     placed = edf_records.placement(records, float(raw.info["sfreq"]), name) if records else None
     with _Explained(name):
-        lost = mne_events.outside(raw, mne_events.stated(path, name, beside, records))
+        lost, lost_notes = mne_events.outside(raw, annotations or mne_events.stated(path, name, beside, records))
         if placed and records:
-            lost = mne_events.place(raw, placed, records)
+            lost, lost_notes = [], mne_events.place(raw, placed, records)
         onsets = mne_events.onsets(raw)
         bad_channels, bad_spans, gaps = marked(raw, chosen.names)
     stim_channels = [*(_stim_channel(raw, int(channel), name) for channel in stim)]
@@ -65,7 +67,12 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         apart = edf_records.triggers_apart(records, others)
         stim_channels += [_stim_channel_apart(path, name, label) for label in apart]
     decoded = mne_events.decide(
-        mne_events.markers(raw, onsets, name), stim_channels, raw.n_times, float(raw.info["sfreq"]), declared, name
+        [*mne_events.markers(raw, onsets, name), *lost],
+        stim_channels,
+        raw.n_times,
+        float(raw.info["sfreq"]),
+        declared,
+        name,
     )
     return RecordingStream(
         chosen.names,
@@ -79,7 +86,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             *header.notes,
             *_notes(others, records, placed),
             *_unscaled_notes(header),
-            *lost,
+            *lost_notes,
             *chosen.notes,
             *unit_notes(declared, factors),
             *decoded.notes,
@@ -149,8 +156,6 @@ def _companions_beside(path: Path, name: str) -> list[Path]:
 
 def _opened(path: Path, name: str, beside: list[Path], **options: Any) -> "mne.io.BaseRaw":
     extension = PurePosixPath(name).suffix.lower()
-    if extension == ".fif":
-        check_fif(path, name)
     if extension not in (".edf", ".bdf"):
         options = {}
     if extension == ".set" and is_hdf5(path):
@@ -189,18 +194,18 @@ class _Explained:
             ) from error
 
 
-def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> mne_events.StimChannel:
-    return lambda: (_codes(raw, channel, name), float(raw.info["sfreq"]))
+def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> StimLine:
+    return StimLine(raw.ch_names[channel], lambda: (_codes(raw, channel, name), float(raw.info["sfreq"])))
 
 
-def _stim_channel_apart(path: Path, name: str, label: str) -> mne_events.StimChannel:
+def _stim_channel_apart(path: Path, name: str, label: str) -> StimLine:
     """Read a trigger signal that is sampled at another rate than the EEG, alone: MNE-Python would resample it."""
 
     def read() -> tuple[NDArray[np.float64], float]:
         raw = _opened(path, name, [], include=[label])
         return _codes(raw, 0, name), float(raw.info["sfreq"])
 
-    return read
+    return StimLine(label, read)
 
 
 def _codes(raw: "mne.io.BaseRaw", channel: int, name: str) -> NDArray[np.float64]:

@@ -19,16 +19,20 @@ from . import events, timing
 from .channels import FileChannel, choose, present
 from .checks import check_length, check_n_channels, check_unfolding
 from .columns import (
+    EEG_PREFIX,
     FLASH,
     STIM,
     channel_names,
     eeg_columns,
     flash_groups,
+    kinds_of_eeg,
+    other_stim,
     sampling_rate,
     time_column,
     volts_per_unit,
 )
 from .declared import Declared
+from .stim_lines import StimLine, compared
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +53,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
                 "too_many_channels",
                 f"{name}: {file.metadata.num_columns:,} columns; expected at most {MOST_COLUMNS:,}. Export fewer.",
             )
-        schema, n_samples = file.schema_arrow, file.metadata.num_rows
+        schema, footer, n_samples = file.schema_arrow, file.metadata, file.metadata.num_rows
         eeg = eeg_columns(schema.names, name)
         check_n_channels(len(eeg), name)
         stimulation = [STIM, *([FLASH] if FLASH in schema.names else [])]
@@ -66,11 +70,14 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         sfreq, rate_notes = sampling_rate(metadata.get("sfreq"), eeg, name)
         check_length(n_samples, sfreq, name)
         scale, unit_notes = volts_per_unit(metadata.get("unit"), declared, name)
-        chosen = choose([FileChannel(channel) for channel in ch_names], declared.channel_kinds, name)
+        chosen = choose([FileChannel(channel) for channel in ch_names], kinds_of_eeg(declared, schema.names), name)
         eeg = [eeg[pick] for pick in chosen.picks]
         bad = _channels(metadata.get("bads"), name, "bads") or []
-        times = _times(schema)
-        table = file.read(columns=[*stimulation, *times], use_threads=False)
+        times, others = (
+            _times(schema),
+            [column for column in other_stim(schema.names, eeg) if _is_number(schema, column)],
+        )
+        table = file.read(columns=[*stimulation, *times, *others], use_threads=False)
         if table.num_rows != n_samples:
             raise RecordingError(
                 "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."
@@ -78,6 +85,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     timed = timing.from_stamps(_seconds(table[times[0]]), sfreq, name) if times else None
     groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
     decoded = events.from_codes(to_numpy(table[STIM]), name, sfreq, declared, groups=groups)
+    decoded = compared(decoded, STIM, _lines(table, others, sfreq), (n_samples, sfreq), declared, name)
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
     synthetic = metadata.get("synthetic", "").lower() == "true"
     return RecordingStream(
@@ -86,7 +94,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         n_samples,
         decoded.stim,
         decoded.flash,
-        lambda: _blocks(path, name, eeg, np.float32 if single else np.float64),
+        lambda: _blocks(path, name, footer, eeg, np.float32 if single else np.float64),
         scale,
         (
             *name_notes,
@@ -110,8 +118,22 @@ def _times(schema: "pa.Schema") -> list[str]:
     if column is None:
         return []
     kind = schema.field(column).type
-    is_number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
-    return [column] if is_number or pa.types.is_timestamp(kind) or pa.types.is_duration(kind) else []
+    is_time = pa.types.is_timestamp(kind) or pa.types.is_duration(kind)
+    return [column] if is_time or _is_number(schema, column) else []
+
+
+def _is_number(schema: "pa.Schema", column: str) -> bool:
+    import pyarrow as pa
+
+    kind = schema.field(column).type
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _lines(table: "pa.Table", columns: list[str], sfreq: float) -> list[StimLine]:
+    def line(column: str) -> StimLine:
+        return StimLine(column.removeprefix(EEG_PREFIX), lambda: (to_numpy(table[column]), sfreq))
+
+    return [line(column) for column in columns]
 
 
 def _seconds(column: "pa.ChunkedArray") -> NDArray[np.float64]:
@@ -128,8 +150,10 @@ def _seconds(column: "pa.ChunkedArray") -> NDArray[np.float64]:
     return to_numpy(column).astype(np.float64)
 
 
-def _blocks(path: Path, name: str, eeg: list[str], dtype: type[np.floating]) -> Iterator[NDArray[np.floating]]:
-    with _opened(path, name) as file:
+def _blocks(
+    path: Path, name: str, footer: "pq.FileMetaData", eeg: list[str], dtype: type[np.floating]
+) -> Iterator[NDArray[np.floating]]:
+    with _opened(path, name, footer) as file:
         for batch in file.iter_batches(ROWS_PER_BLOCK, columns=eeg, use_threads=False):
             block = np.empty((len(eeg), batch.num_rows), dtype)
             for row, column in zip(block, eeg, strict=True):
@@ -138,13 +162,13 @@ def _blocks(path: Path, name: str, eeg: list[str], dtype: type[np.floating]) -> 
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator["pq.ParquetFile"]:
-    """Open the file, and say whose fault it is when its bytes are damaged, there or later."""
+def _opened(path: Path, name: str, footer: "pq.FileMetaData | None" = None) -> Iterator["pq.ParquetFile"]:
+    """Open the file, and say whose fault it is when its bytes are damaged, there or later; a footer that is known is not read again."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path, memory_map=True, metadata=footer) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise RecordingError(

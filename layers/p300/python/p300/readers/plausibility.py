@@ -169,6 +169,11 @@ def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: ND
     interval = np.diff(onset)
     pauses = np.flatnonzero(interval > PAUSE_FACTOR * np.median(interval)) + 1
     known, numbers = np.unique(group, return_inverse=True)
+    # Of most recordings no group has two classes in any trial, and the rest would cost more than all other checks here.
+    group_of_trial = np.searchsorted(pauses, np.arange(len(group)), side="right") * len(known) + numbers
+    n_targets = np.bincount(group_of_trial, label == TARGET)
+    if ((n_targets == 0) | (n_targets == np.bincount(group_of_trial))).all():
+        return False
     for index, labels in zip(np.split(numbers, pauses), np.split(label, pauses), strict=True):
         in_trial = np.bincount(index, minlength=len(known)) > 0
         n_groups = int(np.count_nonzero(in_trial))

@@ -68,6 +68,16 @@ def watched() -> Iterator[Seen]:
         _SEEN.reset(token)
 
 
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Keep nothing while the block runs: it looks at what is there twice."""
+    token = _SEEN.set(None)
+    try:
+        yield
+    finally:
+        _SEEN.reset(token)
+
+
 def add_channel(name: str, kind: str, unit: str | None = None) -> None:
     """Keep a channel."""
     if seen := _SEEN.get():

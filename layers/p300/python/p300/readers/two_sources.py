@@ -1,4 +1,4 @@
-"""Flashes that a file states twice, as annotations and on a stim channel: they have to say the same."""
+"""Flashes that a file states twice, as annotations and on a stim channel, or on two of these: they have to say the same."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +15,7 @@ LARGEST_APART_S = 0.02
 """Between an annotation and its trigger: a sample of rounding, or the software that wrote one of the two a little late."""
 LARGEST_UNMATCHED = 0.02
 """Share of flashes that only one of the two has: a pulse at the very first sample, a trial that somebody removed."""
+ANNOTATIONS_AND_CHANNEL = "the annotations", "the stim channel"
 
 
 def agreed(
@@ -24,8 +25,9 @@ def agreed(
     sfreq: float,
     name: str,
     way_out: str | None,
+    names: tuple[str, str] = ANNOTATIONS_AND_CHANNEL,
 ) -> Stimulation:
-    """Return the flashes of the annotations, if the stim channel does not contradict them.
+    """Return the flashes of the annotations, or of the first of two stim channels, if the stim channel does not contradict them.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def agreed(
         What to call it in messages.
     way_out : str or None
         How to declare that the annotations are right; None where a person has done so: then they are taken, with a note.
+    names : (str, str)
+        What to call the two.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def agreed(
     """
     if by_code is None:
         others = [refusal.code for refusal in refusals if refusal.code != "no_events"]
-        note = f"flashes taken from the annotations; the stim channel was not used ({', '.join(sorted(set(others)))})"
+        note = f"flashes taken from {names[0]}; {names[1]} was not used ({', '.join(sorted(set(others)))})"
         return replace(by_name, notes=(*by_name.notes, note)) if others else by_name
     onset, other = np.flatnonzero(by_name.stim), np.flatnonzero(by_code.stim)
     at = _nearest(onset, other)
@@ -63,22 +67,22 @@ def agreed(
     n_unmatched = max(len(onset), len(other)) - len(np.unique(at[same]))
     n_contradicted = int((together & ~same).sum())
     if not n_contradicted and n_unmatched <= max(2, LARGEST_UNMATCHED * len(onset)):
-        note = "flashes taken from the annotations; the stim channel says the same"
+        note = f"flashes taken from {names[0]}; {names[1]} says the same"
         if n_unmatched:
             note = f"{note}, but for {n_unmatched} flashes that only one of the two has"
         flash = by_name.flash if by_name.flash is not None else _groups(by_name, by_code, onset, other[at], same)
         return replace(by_name, flash=flash, notes=(*by_name.notes, note))
-    found = f"annotations say {_counts(by_name.stim)}, the stim channel {_counts(by_code.stim)}"
+    found = f"{_counts(by_name.stim)} in {names[0]}, {_counts(by_code.stim)} in {names[1]}"
     differing = (
         f"{n_contradicted} at the same time are of another class, and {n_unmatched} have no match of their class"
     )
     if way_out is None:
-        note = f"flashes taken from the annotations, as declared, though the stim channel contradicts them: {found}; {differing}"
+        note = f"flashes taken from {names[0]}, as declared, though {names[1]} contradicts them: {found}; {differing}"
         return replace(by_name, notes=(*by_name.notes, note))
     raise RecordingError(
         "contradictory_events",
-        f"{name}: {found}; {differing}. Expected both to say the same. Export the recording with the one that is right; or say that "
-        f"the annotations are. {way_out}",
+        f"{name}: {found}; {differing}. Expected both to say the same. Export the recording with the one that is right, or declare which "
+        f"is. {way_out}",
     )
 
 

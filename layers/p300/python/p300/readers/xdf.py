@@ -18,6 +18,7 @@ from .checks import check_length, check_rate
 from .declared import Declared
 from .markers import Marker
 from .seen import suggest
+from .stim_lines import StimLine, compared
 from .units import declared_volts_per, volts_per
 from .xdf_chunks import TEXT, Stream, n_samples, read_streams, sample_chunks, texts
 from .xdf_clock import Clock, deduced, dejittered, synchronised, without_odd_offset
@@ -236,11 +237,13 @@ def _stimulation(
             f"{name}: {len(found)} streams have events that are flashes: {few_of([stream.described for stream in ambiguous])}. Expected "
             f"one. Declare which to read: {_declaration(ambiguous, declared)}.",
         )
+    lines = _trigger_lines(path, eeg, sfreq, n_kept, name)
     if found:
         ((only, decoded),) = found
+        decoded = compared(decoded, f"the stream {only.name}", lines, (n_kept, sfreq), declared, name)
         others = [stream.described for stream in candidates if stream is not only]
         return decoded, [*notes, *([f"streams without flashes ignored: {few_of(others)}"] if others else [])]
-    lines = [] if markers else _trigger_lines(path, eeg, sfreq, n_kept, name)
+    lines = [] if markers else lines
     if len(refused) == 1 and not lines:
         raise refused[0]
     return mne_events.decide(markers, lines, n_kept, sfreq, declared, name), notes
@@ -285,7 +288,7 @@ def _markers(path: Path, stream: Stream, clock: Clock, sfreq: float, name: str) 
     return markers, int((away & ~outside).sum())
 
 
-def _trigger_lines(path: Path, eeg: Stream, sfreq: float, n_kept: int, name: str) -> list[mne_events.StimChannel]:
+def _trigger_lines(path: Path, eeg: Stream, sfreq: float, n_kept: int, name: str) -> list[StimLine]:
     """Return what reads each channel of the EEG's stream that is a trigger line by its name or type."""
     channels, _ = _channels(eeg)
     lines = [
@@ -294,10 +297,11 @@ def _trigger_lines(path: Path, eeg: Stream, sfreq: float, n_kept: int, name: str
         if (channel.kind in ("stim", "trigger")) or other_kind(channel) == "trigger"
     ]
 
-    def reader(number: int) -> mne_events.StimChannel:
-        return lambda: (
-            np.concatenate([part[:, number] for part in _joined(path, eeg, n_kept, name)]).astype(np.float64),
-            sfreq,
-        )
+    def reader(number: int) -> StimLine:
+        def read_line() -> tuple[NDArray[np.float64], float]:
+            parts = [part[:, number] for part in _joined(path, eeg, n_kept, name)]
+            return np.concatenate(parts).astype(np.float64), sfreq
+
+        return StimLine(channels[number].name, read_line)
 
     return [reader(number) for number in lines]

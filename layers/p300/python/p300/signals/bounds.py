@@ -6,14 +6,11 @@ from p300.errors import RecordingError
 from p300.limits import LARGEST_FEATURES_BYTES, MOST_EPOCH_VALUES, MOST_FLASH_GROUPS, MOST_FLASHES_PER_S, MOST_VALUES
 from p300.recording import RecordingStream
 
-from .flashes import Flashes, find_flashes
 from .parameters import Parameters
 from .resampling import window_samples
 
 
-def check_derived(
-    stream: RecordingStream, parameters: Parameters, name: str = "The recording", *, flashes: Flashes | None = None
-) -> None:
+def check_derived(stream: RecordingStream, parameters: Parameters, name: str = "The recording") -> None:
     """Refuse a recording of which more would be made than a function can hold, or work through, in its time.
 
     Parameters
@@ -24,8 +21,6 @@ def check_derived(
         The preprocessing that is to follow.
     name : str
         What to call it.
-    flashes : Flashes, optional
-        Its flashes, where they have been looked for.
 
     Raises
     ------
@@ -46,7 +41,7 @@ def check_derived(
             f"{name} has {n_channels:,} channels of {stream.n_samples:,} samples; expected at most {MOST_VALUES:,} values in all. "
             "Split it into runs.",
         )
-    flashes = flashes or find_flashes(stream.stim, stream.flash)
+    flashes = stream.flashes
     n_flashes = len(flashes)
     check_n_flashes(n_flashes, stream.n_samples / stream.sfreq, name)
     groups = 0 if flashes.flash is None else len(np.unique(flashes.flash))

@@ -16,10 +16,11 @@ from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, Recording, Recording
 from . import fir
 from .bad_channels import find_bad_channels, replacement
 from .bounds import check_derived
-from .flashes import find_flashes
+from .few_kept import few_kept
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
+from .steadiness import check_steady
 from .stillness import Stillness
 
 EPOCHS_BYTES = 512 * 1024  # cut, measured and resampled at once: they stay in a core's second-level cache
@@ -49,13 +50,13 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     ------
     RecordingError
         ``sfreq_too_low``, ``too_large``, ``too_many_flashes`` and ``too_many_groups`` as `check_derived` does; ``no_epochs_kept`` where
-        no epoch of one class survives;
+        no epoch of one class survives; ``wrong_unit`` where some of the EEG is many times as large as the rest;
         ``unreadable`` where a stream ends early; what the stream's blocks raise.
     """
     parameters = parameters or Parameters()
     stream = recording.stream() if isinstance(recording, Recording) else recording
-    flashes = find_flashes(stream.stim, stream.flash)
-    check_derived(stream, parameters, flashes=flashes)
+    flashes = stream.flashes
+    check_derived(stream, parameters)
     first, last = window_samples(stream.sfreq, parameters.tmin, parameters.tmax)
     inside = (flashes.onset_sample + first >= 0) & (flashes.onset_sample + last < stream.n_samples)
     n_inside = int(inside.sum())
@@ -82,7 +83,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     if bad_names:
         weights, how = replacement(stream.ch_names, bad)
         # The others are what they were.
-        X[:, bad], _, over[:, bad], _ = _epochs(
+        X[:, bad], peak_to_peak[:, bad], over[:, bad], _ = _epochs(
             stream, starts, parameters, Gaps(), Stillness(stream.sfreq), weights[bad]
         )
         notes = (*notes, f"bad channels {', '.join(bad_names)} replaced by {how}")
@@ -103,6 +104,14 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_marked_bad=int(marked.sum()),
     )
     _check_classes(flashes.label[kept], rejection, parameters)
+    check_steady(
+        peak_to_peak[good],
+        flashes.onset_sample[kept],
+        stream.sfreq,
+        rejected=parameters.reject_peak_to_peak_uv is not None,
+    )
+    if told := few_kept(rejection, over, missing & ~bad, peak_to_peak, parameters):
+        rejection, notes = replace(rejection, few_kept=told), (*notes, told)
     return FeatureSet(
         X=X.reshape(len(kept), -1),
         label=flashes.label[kept],
@@ -142,10 +151,15 @@ def _check_classes(label: NDArray[np.int8], rejection: Rejection, parameters: Pa
                 "no_epochs_kept",
                 f"No {CLASS_NAMES[code]} epoch is left of {rejection.n_flashes} flashes: {rejection.n_outside} lie too "
                 f"close to an end of the recording, {rejection.n_across_gaps} at a gap in it, {rejection.n_marked_bad} in spans marked as "
-                f"bad, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to "
-                f"peak (epochs by channel: {rejection.by_channel}). Check electrodes and unit, or raise "
-                "reject_peak_to_peak_uv.",
+                f"bad, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to peak or miss samples (epochs by channel: "
+                f"{rejection.by_channel}; of these with missing samples: {_some(rejection.missing_by_channel)}). Check electrodes and "
+                "unit, or raise reject_peak_to_peak_uv.",
             )
+
+
+def _some(counts: dict[str, int]) -> dict[str, int] | str:
+    """Return the counts that are not 0."""
+    return {channel: n for channel, n in counts.items() if n} or "none"
 
 
 def _epochs(

@@ -59,7 +59,7 @@ def _earlier_occurrences(group: NDArray[np.int32]) -> NDArray[np.int32]:
     """Count, for each flash, the flashes of its group before it, in one sort however many groups there are."""
     order = np.argsort(group, kind="stable")
     ordered = group[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(group) else np.empty(0, int)
+    first = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1]) if len(group) else np.empty(0, int)
     counts = np.empty(len(group), np.int32)
-    counts[order] = np.arange(len(group)) - np.repeat(first, np.diff(np.r_[first, len(group)]))
+    counts[order] = np.arange(len(group)) - np.repeat(first, np.diff(first, append=len(group)))
     return counts

@@ -4,15 +4,17 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from p300 import json_text
 from p300.errors import P300Error
-from p300.readers.declared import Declared
 from p300.readers.units import volts_per
 from p300.recording import CLASS_NAMES
 
 from .triggers import Triggers
+
+if TYPE_CHECKING:
+    from p300.readers.declared import Declared
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,10 @@ class Parameters:
         return self.notch_freq if said is None or self.notch_freq is None else float(said)
 
     @property
-    def declared(self) -> Declared:
+    def declared(self) -> "Declared":
         """What `p300.readers.open_recording` takes as ``declared``."""
+        from p300.readers.declared import Declared  # readers import this package
+
         return Declared(
             event_id=dict(self.event_id),
             unit=self.unit,

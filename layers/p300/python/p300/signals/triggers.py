@@ -86,7 +86,7 @@ def find_pulses(line: NDArray[np.integer], sfreq: float, triggers: Triggers | No
     short = settling(sfreq)
     (start, length, value), n_dropouts = _without_dropouts(codes, short)
     start, length, value, n_skewed = _settled(start, length, value, short)
-    before = np.r_[0, value[:-1]]
+    before = np.concatenate([[0], value[:-1]])
     new = (value != 0) & (start > 0)
     onset, code, before, length = start[new], value[new], before[new], length[new]
 
@@ -180,14 +180,16 @@ def _settled(
     if not passing.any():
         return start, length, value, 0
     # Chains of passing codes: where each ends, and what is before and after it.
-    edge = np.diff(np.r_[False, passing, False].astype(np.int8))
+    edge = np.diff(passing.astype(np.int8), prepend=0, append=0)
     first, last = np.flatnonzero(edge == 1), np.flatnonzero(edge == -1) - 1
     n_samples = start[last] + length[last] - start[first] if len(first) else np.empty(0, np.int64)
-    value_before = np.r_[0, value][first]
-    value_after = np.r_[value, 0][last + 1]
+    value_before = np.where(first > 0, value[first - 1], 0)
+    value_after = np.concatenate([value, [0]])[last + 1]
     rising = value_after != 0  # on the way to a code that stays
     falling = (value_after == 0) & (value_before != 0)
     joined = (n_samples <= 2 * short) & (rising | falling)
+    if not joined.any():
+        return start, length, value, 0
     first, last, to_next = first[joined], last[joined], rising[joined]
     start = start.copy()
     start[last[to_next] + 1] = start[first[to_next]]
@@ -197,9 +199,10 @@ def _settled(
     kept = np.cumsum(steps)[:-1] == 0
     start, value = start[kept], value[kept]
     # A code that is the same before and after what was passed through is one pulse.
-    new = np.r_[True, value[1:] != value[:-1]][: len(value)]
+    new = np.ones(len(value), bool)
+    new[1:] = value[1:] != value[:-1]
     start, value = start[new], value[new]
-    return start, np.diff(np.r_[start, length.sum()]), value, int(joined.sum())
+    return start, np.diff(start, append=length.sum()), value, int(joined.sum())
 
 
 def _refractory(onset: NDArray[np.int64], n_samples: float) -> NDArray[np.bool_]:

@@ -66,7 +66,7 @@ def preprocess(
         ``outcome`` is ``features`` (made now), ``unchanged`` (they were up to date), ``superseded`` (the raw recording was replaced
         in the meantime, and the newer upload has its own execution), ``quarantined`` (no epoch of a class was kept, or another
         recording has its name) or, if it may not be quarantined, ``unusable``; the last two with ``reason``. ``notes`` if the raw
-        recording or its sidecar took the place of another one, and on what the sidecar says.
+        recording or its sidecar took the place of another one, on what the sidecar says, and where fewer than half of the epochs are kept.
     """
     recording_key = RecordingKey.parse(key)
     raw = find(store, raw_bucket, key)
@@ -165,11 +165,12 @@ def _digest(parameters: Parameters) -> str:
 
 
 def _told(store: Store, raw_bucket: str, raw: Item, facts: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return what a person should know of the recording: what it and its sidecar replaced, and what the sidecar says."""
+    """Return what a person should know of the recording: what it and its sidecar replaced, what that says, and that few epochs are kept."""
     key = RecordingKey.parse(raw.key)
     sidecar = find_sidecar(store, raw_bucket, key)
     replaced = [note for item in (raw, sidecar) if item for note in replacement_notes(raw_bucket, item)]
-    notes = [*replaced, *sidecars.notes(facts.get("sidecar", {}), PurePosixPath(key.sidecar).name)]
+    few = [told] if (told := facts.get("few_kept")) else []
+    notes = [*few, *replaced, *sidecars.notes(facts.get("sidecar", {}), PurePosixPath(key.sidecar).name)]
     return {"notes": notes} if notes else {}
 
 
