@@ -33,8 +33,9 @@ stop: $(and $(wildcard .venv),$(or $(P300_STATE_DIR),$(wildcard .local/localstac
 test: setup ## every test that needs no Docker and no browser
 	@$(MAKE) --no-print-directory -j1 lint test-unit test-integration
 
+# One thread a worker: the workers' threads would wait for each other, a hundred times as long as they compute.
 test-unit: setup .envs/sam.stamp .envs/examples.stamp ## the unit tests in random order, with coverage
-	@.venv/bin/python -m pytest tests/unit -n 2 --cov
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/unit -n 2 --cov
 
 test-integration: setup .envs/s3.stamp ## the pipeline on a LocalStack of its own, S3 conformance, the process executor
 	@.venv/bin/python -m pytest tests/integration
