@@ -9,7 +9,7 @@ from pathlib import Path
 from p300.errors import P300Error, RecordingError
 from p300.formats import EXTENSIONS, SIDECAR_ENDING, instead
 from p300.readers import sidecar as sidecars
-from p300.readers.companions import companions, is_part_file
+from p300.readers.companions import companions, is_part_file, is_prose
 from p300_pipeline.keys import RecordingKey, is_litter, is_sidecar, subject_name
 
 from p300_client.progress import Notify, ignore_notes
@@ -111,6 +111,8 @@ def recordings_in(folder: Path, notify: Notify) -> list[Path]:
             left_out.setdefault("links that point outside the folder", []).append(name)
         elif not file.is_file():
             left_out.setdefault("broken links and special files", []).append(name)
+        elif is_prose(file):
+            left_out.setdefault("text without rows of numbers", []).append(name)
         elif not is_part_file(file):
             found.append(file)
     wanted = {file.with_name(sidecars.name_of(file.name)) for file in found}

@@ -3,6 +3,7 @@
 import io
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from tests.support.gdf import write_gdf
 from tests.support.gtec import write_gtec
 from tests.support.matlab73 import write_mat73
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim
+from tests.support.texts import BEGIN, write_muse, write_openbci, write_table
 from tests.support.xdf import Written, chunk_stamps, write_xdf
 
 Files = dict[str, bytes]
 NAME = "recording"
+SUFFIXES = {"mat73": "mat", "set73": "set", "openbci": "txt", "muse": "csv", "delimited": "csv"}
+"""Extension of what is not called by its own."""
 EVENTS = [("Target" if label == 2 else "NonTarget", int(onset)) for onset, label in zip(ONSETS, LABELS, strict=True)]
 
 
@@ -32,7 +36,7 @@ def files(extension: str) -> list[Files]:
 
 def _written(write: Callable[[Path], object], extension: str) -> Files:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{NAME}.{extension.removesuffix('73')}"
+        path = Path(folder) / f"{NAME}.{SUFFIXES.get(extension, extension)}"
         write(path)
         found = {entry.name: entry.read_bytes() for entry in sorted(Path(folder).iterdir())}
     if extension in {"mat", "set"}:  # they begin with the time of writing
@@ -172,9 +176,43 @@ def set73(path: Path) -> None:
     }})  # fmt: skip
 
 
+def openbci(path: Path, version: int) -> None:
+    write_openbci(path, eeg_uv(2)[:1200].T, stim()[:1200], version=version, digits=2)
+
+
+def muse(path: Path) -> None:
+    events = [(at, f"/Marker/{1 + (name == 'Target')}") for name, at in EVENTS if at < 1200]
+    write_muse(path, eeg_uv(4)[:1200].T, [(5, "/muse/elements/blink"), *events], digits=2)
+
+
+def delimited(path: Path, named: bool = False, **options: Any) -> None:
+    """Write a table of a generic tool, with codes or with names."""
+    codes = stim()[:1200].astype(int).tolist()
+    events = [{1: "NonTarget", 2: "Target"}.get(code, "") for code in codes] if named else codes
+    write_table(path, eeg_uv(2)[:1200].T, ("Fz", "Cz"), events, digits=2, **options)
+
+
+def _clock(number: int) -> str:
+    return f"{BEGIN + timedelta(seconds=number / 256):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+
+
 WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "parquet": [support.write_parquet, parquet_of_bi2014a],
     "csv": [csv_with_names, csv_without_header],
+    "openbci": [
+        lambda path: openbci(path, 6),
+        lambda path: openbci(path, 5),
+        lambda path: (openbci(path, 4), path.with_suffix(".p300.json").write_text('{"event_column": "Aux Channel 0"}')),
+    ],
+    "muse": [muse],
+    "delimited": [
+        lambda path: delimited(path, times=[f"{i / 256:.6f}" for i in range(1200)]),
+        lambda path: delimited(path, True, times=[_clock(i) for i in range(1200)], delimiter=";", decimal_point=","),
+        lambda path: delimited(path, before="# sfreq=256\n", delimiter=" ", unit="", event_name="marker"),
+        lambda path: delimited(
+            path, True, times=[f"{i / 0.256:.3f}" for i in range(1200)], time_name="time (ms)", delimiter="\t"
+        ),
+    ],
     "mat": [
         lambda path: mat(path, samples=matrix()),
         lambda path: mat(path, compressed=False, samples=matrix()),

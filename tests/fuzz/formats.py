@@ -380,6 +380,9 @@ ANEW = {"parquet": _parquet_anew, "mat": _mat_anew, "set": _set_anew}
 SPOILERS = {
     "parquet": _parquet,
     "csv": _csv,
+    "openbci": recorders.lines,
+    "muse": recorders.lines,
+    "delimited": recorders.lines,
     "mat": _mat,
     "set": _set,
     "fif": _fif,

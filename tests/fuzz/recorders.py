@@ -53,6 +53,76 @@ def bci2000(rng: random.Random, files: Files) -> Files:
     return {f"{NAME}.dat": header.encode("latin-1", "replace") + body}
 
 
+LINE_CELLS = (
+    "", "nan", "-inf", "1e308", "0x10", "1,5", "1.5.2", "Target", "NonTarget", "2", "0", "255", "-1", "23:59:59.999", "00:00:00.000",
+    "2024-02-30 12:00:00.5", "31.12.2024 23:59:59,5", "25:61:61", "/Marker/1", "/Marker/99999999999", "/muse/elements/blink", "'", '"',
+    "9" * 400, "e", "µV", "\u2028", "1970-01-01", "EXG Channel 0", "Sample Index", "Timestamp", "RAW_TP9", "TimeStamp", "trigger",
+)  # fmt: skip
+LINE_HEADS = (
+    "%Sample Rate = 0 Hz", "%Sample Rate = 1e9 Hz", "%Sample Rate = . Hz", "%Number of channels = 0", "%Number of channels = 2.5",
+    "%Number of channels = 999999999", "%", "#", "# sfreq=0", "# sfreq=nan unit=K", "# unit=V", "",
+)  # fmt: skip
+
+
+def lines(rng: random.Random, files: Files) -> Files:
+    """Change cells, columns, rows and lines before them of a text file of samples."""
+    (name, data), *beside = files.items()
+    rows = data.decode().split("\n")
+    begin = next(number for number, row in enumerate(rows) if not row.startswith(("%", "#")))
+    delimiter = max(",;\t ", key=rows[begin].count)
+    for _ in range(rng.randint(1, 4)):
+        kind = rng.randrange(10)
+        at = rng.choice((begin, begin + 1, rng.randrange(len(rows))))
+        cells = rows[at].split(delimiter)
+        which = rng.randrange(len(cells))
+        if kind <= 2:
+            cells[which] = rng.choice((*LINE_CELLS, *NUMBERS, *NAMES))
+            rows[at] = delimiter.join(cells)
+        elif kind == 3:  # a column, from somewhere on
+            value, start = rng.choice((*LINE_CELLS, *NUMBERS)), rng.choice((begin + 1, at))
+            rows[start:] = [_with_cell(row, delimiter, which, value) for row in rows[start:]]
+        elif kind == 4:
+            rows.insert(
+                rng.choice((0, begin, at)),
+                rng.choice((*LINE_HEADS, "", rows[at], delimiter * rng.choice((1, 50, 5000)))),
+            )
+        elif kind == 5:
+            del rows[at : at + rng.choice((1, 1, 2, 64, 600))]
+            rows = rows or [""]
+        elif kind == 6:
+            rows[at] = text(rng, rows[at], rng.randint(1, 3))
+        elif kind == 7:  # rows in another order
+            end = min(len(rows), at + rng.choice((2, 10, 300)))
+            rows[at:end] = rows[at:end][::-1]
+        elif kind == 8:
+            rows[begin] = text(rng, rows[begin], rng.randint(1, 4))
+        else:
+            rows = [row.replace(delimiter, rng.choice((",", ";", "\t", " ", "  "))) for row in rows]
+        begin = min(begin, len(rows) - 1)
+    body = (
+        rng.choice(("\n", "\n", "\n", "\r\n", "\r"))
+        .join(rows)
+        .encode(rng.choice(("utf-8", "utf-8", "latin-1")), "replace")
+    )
+    kind = rng.randrange(20)
+    if kind == 0:
+        body = havoc(rng, body, rng.randint(1, 5))
+    elif kind == 1:
+        body = rng.choice((b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b'"', b"%", b"\n" * 50, b"%OpenBCI\n")) + body
+    elif kind == 2:
+        body = body[: rng.randrange(len(body) + 1)]
+    elif kind == 3:
+        body += rng.choice((b"," * 200_000, b"1" * 500_000, b'"' + b"x" * 100_000, b"\n" * 100_000, b" " * 3_000_000))
+    return {name: body, **dict(beside)}
+
+
+def _with_cell(row: str, delimiter: str, which: int, value: str) -> str:
+    cells = row.split(delimiter)
+    if which < len(cells):
+        cells[which] = value
+    return delimiter.join(cells)
+
+
 XDF_WORDS = (
     b"<channel_count>3", b"<channel_count>1", b"<nominal_srate>256", b"<nominal_srate>0", b"float32", b"string", b"<type>EEG", b"Markers",
     b"<label>Fz", b"microvolts", b"<sample_count>", b"Target", b"NonTarget", b"<desc>",

@@ -349,7 +349,9 @@ def _parsed(body: bytes) -> Any:
         return "text"
 
 
-READERS = ("parquet", "csv", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf", "gdf", "hdf5", "mat73", "set73")
+TEXTS = ("csv", "openbci", "muse", "delimited")
+READERS = ("parquet", *TEXTS, "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf", "gdf", "hdf5", "mat73",
+           "set73")  # fmt: skip
 TARGETS: dict[str, Target] = {
     **{extension: _recording(extension) for extension in READERS},
     "features": Target(_features_of, _features, lambda: [_features_of()]),

@@ -20,6 +20,7 @@ from .declared import Declared
 READERS = {  # extension -> module of this package, imported when first needed
     ".parquet": "parquet",
     ".csv": "csv",
+    ".txt": "csv",
     ".mat": "mat",
     ".fif": "mne_formats",
     ".edf": "mne_formats",
@@ -73,8 +74,8 @@ def open_recording(
         ``missing_stim``, ``missing_sfreq``, ``bad_metadata``, ``bad_companion``, ``bad_flash``, ``duplicate_channels``,
         ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``unclear_triggers``,
         ``contradictory_events``, ``events_outside``, ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``,
-        ``several_streams``, ``wrong_unit``, ``doubtful_channels`` (most hold no EEG), ``bad_declaration``, ``bad_sidecar``; from
-        the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
+        ``several_streams``, ``transposed``, ``wrong_unit``, ``doubtful_channels`` (most hold no EEG), ``bad_declaration``,
+        ``bad_sidecar``; from the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
     """
     path = Path(path)
     name = name or path.name

@@ -36,9 +36,7 @@ def eeg_columns(columns: list[str], name: str) -> list[str]:
         raise RecordingError(
             "too_many_channels", f"{name}: {len(columns):,} columns; expected at most {MOST_COLUMNS:,}. Export fewer."
         )
-    repeated = sorted(column for column, count in Counter(columns).items() if count > 1)
-    if repeated:
-        raise RecordingError("duplicate_channels", f"{name}: columns occur twice: {few_of(repeated)}. Rename them.")
+    check_different(columns, name)
     eeg = [column for column in columns if column.startswith(EEG_PREFIX)]
     if not eeg:
         raise RecordingError(
@@ -50,6 +48,19 @@ def eeg_columns(columns: list[str], name: str) -> list[str]:
             f"{name}: no {STIM!r} column, found {few_of(columns) or 'none'}. Expected 1 (NonTarget) and 2 (Target) in it.",
         )
     return eeg
+
+
+def check_different(columns: list[str], name: str) -> None:
+    """Refuse columns that have the same name, but for those without one.
+
+    Raises
+    ------
+    RecordingError
+        ``duplicate_channels``.
+    """
+    repeated = sorted(column for column, count in Counter(columns).items() if count > 1 and column)
+    if repeated:
+        raise RecordingError("duplicate_channels", f"{name}: columns occur twice: {few_of(repeated)}. Rename them.")
 
 
 def channel_names(eeg: list[str], declared: list[str] | None, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,6 +11,8 @@ from .brainvision import read_header
 from .eeglab import named_file
 
 N_BEGINNING = 16
+N_LOOKED_AT = 1 << 16
+_NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+=@ -]{0,199}\.[A-Za-z]{1,4}", re.ASCII)
 
 
@@ -70,6 +72,19 @@ def is_part_file(path: Path) -> bool:
         return is_part(path.name, b"")
     with path.open("rb") as file:
         return is_part(path.name, file.read(N_BEGINNING))
+
+
+def is_prose(path: Path) -> bool:
+    """Tell whether a file is a .txt without rows of numbers: notes that were kept beside recordings."""
+    if path.suffix.lower() != ".txt":
+        return False
+    with path.open("rb") as file:
+        lines = file.read(N_LOOKED_AT).decode("latin-1").splitlines()
+    rows = [re.split(r"[,;\t ]+", line.strip()) for line in lines[:100] if line.strip()[:1] not in ("", "#", "%")]
+    of_numbers = [
+        row for row in rows if len(row) > 1 and 2 * sum(_NUMBER.fullmatch(cell) is not None for cell in row) >= len(row)
+    ]
+    return 2 * len(of_numbers) < len(rows) or not rows
 
 
 def is_part(name: str, beginning: bytes) -> bool:

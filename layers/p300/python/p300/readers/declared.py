@@ -31,6 +31,10 @@ class Declared:
         How pulses on a trigger line become flashes.
     streams : tuple of str
         Names, or numbers such as ``#2``, of the streams to read of an XDF file that has several of EEG or of markers.
+    sfreq : float or None
+        Rate in Hz, where a text file does not say it.
+    event_column : str or None
+        Column of a text file that holds the events.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
@@ -41,6 +45,8 @@ class Declared:
     event_delay_ms: float = 0.0
     triggers: Triggers = field(default_factory=Triggers)
     streams: tuple[str, ...] = ()
+    sfreq: float | None = None
+    event_column: str | None = None
 
     @property
     def codes(self) -> dict[int, int]:
@@ -63,7 +69,9 @@ class Declared:
         -------
         declared : Declared
         """
-        known = ("event_id", "unit", "channel_names", "channel_kinds", "bad_channels", "event_delay_ms", "streams")
+        known = (
+            "event_id", "unit", "channel_names", "channel_kinds", "bad_channels", "event_delay_ms", "streams", "sfreq", "event_column"
+        )  # fmt: skip
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value := said[name], list) else value for name in known if name in said
         }

@@ -17,11 +17,13 @@ from p300.limits import LARGEST_SIDECAR_BYTES, MOST_SYMBOLS
 from p300.recording import CLASS_NAMES
 from p300.text import few_of, is_clean, printable
 
-from .companions import is_part_file
+from .companions import is_part_file, is_prose
 from .json_schema import mismatch
 from .sidecar_schema import SCHEMA
 
 LONGEST_NOTE = 500
+OF_TEXT = ("sfreq", "event_column")
+"""Fields for what only text files leave open."""
 
 
 def name_of(recording: str) -> str:
@@ -78,6 +80,7 @@ def beside(path: Path, name: str) -> Path | None:
         and other.suffix.lower().removeprefix(".") in EXTENSIONS
         and other.is_file()
         and not is_part_file(other)
+        and not is_prose(other)
     )
     if others:
         raise shared_sidecar(name, found.name, others[0])
@@ -165,6 +168,11 @@ def check_fits(said: Mapping[str, Any], recording: str) -> None:
         raise _bad(
             name_of(recording), f"it has streams, and {recording} is not an XDF file; expected streams for .xdf only"
         )
+    if (of_text := [field for field in OF_TEXT if field in said]) and extension not in (".csv", ".txt"):
+        raise _bad(
+            name_of(recording),
+            f"it has {of_text[0]}, and {recording} is not a text file; expected {of_text[0]} for .csv and .txt only",
+        )
 
 
 def notes(said: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -194,6 +202,10 @@ def _in_words(field: str, value: Any) -> str:  # noqa: PLR0911 - a line a field
             return "kinds of channels: " + few_of([f"{channel} is {kind}" for channel, kind in value.items()])
         case "bad_channels" | "streams":
             return f"{field.replace('_', ' ')}: {few_of(value) or 'none'}"
+        case "sfreq":
+            return f"sampling rate {value:g} Hz"
+        case "event_column":
+            return f"events in column {value}"
         case "notch_freq":
             return f"line frequency {value:g} Hz"
         case "event_delay_ms":

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from p300.limits import LONGEST_DELAY_MS, LONGEST_NAME, LONGEST_TEXT, MOST_CHANNELS, MOST_SYMBOLS
+from p300.limits import HIGHEST_RATE_HZ, LONGEST_DELAY_MS, LONGEST_NAME, LONGEST_TEXT, MOST_CHANNELS, MOST_SYMBOLS
 
 from .channels import EEG, MISC
 
@@ -65,6 +65,20 @@ SCHEMA: dict[str, Any] = {
             "items": {"type": "string", "minLength": 1, "maxLength": 256},
             "minItems": 1,
             "maxItems": 64,
+        },
+        "sfreq": {
+            "description": "Sampling rate in Hz of a .csv or .txt file that does not say it, or whose times are not in seconds.",
+            "examples": [256],
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": HIGHEST_RATE_HZ,
+        },
+        "event_column": {
+            "description": "Column of a .csv or .txt file that holds the events.",
+            "examples": ["Trigger"],
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 256,
         },
         "reference": {
             "description": "What the EEG is referenced to. Kept as a fact.",

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.limits import HIGHEST_RATE_HZ
 
+from .seen import suggest
+
 LOWEST_RATE_HZ = 50
 """Of EEG amplifiers."""
 LARGEST_RATE_ERROR = 0.005
@@ -131,19 +133,20 @@ def _rate(measured: float, declared_hz: float | None, name: str) -> tuple[float,
     """Return the rate in Hz, how many of the column's units are a second, and notes."""
     if declared_hz is None:
         if measured < LOWEST_RATE_HZ:
-            meant = next(
-                (
-                    f"{unit} ({measured * n:g} Hz)"
-                    for n, unit in UNITS_PER_S.items()
-                    if LOWEST_RATE_HZ <= measured * n <= HIGHEST_RATE_HZ
-                ),
-                "none of the usual units",
-            )
+            likely = [
+                (measured * n, unit)
+                for n, unit in UNITS_PER_S.items()
+                if LOWEST_RATE_HZ <= measured * n <= HIGHEST_RATE_HZ
+            ]
+            meant = "none of the usual units"
+            for hz, unit in likely[:1]:
+                meant = f"{unit} ({hz:g} Hz)"
+                suggest(sfreq=round(hz, 2))
             raise RecordingError(
                 "missing_sfreq",
                 f"{name}: by its time column in seconds, the sampling rate would be {measured:g} Hz. Expected time in seconds, and at "
                 f"least {LOWEST_RATE_HZ} Hz; this looks like {meant}. Write seconds, or declare the rate: '# sfreq=512' as a csv file's "
-                "first line.",
+                'first line, or {"sfreq": 512} in its sidecar.',
             )
         return round(measured, 2), 1.0, []
     for per_s, unit in UNITS_PER_S.items():

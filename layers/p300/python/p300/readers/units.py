@@ -1,5 +1,8 @@
 """Units of EEG: what a file or a person says, and how much scalp EEG moves."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +10,9 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
 from .seen import suggest
+
+if TYPE_CHECKING:
+    from .declared import Declared
 
 VOLTS_PER = {"nv": 1e-9, "uv": 1e-6, "mv": 1e-3, "v": 1.0}
 SPELLED = {1e-9: "nV", 1e-6: "uV", 1e-3: "mV", 1.0: "V"}
@@ -59,6 +65,36 @@ def declared_volts_per(unit: str, name: str) -> float:
     if factor is None:
         raise RecordingError("bad_metadata", f"{name}: unit {unit[:80]!r}; expected one of 'uV', 'mV', 'V', 'nV'.")
     return factor
+
+
+def microvolts_per(
+    units: Sequence[str | None], declared: "Declared", name: str
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return the factor from each channel's numbers to microvolts, and notes.
+
+    Parameters
+    ----------
+    units : sequence of str or None
+        As the file states them; empty where it states none.
+    declared : Declared
+        Whose unit wins.
+    name : str
+        What to call the recording in messages.
+
+    Returns
+    -------
+    factors : ndarray, shape (n_channels,)
+    notes : tuple of str
+
+    Raises
+    ------
+    RecordingError
+        ``bad_metadata`` where the declared unit is none of voltage.
+    """
+    if declared.unit is not None:
+        return np.full(len(units), declared_volts_per(declared.unit, name) * 1e6), (f"unit declared: {declared.unit}",)
+    factors = np.array([(volts_per(unit) or 1e-6) * 1e6 if unit else 1.0 for unit in units])
+    return factors, () if all(units) else ("unit not in the file: taken as microvolts",)
 
 
 def check_unit(

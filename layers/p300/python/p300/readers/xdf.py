@@ -19,7 +19,7 @@ from .declared import Declared
 from .markers import Marker
 from .seen import suggest
 from .stim_lines import StimLine, compared
-from .units import declared_volts_per, volts_per
+from .units import microvolts_per
 from .xdf_chunks import TEXT, Stream, n_samples, read_streams, sample_chunks, texts
 from .xdf_clock import Clock, deduced, dejittered, synchronised, without_odd_offset
 
@@ -45,7 +45,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     channels, name_notes = _channels(eeg)
     chosen = choose(channels, declared.channel_kinds, name)
     units = [channels[pick].unit for pick in chosen.picks]
-    factors, unit_notes = _factors(units, declared, name)
+    factors, unit_notes = microvolts_per(units, declared, name)
     picks = np.array(chosen.picks)
     single = eeg.format in ("float32", "int8", "int16")
     decoded, marker_notes = _stimulation(path, streams, eeg, (clock, sfreq, n_kept), declared, name)
@@ -176,16 +176,6 @@ def _channels(stream: Stream) -> tuple[list[FileChannel], tuple[str, ...]]:
     units = ["" if channel["unit"].lower() in NOT_STATED else channel["unit"] for channel in stream.channels]
     kinds = [channel["type"].lower() or None for channel in stream.channels]
     return [FileChannel(*described) for described in zip(labels, kinds, units, strict=True)], ()
-
-
-def _factors(units: list[str | None], declared: Declared, name: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return the factor from each channel's numbers to microvolts, and notes."""
-    if declared.unit is not None:
-        factor = declared_volts_per(declared.unit, name) * 1e6
-        return np.full(len(units), factor), (f"unit declared: {declared.unit}",)
-    factors = np.array([(volts_per(unit) or 1e-6) * 1e6 if unit else 1.0 for unit in units])
-    notes = () if all(units) else ("unit not in the file: taken as microvolts",)
-    return factors, notes
 
 
 def _joined(path: Path, stream: Stream, n_kept: int, name: str) -> Iterator[NDArray[np.number]]:
