@@ -14,6 +14,7 @@ import scipy.io
 
 from tests.support import readers as support
 from tests.support.bci2000 import write_bci2000
+from tests.support.cnt import write_cnt
 from tests.support.gdf import write_gdf
 from tests.support.gtec import write_gtec
 from tests.support.matlab73 import write_mat73
@@ -23,6 +24,8 @@ from tests.support.xdf import Written, chunk_stamps, write_xdf
 
 Files = dict[str, bytes]
 NAME = "recording"
+N_ROWS = 700
+"""Of a text file."""
 SUFFIXES = {"mat73": "mat", "set73": "set", "openbci": "txt", "muse": "csv", "delimited": "csv"}
 """Extension of what is not called by its own."""
 EVENTS = [("Target" if label == 2 else "NonTarget", int(onset)) for onset, label in zip(ONSETS, LABELS, strict=True)]
@@ -163,6 +166,10 @@ def gdf(path: Path, version: str, **options: Any) -> None:
     write_gdf(path, np.round(eeg_uv(3).T * 10), onsets * 2, codes + labels, version=version, gain=0.1, **options)
 
 
+def cnt(path: Path, **options: Any) -> None:
+    write_cnt(path, eeg_uv(3).T, [at for _, at in EVENTS], [1 + (name == "Target") for name, _ in EVENTS], **options)
+
+
 def gtec(path: Path, kind: type) -> None:
     write_gtec(path, eeg_uv(3).T.astype(kind), [onset for _, onset in EVENTS], [name for name, _ in EVENTS])
 
@@ -177,19 +184,19 @@ def set73(path: Path) -> None:
 
 
 def openbci(path: Path, version: int) -> None:
-    write_openbci(path, eeg_uv(2)[:1200].T, stim()[:1200], version=version, digits=2)
+    write_openbci(path, eeg_uv(2)[:N_ROWS].T, stim()[:N_ROWS], version=version, digits=2)
 
 
 def muse(path: Path) -> None:
-    events = [(at, f"/Marker/{1 + (name == 'Target')}") for name, at in EVENTS if at < 1200]
-    write_muse(path, eeg_uv(4)[:1200].T, [(5, "/muse/elements/blink"), *events], digits=2)
+    events = [(at, f"/Marker/{1 + (name == 'Target')}") for name, at in EVENTS if at < N_ROWS]
+    write_muse(path, eeg_uv(4)[:N_ROWS].T, [(5, "/muse/elements/blink"), *events], digits=2)
 
 
 def delimited(path: Path, named: bool = False, **options: Any) -> None:
     """Write a table of a generic tool, with codes or with names."""
-    codes = stim()[:1200].astype(int).tolist()
+    codes = stim()[:N_ROWS].astype(int).tolist()
     events = [{1: "NonTarget", 2: "Target"}.get(code, "") for code in codes] if named else codes
-    write_table(path, eeg_uv(2)[:1200].T, ("Fz", "Cz"), events, digits=2, **options)
+    write_table(path, eeg_uv(2)[:N_ROWS].T, ("Fz", "Cz"), events, digits=2, **options)
 
 
 def _clock(number: int) -> str:
@@ -206,11 +213,11 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
     ],
     "muse": [muse],
     "delimited": [
-        lambda path: delimited(path, times=[f"{i / 256:.6f}" for i in range(1200)]),
-        lambda path: delimited(path, True, times=[_clock(i) for i in range(1200)], delimiter=";", decimal_point=","),
+        lambda path: delimited(path, times=[f"{i / 256:.6f}" for i in range(N_ROWS)]),
+        lambda path: delimited(path, True, times=[_clock(i) for i in range(N_ROWS)], delimiter=";", decimal_point=","),
         lambda path: delimited(path, before="# sfreq=256\n", delimiter=" ", unit="", event_name="marker"),
         lambda path: delimited(
-            path, True, times=[f"{i / 0.256:.3f}" for i in range(1200)], time_name="time (ms)", delimiter="\t"
+            path, True, times=[f"{i / 0.256:.3f}" for i in range(N_ROWS)], time_name="time (ms)", delimiter="\t"
         ),
     ],
     "mat": [
@@ -237,6 +244,11 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
         lambda path: gdf(path, "1.25", kind=3),
         lambda path: gdf(path, "2.20"),
         lambda path: gdf(path, "1.90", mode=1),
+    ],
+    "cnt": [
+        cnt,
+        lambda path: cnt(path, kind="int16", step_uv=0.01, event_type=1, bad=["Cz"]),
+        lambda path: cnt(path, event_type=3, block=10),
     ],
     "hdf5": [lambda path: gtec(path, np.float32), lambda path: gtec(path, np.float64)],
     "dat": [bci2000, lambda path: bci2000(path, version=False), lambda path: bci2000(path, data_format="float32")],

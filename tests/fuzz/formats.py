@@ -392,6 +392,7 @@ SPOILERS = {
     "dat": recorders.bci2000,
     "xdf": recorders.xdf,
     "gdf": recorders.gdf,
+    "cnt": recorders.cnt,
     "hdf5": recorders.hdf5,
     "mat73": recorders.hdf5,
     "set73": recorders.hdf5,

@@ -73,6 +73,7 @@ def lines(rng: random.Random, files: Files) -> Files:
     for _ in range(rng.randint(1, 4)):
         kind = rng.randrange(10)
         at = rng.choice((begin, begin + 1, rng.randrange(len(rows))))
+        at = min(at, len(rows) - 1)
         cells = rows[at].split(delimiter)
         which = rng.randrange(len(cells))
         if kind <= 2:
@@ -204,6 +205,43 @@ def gdf(rng: random.Random, files: Files) -> Files:
             )
         data = data[:at] + word + data[at + len(word) :]
     return {f"{NAME}.gdf": data}
+
+
+CNT_FIELDS = (0, 225, 370, 376, 438, 864, 869, 886, 890, 894)
+"""Version, date, channels, rate, filters, samples, cut-offs, place of the events, seconds, blocks."""
+CNT_CHANNEL_FIELDS = (0, 4, 14, 19, 23, 47, 59, 71)
+
+
+def cnt(rng: random.Random, files: Files) -> Files:
+    """Change fields of the header and of each electrode, the table of events and its head."""
+    ((name, data),) = files.items()
+    table = int.from_bytes(data[886:890], "little")
+    for _ in range(rng.randint(1, 3)):
+        kind = rng.randrange(8)
+        if kind <= 1:
+            at = rng.choice(CNT_FIELDS)
+        elif kind <= 3:
+            at = 900 + 75 * rng.randrange(3) + rng.choice(CNT_CHANNEL_FIELDS)
+        elif kind == 4:
+            at = table + rng.choice((0, 1, 5))
+        elif kind == 5:
+            data = havoc(rng, data, rng.randint(1, 4), min(table, max(0, len(data) - 1)))
+            continue
+        elif kind == 6:
+            data = havoc(rng, data, rng.randint(1, 3), 0, 1125)
+            continue
+        else:
+            data = data[: rng.randrange(len(data) + 1)]
+            continue
+        size = rng.choice((1, 2, 4))
+        word = (rng.choice(INTERESTING) & (1 << 8 * size) - 1).to_bytes(size, "little")
+        if rng.random() < 0.3:
+            word = rng.choice((
+                b"99/99/99", b"RIFF", b"\xff", struct.pack("<f", rng.choice((0.0, 1e-30, 1e30, float("nan"), float("inf"), -204.8))),
+                struct.pack("<i", rng.choice((table, table - 4, table + 9, 1 << 30))), struct.pack("<H", rng.choice((0, 1, 2, 4, 300))),
+            ))  # fmt: skip
+        data = data[:at] + word + data[at + len(word) :]
+    return {name: data}
 
 
 HDF5_WORDS = (b"TREE", b"HEAP", b"SNOD", b"OHDR", b"MATLAB_class", b"samples", b"Samples", b"char", b"double")

@@ -350,7 +350,7 @@ def _parsed(body: bytes) -> Any:
 
 
 TEXTS = ("csv", "openbci", "muse", "delimited")
-READERS = ("parquet", *TEXTS, "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf", "gdf", "hdf5", "mat73",
+READERS = ("parquet", *TEXTS, "mat", "fif", "edf", "bdf", "set", "vhdr", "cnt", "dat", "xdf", "gdf", "hdf5", "mat73",
            "set73")  # fmt: skip
 TARGETS: dict[str, Target] = {
     **{extension: _recording(extension) for extension in READERS},

@@ -1,6 +1,6 @@
 """Which files are recordings, and which belong to one."""
 
-EXTENSIONS = ("parquet", "csv", "txt", "mat", "fif", "edf", "bdf", "set", "vhdr", "dat", "xdf", "gdf", "hdf5")
+EXTENSIONS = ("parquet", "csv", "txt", "mat", "fif", "edf", "bdf", "set", "vhdr", "cnt", "dat", "xdf", "gdf", "hdf5")
 HEADER_OF = {"eeg": "vhdr", "dat": "vhdr", "vmrk": "vhdr", "fdt": "set"}
 """Extension of a companion, a file that is part of a recording -> that of the header that names it, which is the recording's key."""
 SIDECAR_ENDING = ".p300.json"
@@ -10,7 +10,6 @@ TWOFOLD = frozenset(EXTENSIONS) & frozenset(HEADER_OF)
 """Extensions of recordings and of companions alike: BCI2000's ``.dat``, and BrainVision's. The first bytes tell them apart."""
 NOT_READ = {
     "mff": "EGI's software keeps a recording in a folder: export it as EDF or as one FIF file (mne.io.read_raw_egi, then raw.save)",
-    "cnt": "Files of Neuroscan and ANT: export them as EDF or BrainVision, with their events",
     "tsv": "A table of tabs is read as .txt: rename it. Tables of BIDS, such as events.tsv, are not recordings",
     "nwb": "NWB needs a library that is too large for the pipeline: export the ElectricalSeries and its events as EDF, csv or parquet",
     "xdfz": "Unpack it with gzip, and name it .xdf",

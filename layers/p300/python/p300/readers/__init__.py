@@ -27,6 +27,7 @@ READERS = {  # extension -> module of this package, imported when first needed
     ".bdf": "mne_formats",
     ".set": "mne_formats",
     ".vhdr": "mne_formats",
+    ".cnt": "mne_formats",
     ".dat": "bci2000",
     ".xdf": "xdf",
     ".gdf": "gdf",

@@ -1,4 +1,4 @@
-"""What MNE-Python reads: .fif .edf .bdf .set .vhdr, with a stim channel or annotations."""
+"""What MNE-Python reads: .fif .edf .bdf .set .vhdr .cnt, with a stim channel or annotations."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from p300.text import few_of
 from . import edf_records, eeglab73, mne_events, timing
 from .brainvision import check_companions
 from .checks import check_length, check_n_channels, check_rate
+from .cnt_structure import check_cnt, numbered_events
 from .companions import companions
 from .declared import Declared
 from .edf_header import Checked, check_header, read_header
@@ -33,6 +34,7 @@ _READERS = {
     ".bdf": "read_raw_bdf",
     ".set": "read_raw_eeglab",
     ".vhdr": "read_raw_brainvision",
+    ".cnt": "read_raw_cnt",
 }
 VALUES_PER_BLOCK = 1 << 21  # MNE makes several arrays on the way
 LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trigger
@@ -158,6 +160,8 @@ def _opened(path: Path, name: str, beside: list[Path], **options: Any) -> "mne.i
     extension = PurePosixPath(name).suffix.lower()
     if extension not in (".edf", ".bdf"):
         options = {}
+    if extension == ".cnt":
+        options = dict(check_cnt(path, name))
     if extension == ".set" and is_hdf5(path):
         with _Explained(name):
             return eeglab73.raw_of(path, name, beside)
@@ -165,6 +169,8 @@ def _opened(path: Path, name: str, beside: list[Path], **options: Any) -> "mne.i
         from mne import io
 
         read = getattr(io, _READERS[extension])  # loads the modules of that reader alone
+        if extension == ".cnt":
+            return _with_numbered_events(read(path, preload=False, verbose="error", **options), path)
         if path.suffix == extension:
             return read(path, preload=False, verbose="error", **options)
         # MNE goes by the file's own extension, and a downloaded object may have none.
@@ -173,6 +179,19 @@ def _opened(path: Path, name: str, beside: list[Path], **options: Any) -> "mne.i
             for file, linked in ((path, link), *((file, link.with_name(file.name)) for file in beside)):
                 linked.symlink_to(file.resolve())
             return read(link, preload=True, verbose="error", **options)
+
+
+def _with_numbered_events(raw: "mne.io.BaseRaw", path: Path) -> "mne.io.BaseRaw":
+    """Put a .cnt file's events where they were, where its table says so in samples."""
+    import mne
+
+    if (found := numbered_events(path)) is None:
+        return raw
+    onset, duration, text = zip(*found, strict=True) if found else ((), (), ())
+    sfreq = raw.info["sfreq"]
+    return raw.set_annotations(
+        mne.Annotations(np.array(onset) / sfreq, np.array(duration) / sfreq, text), verbose="error"
+    )
 
 
 class _Explained:
