@@ -69,7 +69,7 @@ def test_the_mapping_keeps_what_the_sidecar_says_already(tmp_path: Path) -> None
     assert inspect(path).mapping == {"reference": "average", "event_id": {"Stimulus/S 33": 1, "Stimulus/S 44": 2}}
 
 
-@pytest.mark.parametrize("extension", [*READERS, ".txt"])
+@pytest.mark.parametrize("extension", [*READERS, ".tsv"])
 def test_junk_of_every_format_is_refused_and_never_raises(tmp_path: Path, extension: str) -> None:
     for body in (b"", b"junk" * 100):
         path = tmp_path / f"run{extension}"
