@@ -22,7 +22,7 @@ from .text_rows import LONGEST_LINE_BYTES, MOST_COMMENTS, Table
 from .units import microvolts_per
 
 _BEGINNING = re.compile(rb"(?:\xef\xbb\xbf)?\s*%\s*(?:OpenBCI|OBCI)", re.IGNORECASE)
-_STATED = re.compile(r"%\s*(Number of channels|Sample Rate)\s*[=:]\s*(\d+(?:\.\d*)?)", re.IGNORECASE)
+_STATED = re.compile(r"%\s*(Number of channels|Sample Rate)\s*[=:]\s*(\d{1,9}(?:\.\d{0,9})?)(?!\d)", re.IGNORECASE)
 INDEX, EXG, STAMP = "Sample Index", "EXG Channel", "Timestamp"
 N_ACCELEROMETERS = 3
 COUNTS_UP_TO = (201, 256)
