@@ -101,7 +101,7 @@ def test_several_columns_of_triggers_are_asked_about(tmp_path: Path) -> None:
     path.write_text("\n".join([*path.read_text().split("\n")[:4], head, *moved, ""]))
     refused = refusal(path)
     assert refused.code == "missing_stim"
-    assert "2 columns that may be the triggers, ['Analog Channel 0', 'Analog Channel 1']" in refused.message
+    assert "2 columns that may be the triggers, Analog Channel 0, Analog Channel 1" in refused.message
     assert inspect(path).mapping == {"event_column": "Analog Channel 0"}
     found = open_recording(path, declared=Declared(event_column="Analog Channel 0"))
     np.testing.assert_array_equal(found.stim[ONSETS], LABELS)

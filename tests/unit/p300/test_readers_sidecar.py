@@ -31,6 +31,8 @@ WHOLE: dict[str, Any] = {
     "channel_kinds": {"B": "eeg"},
     "bad_channels": ["C"],
     "streams": ["amplifier", "#2"],
+    "sfreq": 256,
+    "event_column": "Trigger",
     "reference": "linked mastoids",
     "notch_freq": 60,
     "event_delay_ms": 25.5,
@@ -280,7 +282,9 @@ def test_the_line_frequency_is_notched_and_the_recipe_stays_the_stacks(tmp_path:
 
 
 def test_its_facts_are_stored_with_the_features(tmp_path: Path) -> None:
-    said = {field: value for field, value in WHOLE.items() if field != "streams"} | {"event_delay_ms": 4}
+    said = {field: value for field, value in WHOLE.items() if field not in {"streams", "sfreq", "event_column"}} | {
+        "event_delay_ms": 4
+    }
     features = extract(open_recording(write_parquet(tmp_path / "run.parquet"), sidecar=said))
     buffer = io.BytesIO()
     write_features(features, buffer, {})

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.limits import MOST_COLUMNS
 from p300.recording import RecordingStream
+from p300.text import few_of
 
 from . import timing
-from .channels import EEG, FileChannel, choose, few_of, other_kind, present
+from .channels import EEG, FileChannel, choose, other_kind, present
 from .checks import check_n_channels, check_rate
-from .columns import FLASH, check_different, few, flash_groups, sampling_rate
+from .columns import FLASH, check_different, flash_groups, sampling_rate
 from .declared import Declared
 from .look import is_electrode
 from .seen import add_channel, suggest
@@ -133,7 +134,7 @@ def _event_column(table: Table, columns: list[str], declared: Declared, name: st
         if declared.event_column not in columns:
             raise RecordingError(
                 "missing_stim",
-                f"{name}: no column {declared.event_column!r}, which is declared as event_column. Found {few(columns)}.",
+                f"{name}: no column {declared.event_column!r}, which is declared as event_column. Found {few_of(columns)}.",
             )
         return Column(table, declared.event_column)
     named = [
@@ -154,9 +155,9 @@ def _event_column(table: Table, columns: list[str], declared: Declared, name: st
     )
     suggest(**({"event_column": likely[0]} if found else {}))
     what = (
-        f"{len(found)} columns that may be the events, {few(likely)}"
+        f"{len(found)} columns that may be the events, {few_of(likely)}"
         if found
-        else f"no column of events, found {few(columns)}"
+        else f"no column of events, found {few_of(columns)}"
     )
     declaration = {"event_column": likely[0] if likely else "trigger"}
     raise RecordingError(

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
+from p300.text import few_of
 
 from . import events, timing
 from .channels import EEG, FileChannel, choose
 from .checks import check_n_channels, check_rate
-from .columns import few, sampling_rate
+from .columns import sampling_rate
 from .declared import Declared
 from .events import Stimulation
 from .seen import suggest
@@ -52,7 +53,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     eeg = [column for column in columns if column.startswith(EXG)]
     check_n_channels(len(eeg), name)
     if not eeg or INDEX not in columns:
-        raise RecordingError("missing_eeg", f"{name}: expected columns {INDEX} and {EXG} 0, found {few(columns)}.")
+        raise RecordingError("missing_eeg", f"{name}: expected columns {INDEX} and {EXG} 0, found {few_of(columns)}.")
     rate = stated.get("sample rate") if declared.sfreq is None else declared.sfreq
     if rate is None:
         raise RecordingError(
@@ -88,7 +89,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         (
             *time_notes,
             *timing.gap_notes(gaps, lost / sfreq, sfreq),
-            *((f"electrodes not in the file: {few(unnamed)}; channel_names gives them names",) if unnamed else ()),
+            *((f"electrodes not in the file: {few_of(unnamed)}; channel_names gives them names",) if unnamed else ()),
             *unit_notes,
             *chosen.notes,
             *event_notes,
@@ -193,7 +194,7 @@ def _flashes(table: Table, sfreq: float, declared: Declared, name: str) -> tuple
         if named[0] not in columns:
             raise RecordingError(
                 "missing_stim",
-                f"{name}: no column {named[0]!r}, which is declared as event_column. Found {few(columns)}.",
+                f"{name}: no column {named[0]!r}, which is declared as event_column. Found {few_of(columns)}.",
             )
     else:
         named = [column for column in columns if column.startswith(("Marker", "Digital", "Analog"))]
@@ -205,9 +206,9 @@ def _flashes(table: Table, sfreq: float, declared: Declared, name: str) -> tuple
         others = [column for column in columns if not column.startswith((EXG, INDEX, STAMP))]
         likely = candidates or others
         what = (
-            f"{len(candidates)} columns that may be the triggers, {few(candidates)}"
+            f"{len(candidates)} columns that may be the triggers, {few_of(candidates)}"
             if candidates
-            else (f"no marker, and nothing on a digital or analog pin, found {few(others)}")
+            else (f"no marker, and nothing on a digital or analog pin, found {few_of(others)}")
         )
         suggest(**({"event_column": candidates[0]} if candidates else {}))
         way_out = f": {json.dumps({'event_column': likely[0]})}" if likely else ""
