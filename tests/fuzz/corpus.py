@@ -199,6 +199,11 @@ def delimited(path: Path, named: bool = False, **options: Any) -> None:
     write_table(path, eeg_uv(2)[:N_ROWS].T, ("Fz", "Cz"), events, digits=2, **options)
 
 
+def openbci_with_sidecar(path: Path) -> None:
+    openbci(path, 4)
+    path.with_suffix(".p300.json").write_text('{"event_column": "Aux Channel 0"}')
+
+
 def _clock(number: int) -> str:
     return f"{BEGIN + timedelta(seconds=number / 256):%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
@@ -209,7 +214,7 @@ WRITERS: dict[str, list[Callable[[Path], object]]] = {
     "openbci": [
         lambda path: openbci(path, 6),
         lambda path: openbci(path, 5),
-        lambda path: (openbci(path, 4), path.with_suffix(".p300.json").write_text('{"event_column": "Aux Channel 0"}')),
+        openbci_with_sidecar,
     ],
     "muse": [muse],
     "delimited": [

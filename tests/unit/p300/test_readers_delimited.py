@@ -178,7 +178,8 @@ def test_openvibes_events_are_read(tmp_path: Path) -> None:
 def test_a_flash_column_has_the_groups(tmp_path: Path) -> None:
     groups = np.zeros(N_SAMPLES, int)
     groups[ONSETS] = 1 + np.arange(len(ONSETS)) % 6
-    for number, events in enumerate((CODES, WORDS)):
+    columns: list[list[Any]] = [CODES, WORDS]
+    for number, events in enumerate(columns):
         both = [f"{event},{group}" for event, group in zip(events, groups, strict=True)]
         found = open_recording(write(tmp_path / f"{number}.csv", both, event_name="marker,flash"))
         assert found.flash is not None

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def muse(path: Path, made: Lab) -> dict[str, object]:
     return {}
 
 
-def table(path: Path, made: Lab, clock: str = "", **options: str) -> dict[str, object]:
+def table(path: Path, made: Lab, clock: str = "", **options: Any) -> dict[str, object]:
     n_samples = made.uv.shape[1]
     times = [f"{i / SFREQ:.6f}" for i in range(n_samples)]
     if clock:
