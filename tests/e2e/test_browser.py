@@ -16,7 +16,7 @@ from p300_client.paths import STATE
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.support import chromium
-from tests.support.localstack import Stack, console, run_p300
+from tests.support.localstack import Stack, console, run_p300, wait_for
 from tests.support.recordings import recording
 
 pytestmark = [pytest.mark.browser, chromium.needed]
@@ -214,9 +214,12 @@ def test_recordings_have_stages_reasons_pictures_and_reports(visit: Callable[...
     expect(page.locator("#recordings")).to_contain_text(EVIL)
     page.get_by_role("link", name="subject_08/notes.csv").click()
     expect(page.get_by_role("listitem").filter(has_text="Quarantined")).to_have_attribute("aria-current", "step")
+    # Reports are drawn after the execution has ended.
+    drawn = "Averages of Target"
+    wait_for(lambda: visit(f"/recording?name={GOOD}").get_by_role("img", name=drawn).count() or None, "the plot")
     page = visit(f"/recording?name={GOOD}")
     expect(page.locator("#recording")).to_contain_text("144 of 144")
-    expect(page.get_by_role("img", name="Averages of Target")).to_have_js_property("complete", True)
+    expect(page.get_by_role("img", name=drawn)).to_have_js_property("complete", True)
     assert page.get_by_role("img", name="Averages of Target").evaluate("(image) => image.naturalWidth") > 500
     with page.expect_response(re.compile("report.html")) as answer:
         page.get_by_role("link", name="Open the report").click()
