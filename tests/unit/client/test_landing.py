@@ -60,8 +60,8 @@ def test_a_dat_file_is_a_recording_where_it_begins_as_bci2000_s_do(folder: Path)
 
 
 def test_a_format_that_is_not_read_is_refused_with_what_to_export(folder: Path) -> None:
-    (folder / "run_04.cnt").write_bytes(b"Version 3.0")
-    assert "Files of Neuroscan and ANT: export them as EDF" in refusal([folder / "run_04.cnt"])
+    (folder / "run_04.nwb").write_bytes(b"x")
+    assert "export" in refusal([folder / "run_04.nwb"])
     (folder / "run_05.mff").mkdir()
     (folder / "run_05.mff" / "signal1.bin").write_bytes(b"x")
     assert "EGI's software keeps a recording in a folder" in refusal([folder / "run_05.mff"])

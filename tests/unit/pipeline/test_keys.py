@@ -88,7 +88,7 @@ def test_keys_of_recordings(key: str) -> None:
         "subject_/x.parquet",
         "subject_a/x.parquet",
         "Subject_1/x.parquet",
-        "subject_1/x.txt",
+        "subject_1/x.doc",
         "subject_1/x",
         "subject_1/.parquet",
         "subject_1/-x.parquet",

@@ -326,7 +326,7 @@ def test_the_list_names_every_recording_and_nothing_else(store: Store) -> None:
         "subject_01/a.vhdr",
         "subject_01/a.eeg",
         "quarantine/0123/subject_01/b.csv",
-        "subject_01/notes.txt",
+        "subject_01/notes.md",
     ):
         store.put(RAW, key, b"x")
     answer = list_recordings(store, RAW, FEATURES, "one")

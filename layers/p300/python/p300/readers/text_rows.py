@@ -136,7 +136,7 @@ def open_table(path: Path, name: str) -> Table:
     Raises
     ------
     RecordingError
-        ``unreadable`` for binary data, ``bad_metadata`` for comment lines that contradict each other.
+        ``unreadable`` for binary data or comments without end, ``bad_metadata`` for comment lines that contradict each other.
     """
     declared: dict[str, str] = {}
     n_comments, head = 0, b""
@@ -145,8 +145,13 @@ def open_table(path: Path, name: str) -> Table:
             if b"\0" in head:
                 raise RecordingError("unreadable", f"{name}: not a csv file: it holds binary data.")
             text = head.decode("utf-8-sig", "replace")
-            if not text.startswith("#") or n_comments == MOST_COMMENTS:
+            if not text.startswith("#"):
                 break
+            if n_comments == MOST_COMMENTS:
+                raise RecordingError(
+                    "unreadable",
+                    f"{name}: more than {MOST_COMMENTS} comment lines. Expected a table after fewer of them.",
+                )
             n_comments += 1
             _declare(declared, text, name)
         lines = [line for _ in range(N_FIRST_ROWS) if (line := file.readline(LONGEST_LINE_BYTES))]
