@@ -88,6 +88,27 @@ def test_normalised_eeg_is_refused_whatever_is_declared(
     assert '"unit"' not in raised.value.message
 
 
+@pytest.mark.parametrize("extension", ["edf", "vhdr", "xdf", "gdf", "dat", "parquet", "csv"])
+@pytest.mark.parametrize("stated", ["mV", "V", "nV"])
+@pytest.mark.parametrize("declared", [None, "mV", "V"])
+def test_the_advised_unit_is_one_that_is_read(
+    tmp_path: Path, extension: str, stated: str, declared: str | None
+) -> None:
+    path = write(tmp_path, lab(), extension, unit=stated)
+    with pytest.raises(RecordingError) as raised:
+        open_recording(path, declared=Declared(unit=declared))
+    assert f"read as {declared or stated}, " in raised.value.message
+    assert '{"unit": "uV"}' in raised.value.message
+    assert open_recording(path, declared=Declared(unit="uV")).notes
+
+
+def test_an_edf_file_in_microvolts_declared_otherwise_is_told_its_unit(tmp_path: Path) -> None:
+    path = write(tmp_path, lab(), "edf")
+    for declared in ("mV", "V"):
+        with pytest.raises(RecordingError, match=r'\{"unit": "uV"\}'):
+            open_recording(path, declared=Declared(unit=declared))
+
+
 def test_a_fif_file_written_in_microvolts_says_how_to_declare_it(tmp_path: Path) -> None:
     path = write(tmp_path, lab(), "fif", scale=1e6)
     with pytest.raises(RecordingError, match=r'\{"unit": "uV"\}'):

@@ -13,7 +13,7 @@ from p300.readers import sidecar as sidecars
 from p300.readers.companions import companions
 from p300.readers.event_messages import suggestion
 from p300.readers.seen import Seen, SeenChannel, watched
-from p300.readers.units import SPELLED
+from p300.readers.units import read_as
 from p300.recording import NON_TARGET, TARGET, RecordingStream
 from p300.signals import extract
 from p300.signals.parameters import Parameters
@@ -277,6 +277,6 @@ def _usable(stream: RecordingStream) -> Usable:
         gaps_s=tuple(gap / stream.sfreq for gap in stream.gaps),
         n_bad_spans=len(stream.bad_spans),
         bad_channels=stream.bad_channels,
-        unit=SPELLED.get(stream.volts_per_unit, f"{stream.volts_per_unit:g} V"),
+        unit=read_as(stream) or "different units",
         notes=stream.notes,
     )

@@ -112,6 +112,9 @@ class RecordingStream:
         in the file's own unit.
     volts_per_unit : float
         Factor from the blocks' unit to volts.
+    read_as_v : tuple of float
+        What each channel's numbers in the file were taken for, in volts per number, where blocks are converted; not a number where another
+        unit cannot take its place.
     """
 
     ch_names: tuple[str, ...]
@@ -127,6 +130,7 @@ class RecordingStream:
     bad_channels: tuple[str, ...] = ()
     speller: Speller | None = None
     sidecar: Mapping[str, Any] = field(default_factory=dict)
+    read_as_v: tuple[float, ...] = ()
 
     @cached_property
     def flashes(self) -> "Flashes":

@@ -45,7 +45,8 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     channels = [FileChannel(channel, unit=unit) for channel, unit in zip(ch_names, units, strict=True)]
     chosen = choose(channels, declared.channel_kinds, name)
     picks = np.array(chosen.picks)
-    offset, to_uv = offset[picks], gain[picks] * _uv_per([units[pick] for pick in picks], declared, name)
+    uv_per = _uv_per([units[pick] for pick in picks], declared, name)
+    offset, to_uv = offset[picks], gain[picks] * uv_per
     unit_notes = (f"unit declared: {declared.unit}",) if declared.unit is not None else ()
     for state in (CODE, TYPE):
         if state not in header.states:
@@ -78,6 +79,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         1e-6,
         (*name_notes, *unit_notes, *chosen.notes, *_block_notes(header, sfreq), *decoded.notes),
         speller=speller,
+        read_as_v=tuple((uv_per * 1e-6).tolist()),
     )
 
 

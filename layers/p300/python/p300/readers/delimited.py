@@ -74,6 +74,7 @@ def read(table: Table, name: str, declared: Declared) -> RecordingStream:
         ),
         gaps=timed.gaps if timed else (),
         bad_channels=present(table.declared.get("bads", "").split(";"), chosen.names),
+        read_as_v=tuple((factors * 1e-6).tolist()),
     )
 
 

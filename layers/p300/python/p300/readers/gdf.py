@@ -67,6 +67,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         1e-6,
         (*rate_notes, *unit_notes, *chosen.notes, *decoded.notes),
         gaps=tuple(sorted({int(gap) for gap in gaps if 0 < gap < n_samples})),
+        read_as_v=tuple((to_uv / header.gain[picks] * 1e-6).tolist()),
     )
 
 

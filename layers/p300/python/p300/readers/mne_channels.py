@@ -24,7 +24,7 @@ _ROUNDING = 6  # decimals of a sample, beyond which an onset is that sample
 
 def choose_eeg(
     raw: "mne.io.BaseRaw", path: Path, name: str, declared: Declared
-) -> tuple[list[int], Chosen, list[float]]:
+) -> tuple[list[int], Chosen, list[float], tuple[float, ...]]:
     """Return the EEG channels of a file that MNE-Python has opened.
 
     Parameters
@@ -46,6 +46,8 @@ def choose_eeg(
         Their names, and notes.
     factors : list of float
         From what MNE takes for volts to volts, for each of them.
+    read_as_v : tuple of float
+        As in :class:`p300.recording.RecordingStream`.
     """
     extension = PurePosixPath(name).suffix.lower()
     kinds = raw.get_channel_types()
@@ -72,18 +74,27 @@ def choose_eeg(
         channel: kind for channel, kind in declared.channel_kinds.items() if kind != MISC or plain(channel) not in stim
     }
     chosen = choose(channels, declared_kinds, name)
-    factors = [_factor(extension, stated[pick], declared.unit, name) for pick in chosen.picks]
-    return [numbers[pick] for pick in chosen.picks], chosen, factors
+    by_mne = [_by_mne(extension, stated[pick]) for pick in chosen.picks]
+    factors = [
+        _factor(extension, stated[pick], declared.unit, one, name)
+        for pick, one in zip(chosen.picks, by_mne, strict=True)
+    ]
+    # One declared unit for channels that MNE converted by different factors is refused by `same_factor`.
+    whole = 1.0 if len(set(by_mne)) == 1 else math.nan
+    read_as_v = tuple(factor * one * whole for factor, one in zip(factors, by_mne, strict=True))
+    return [numbers[pick] for pick in chosen.picks], chosen, factors, read_as_v
 
 
-def _factor(extension: str, stated: str | None, declared: str | None, name: str) -> float:
-    by_mne = 1.0
+def _by_mne(extension: str, stated: str | None) -> float:
+    """Return what MNE takes a number of the file for, in volts."""
     if extension == ".set":
-        by_mne = _EEGLAB_UNIT
-    elif extension in (".edf", ".bdf"):
-        by_mne = _BY_MNE_IN_EDF.get(stated or "", 1.0)
-    elif extension == ".vhdr":
-        by_mne = volts_per(stated or "") or 1.0
+        return _EEGLAB_UNIT
+    if extension in (".edf", ".bdf"):
+        return _BY_MNE_IN_EDF.get(stated or "", 1.0)
+    return volts_per(stated or "") or 1.0 if extension == ".vhdr" else 1.0
+
+
+def _factor(extension: str, stated: str | None, declared: str | None, by_mne: float, name: str) -> float:
     if declared is not None:
         return declared_volts_per(declared, name) / by_mne
     return (volts_per(stated) or 1.0) / by_mne if stated and extension != ".set" else 1.0

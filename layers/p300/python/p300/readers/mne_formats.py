@@ -54,7 +54,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         raise RecordingError("missing_eeg", f"{name} has no sample. Upload the recording again.")
     check_n_channels(len(raw.ch_names), name)
     with _Explained(name):
-        eeg, chosen, factors = choose_eeg(raw, path, name, declared)
+        eeg, chosen, factors, read_as_v = choose_eeg(raw, path, name, declared)
     check_rate(float(raw.info["sfreq"]), name)
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
     placed = edf_records.placement(records, float(raw.info["sfreq"]), name) if records else None
@@ -96,6 +96,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         gaps=tuple(sorted({*gaps, *(placed.gaps if placed else _boundaries(raw, name))})),
         bad_spans=bad_spans,
         bad_channels=bad_channels,
+        read_as_v=read_as_v,
     )
 
 

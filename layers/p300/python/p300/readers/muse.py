@@ -79,6 +79,7 @@ def read(table: Table, name: str, declared: Declared) -> RecordingStream:
             *decoded.notes,
         ),
         gaps=timed.gaps,
+        read_as_v=tuple((factors * 1e-6).tolist()),
     )
 
 

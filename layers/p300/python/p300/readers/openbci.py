@@ -96,6 +96,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             *decoded.notes,
         ),
         gaps=tuple(gaps.tolist()),
+        read_as_v=tuple((factors * 1e-6).tolist()),
     )
 
 

@@ -139,7 +139,9 @@ def check_unit(
         )
     if plausible:
         return
-    meant = [SPELLED[factor] for factor in VOLTS_PER.values() if 1e-6 <= number * factor <= 1e-4]
+    read_as_v = np.array(stream.read_as_v or [stream.volts_per_unit] * len(stream.ch_names))[eeg[moving]]
+    of_file = float(np.median(movement_v[moving] / read_as_v))
+    meant = [SPELLED[factor] for factor in VOLTS_PER.values() if 1e-6 <= of_file * factor <= 1e-4]
     remedy = (
         f'If the file\'s numbers are {meant[0]}, declare the unit in the file, or as {{"unit": "{meant[0]}"}}. If they were '
         "normalised, export the EEG as it was measured."
@@ -148,12 +150,30 @@ def check_unit(
     )
     if meant:
         suggest(unit=meant[0])
-    read_as = f"read as {SPELLED[stream.volts_per_unit]}, " if stream.volts_per_unit in SPELLED else ""
+    spelled = read_as(stream)
+    said = f"read as {spelled}, " if spelled else ""
     raise RecordingError(
         "wrong_unit",
-        f"{name}: {read_as}the median EEG channel changes by {typical_v * 1e6:.2g} uV within a tenth of a second; expected "
+        f"{name}: {said}the median EEG channel changes by {typical_v * 1e6:.2g} uV within a tenth of a second; expected "
         f"{SMALLEST_MOVEMENT_V * 1e6:g} to {LARGEST_MOVEMENT_V * 1e6:g} uV. {remedy}",
     )
+
+
+def read_as(stream: RecordingStream) -> str | None:
+    """Return the unit that a file's numbers were read as; None where it is not one, or not the same for all channels.
+
+    Parameters
+    ----------
+    stream : RecordingStream
+        The recording.
+
+    Returns
+    -------
+    unit : str or None
+        Such as ``uV``.
+    """
+    units = {float(f"{factor:.6g}") for factor in stream.read_as_v or (stream.volts_per_unit,)}
+    return SPELLED.get(units.pop()) if len(units) == 1 else None
 
 
 def _mantissa(number: float, largest: float = 1.5) -> float:
