@@ -39,7 +39,9 @@ def _show_one(one: "Inspection", console: Console) -> None:
         + (f", with {', '.join(one.files)}" if one.files else ""),
         "rate, length": f"{rate}, {length}",
         "sidecar": ", ".join(one.sidecar) or "says nothing" if one.sidecar is not None else "none",
-        **_marks(one.usable or one.with_mapping, one.channels),
+        **_marks(one.usable or one.with_mapping),
+        # Of a refused file, the refusal says what its unit is.
+        **({"unit": f"read as {one.usable.unit}"} if one.usable and not any(c.unit for c in one.channels) else {}),
     }
     for name, text in facts.items():
         _lines(console, name, text)
@@ -55,7 +57,7 @@ def _show_one(one: "Inspection", console: Console) -> None:
     console.print()
 
 
-def _marks(usable: "Usable | None", channels: "Sequence[SeenChannel]") -> dict[str, str]:
+def _marks(usable: "Usable | None") -> dict[str, str]:
     if usable is None:
         return {}
     at = ", ".join(f"{second:,.1f} s" for second in usable.gaps_s[:MOST_GAPS])
@@ -64,7 +66,6 @@ def _marks(usable: "Usable | None", channels: "Sequence[SeenChannel]") -> dict[s
     return {
         "gaps": gaps + (f"; {usable.n_bad_spans} spans marked bad" if usable.n_bad_spans else ""),
         **({"bad channels": ", ".join(usable.bad_channels)} if usable.bad_channels else {}),
-        **({} if any(channel.unit for channel in channels) else {"unit": f"read as {usable.unit}"}),
     }
 
 
@@ -97,10 +98,18 @@ def _show_events(events: "Sequence[EventCount]", console: Console) -> None:
 def _show_way_out(one: "Inspection", console: Console) -> None:
     if not one.mapping:
         return
-    told = f"it would be {_in_words(one.with_mapping)}" if one.with_mapping else "more has to be declared"
+    told = (
+        f"it would be {_in_words(one.with_mapping)}"
+        if one.with_mapping
+        else "this refusal is lifted and another follows"
+    )
     _lines(console, "mapping", f"if this is what the file means, {told}:")
     console.print(escape(_pasted(one.mapping), keep="\n"), soft_wrap=True, highlight=False)
-    _lines(console, "", "save it as events.json, correct it, and: p300 land FILE --map events.json")
+    if one.with_mapping:
+        option = " --replace" if one.replaces_sidecar else ""
+        _lines(console, "", f"save it as events.json, correct it, and: p300 land FILE --map events.json{option}")
+    elif one.still_refused:
+        _lines(console, "still refused", f"{one.still_refused.code}: {one.still_refused.message}")
 
 
 def _in_words(usable: "Usable") -> str:

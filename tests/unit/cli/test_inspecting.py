@@ -82,3 +82,15 @@ def test_land_refuses_what_inspect_refuses_and_takes_its_mapping(
     assert json.loads(landed.stdout) == [{"recording": key, "status": "landed"}]
     assert "landed 1 recordings and 1 sidecars" in landed.stderr
     assert json.loads((folder / "run.p300.json").read_text()) == json.loads(answer.read_text())
+
+
+def test_the_hint_replaces_a_sidecar_that_says_something_else(foreign: Path) -> None:
+    assert "--replace" not in inspect(foreign).stdout
+    (foreign / "run.p300.json").write_text('{"reference": "average"}')
+    assert "p300 land FILE --map events.json --replace" in " ".join(inspect(foreign).stdout.split())
+
+
+def test_the_unit_of_a_refused_recording_is_said_once(tmp_path: Path) -> None:
+    shown = inspect(write_parquet(tmp_path / "run.parquet", {"sfreq": "256", "unit": "mV"})).stdout
+    assert "read as mV, the median EEG channel" in " ".join(shown.split())
+    assert shown.count("read as") == 1

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +16,7 @@ from p300.signals import Parameters
 from tests.support.bci2000 import write_bci2000
 from tests.support.gdf import write_gdf
 from tests.support.gtec import write_gtec
+from tests.support.labs import SFREQ, lab, write
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv, stim, write_brainvision, write_edf, write_parquet
 from tests.support.xdf import Written, write_xdf
 
@@ -152,3 +154,46 @@ def test_every_format_is_described(tmp_path: Path) -> None:
         assert (found.usable.n_target, found.usable.n_non_target) == (7, 33)
         assert [one.name for one in found.channels if one.kind == "eeg"] == ["Fz", "Cz", "Pz"]
         assert sum(one.n for one in found.events) == len(ONSETS)
+
+
+def test_a_mapping_that_lifts_no_refusal_is_not_shown(tmp_path: Path) -> None:
+    z_scores = {f"eeg_{name}": (row - row.mean()) / row.std() for name, row in zip("ABC", eeg_uv(3).T, strict=True)}
+    unclear = write_parquet(tmp_path / "held.parquet", stim=np.maximum.accumulate(stim(1, 2)).astype(np.int32))
+    for path in (write_parquet(tmp_path / "z.parquet", **z_scores), unclear):
+        found = inspect(path)
+        assert found.refusal is not None
+        assert (found.mapping, found.still_refused) == ({}, None)
+    too_low = inspect(write_edf(tmp_path / "e.edf"), parameters=Parameters(h_freq=130, sfreq=300))
+    assert (too_low.usable, too_low.mapping) == (None, {})
+
+
+def test_a_mapping_that_lifts_one_refusal_of_two_says_which_is_left(tmp_path: Path) -> None:
+    z_scores = {f"eeg_{name}": (row - row.mean()) / row.std() for name, row in zip("ABC", eeg_uv(3).T, strict=True)}
+    found = inspect(write_parquet(tmp_path / "z.parquet", stim=stim(33, 44).astype(np.int32), **z_scores))
+    assert found.mapping == {"event_id": {"33": 1, "44": 2}}
+    assert found.still_refused is not None
+    assert found.still_refused.code == "wrong_unit"
+
+
+def test_annotations_beside_a_stim_channel_are_mapped_by_their_own_names(tmp_path: Path) -> None:
+    made = lab()
+    raw = mne.io.read_raw_fif(write(tmp_path, made, "fif"), preload=True, verbose="error")
+    names = ["Target" if made.stim[at] == 2 else "NonTarget" for at in made.onsets]
+    raw.set_annotations(mne.Annotations(made.onsets / SFREQ + 0.1, 0, names))
+    raw.save(path := tmp_path / "run_raw.fif", verbose="error")
+    found = inspect(path)
+    assert found.refusal is not None
+    assert found.refusal.code == "contradictory_events"
+    assert found.mapping == {"event_id": {"NonTarget": 1, "Target": 2}}
+    assert found.with_mapping is not None
+    mixed = inspect(path, sidecar={"event_id": {"1": 1, "NonTarget": 2}})
+    assert mixed.refusal is not None
+    assert '"NonTarget": 2' not in mixed.refusal.message
+    assert mixed.mapping in ({}, {"event_id": {"NonTarget": 1, "Target": 2}})
+
+
+def test_a_sidecar_that_the_mapping_would_replace_is_told(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "run.vhdr")
+    assert not inspect(path).replaces_sidecar
+    (tmp_path / "run.p300.json").write_text("{}")
+    assert inspect(path).replaces_sidecar

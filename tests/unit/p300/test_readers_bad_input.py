@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
@@ -295,3 +296,60 @@ def test_an_array_whose_parts_do_not_add_up(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="ends early") as raised:
         open_recording(path)
     assert raised.value.code == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("columns", "code", "told"),
+    [
+        ({"stim": np.zeros(N_SAMPLES, np.int32), "marker": stim()}, "no_events", "'marker': 1 (33), 2 (7)"),
+        ({"stim": None, "marker": stim()}, "missing_stim", "'marker': 1 (33), 2 (7)"),
+        ({"stim": np.where(stim() == 0, -1, stim())}, "no_events", "-1 (2,520), 1 (33), 2 (7)"),
+        ({"stim": stim() + 65280}, "no_events", "Between flashes it is 65280"),
+        ({"stim": (stim() > 0).astype(np.int32)}, "no_targets", 'here: "1"'),
+    ],
+)
+@pytest.mark.parametrize("extension", ["parquet", "csv"])
+def test_a_refusal_counts_what_the_columns_hold(
+    tmp_path: Path, extension: str, columns: dict[str, Any], code: str, told: str
+) -> None:
+    path = write_parquet(tmp_path / "a.parquet", **columns)
+    if extension == "csv":
+        pa.csv.write_csv(pq.read_table(path), rows := tmp_path / "rows.csv")
+        path = tmp_path / "a.csv"
+        path.write_text("# sfreq=256\n" + rows.read_text())
+    with pytest.raises(RecordingError) as raised:
+        open_recording(path)
+    assert (raised.value.code, told in raised.value.message) == (code, True), raised.value.message
+    assert "S  1" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("# sfreq=0.256 kHz", False),
+        ("# sfreq=256 kHz unit=uV", False),
+        ("# sfreq: 2560 per s", False),
+        ("# sfreq=256 Hz", True),
+        ("# sfreq=256 Hz unit=uV", True),
+        ("# sfreq=256 unit = uV", True),
+        ("# sfreq=256, lab of Fz", True),
+    ],
+)
+def test_text_behind_the_rate_is_refused(tmp_path: Path, line: str, read: bool) -> None:
+    pa.csv.write_csv(pq.read_table(write_parquet(tmp_path / "a.parquet")), rows := tmp_path / "rows.csv")
+    path = tmp_path / "a.csv"
+    path.write_text(f"{line}\n{rows.read_text()}")
+    if read:
+        assert open_recording(path).sfreq == 256
+        return
+    with pytest.raises(RecordingError, match="anything behind it") as raised:
+        open_recording(path)
+    assert raised.value.code == "bad_metadata"
+
+
+def test_a_blank_line_before_the_header_is_named(tmp_path: Path) -> None:
+    pa.csv.write_csv(pq.read_table(write_parquet(tmp_path / "a.parquet")), rows := tmp_path / "rows.csv")
+    path = tmp_path / "a.csv"
+    path.write_text(f"\n{rows.read_text()}")
+    with pytest.raises(RecordingError, match="line 1 is blank"):
+        open_recording(path)

@@ -53,7 +53,7 @@ class Name(str):
 def test_columns_are_not_each_compared_with_all_others() -> None:
     def comparisons(n_columns: int) -> int:
         Name.compared = 0
-        eeg_columns([*(Name(f"eeg_{i}") for i in range(n_columns)), Name("stim")], "a.csv")
+        eeg_columns([*(Name(f"eeg_{i}") for i in range(n_columns)), Name("stim")], "a.csv", lambda _: np.zeros(1))
         return Name.compared
 
     assert comparisons(2000) <= 2.5 * comparisons(1000)

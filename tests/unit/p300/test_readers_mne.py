@@ -176,3 +176,11 @@ def test_names_that_are_declared_do_not_excuse_codes(tmp_path: Path) -> None:
     with pytest.raises(RecordingError) as raised:
         open_recording(tmp_path / "a_raw.fif", event_id={"hit": 2, "miss": 1})
     assert raised.value.code == "implausible_events"
+
+
+def test_a_channel_name_that_occurs_twice_in_a_brainvision_header_is_refused(tmp_path: Path) -> None:
+    path = write_brainvision(tmp_path / "a.vhdr", named_events("Target", "NonTarget"))
+    path.write_text(path.read_text().replace("Ch2=Cz", "Ch2=Fz"))
+    with pytest.raises(RecordingError, match="occur twice: Fz") as raised:
+        open_recording(path)
+    assert raised.value.code == "duplicate_channels"

@@ -19,7 +19,7 @@ from p300.signals import extract
 from p300.signals.parameters import Parameters
 from p300.usable import open_usable, reading
 
-MOST_TRIES = 4
+MOST_TRIES = 6
 """Refusals that are lifted one after the other by what the sidecar may say."""
 
 
@@ -120,6 +120,10 @@ class Inspection:
         What a sidecar may say so that it does not, for a person to confirm; empty where nothing is known that helps.
     with_mapping : Usable or None
         What the pipeline would make of it then.
+    still_refused : Refusal or None
+        Why it would refuse it even then.
+    replaces_sidecar : bool
+        Whether the mapping would take the place of a sidecar beside the file that says something else.
     """
 
     name: str
@@ -135,6 +139,8 @@ class Inspection:
     refusal: Refusal | None = None
     mapping: dict[str, Any] = field(default_factory=dict)
     with_mapping: Usable | None = None
+    still_refused: Refusal | None = None
+    replaces_sidecar: bool = False
 
 
 def inspect(
@@ -166,7 +172,11 @@ def inspect(
     beside, said = _companions(path, name), _sidecar(path, name, sidecar)
     with watched() as seen:
         stream, refusal = _tried(path, name, parameters, sidecar)
-    mapping, with_mapping = _way_out(path, name, parameters, said or {}, seen) if refusal else ({}, None)
+    mapping: dict[str, Any] = {}
+    with_mapping = still_refused = None
+    if refusal:
+        mapping, with_mapping, still_refused = _way_out(path, name, parameters, said or {}, (seen, refusal))
+    beside_it = _sidecar(path, name, None)
     channels = seen.channels or [SeenChannel(channel, "eeg") for channel in (stream.ch_names if stream else ())]
     sfreq, n_samples = (stream.sfreq, stream.n_samples) if stream else (seen.sfreq, seen.n_samples)
     present = [path, *(path.with_name(one) for one in beside)]
@@ -184,6 +194,8 @@ def inspect(
         refusal=refusal,
         mapping=mapping,
         with_mapping=with_mapping,
+        still_refused=still_refused,
+        replaces_sidecar=bool(mapping) and beside_it is not None and beside_it != mapping,
     )
 
 
@@ -237,24 +249,34 @@ def _tried(
 
 
 def _way_out(
-    path: Path, name: str, parameters: Parameters, said: Mapping[str, Any], first: Seen
-) -> tuple[dict[str, Any], Usable | None]:
-    """Find out what the sidecar would have to say for the recording to be read, refusal by refusal."""
+    path: Path, name: str, parameters: Parameters, said: Mapping[str, Any], first: tuple[Seen, Refusal]
+) -> tuple[dict[str, Any], Usable | None, Refusal | None]:
+    """Find out what the sidecar would have to say for the recording to be read, refusal by refusal; only what helps is kept."""
     mapping: dict[str, Any] = {}
-    seen = first
-    for _ in range(MOST_TRIES):
-        counts = {event: len(at) for event, at in seen.events.items()}
-        found = seen.suggested or ({"event_id": event_id} if (event_id := suggestion(counts)) else {})
-        if not found or found.items() <= mapping.items():
-            return mapping, None
-        mapping |= found
-        with watched() as seen:
-            stream, refusal = _tried(path, name, parameters, {**said, **mapping})
+    (seen, refusal), tries = first, MOST_TRIES
+    proposals = _proposals(seen)
+    while proposals and tries:
+        proposal, tries = proposals.pop(0), tries - 1
+        if proposal.items() <= {**said, **mapping}.items():
+            continue
+        tried = {**said, **mapping, **proposal}
+        with watched() as seen_then:
+            stream, then = _tried(path, name, parameters, tried)
         if stream:
-            return {**said, **mapping}, _usable(stream)
-        if refusal and refusal.code == "bad_sidecar":
-            return {}, None
-    return {**said, **mapping}, None
+            return tried, _usable(stream), None
+        # Refusals that propose something themselves may follow one of their own kind: of streams of EEG, then of markers.
+        changed = then and (then.code != refusal.code or (seen.suggested and then.message != refusal.message))
+        if then and changed and then.code != "bad_sidecar":
+            mapping, seen, refusal = {**mapping, **proposal}, seen_then, then
+            proposals = _proposals(seen)
+    return ({**said, **mapping}, None, refusal) if mapping else ({}, None, None)
+
+
+def _proposals(seen: Seen) -> list[dict[str, Any]]:
+    """Return what the refusal itself proposes, or an event mapping for each place of the file that has events."""
+    if seen.suggested:
+        return [seen.suggested]
+    return [{"event_id": event_id} for source in seen.sources if (event_id := suggestion(source))]
 
 
 def _counts(seen: Seen) -> tuple[EventCount, ...]:

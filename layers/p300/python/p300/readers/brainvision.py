@@ -11,6 +11,7 @@ from pathlib import Path
 
 from p300.errors import RecordingError
 from p300.limits import LARGEST_HEADER_BYTES, LONGEST_LINE, MOST_ANNOTATIONS, MOST_HEADER_LINES
+from p300.text import few_of
 
 from .checks import check_n_channels
 
@@ -97,6 +98,16 @@ def _check_numbers(parser: configparser.ConfigParser, common: configparser.Secti
                 )
 
 
+def _check_names(parser: configparser.ConfigParser, name: str) -> None:
+    """Refuse names that occur twice: MNE-Python numbers them, and then looks in vain for their units."""
+    sections = [one for one in ("Channel Infos", "Channel infos") if parser.has_section(one)]
+    names = Counter(described.split(",")[0].strip() for one in sections for described in parser[one].values())
+    if repeated := sorted(channel for channel, n in names.items() if n > 1 and channel):
+        raise RecordingError(
+            "duplicate_channels", f"{name}: channel names occur twice: {few_of(repeated)}. Rename them in the header."
+        )
+
+
 def _finite(text: str) -> float:
     """Return a number; 0 for what is none, or not finite."""
     try:
@@ -116,6 +127,7 @@ def check_companions(header: Path, beside: list[Path], name: str) -> None:
     """
     parser, common = _settings(header, name)
     _check_numbers(parser, common, name)
+    _check_names(parser, name)
     for file in beside:
         if file.suffix.lower() == ".vmrk":
             _check_markers(file, name)

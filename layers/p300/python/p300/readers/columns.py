@@ -3,7 +3,8 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,31 @@ from p300.text import few_of
 from .brain_invaders import BI2014A
 from .channels import FileChannel, other_kind
 from .declared import Declared
+from .event_messages import counted
 from .units import declared_volts_per
 
 EEG_PREFIX = "eeg_"
 STIM, FLASH = "stim", "flash"
 TIMES = ("time", "timestamp", "timestamps")
+MOST_BESIDE = 4
 UNNAMED = re.compile(r"eeg_ch\d+")
 
 
-def eeg_columns(columns: list[str], name: str) -> list[str]:
+def eeg_columns(columns: list[str], name: str, read: Callable[[str], NDArray[np.number]]) -> list[str]:
     """Pick the EEG columns, and see that a stim column is there and none twice.
+
+    Parameters
+    ----------
+    columns : list of str
+        All names.
+    name : str
+        What to call the recording in messages.
+    read : callable
+        Returns the values of a column; raises `RecordingError` where these are no numbers.
+
+    Returns
+    -------
+    eeg : list of str
 
     Raises
     ------
@@ -45,9 +61,49 @@ def eeg_columns(columns: list[str], name: str) -> list[str]:
     if STIM not in columns:
         raise RecordingError(
             "missing_stim",
-            f"{name}: no {STIM!r} column, found {few_of(columns) or 'none'}. Expected 1 (NonTarget) and 2 (Target) in it.",
+            f"{name}: no {STIM!r} column, found {few_of(columns) or 'none'}. Expected 1 (NonTarget) and 2 (Target) in it."
+            f"{events_beside(other_stim(columns, eeg), read)}",
         )
     return eeg
+
+
+def events_beside(columns: list[str], read: Callable[[str], NDArray[np.number]]) -> str:
+    """Say which columns may hold the events that the stim column does not, and what is in them; empty where there is none.
+
+    Parameters
+    ----------
+    columns : list of str
+        Those whose names say so.
+    read : callable
+        Returns the values of a column.
+
+    Returns
+    -------
+    text : str
+        A sentence that begins with a blank.
+    """
+    told = []
+    for column in columns[:MOST_BESIDE]:
+        try:
+            values = read(column)
+        except RecordingError:
+            told.append(f"{column!r}: no numbers")
+            continue
+        begins = np.r_[True, values[1:] != values[:-1]] & (values != 0) & np.isfinite(values)
+        if n_events := Counter(f"{value:g}" for value in values[begins].tolist()):
+            told.append(f"{column!r}: {counted(n_events)}")
+    return f" Columns that may hold them: {'; '.join(told)}. If one does, rename it to {STIM!r}." if told else ""
+
+
+@contextmanager
+def naming_columns(columns: list[str], read: Callable[[str], NDArray[np.number]]) -> Iterator[None]:
+    """Add the columns that may hold the events to the refusal of a stim column without any; parameters as of `events_beside`."""
+    try:
+        yield
+    except RecordingError as refusal:
+        if refusal.code != "no_events":
+            raise
+        raise RecordingError(refusal.code, f"{refusal.message}{events_beside(columns, read)}") from refusal
 
 
 def check_different(columns: list[str], name: str) -> None:

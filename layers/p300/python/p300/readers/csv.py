@@ -21,6 +21,7 @@ from .columns import (
     eeg_columns,
     flash_groups,
     kinds_of_eeg,
+    naming_columns,
     other_stim,
     sampling_rate,
     time_column,
@@ -41,7 +42,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     if not any(column.startswith(EEG_PREFIX) for column in head.columns):
         return muse.read(head, name, declared) if muse.is_muse(head) else delimited.read(head, name, declared)
     scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
-    eeg = eeg_columns(head.columns, name)
+    eeg = eeg_columns(head.columns, name, lambda column: head.whole([column])[0])
     check_n_channels(len(eeg), name)
     time = time_column(head.columns)
     wanted = [column for column in (time, STIM, FLASH) if column in head.columns]
@@ -54,8 +55,10 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     chosen = choose([FileChannel(channel) for channel in ch_names], kinds_of_eeg(declared, head.columns), name)
     eeg = [eeg[pick] for pick in chosen.picks]
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
-    decoded = events.from_codes(side[STIM], name, sfreq, declared, groups=groups)
-    others = [_line(head, column, sfreq) for column in other_stim(head.columns, eeg)]
+    beside = other_stim(head.columns, eeg)
+    with naming_columns(beside, lambda column: head.whole([column])[0]):
+        decoded = events.from_codes(side[STIM], name, sfreq, declared, groups=groups)
+    others = [_line(head, column, sfreq) for column in beside]
     decoded = compared(decoded, STIM, others, (len(decoded.stim), sfreq), declared, name)
     return RecordingStream(
         chosen.names,

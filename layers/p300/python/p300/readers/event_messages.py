@@ -50,11 +50,17 @@ def remedy(events: Mapping[str, int], known: Mapping[str, int] | None = None) ->
     text : str
     """
     suggested = suggestion(events, known)
-    phrase = "if these are the ones" if suggested and set(suggested) == set(events) else "for instance"
-    mapping = suggested or {"S  1": NON_TARGET, "S  2": TARGET}
+    if not suggested:
+        found = ", ".join(json.dumps(event[:LONGEST_NAMED], ensure_ascii=False) for event in list(events)[:2]) or "none"
+        return (
+            "Flashes of both classes are needed, with a name or code for each: 1 for NonTarget and 2 for Target, or others that event_id "
+            f"declares in the recording's sidecar or in the parameter Preprocessing. Events that may be flashes here: {found}. Export "
+            "the recording with both."
+        )
+    phrase = "if these are the ones" if set(suggested) == set(events) else "for instance"
     return (
         "Declare which events are flashes, 1 for NonTarget and 2 for Target, as event_id in the recording's sidecar or in the parameter "
-        f"Preprocessing; {phrase}: {json.dumps({'event_id': mapping}, ensure_ascii=False)}"
+        f"Preprocessing; {phrase}: {json.dumps({'event_id': suggested}, ensure_ascii=False)}"
     )
 
 
@@ -73,11 +79,16 @@ def suggestion(events: Mapping[str, int], known: Mapping[str, int] | None = None
     event_id : dict of str to int
         Empty where there are not enough events.
     """
-    suggested = dict(known or _by_their_words(events))
+    said = _said(events)
+    # A name that says its class has no other, whatever somebody declared.
+    suggested = {
+        event: label for event, label in (known or _by_their_words(events)).items() if said.get(event, label) == label
+    }
     ordered = sorted((event for event in events if event not in suggested), key=lambda event: (-events[event], event))
     for label in (NON_TARGET, TARGET):  # of the two most frequent events, targets are the rarer ones
-        if label not in suggested.values() and ordered:
-            suggested[ordered.pop(0)] = label
+        fitting = [event for event in ordered if said.get(event, label) == label and event not in suggested]
+        if label not in suggested.values() and fitting:
+            suggested[fitting[0]] = label
     if set(suggested.values()) != {NON_TARGET, TARGET}:
         return {}
     return {name: suggested[name] for name in sorted(suggested, key=suggested.__getitem__)}
@@ -85,10 +96,15 @@ def suggestion(events: Mapping[str, int], known: Mapping[str, int] | None = None
 
 def _by_their_words(events: Mapping[str, int]) -> dict[str, int]:
     """Return the class that each event's name says, where most events have such names though none was taken for a flash."""
-    words = {event: re.sub(r"[\s_-]", "", event.rpartition("/")[2].lower()) for event in events}
-    said = {event: {"target": TARGET, "nontarget": NON_TARGET}.get(word) for event, word in words.items()}
-    known = {event: label for event, label in said.items() if label}
+    known = _said(events)
     return known if 2 * sum(events[event] for event in known) > sum(events.values()) else {}
+
+
+def _said(events: Mapping[str, int]) -> dict[str, int]:
+    """Return the class that each event's name says, of those that say one."""
+    words = {event: re.sub(r"[\s_-]", "", event.rpartition("/")[2].lower()) for event in events}
+    classes = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
+    return {event: classes[word] for event, word in words.items() if word in classes}
 
 
 def _naturally(event: str) -> tuple[str, int, str]:

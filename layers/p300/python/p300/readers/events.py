@@ -104,6 +104,17 @@ def from_codes(
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
     found = {str(c): n for c, n in counts.items()}
+    if not counts:
+        values, n_of_value = np.unique(whole, return_counts=True)
+        samples = {str(value): n for value, n in zip(values.tolist(), n_of_value.tolist(), strict=True)}
+        rest = int(values[np.argmax(n_of_value)])
+        at_rest = f" Between flashes it is {rest}: subtract that." if rest and len(values) > 1 else ""
+        left_out = "".join(f"; {note}" for note in notes if "left out" in note)
+        raise RecordingError(
+            "no_events",
+            f"{name}: no event on the stim channel. Found samples of {counted(samples)}{left_out}. Expected {CODES_EXPECTED} at each "
+            f"flash, and 0 between flashes.{at_rest}",
+        )
     add_events(code.tolist(), onset, len(codes), sfreq)
     scheme, scheme_notes = _scheme(counts, found, name, declared, data_set)
     known = np.isin(code, list(scheme))
@@ -242,8 +253,6 @@ def _scheme(
 ) -> tuple[Mapping[int, tuple[int, int]], list[str]]:
     """Return the codes that are flashes, each with its class and group, and notes."""
     present = set(counts)
-    if not present:
-        raise RecordingError("no_events", f"{name}: no event on the stim channel. Expected {CODES_EXPECTED}.")
     given = {code: (label, 0) for code, label in declared.codes.items()}
     if given:
         if not present & set(given):

@@ -17,7 +17,7 @@ from p300.text import few_of
 
 from . import events, timing
 from .channels import FileChannel, choose, present
-from .checks import check_length, check_n_channels, check_unfolding
+from .checks import check_length, check_n_channels, check_n_samples, check_unfolding
 from .columns import (
     EEG_PREFIX,
     FLASH,
@@ -26,6 +26,7 @@ from .columns import (
     eeg_columns,
     flash_groups,
     kinds_of_eeg,
+    naming_columns,
     other_stim,
     sampling_rate,
     time_column,
@@ -54,7 +55,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
                 f"{name}: {file.metadata.num_columns:,} columns; expected at most {MOST_COLUMNS:,}. Export fewer.",
             )
         schema, footer, n_samples = file.schema_arrow, file.metadata, file.metadata.num_rows
-        eeg = eeg_columns(schema.names, name)
+        eeg = eeg_columns(schema.names, name, lambda column: _numbers(file, column, name))
         check_n_channels(len(eeg), name)
         stimulation = [STIM, *([FLASH] if FLASH in schema.names else [])]
         kinds = {column: schema.field(column).type for column in (*eeg, *stimulation)}
@@ -84,7 +85,8 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             )
     timed = timing.from_stamps(_seconds(table[times[0]]), sfreq, name) if times else None
     groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
-    decoded = events.from_codes(to_numpy(table[STIM]), name, sfreq, declared, groups=groups)
+    with naming_columns(others, lambda column: to_numpy(table[column])):
+        decoded = events.from_codes(to_numpy(table[STIM]), name, sfreq, declared, groups=groups)
     decoded = compared(decoded, STIM, _lines(table, others, sfreq), (n_samples, sfreq), declared, name)
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
     synthetic = metadata.get("synthetic", "").lower() == "true"
@@ -127,6 +129,14 @@ def _is_number(schema: "pa.Schema", column: str) -> bool:
 
     kind = schema.field(column).type
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _numbers(file: "pq.ParquetFile", column: str, name: str) -> NDArray[np.number]:
+    """Return the values of a column."""
+    if not _is_number(file.schema_arrow, column):
+        raise RecordingError("not_numeric", f"{name}: {column!r} holds no numbers.")
+    check_n_samples(file.metadata.num_rows, name)
+    return to_numpy(file.read(columns=[column], use_threads=False)[column])
 
 
 def _lines(table: "pa.Table", columns: list[str], sfreq: float) -> list[StimLine]:

@@ -43,6 +43,8 @@ class Seen:
         Length.
     events : dict of str to ndarray of int
         First sample of each event, by name or code.
+    sources : list of dict of str to int
+        Events by name or code with their counts, for each place of the file that has some.
     suggested : dict
         Fields of a sidecar that may be the way out of a refusal, for a person to confirm.
     """
@@ -51,6 +53,7 @@ class Seen:
     sfreq: float | None = None
     n_samples: int | None = None
     events: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    sources: list[dict[str, int]] = field(default_factory=list)
     suggested: dict[str, Any] = field(default_factory=dict)
 
 
@@ -99,4 +102,5 @@ def add_events(names: Iterable[str | int], samples: NDArray[np.int64], n_samples
     found: dict[str, list[int]] = {}
     for name, sample in zip(names, samples.tolist(), strict=True):
         found.setdefault(str(name), []).append(sample)
+    seen.sources += [{name: len(at) for name, at in found.items()}] if found else []
     seen.events |= {name: np.sort(np.array(at, np.int64)) for name, at in found.items()}

@@ -26,6 +26,10 @@ N_FIRST_ROWS = 32
 DELIMITERS = ",;\t"
 BLANK = " "
 DECLARED = re.compile(r"\b(sfreq|unit)\s*[=:]\s*([^\s,;]+)", re.IGNORECASE)
+_BEHIND_RATE = re.compile(
+    r"\bsfreq\s*[=:]\s*[-+.\d][^\s,;]*\s+([^\s,;=:]*[A-Za-z][^\s,;=:]*)(?=\s|[,;]|$)(?!\s*[=:])", re.IGNORECASE
+)
+_HERTZ = {"hz", "hertz", "sps", "samples/s", "1/s"}
 BADS = re.compile(r"\bbads\s*[=:]\s*(\S[^,]*?)\s*(?:,|$)", re.IGNORECASE)
 _BLANKS, _AROUND_LINES, _QUOTED = re.compile(rb" +"), re.compile(rb" ?([\r\n]) ?"), re.compile(r'"[^"]*"')
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
@@ -162,6 +166,11 @@ def open_table(path: Path, name: str) -> Table:
         )
     encoding = "utf8" if _is_utf8([head, *lines]) else "latin-1"
     text = head.decode(encoding, "replace").removeprefix("\ufeff")
+    if not text.strip() and lines:
+        raise RecordingError(
+            "missing_eeg",
+            f"{name}: line {n_comments + 1} is blank. Expected the names of the columns there. Remove blank lines before them.",
+        )
     unquoted = _QUOTED.sub("", text)
     delimiter = max(DELIMITERS, key=unquoted.count)
     if delimiter not in unquoted:
@@ -198,6 +207,13 @@ def _declare(declared: dict[str, str], text: str, name: str) -> None:
                 f"{name}: the lines before the header declare {key.lower()} as {declared[key.lower()]} and as {value}. Keep the "
                 "right one.",
             )
+    behind = _BEHIND_RATE.search(text)
+    if behind and behind[1].lower() not in _HERTZ:
+        raise RecordingError(
+            "bad_metadata",
+            f"{name}: {behind[0].strip()[:80]!r} in the lines before the header. Expected a number of Hz without anything behind it, as in "
+            "'# sfreq=512'.",
+        )
     if named := BADS.search(text.strip()):
         declared["bads"] = named[1]
 
