@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from p300.text import n_of
 from rich.console import Console
 from rich.table import Table
 
@@ -113,11 +114,11 @@ def _show_way_out(one: "Inspection", console: Console) -> None:
 
 
 def _in_words(usable: "Usable") -> str:
-    groups = f" of {usable.n_groups} groups" if usable.n_groups else ""
+    groups = f" of {n_of(usable.n_groups, 'group')}" if usable.n_groups else ""
     pace = "" if usable.interval_s is None else f", {usable.interval_s:.3f} s apart"
     return (
         f"{usable.n_target:,} Target and {usable.n_non_target:,} NonTarget flashes{groups}{pace}, "
-        f"{len(usable.channels)} EEG channels"
+        f"{n_of(len(usable.channels), 'EEG channel')}"
     )
 
 

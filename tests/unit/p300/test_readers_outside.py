@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from p300.errors import RecordingError
 from p300.readers import open_recording
+from p300.text import n_of
 
 from tests.support.edf import write_edf_plus
 from tests.support.labs import NAMES, SFREQ, Lab, generated, lab, write
@@ -49,10 +50,12 @@ def test_events_outside_of_the_signal_are_counted(tmp_path: Path, kind: str, fir
     np.testing.assert_array_equal(stream.stim, MADE.stim[first:last])
     outside = np.r_[MADE.stim[:first], MADE.stim[last:]]
     n_lost = int(np.count_nonzero(outside))
-    assert (f"{n_lost} flashes outside of the recording ignored" in stream.notes) == bool(n_lost)
+    assert (f"{n_of(n_lost, 'flash')} outside of the recording ignored" in stream.notes) == bool(n_lost)
     if kind in WITH_NAMES[:-1]:
         named = [
-            note for note in stream.notes if note.startswith(f"{n_lost} events outside of the recording ignored: ")
+            note
+            for note in stream.notes
+            if note.startswith(f"{n_of(n_lost, 'event')} outside of the recording ignored: ")
         ]
         assert len(named) == bool(n_lost)
         for code, name in NAMES.items():

@@ -17,6 +17,7 @@ from p300.readers.declared import Declared
 from p300.readers.sidecar import beside, name_of, parse
 from p300.readers.sidecar_schema import SCHEMA
 from p300.signals import Parameters, extract
+from p300.text import n_of
 
 from tests.support.bci2000 import write_bci2000
 from tests.support.paths import PROJECT
@@ -255,7 +256,7 @@ def test_flashes_move_by_the_delay_and_none_moves_out_unseen(tmp_path: Path, del
     assert np.array_equal(np.flatnonzero(after.stim), to[inside])
     assert np.array_equal(after.stim[to[inside]], LABELS[inside])
     assert np.array_equal(after.flash[to[inside]], before.flash[ONSETS[inside]])
-    lost = [note for note in after.notes if note.startswith(f"{(~inside).sum()} flashes left out")]
+    lost = [note for note in after.notes if note.startswith(f"{n_of(int((~inside).sum()), 'flash')} left out")]
     assert bool(lost) == bool((~inside).any())
 
 
@@ -264,7 +265,7 @@ def test_no_flash_moves_across_a_gap(tmp_path: Path) -> None:
     times[ONSETS[5] + 2 :] += 30
     stream = open_recording(write_parquet(tmp_path / "run.parquet", time=times), sidecar={"event_delay_ms": 50})
     assert len(np.flatnonzero(stream.stim)) == len(ONSETS) - 1
-    assert "1 flashes left out" in " ".join(stream.notes)
+    assert "1 flash left out" in " ".join(stream.notes)
 
 
 def test_the_line_frequency_is_notched_and_the_recipe_stays_the_stacks(tmp_path: Path) -> None:

@@ -31,6 +31,24 @@ def few_of(values: Iterable[object]) -> str:
     return ", ".join(shown[:_SHOWN]) + more
 
 
+def n_of(n: int, noun: str) -> str:
+    """Return a number with its noun: ``1 flash``, ``1,200 flashes``.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    noun : str
+        In the singular, its plural made by ``s`` or ``es``.
+
+    Returns
+    -------
+    text : str
+    """
+    plural = f"{noun}es" if noun.endswith(("s", "sh", "ch", "x")) else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}"
+
+
 def is_clean(text: str) -> bool:
     """Tell whether every character of a text is one that can be seen, or an ordinary space."""
     return text.isprintable() and (text.isascii() or not _INVISIBLE.search(text))

@@ -28,10 +28,12 @@ def structure_of(recording: "RecordingEpochs") -> Structure | None:
     -------
     lit : ndarray of bool, shape (n_epochs, n_sets)
     trials : list of slice
-        None for both where flashes or onsets are not known, where there are too many sets, or where in some trial a group was a target
-        and then was none: what flashed there was no speller.
+        None for both where onsets or the group of any flash are not known, where there are too many sets, or where in some trial a
+        group was a target and then was none: what flashed there was no speller.
     """
     if recording.flash is None or recording.onset is None or not len(recording.y):
+        return None
+    if (recording.flash == 0).any():  # flashes whose group is not known
         return None
     trials = split_trials(recording.onset)
     target = recording.y == TARGET

@@ -4,6 +4,7 @@ A reader is one module here with ``read(path, name, declared) -> RecordingStream
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from p300.recording import Recording, RecordingStream
 from . import sidecar as sidecars
 from .checks import check
 from .declared import Declared
+from .seen import still_watched
 
 READERS = {  # extension -> module of this package, imported when first needed
     ".parquet": "parquet",
@@ -96,8 +98,12 @@ def open_recording(
     sidecars.check_fits(said, name)
     declared = declared.overridden(said)
     reader = import_module(f"{__name__}.{READERS[extension]}")
-    stream = check(reader.read(path, name, declared.by_names_of_file()), name, declared)
-    return replace(stream, notes=(*said_notes, *stream.notes), sidecar=dict(said))
+    with still_watched() if "event_id" in said else nullcontext() as seen:
+        stream = check(reader.read(path, name, declared.by_names_of_file()), name, declared)
+    groups = stream.flashes.flash if "layout" in said else None
+    sidecars.check_groups(said, () if groups is None else set(groups[groups != 0].tolist()), name)
+    unused = sidecars.unused_events(said, seen.events) if seen else ()
+    return replace(stream, notes=(*said_notes, *unused, *stream.notes), sidecar=dict(said))
 
 
 def _sidecar(path: Path, name: str, given: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], tuple[str, ...]]:

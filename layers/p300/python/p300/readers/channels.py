@@ -164,6 +164,18 @@ def present(marked: Iterable[str], ch_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(channel for channel in ch_names if plain(channel) in wanted)
 
 
+def marked_bad(marked: Iterable[str], ch_names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the channels that a file marks as bad, as `present` does, and a note on those that it does not have as EEG."""
+    named = [channel.strip() for channel in marked if channel.strip()]
+    unknown = [channel for channel in named if not present([channel], ch_names)]
+    return present(named, ch_names), (unknown_bad(unknown),) if unknown else ()
+
+
+def unknown_bad(channels: Sequence[str]) -> str:
+    """Say which channels are marked bad that are no EEG channels of the recording."""
+    return f"declared bad, but not among the EEG channels: {few_of(channels)}"
+
+
 def _without_prefix(names: list[str]) -> tuple[str, ...]:
     short = [EEG_PREFIX.sub("", name.strip()) for name in names]
     return tuple(short if len(set(short)) == len(set(names)) else names)

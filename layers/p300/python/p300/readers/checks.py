@@ -20,9 +20,9 @@ from p300.limits import (
     SMALLEST_LARGE_BYTES,
 )
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
-from p300.text import few_of, is_clean, printable
+from p300.text import few_of, is_clean, n_of, printable
 
-from .channels import present
+from .channels import present, unknown_bad
 from .corrections import moved, renamed
 from .declared import Declared
 from .look import looked_at
@@ -39,7 +39,8 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
     """
     if not stream.ch_names or not stream.n_samples:
         raise RecordingError(
-            "missing_eeg", f"{name}: {len(stream.ch_names)} EEG channels of {stream.n_samples} samples; expected EEG."
+            "missing_eeg",
+            f"{name}: {n_of(len(stream.ch_names), 'EEG channel')} of {n_of(stream.n_samples, 'sample')}; expected EEG.",
         )
     declared = declared or Declared()
     stream = renamed(stream, declared.channel_names, name)
@@ -66,7 +67,7 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
     stream = moved(looked_at(stream, name, declared), declared.event_delay_ms, name)
     bad = present({*stream.bad_channels, *declared.bad_channels}, stream.ch_names)
     unknown = [channel for channel in declared.bad_channels if not present([channel], stream.ch_names)]
-    unknown_notes = [f"declared bad, but not among the EEG channels: {few_of(unknown)}"] if unknown else []
+    unknown_notes = [unknown_bad(unknown)] if unknown else []
     notes = tuple(printable(note) for note in (*stream.notes, *unknown_notes))
     return dataclasses.replace(stream, notes=notes, bad_channels=bad, blocks=lambda: _whole(stream, name))
 

@@ -14,16 +14,21 @@ from p300.errors import RecordingError
 from p300.limits import MOST_COLUMNS
 from p300.text import few_of
 
+from . import timing
 from .brain_invaders import BI2014A
 from .channels import FileChannel, other_kind
 from .declared import Declared
 from .event_messages import counted
+from .flash_groups import MISSING
+from .look import is_electrode
+from .text_time import time_of
 from .units import declared_volts_per
 
 EEG_PREFIX = "eeg_"
 STIM, FLASH = "stim", "flash"
 TIMES = ("time", "timestamp", "timestamps")
 MOST_BESIDE = 4
+_OTHER_PREFIX = re.compile(r"eeg[ _-]*", re.IGNORECASE)
 UNNAMED = re.compile(r"eeg_ch\d+")
 
 
@@ -177,14 +182,14 @@ def volts_per_unit(stated: str | None, declared: Declared, name: str) -> tuple[f
 
 
 def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
-    """Return a flash column as whole numbers; 0 where there is none.
+    """Return a flash column as whole numbers, as it is in the file; `MISSING` where a cell is empty.
 
     Raises
     ------
     RecordingError
         ``bad_flash`` where it holds anything else.
     """
-    numbers = np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    numbers = np.nan_to_num(values, nan=MISSING, posinf=np.inf, neginf=-np.inf)
     if len(numbers) and not (np.abs(numbers) <= np.iinfo(np.int32).max).all():
         raise RecordingError(
             "bad_flash", f"{name}: the {FLASH!r} column holds numbers beyond 32 bits; expected a group's number."
@@ -197,7 +202,37 @@ def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
 
 def time_column(columns: list[str]) -> str | None:
     """Return the name of the column of time stamps, where there is one."""
-    return next((column for column in columns if column.lower() in TIMES), None)
+    exact = next((column for column in columns if column.lower() in TIMES), None)
+    others = (column for column in columns if "date" not in column.lower() and time_of(column))
+    return exact or next(others, None)
+
+
+def timed_by(
+    column: str, stamps: Callable[[], NDArray[np.float64]], hz: float | None, name: str
+) -> timing.Timing | None:
+    """Decide by a column of times; one that only looks like it, `t` for instance, may be irregular where the rate is declared.
+
+    Raises
+    ------
+    RecordingError
+        What `timing.from_stamps` refuses.
+    """
+    try:
+        return timing.from_stamps(stamps(), hz, name)
+    except RecordingError as error:
+        if hz is None or column.lower() in TIMES or error.code == "contradictory_rate":
+            raise
+        return timing.Timing(hz, notes=(f"times in column {column} not used: {error.code}",))
+
+
+def unprefixed(columns: list[str]) -> tuple[str, ...]:
+    """Return a note on columns that have the names of electrodes, but not the prefix of EEG columns."""
+    left_out = [
+        column
+        for column in columns
+        if not column.startswith(EEG_PREFIX) and is_electrode(_OTHER_PREFIX.sub("", column.strip()))
+    ]
+    return (f"columns left out, without the prefix {EEG_PREFIX}: {few_of(left_out)}",) if left_out else ()
 
 
 def other_stim(columns: list[str], picked: list[str]) -> list[str]:

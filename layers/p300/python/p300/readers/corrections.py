@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from p300.channels import plain
 from p300.errors import RecordingError
 from p300.recording import RecordingStream
-from p300.text import few_of
+from p300.text import few_of, n_of
 
 
 def renamed(stream: RecordingStream, channel_names: Mapping[str, str], name: str) -> RecordingStream:
@@ -93,8 +93,12 @@ def moved(stream: RecordingStream, delay_ms: float, name: str) -> RecordingStrea
 
     lost = int((~kept).sum())
     notes = (
-        f"flashes moved by {n_moved} samples ({delay_ms:g} ms)",
-        *([f"{lost} flashes left out: moved, they lie outside of the recording or beyond a gap"] if lost else []),
+        f"flashes moved by {n_of(n_moved, 'sample')} ({delay_ms:g} ms)",
+        *(
+            [f"{n_of(lost, 'flash')} left out: moved, they lie outside of the recording or beyond a gap"]
+            if lost
+            else []
+        ),
     )
     flash = None if stream.flash is None else shifted(stream.flash)
     return dataclasses.replace(stream, stim=shifted(stream.stim), flash=flash, notes=(*stream.notes, *notes))

@@ -11,7 +11,7 @@ from p300.recording import RecordingStream
 
 from . import delimited, events, muse, openbci, timing
 from .brain_invaders import FILE_LAYOUTS, player_of
-from .channels import FileChannel, choose, present
+from .channels import FileChannel, choose, marked_bad
 from .checks import check_n_channels
 from .columns import (
     EEG_PREFIX,
@@ -25,11 +25,15 @@ from .columns import (
     other_stim,
     sampling_rate,
     time_column,
+    timed_by,
+    unprefixed,
     volts_per_unit,
 )
 from .declared import Declared
+from .spelled import as_known
 from .stim_lines import StimLine, compared
 from .text_rows import Table, open_table
+from .text_time import per_s, seconds
 
 
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
@@ -41,19 +45,21 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         return _headless(head, name, declared)
     if not any(column.startswith(EEG_PREFIX) for column in head.columns):
         return muse.read(head, name, declared) if muse.is_muse(head) else delimited.read(head, name, declared)
-    scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
+    stated_in_file, spelled_notes = as_known(head.declared, name)
+    scale, unit_notes = volts_per_unit(stated_in_file.get("unit"), declared, name)
     eeg = eeg_columns(head.columns, name, lambda column: head.whole([column])[0])
     check_n_channels(len(eeg), name)
-    time = time_column(head.columns)
-    wanted = [column for column in (time, STIM, FLASH) if column in head.columns]
+    wanted = [column for column in (STIM, FLASH) if column in head.columns]
     side = dict(zip(wanted, head.whole(wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
-    stated = head.declared.get("sfreq") if declared.sfreq is None else declared.sfreq
+    stated = stated_in_file.get("sfreq") if declared.sfreq is None else declared.sfreq
     hz = None if stated is None else sampling_rate(stated, eeg, name)[0]
-    timed = timing.from_stamps(side[time], hz, name) if time else None
+    time = time_column(head.columns)
+    timed = timed_by(time, lambda: seconds(head, time, per_s(time)), hz, name) if time else None
     sfreq, rate_notes = sampling_rate(timed.sfreq if timed else stated, eeg, name)
     chosen = choose([FileChannel(channel) for channel in ch_names], kinds_of_eeg(declared, head.columns), name)
     eeg = [eeg[pick] for pick in chosen.picks]
+    bad, bad_notes = marked_bad(stated_in_file.get("bads", "").split(";"), chosen.names)
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
     beside = other_stim(head.columns, eeg)
     with naming_columns(beside, lambda column: head.whole([column])[0]):
@@ -68,9 +74,19 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         decoded.flash,
         lambda: head.numbers(eeg),
         scale,
-        (*name_notes, *rate_notes, *(timed.notes if timed else ()), *unit_notes, *chosen.notes, *decoded.notes),
+        (
+            *spelled_notes,
+            *unprefixed(head.columns),
+            *name_notes,
+            *rate_notes,
+            *(timed.notes if timed else ()),
+            *unit_notes,
+            *chosen.notes,
+            *bad_notes,
+            *decoded.notes,
+        ),
         gaps=timed.gaps if timed else (),
-        bad_channels=present(head.declared.get("bads", "").split(";"), chosen.names),
+        bad_channels=bad,
     )
 
 
@@ -91,12 +107,13 @@ def _headless(head: Table, name: str, declared: Declared) -> RecordingStream:
     layout = layouts[0]
     player = player_of(name)
     side = head.whole([columns[0], *(columns[i] for i in layout.stim)])
-    stated = head.declared.get("sfreq") if declared.sfreq is None else declared.sfreq
+    stated_in_file, spelled_notes = as_known(head.declared, name)
+    stated = stated_in_file.get("sfreq") if declared.sfreq is None else declared.sfreq
     hz = layout.sfreq if stated is None else sampling_rate(stated, [], name)[0]
     timed = timing.of_layout(side[0], hz, name) if layout.first_eeg else timing.Timing(hz)
     decoded = events.from_codes(side[1:].sum(axis=0), name, timed.sfreq, declared, data_set=layout.data_set)
-    scale, unit_notes = volts_per_unit(head.declared.get("unit"), declared, name)
-    unit = declared.unit or head.declared.get("unit", "microvolts")
+    scale, unit_notes = volts_per_unit(stated_in_file.get("unit"), declared, name)
+    unit = declared.unit or stated_in_file.get("unit", "microvolts")
     return RecordingStream(
         layout.ch_names,
         timed.sfreq,
@@ -109,6 +126,7 @@ def _headless(head: Table, name: str, declared: Declared) -> RecordingStream:
             f"headless csv of {len(columns)} columns read as {layout.data_set}, {unit}",
             *([f"two players: read as player {player}"] if layout.second_player else []),
             *timed.notes,
+            *spelled_notes,
             *unit_notes,
             *decoded.notes,
         ),

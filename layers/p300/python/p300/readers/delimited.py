@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,13 @@ from p300.recording import RecordingStream
 from p300.text import few_of
 
 from . import timing
-from .channels import EEG, FileChannel, choose, other_kind, present
+from .channels import EEG, FileChannel, choose, marked_bad, other_kind
 from .checks import check_n_channels, check_rate
 from .columns import FLASH, check_different, flash_groups, sampling_rate
 from .declared import Declared
 from .look import is_electrode
 from .seen import add_channel, suggest
+from .spelled import as_known
 from .text_events import Column, stimulation
 from .text_rows import DECIMAL_COMMA, Table, is_number
 from .text_time import seconds, time_of
@@ -34,6 +36,8 @@ OPENVIBE_EVENTS, OPENVIBE_SEPARATOR = "event id", ":"
 def read(table: Table, name: str, declared: Declared) -> RecordingStream:
     """Open a table whose first line names the columns: channels by their names, times, and one column of events."""
     _check_rows(table, name)
+    known, spelled_notes = as_known(table.declared, name)
+    table = replace(table, declared=known)
     check_different(table.columns, name)
     columns = [column for column in table.columns if column]
     time, per_s, stated_hz = _time(columns)
@@ -47,6 +51,7 @@ def read(table: Table, name: str, declared: Declared) -> RecordingStream:
     stated = table.declared.get("unit")
     units = [channels[pick][1].unit or stated for pick in chosen.picks]
     factors, unit_notes = microvolts_per(units, declared, name)
+    bad, bad_notes = marked_bad(table.declared.get("bads", "").split(";"), chosen.names)
     groups = flash_groups(table.whole([FLASH])[0], name) if FLASH in columns else None
     separator = OPENVIBE_SEPARATOR if column.name.lower() == OPENVIBE_EVENTS else None
     decoded = stimulation(column, table, sfreq, declared, groups=groups, separator=separator)
@@ -64,16 +69,18 @@ def read(table: Table, name: str, declared: Declared) -> RecordingStream:
         blocks,
         1e-6,
         (
+            *spelled_notes,
             *rate_notes,
             *(timed.notes if timed else ()),
             f"events taken from column {column.name}",
             *unit_notes,
             *left_out,
             *chosen.notes,
+            *bad_notes,
             *decoded.notes,
         ),
         gaps=timed.gaps if timed else (),
-        bad_channels=present(table.declared.get("bads", "").split(";"), chosen.names),
+        bad_channels=bad,
         read_as_v=tuple((factors * 1e-6).tolist()),
     )
 

@@ -16,10 +16,12 @@ from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET
 from p300.signals.bounds import check_n_flashes
 from p300.signals.triggers import find_pulses, runs_of, settling
+from p300.text import n_of
 
 from .brain_invaders import FLASH_CODES, OPENVIBE_CODES, PLAIN_CODES
 from .declared import Declared
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
+from .flash_groups import from_one, told
 from .markers import COMMENT, STIMULUS, Marker, events_of
 from .plausibility import check_plausible, without_doubles
 from .seen import add_events
@@ -78,7 +80,7 @@ def from_codes(
     declared : Declared
         What a person says about the file.
     groups : ndarray of int, shape (n_samples,), optional
-        Which stimulus group flashed, where the file has a column of it.
+        Which stimulus group flashed, where the file has a column of it, as `columns.flash_groups` returns it.
     data_set : str, optional
         The data set whose layout the file has; its codes need no further evidence.
 
@@ -100,6 +102,8 @@ def from_codes(
     pulses = find_pulses(whole, sfreq, declared.triggers)
     onset, code, before = pulses.onset, pulses.code, pulses.before
     if groups is not None:
+        groups, group_notes = from_one(groups, onset, settling(sfreq), name)
+        notes += group_notes
         onset, code, before = _with_changes_of_group(onset, code, before, whole, groups, settling(sfreq))
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
@@ -122,10 +126,13 @@ def from_codes(
     onset, code, held = onset[known], code[known], held[known]
     different = np.array(sorted(scheme))
     label, by_code = np.array([scheme[c] for c in different.tolist()], np.int32)[np.searchsorted(different, code)].T
-    group = by_code if groups is None else _group_at(onset, groups, settling(sfreq))
     _check_held(held, len(set(code.tolist())) > 2 or groups is not None, name, notes)
+    group: NDArray[np.int32] | None = by_code if by_code.any() else None
+    if groups is not None:
+        group, group_notes = told(_group_at(onset, groups, settling(sfreq)), onset, groups)
+        notes += group_notes
     return _stimulation(
-        (onset, label, group if groups is not None or group.any() else None),
+        (onset, label, group),
         (len(codes), sfreq),
         name,
         (found, {}),
@@ -190,7 +197,7 @@ def from_markers(
 
 def outside_note(n_outside: int) -> str:
     """Say how many flashes lie before the first sample or after the last."""
-    return f"{n_outside} flashes outside of the recording ignored"
+    return f"{n_of(n_outside, 'flash')} outside of the recording ignored"
 
 
 def _classes(
@@ -356,7 +363,7 @@ def _check_held(held: NDArray[np.bool_], told_apart: bool, name: str, notes: lis
             f"{name}: {n_held} of {len(held)} flashes begin without the stim channel returning to 0, and it says the class alone: equal "
             "classes in a row are one pulse. Write 0 between flashes, or which group flashed into a flash column.",
         )
-    notes.append(f"stim: {n_held} flashes begin without a return to 0; a code that follows itself is one flash")
+    notes.append(f"stim: {n_of(n_held, 'flash')} without a return to 0 before; a code that follows itself is one flash")
 
 
 def _stimulation(

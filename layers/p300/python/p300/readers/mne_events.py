@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
+from p300.text import n_of
 
 from . import stim_lines
 from .brainvision import count_markers
@@ -128,9 +129,9 @@ def outside(raw: "mne.io.BaseRaw", events: Counter[str] | None) -> tuple[list[Ma
     if n_lost <= 0:
         return [], []
     if names.total() != n_lost:
-        return [], [f"{n_lost} events outside of the recording ignored"]
+        return [], [f"{n_of(n_lost, 'event')} outside of the recording ignored"]
     return [Marker(-1, text) for text in names.elements()], [
-        f"{n_lost} events outside of the recording ignored: {counted(names)}"
+        f"{n_of(n_lost, 'event')} outside of the recording ignored: {counted(names)}"
     ]
 
 
@@ -162,7 +163,7 @@ def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[st
         verbose="error",
     )
     n_lost = len(samples) - len(kept)
-    return [f"{n_lost} events in gaps of the recording ignored"] if n_lost else []
+    return [f"{n_of(n_lost, 'event')} in gaps of the recording ignored"] if n_lost else []
 
 
 def decide(

@@ -10,6 +10,7 @@ from p300.arrow import to_numpy
 from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
 from p300.recording import RecordingStream
+from p300.text import n_of
 
 from . import mne_events, timing
 from .channels import FileChannel, choose
@@ -74,7 +75,11 @@ def read(table: Table, name: str, declared: Declared) -> RecordingStream:
             *rate_notes,
             *timed.notes,
             *unit_notes,
-            *((f"{n_own} events of the headband ignored: blinks, clenched jaws, connections",) if n_own else ()),
+            *(
+                (f"{n_of(n_own, 'event')} of the headband ignored: blinks, clenched jaws, connections",)
+                if n_own
+                else ()
+            ),
             *chosen.notes,
             *decoded.notes,
         ),

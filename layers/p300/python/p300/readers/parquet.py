@@ -15,8 +15,8 @@ from p300.limits import LARGEST_FOOTER_BYTES, LARGEST_IN_MEMORY_BYTES, MOST_COLU
 from p300.recording import RecordingStream
 from p300.text import few_of
 
-from . import events, timing
-from .channels import FileChannel, choose, present
+from . import events
+from .channels import FileChannel, choose, marked_bad
 from .checks import check_length, check_n_channels, check_n_samples, check_unfolding
 from .columns import (
     EEG_PREFIX,
@@ -30,10 +30,14 @@ from .columns import (
     other_stim,
     sampling_rate,
     time_column,
+    timed_by,
+    unprefixed,
     volts_per_unit,
 )
 from .declared import Declared
+from .spelled import as_known
 from .stim_lines import StimLine, compared
+from .text_time import per_s
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,13 +71,14 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             key.decode(errors="replace"): value.decode(errors="replace")
             for key, value in (schema.metadata or {}).items()
         }
+        metadata, spelled_notes = as_known(metadata, name)
         ch_names, name_notes = channel_names(eeg, _channels(metadata.get("channels"), name), name)
         sfreq, rate_notes = sampling_rate(metadata.get("sfreq"), eeg, name)
         check_length(n_samples, sfreq, name)
         scale, unit_notes = volts_per_unit(metadata.get("unit"), declared, name)
         chosen = choose([FileChannel(channel) for channel in ch_names], kinds_of_eeg(declared, schema.names), name)
         eeg = [eeg[pick] for pick in chosen.picks]
-        bad = _channels(metadata.get("bads"), name, "bads") or []
+        bad, bad_notes = marked_bad(_channels(metadata.get("bads"), name, "bads") or [], chosen.names)
         times, others = (
             _times(schema),
             [column for column in other_stim(schema.names, eeg) if _is_number(schema, column)],
@@ -83,7 +88,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             raise RecordingError(
                 "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."
             )
-    timed = timing.from_stamps(_seconds(table[times[0]]), sfreq, name) if times else None
+    timed = timed_by(times[0], lambda: _seconds(table[times[0]], per_s(times[0])), sfreq, name) if times else None
     groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
     with naming_columns(others, lambda column: to_numpy(table[column])):
         decoded = events.from_codes(to_numpy(table[STIM]), name, sfreq, declared, groups=groups)
@@ -99,16 +104,19 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         lambda: _blocks(path, name, footer, eeg, np.float32 if single else np.float64),
         scale,
         (
+            *spelled_notes,
+            *unprefixed(schema.names),
             *name_notes,
             *rate_notes,
             *(timed.notes if timed else ()),
             *unit_notes,
             *chosen.notes,
+            *bad_notes,
             *decoded.notes,
             *(["synthetic recording: simulated, not measured"] if synthetic else []),
         ),
         gaps=timed.gaps if timed else (),
-        bad_channels=present(bad, chosen.names),
+        bad_channels=bad,
     )
 
 
@@ -146,18 +154,18 @@ def _lines(table: "pa.Table", columns: list[str], sfreq: float) -> list[StimLine
     return [line(column) for column in columns]
 
 
-def _seconds(column: "pa.ChunkedArray") -> NDArray[np.float64]:
+def _seconds(column: "pa.ChunkedArray", of_a_second: float | None) -> NDArray[np.float64]:
     """Return time stamps as numbers; timestamps and durations in seconds."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
-        per_s = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+        per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
         whole = column.cast(pa.int64())
         first = next((value.as_py() for value in whole if value.is_valid), 0)
         import pyarrow.compute as pc
 
-        return to_numpy(pc.subtract(whole, pa.scalar(first, pa.int64()))).astype(np.float64) / per_s
-    return to_numpy(column).astype(np.float64)
+        return to_numpy(pc.subtract(whole, pa.scalar(first, pa.int64()))).astype(np.float64) / per_second
+    return to_numpy(column).astype(np.float64) / (of_a_second or 1.0)
 
 
 def _blocks(

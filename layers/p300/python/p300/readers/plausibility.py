@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
 from p300.signals.triggers import settling
+from p300.text import n_of
 
 from .event_messages import counted, remedy
 
@@ -71,7 +72,7 @@ def without_doubles(
     twice = same & (interval[close] <= settling(sfreq))
     kept[close[twice] + 1] = False
     others = close[~twice]
-    notes = [f"{int(twice.sum())} flashes written twice counted once"] if twice.any() else []
+    notes = [f"{n_of(int(twice.sum()), 'flash')} written twice counted once"] if twice.any() else []
     if len(others) > max(2, LARGEST_TOO_CLOSE * len(onset)):
         raise RecordingError(
             "implausible_events",
@@ -81,7 +82,7 @@ def without_doubles(
         )
     if len(others):
         kept[others] = kept[others + 1] = False
-        notes.append(f"{len(others)} pairs of flashes within {1e3 * SHORTEST_INTERVAL_S:g} ms ignored")
+        notes.append(f"{n_of(len(others), 'pair')} of flashes within {1e3 * SHORTEST_INTERVAL_S:g} ms ignored")
     return kept, notes
 
 
@@ -164,6 +165,10 @@ def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: ND
     Within a trial, between two pauses, a group is a target or is not. Where a target changes without a pause, it changes
     for all groups at once, and each repetition has the same number of targets.
     """
+    has_group = group != 0
+    onset, label, group = onset[has_group], label[has_group], group[has_group]
+    if not len(group):
+        return False
     n_boundaries = n_changing = 0
     targets_per_repetition = []
     interval = np.diff(onset)
@@ -178,7 +183,7 @@ def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: ND
         in_trial = np.bincount(index, minlength=len(known)) > 0
         n_groups = int(np.count_nonzero(in_trial))
         n_repetitions = len(index) // n_groups
-        if n_repetitions < 2 or n_groups < 2 or in_trial[known == 0].any():
+        if n_repetitions < 2 or n_groups < 2:
             continue
         classes = np.zeros(
             (n_repetitions, len(known)), np.int32

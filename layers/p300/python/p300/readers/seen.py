@@ -72,6 +72,16 @@ def watched() -> Iterator[Seen]:
 
 
 @contextmanager
+def still_watched() -> Iterator[Seen]:
+    """Go on with what is kept already, or keep what readers see while the block runs."""
+    if (seen := _SEEN.get()) is not None:
+        yield seen
+        return
+    with watched() as seen:
+        yield seen
+
+
+@contextmanager
 def unseen() -> Iterator[None]:
     """Keep nothing while the block runs: it looks at what is there twice."""
     token = _SEEN.set(None)

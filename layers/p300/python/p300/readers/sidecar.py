@@ -4,8 +4,9 @@
 """
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +16,7 @@ from p300.errors import RecordingError
 from p300.formats import EXTENSIONS, SIDECAR_ENDING
 from p300.limits import LARGEST_SIDECAR_BYTES, MOST_SYMBOLS
 from p300.recording import CLASS_NAMES
-from p300.text import few_of, is_clean, printable
+from p300.text import few_of, is_clean, n_of, printable
 
 from .companions import is_part_file, is_prose
 from .json_schema import mismatch
@@ -173,6 +174,65 @@ def check_fits(said: Mapping[str, Any], recording: str) -> None:
             name_of(recording),
             f"it has {of_text[0]}, and {recording} is not a text file; expected {of_text[0]} for .csv and .txt only",
         )
+
+
+def check_groups(said: Mapping[str, Any], groups: Iterable[int], recording: str) -> None:
+    """Refuse a layout that does not have the stimulus groups which flashed: symbols decoded with it would be wrong.
+
+    Parameters
+    ----------
+    said : mapping
+        As `parse` returns it.
+    groups : iterable of int
+        The recording's groups; none where it does not say which.
+    recording : str
+        What to call it.
+
+    Raises
+    ------
+    RecordingError
+        ``bad_sidecar``.
+    """
+    flashed, layout = set(groups), said.get("layout")
+    if layout is None or not flashed:
+        return
+    if layout["type"] == "sets":  # some sets of many may not have flashed in one recording
+        known = {int(group) for group in layout.get("groups", {})}
+        differs = bool(known) and not flashed <= known
+    else:
+        n_lines = len(layout["rows"]) + len(layout["rows"][0]) if layout["type"] == "grid" else 12
+        known = set(range(1, n_lines + 1))
+        differs = flashed != known
+    if differs:
+        raise _bad(
+            name_of(recording),
+            f"its layout has {n_of(len(known), 'group')} ({few_of(sorted(known))}), and in {recording} {n_of(len(flashed), 'group')} "
+            f"flashed ({few_of(sorted(flashed))}); expected the same",
+        )
+
+
+def unused_events(said: Mapping[str, Any], events: Iterable[str]) -> tuple[str, ...]:
+    """Return a note on the entries of ``event_id`` that no event has.
+
+    Parameters
+    ----------
+    said : mapping
+        As `parse` returns it.
+    events : iterable of str
+        Names and codes of the recording's events.
+
+    Returns
+    -------
+    notes : tuple of str
+    """
+    spelled: set[str] = set()
+    for event in events:
+        text = " ".join(event.split()).lower()
+        number = re.search(r"(\d+)$", text)
+        spelled |= {text, text.partition("/")[2], *([str(int(number[1]))] if number else [])}
+    unused = [key for key in said.get("event_id", {}) if " ".join(key.split()).lower() not in spelled]
+    unused = [key for key in unused if not (key.isascii() and key.isdigit() and str(int(key)) in spelled)]
+    return (f"event_id declares {few_of(unused)}: no such event",) if unused and spelled else ()
 
 
 def notes(said: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
+from p300.signals.triggers import settling
 
 from . import events, mne_events
 from .checks import check_n_samples
 from .declared import Declared
 from .events import Stimulation
+from .flash_groups import from_one, told
 from .markers import Marker
 from .text_rows import Table, is_number
 
@@ -137,7 +139,14 @@ def stimulation(
     decoded = mne_events.decide(markers, [], column.n_rows, sfreq, declared, table.name)
     _check_held(column, decoded, table.name)
     if groups is not None:
-        decoded = replace(decoded, flash=np.where(decoded.stim != 0, groups, 0).astype(np.int32))
+        onset = np.flatnonzero(decoded.stim)
+        groups, group_notes = from_one(groups, onset, settling(sfreq), table.name)
+        group, more_notes = told(groups[onset], onset, groups)
+        flash = None
+        if group is not None:
+            flash = np.zeros(column.n_rows, np.int32)
+            flash[onset] = group
+        decoded = replace(decoded, flash=flash, notes=(*decoded.notes, *group_notes, *more_notes))
     return decoded
 
 

@@ -16,6 +16,7 @@ from p300.arrow import to_numpy
 from p300.errors import RecordingError
 
 from .checks import check_n_samples
+from .spelled import IN_COMMENT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +31,7 @@ _BEHIND_RATE = re.compile(
     r"\bsfreq\s*[=:]\s*[-+.\d][^\s,;]*\s+([^\s,;=:]*[A-Za-z][^\s,;=:]*)(?=\s|[,;]|$)(?!\s*[=:])", re.IGNORECASE
 )
 _HERTZ = {"hz", "hertz", "sps", "samples/s", "1/s"}
-BADS = re.compile(r"\bbads\s*[=:]\s*(\S[^,]*?)\s*(?:,|$)", re.IGNORECASE)
+BADS = re.compile(r"\b(?:bads|bad[ _]channels)\s*[=:]\s*(\S[^,]*?)\s*(?:,|$)", re.IGNORECASE)
 _BLANKS, _AROUND_LINES, _QUOTED = re.compile(rb" +"), re.compile(rb" ?([\r\n]) ?"), re.compile(r'"[^"]*"')
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
@@ -52,7 +53,7 @@ class Table:
     n_skipped : int
         Lines before the rows.
     declared : dict of str to str
-        What comment lines say: ``sfreq``, ``unit``, ``bads``.
+        What comment lines say: ``sfreq``, ``unit``, ``bads``, and names that `spelled.as_known` reads as one of these.
     delimiter : str
         Between cells; a blank stands for any number of them.
     decimal_point : str
@@ -200,7 +201,7 @@ def is_number(cell: str, decimal_point: str = ".") -> bool:
 
 
 def _declare(declared: dict[str, str], text: str, name: str) -> None:
-    for key, value in DECLARED.findall(text):
+    for key, value in [*DECLARED.findall(text), *IN_COMMENT.findall(text)]:
         if declared.setdefault(key.lower(), value) != value:
             raise RecordingError(
                 "bad_metadata",

@@ -51,6 +51,12 @@ def time_of(column: str) -> tuple[float | None, float | None] | None:
     return None
 
 
+def per_s(column: str) -> float | None:
+    """Return how many of a column's units are a second, where its name says it."""
+    found = time_of(column)
+    return found[0] if found else None
+
+
 def seconds(table: Table, column: str, per_s: float | None) -> NDArray[np.float64]:
     """Return a column of times, shape (n_rows,), in seconds where its name or the time of day say so; NaN where a cell is empty.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
 from p300.recording import RecordingStream
-from p300.text import few_of
+from p300.text import few_of, n_of
 
 from . import events, mne_events, timing
 from .channels import FileChannel, choose, other_kind
@@ -220,7 +220,7 @@ def _stimulation(
             continue
         if flashes is not None:
             found.append((stream, flashes))
-            notes += [f"{n_lost} events in gaps of the recording ignored"] if n_lost else []
+            notes += [f"{n_of(n_lost, 'event')} in gaps of the recording ignored"] if n_lost else []
     if len(found) > 1:
         ambiguous = [stream for stream, _ in found]
         raise RecordingError(

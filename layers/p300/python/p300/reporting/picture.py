@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from p300.features import VOLTS_TO_UV, FeatureSet
 from p300.recording import NON_TARGET, TARGET
+from p300.text import n_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,7 +131,7 @@ def _draw_evoked(figure: "Figure", feature_set: FeatureSet, title: str, n_rows: 
         if lowest and column == 0:
             ax.set_xlabel("ms after the flash", labelpad=1)
     lines = [line for line in figure.axes[0].lines if line.get_color() in {TARGET_COLOUR, NON_TARGET_COLOUR}]
-    names = [f"{name}, {int((feature_set.label == label).sum())} epochs" for label, _, name in classes]
+    names = [f"{name}, {n_of(int((feature_set.label == label).sum()), 'epoch')}" for label, _, name in classes]
     height = figure.get_size_inches()[1]
     shown = title if len(title) <= TITLE_LENGTH else f"…{title[-TITLE_LENGTH:]}"
     figure.text(LEFT_IN / WIDTH_IN, 1 - 0.3 / height, _plain(shown), ha="left", va="center", fontsize=12, weight="bold")

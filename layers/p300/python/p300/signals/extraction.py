@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.features import FeatureSet, Rejection
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, Recording, RecordingStream
+from p300.text import n_of
 
 from . import fir
 from .bad_channels import find_bad_channels, replacement
@@ -131,7 +132,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
 
 def _missing_notes(stream: RecordingStream, stillness: Stillness, missing: NDArray[np.bool_]) -> tuple[str, ...]:
     still = [
-        f"{channel} {n / stream.sfreq:.1f} s, {epochs} epochs"
+        f"{channel} {n / stream.sfreq:.1f} s, {n_of(epochs, 'epoch')}"
         for channel, n, epochs in zip(
             stream.ch_names, stillness.n_still.tolist(), missing.sum(axis=0).tolist(), strict=False
         )

@@ -1,0 +1,139 @@
+"""What a file's numbers of stimulus groups say: from 0 or from 1, which flashes have none, and numbers that are no groups at all."""
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.errors import RecordingError
+from p300.signals.triggers import runs_of
+from p300.text import n_of
+
+from .event_messages import counted
+
+MISSING = -1
+"""Written for no group by files that number groups from 0; an empty cell is read as it."""
+FEWEST_USUAL = 4
+"""Times that most groups flash, from which on a group that is much rarer is a slip."""
+LARGEST_RARE = 0.1
+"""Of the times that most groups flash: what flashes less often is no group of a repeated design."""
+MOST_SEEN_ONCE = 36
+"""Flashes in one repetition: a larger number of them, most with a number of their own, is a counter."""
+FEWEST_WHOLE = 0.9
+"""Share of repetitions in which each number occurs once, for 0 to be one of the groups."""
+FROM_ONE = "Write groups from 1, and 0 where no group flashed"
+
+
+def from_one(
+    groups: NDArray[np.int32], onset: NDArray[np.int64], reach: int, name: str
+) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the column with groups from 1 and 0 for none, where -1 or an empty cell says which number stands for none.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n_samples,)
+        As in the file, `MISSING` where a cell is empty.
+    onset : ndarray of int, shape (n_pulses,)
+        Where the stim column rises.
+    reach : int
+        Samples by which the two columns may differ.
+    name : str
+        What to call the recording.
+
+    Returns
+    -------
+    groups : ndarray of int, shape (n_samples,)
+    notes : list of str
+
+    Raises
+    ------
+    RecordingError
+        ``bad_flash`` for numbers below -1.
+    """
+    missing = groups < 0
+    if not missing.any():
+        return groups, []
+    if (groups < MISSING).any():
+        raise RecordingError(
+            "bad_flash",
+            f"{name}: the flash column holds {int(groups.min())}; expected the number of a stimulus group. {FROM_ONE}.",
+        )
+    start, _, value = runs_of(groups)
+    zeros = start[value == 0]
+    near = np.searchsorted(onset, zeros - reach) < np.searchsorted(onset, zeros + reach, side="right")
+    if len(zeros) and near.all():
+        last = int(groups.max())
+        return groups + np.int32(1), [f"flash: groups 0 to {last} in the file, read as 1 to {last + 1}"]
+    return np.where(missing, 0, groups).astype(np.int32), []
+
+
+def told(
+    group: NDArray[np.int32], onset: NDArray[np.int64], groups: NDArray[np.int32]
+) -> tuple[NDArray[np.int32] | None, list[str]]:
+    """Return the groups of flashes as far as they fit stimuli that repeat, and notes on what does not.
+
+    Parameters
+    ----------
+    group : ndarray of int, shape (n_flashes,)
+        As found at the flashes; 0 for none.
+    onset : ndarray of int, shape (n_flashes,)
+        First sample of each flash.
+    groups : ndarray of int, shape (n_samples,)
+        The whole column, 0 for none.
+
+    Returns
+    -------
+    group : ndarray of int, shape (n_flashes,), or None
+        0 for flashes without a group; None where the column says no groups.
+    notes : list of str
+    """
+    if not len(group) or not groups.any():
+        return None, (["flash: no group in the column, set aside"] if len(group) else [])
+    if not group.any():
+        return None, [_elsewhere(onset, groups)]
+    if (group == 0).any() and _is_from_zero(group):
+        n_zero, n_groups = int((group == 0).sum()), int(group.max()) + 1
+        note = f"flash: {n_groups} groups numbered from 0 in the file, read as 1 to {n_groups}: each repetition has one flash of 0"
+        return group + np.int32(1), [f"{note} ({n_zero} in all)"]
+    counts = Counter(group[group != 0].tolist())
+    usual = float(np.median(list(counts.values())))
+    once = sum(n == 1 for n in counts.values())
+    if len(group) > MOST_SEEN_ONCE and once > len(counts) / 2:
+        return None, [
+            f"flash: {n_of(len(counts), 'different number')} for {n_of(len(group), 'flash')}, {once:,} of them once: set aside, they count "
+            "flashes. Expected which row, column or set of symbols flashed"
+        ]
+    notes = []
+    rare = {code: n for code, n in counts.items() if usual >= FEWEST_USUAL and n <= max(1, LARGEST_RARE * usual)}
+    if rare:
+        group = np.where(np.isin(group, list(rare)), 0, group).astype(np.int32)
+        found = counted({str(code): n for code, n in rare.items()})
+        notes.append(f"flash: {found} ignored, other groups flash {usual:g} times each: those flashes have no group")
+    if n_none := int((group == 0).sum()):
+        found = counted({str(code): n for code, n in Counter(group.tolist()).items()})
+        notes.append(
+            f"flash: {n_none:,} of {n_of(len(group), 'flash')} without a group: symbols cannot be decoded. Found {found}. {FROM_ONE}"
+        )
+    return group, notes
+
+
+def _is_from_zero(group: NDArray[np.int32]) -> bool:
+    """Tell whether 0 is a group, as it is where every number from 0 on flashes once in nearly every repetition."""
+    n_groups = int(group.max()) + 1
+    n_repetitions = len(group) // n_groups
+    if n_groups < 2 or n_repetitions < 2 or len(np.unique(group)) != n_groups:
+        return False
+    repetitions = np.sort(group[: n_repetitions * n_groups].reshape(n_repetitions, n_groups), axis=1)
+    return bool((repetitions == np.arange(n_groups)).all(axis=1).mean() >= FEWEST_WHOLE)
+
+
+def _elsewhere(onset: NDArray[np.int64], groups: NDArray[np.int32]) -> str:
+    start, _, value = runs_of(groups)
+    start = start[value != 0]
+    at = np.clip(np.searchsorted(start, onset), 1, max(1, len(start) - 1))
+    before, after = start[at - 1] - onset, start[np.minimum(at, len(start) - 1)] - onset
+    lag = int(np.median(np.where(np.abs(before) <= np.abs(after), before, after)))
+    return (
+        f"flash: {n_of(len(start), 'group')} in the column, none at any of {n_of(len(onset), 'flash')}: set aside. They begin "
+        f"{n_of(abs(lag), 'sample')} {'before' if lag < 0 else 'after'} stim rises; write them to the same rows"
+    )
