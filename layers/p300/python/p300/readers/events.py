@@ -64,6 +64,7 @@ def from_codes(
     *,
     groups: NDArray[np.int32] | None = None,
     data_set: str | None = None,
+    doubtful: bool = False,
 ) -> Stimulation:
     """Decide which codes of a stim column or channel are flashes.
 
@@ -81,6 +82,8 @@ def from_codes(
         Which stimulus group flashed, where the file has a column of it.
     data_set : str, optional
         The data set whose layout the file has; its codes need no further evidence.
+    doubtful : bool, optional
+        Take flashes that do not look like a P300 recording too, to compare them with others.
 
     Returns
     -------
@@ -130,7 +133,7 @@ def from_codes(
         name,
         (found, {}),
         [*scheme_notes, *notes],
-        is_declared=bool(declared.codes),
+        is_declared=doubtful or bool(declared.codes),
     )
 
 
