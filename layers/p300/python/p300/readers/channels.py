@@ -14,7 +14,7 @@ from p300.text import few_of
 from .seen import add_channel, suggest
 from .units import volts_per
 
-EEG, MISC = "eeg", "misc"
+EEG, MISC, TRIGGER = "eeg", "misc", "trigger"
 _SENSORS = {
     "eog": r"[hvlr]?eog[hvlrud]{0,2}|eyes?|gaze|pupil",
     "ecg": "ecg|ekg|heart",
@@ -25,7 +25,7 @@ _SENSORS = {
     "pulse": "plet|pleth|plethysmogra(?:ph|m)|ppg|pulse|sp ?o|sa ?o",  # SpO2
     "temperature": "temp|temperature",
     "movement": "acc[xyz]?|accel[xyz]?|accelerometer|acceleration|gyro?[xyz]?|gyroscope|magnetometer|imu",
-    "trigger": "trig|trg|triggers?|ttl|sti|stim|stimulus|status|din|marker|events?|codes?|photo|photodiode|photocell|buttons?|keys?",
+    TRIGGER: "trig|trg|triggers?|ttl|sti|stim|stimulus|status|din|marker|events?|codes?|photo|photodiode|photocell|buttons?|keys?",
     "sound or light": "audio|sound|mic|microphone|light",
     "device": "counter|count|timestamp|time|battery|impedance|quality|clock|sample|index",
     "other": "nc|meg|mcg|ep",  # types of EDF+, before a blank

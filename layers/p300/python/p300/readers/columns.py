@@ -16,7 +16,7 @@ from p300.text import few_of
 
 from . import timing
 from .brain_invaders import BI2014A
-from .channels import FileChannel, other_kind
+from .channels import MISC, FileChannel, other_kind
 from .declared import Declared
 from .event_messages import counted
 from .flash_groups import MISSING
@@ -243,6 +243,40 @@ def other_stim(columns: list[str], picked: list[str]) -> list[str]:
         for column in columns
         if column not in known and other_kind(FileChannel(column.removeprefix(EEG_PREFIX))) == "trigger"
     ]
+
+
+def stim_column(others: list[str], declared: Declared, name: str) -> tuple[str, list[str], tuple[str, ...]]:
+    """Return the column of flashes, those that have to agree with it, and notes.
+
+    Parameters
+    ----------
+    others : list of str
+        Columns beside the stim column that may hold flashes.
+    declared : Declared
+        What a person says about the file; a stim column declared ``misc`` is not read.
+    name : str
+        What to call it in messages.
+
+    Raises
+    ------
+    RecordingError
+        ``bad_declaration`` where no other column may hold flashes.
+    """
+    misc = {plain(channel) for channel, kind in declared.channel_kinds.items() if kind == MISC}
+    if plain(STIM) not in misc:
+        return STIM, others, ()
+    others = [column for column in others if plain(column) not in misc]
+    if not others:
+        raise RecordingError(
+            "bad_declaration",
+            f"{name}: channel_kinds declares {STIM!r} as {MISC!r}, and no other column holds flashes by its name; expected one such as "
+            f"'trigger' or 'marker'. Leave the declaration of {STIM!r} out, or write the flashes into it.",
+        )
+    return (
+        others[0],
+        others[1:],
+        (f"flashes taken from the column {others[0].removeprefix(EEG_PREFIX)}, as {STIM} is declared {MISC}",),
+    )
 
 
 def kinds_of_eeg(declared: Declared, columns: list[str]) -> Mapping[str, str]:

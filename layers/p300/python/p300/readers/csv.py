@@ -24,6 +24,7 @@ from .columns import (
     naming_columns,
     other_stim,
     sampling_rate,
+    stim_column,
     time_column,
     timed_by,
     unprefixed,
@@ -61,11 +62,14 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     eeg = [eeg[pick] for pick in chosen.picks]
     bad, bad_notes = marked_bad(stated_in_file.get("bads", "").split(";"), chosen.names)
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
-    beside = other_stim(head.columns, eeg)
-    with naming_columns(beside, lambda column: head.whole([column])[0]):
-        decoded = events.from_codes(side[STIM], name, sfreq, declared, groups=groups)
-    others = [_line(head, column, sfreq) for column in beside]
-    decoded = compared(decoded, STIM, others, (len(decoded.stim), sfreq), declared, name)
+    source, others, stim_notes = stim_column(other_stim(head.columns, eeg), declared, name)
+    codes = side[STIM] if source == STIM else head.whole([source])[0]
+    with naming_columns(others, lambda column: head.whole([column])[0]):
+        decoded = events.from_codes(codes, name, sfreq, declared, groups=groups)
+    lines = [_line(head, column, sfreq) for column in others]
+    decoded = compared(
+        decoded, source.removeprefix(EEG_PREFIX), lines, (len(decoded.stim), sfreq), declared, name, either=True
+    )
     return RecordingStream(
         chosen.names,
         sfreq,
@@ -83,6 +87,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             *unit_notes,
             *chosen.notes,
             *bad_notes,
+            *stim_notes,
             *decoded.notes,
         ),
         gaps=timed.gaps if timed else (),

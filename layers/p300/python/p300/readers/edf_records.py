@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 
+from .channels import TRIGGER, FileChannel, other_kind
 from .edf_header import ANNOTATIONS, Header
 from .edf_structure import of_each_record
 from .timing import GAP_STEPS, LARGEST_RATE_ERROR, gap_notes
@@ -161,7 +162,7 @@ def other_rates(records: Records, name: str) -> tuple[str, ...]:
 
 def triggers_apart(records: Records, others: tuple[str, ...]) -> tuple[str, ...]:
     """Return the trigger signals among those that are sampled at another rate."""
-    return tuple(label for label in others if label.lower() in _TRIGGERS)
+    return tuple(label for label in others if label.lower() in _TRIGGERS or other_kind(FileChannel(label)) == TRIGGER)
 
 
 @dataclass(frozen=True)

@@ -16,21 +16,23 @@ LONGEST_NAMED = 32
 """Characters of an event's name; a message has room for 2,000 in all."""
 
 
-def counted(events: Mapping[str, int]) -> str:
+def counted(events: Mapping[str, int], most: int = MOST_NAMED) -> str:
     """List events with their counts, the most frequent first.
 
     Parameters
     ----------
     events : mapping of str to int
         Name or code, and how many there are.
+    most : int, optional
+        Names to list.
 
     Returns
     -------
     text : str
     """
     ordered = sorted(events.items(), key=lambda event: (-event[1], _naturally(event[0])))
-    named = [f"{event[:LONGEST_NAMED]} ({n:,})" for event, n in ordered[:MOST_NAMED]]
-    rest = ordered[MOST_NAMED:]
+    named = [f"{event[:LONGEST_NAMED]} ({n:,})" for event, n in ordered[:most]]
+    rest = ordered[most:]
     more = [f"{len(rest):,} more names ({sum(n for _, n in rest):,})"] if rest else []
     return ", ".join(named + more) or "no event"
 

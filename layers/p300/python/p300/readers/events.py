@@ -66,6 +66,7 @@ def from_codes(
     *,
     groups: NDArray[np.int32] | None = None,
     data_set: str | None = None,
+    doubtful: bool = False,
 ) -> Stimulation:
     """Decide which codes of a stim column or channel are flashes.
 
@@ -83,6 +84,8 @@ def from_codes(
         Which stimulus group flashed, where the file has a column of it, as `columns.flash_groups` returns it.
     data_set : str, optional
         The data set whose layout the file has; its codes need no further evidence.
+    doubtful : bool, optional
+        Take flashes that do not look like a P300 recording too, to compare them with others.
 
     Returns
     -------
@@ -101,9 +104,9 @@ def from_codes(
     check_n_flashes(int(np.count_nonzero(whole[1:] > whole[:-1])), len(whole) / sfreq, name)
     pulses = find_pulses(whole, sfreq, declared.triggers)
     onset, code, before = pulses.onset, pulses.code, pulses.before
+    group_notes: list[str] = []
     if groups is not None:
         groups, group_notes = from_one(groups, onset, settling(sfreq), name)
-        notes += group_notes
         onset, code, before = _with_changes_of_group(onset, code, before, whole, groups, settling(sfreq))
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
@@ -129,15 +132,15 @@ def from_codes(
     _check_held(held, len(set(code.tolist())) > 2 or groups is not None, name, notes)
     group: NDArray[np.int32] | None = by_code if by_code.any() else None
     if groups is not None:
-        group, group_notes = told(_group_at(onset, groups, settling(sfreq)), onset, groups)
-        notes += group_notes
+        group, told_notes = told(_group_at(onset, groups, settling(sfreq)), onset, groups)
+        group_notes += told_notes
     return _stimulation(
         (onset, label, group),
         (len(codes), sfreq),
         name,
         (found, {}),
-        [*scheme_notes, *notes],
-        is_declared=bool(declared.codes),
+        [*scheme_notes, *notes, *group_notes],
+        is_declared=doubtful or bool(declared.codes),
     )
 
 

@@ -4,10 +4,13 @@ import math
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from p300.channels import plain
 from p300.errors import RecordingError
 
-from .channels import MISC, Chosen, FileChannel, choose, present
+from .channels import MISC, TRIGGER, Chosen, FileChannel, choose, other_kind, present
 from .declared import Declared
 from .edf_header import read_header
 from .seen import add_channel
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 _EEGLAB_UNIT = 1e-6
 _BY_MNE_IN_EDF = {"μV": 1e-6, "µV": 1e-6, "\x83\xcaV": 1e-6, "uV": 1e-6, "mV": 1e-3}
 """Dimensions that MNE converts to volts; it takes any other for volts."""
+LEAST_CODE = 0.5
+"""Between the largest code in volts, of 16 bits in microvolts, and the smallest code, 1."""
+LARGEST_STEP = 0.05
+"""Between a code and the nearest number that a file of 16 bits can hold, where the range of its signals is that of EEG."""
 _ROUNDING = 6  # decimals of a sample, beyond which an onset is that sample
 
 
@@ -55,11 +62,7 @@ def choose_eeg(
     for channel, kind in zip(raw.ch_names, kinds, strict=True):
         if kind == "stim":
             add_channel(channel, kind)
-    if extension in (".edf", ".bdf"):
-        units = read_header(path).dimensions
-        stated = [units.get(raw.ch_names[number]) for number in numbers]
-    else:
-        stated = [(raw._orig_units or {}).get(raw.ch_names[number]) for number in numbers]
+    stated = stated_units(raw, numbers, path, name)
     # A BrainVision channel in another unit is misc to MNE, and its unit says more.
     plain_kinds = [
         kinds[number] if kinds[number] != "misc" or not unit else None
@@ -85,8 +88,78 @@ def choose_eeg(
     return [numbers[pick] for pick in chosen.picks], chosen, factors, read_as_v
 
 
+def stated_units(raw: "mne.io.BaseRaw", numbers: list[int], path: Path, name: str) -> list[str | None]:
+    """Return the unit that a file states for each of some channels; None where it states none.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The opened file.
+    numbers : list of int
+        The channels.
+    path : Path
+        Where it is.
+    name : str
+        What to call it, and where its extension stands.
+
+    Returns
+    -------
+    units : list of str or None
+    """
+    is_edf = PurePosixPath(name).suffix.lower() in (".edf", ".bdf")
+    units = read_header(path).dimensions if is_edf else raw._orig_units or {}
+    return [units.get(raw.ch_names[number]) for number in numbers]
+
+
+def trigger_channels(raw: "mne.io.BaseRaw", picks: list[int]) -> list[int]:
+    """Return the channels that only their name says hold triggers.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The opened file.
+    picks : list of int
+        Its EEG channels.
+
+    Returns
+    -------
+    numbers : list of int
+    """
+    return [
+        number
+        for number, (channel, kind) in enumerate(zip(raw.ch_names, raw.get_channel_types(), strict=True))
+        if kind != "stim" and number not in picks and other_kind(FileChannel(channel)) == TRIGGER
+    ]
+
+
+def as_written(codes: NDArray[np.float64], extension: str, stated: str | None) -> NDArray[np.float64]:
+    """Return the codes of a channel that MNE-Python takes for a signal: as the file has them, which is not in volts.
+
+    Parameters
+    ----------
+    codes : ndarray, shape (n_samples,)
+        As MNE-Python returns them.
+    extension : str
+        Of the file.
+    stated : str or None
+        The unit that the file states for the channel.
+
+    Returns
+    -------
+    codes : ndarray, shape (n_samples,)
+        Whole numbers, where they differ from these only by the steps of the file's numbers.
+    """
+    largest = float(np.nanmax(np.abs(codes), initial=0.0))
+    per_unit = _by_mne(extension, stated)
+    if extension in (".fif", ".set", ".cnt"):  # which say nothing of the unit of such a channel
+        per_unit = 1.0 if largest >= LEAST_CODE else _EEGLAB_UNIT
+    written = codes / per_unit
+    whole = np.round(written)
+    return whole if (np.abs(written - whole) <= LARGEST_STEP).all() else written
+
+
 def _by_mne(extension: str, stated: str | None) -> float:
-    """Return what MNE takes a number of the file for, in volts."""
+    """Return the factor by which MNE-Python has made volts of a file's numbers."""
     if extension == ".set":
         return _EEGLAB_UNIT
     if extension in (".edf", ".bdf"):

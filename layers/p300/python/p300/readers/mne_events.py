@@ -1,5 +1,6 @@
 """Events of a file that MNE-Python has opened: its annotations, or the codes on its stim channels."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from p300.text import n_of
 
 from . import stim_lines
 from .brainvision import count_markers
+from .channels import MISC
 from .declared import Declared
 from .edf_records import Placement, Records
 from .eeglab import count_events
@@ -21,7 +23,7 @@ from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
 from .events import Stimulation, from_markers
 from .markers import Marker, events_of
 from .stim_lines import StimLine
-from .two_sources import agreed
+from .two_sources import ANNOTATIONS, agreed
 
 if TYPE_CHECKING:
     import mne
@@ -204,12 +206,16 @@ def decide(
         if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets", "events_outside"):
             raise
         refusals.append(refusal)
-    by_code, of_channels = stim_lines.decoded(stim, n_samples, sfreq, declared, name)
-    refusals += of_channels
+    by_code, line_name, unread = stim_lines.decoded(stim, n_samples, sfreq, declared, name, beside=by_name)
+    refusals += [line.refusal for line in unread]
     described = Counter(marker.description for marker in found)
     if by_name is not None:
-        way_out = None if declared.event_id else remedy(described)
-        return agreed(by_name, by_code, refusals, sfreq, name, way_out)
+        way_out = None
+        if not declared.event_id:
+            misc = json.dumps({"channel_kinds": {line_name: MISC}}, ensure_ascii=False)
+            way_out = f"{remedy(described)}. Or say that {line_name} holds something else: {misc}"
+        not_used = [text for line in unread for text in line.said]
+        return agreed(by_name, by_code, not_used, sfreq, name, way_out, (ANNOTATIONS, f"the stim channel {line_name}"))
     if by_code is not None:
         events = Counter(marker.description for marker in events_of(found) if marker.sample >= 0)
         unused = f"flashes taken from the stim channel; annotations not known as flashes: {counted(events)}"

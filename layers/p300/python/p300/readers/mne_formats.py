@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from .edf_header import Checked, check_header, read_header
 from .edf_structure import check_edf
 from .fif_structure import check_fif
 from .hdf5_files import is_hdf5
-from .mne_channels import choose_eeg, marked, same_factor, unit_notes
+from .mne_channels import as_written, choose_eeg, marked, same_factor, stated_units, trigger_channels, unit_notes
 from .stim_lines import StimLine
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     if records:
         apart = edf_records.triggers_apart(records, others)
         stim_channels += [_stim_channel_apart(path, name, label) for label in apart]
+    stim_channels += [_called_trigger(raw, number, path, name) for number in trigger_channels(raw, eeg)]
     decoded = mne_events.decide(
         [*mne_events.markers(raw, onsets, name), *lost],
         stim_channels,
@@ -221,20 +223,40 @@ def _stim_channel(raw: "mne.io.BaseRaw", channel: int, name: str) -> StimLine:
 def _stim_channel_apart(path: Path, name: str, label: str) -> StimLine:
     """Read a trigger signal that is sampled at another rate than the EEG, alone: MNE-Python would resample it."""
 
-    def read() -> tuple[NDArray[np.float64], float]:
+    def read() -> tuple[NDArray[np.number], float]:
         raw = _opened(path, name, [], include=[label])
-        return _codes(raw, 0, name), float(raw.info["sfreq"])
+        read_as = _stim_channel if raw.get_channel_types() == ["stim"] else partial(_called_trigger, path=path)
+        return read_as(raw, 0, name=name).read()
 
     return StimLine(label, read)
 
 
+def _called_trigger(raw: "mne.io.BaseRaw", channel: int, path: Path, name: str) -> StimLine:
+    """Read a channel that only its name says holds triggers: MNE-Python makes volts of its codes."""
+
+    def read() -> tuple[NDArray[np.float64], float]:
+        (unit,) = stated_units(raw, [channel], path, name)
+        codes = as_written(_values(raw, channel, name), PurePosixPath(name).suffix.lower(), unit)
+        whole = (codes == np.round(codes)).all()
+        return _lower_bits(codes) if whole else codes, float(raw.info["sfreq"])
+
+    return StimLine(raw.ch_names[channel], read, by_name=True)
+
+
 def _codes(raw: "mne.io.BaseRaw", channel: int, name: str) -> NDArray[np.float64]:
-    codes, end, above = np.empty(raw.n_times), 0, False
+    return _lower_bits(_values(raw, channel, name))
+
+
+def _values(raw: "mne.io.BaseRaw", channel: int, name: str) -> NDArray[np.float64]:
+    codes, end = np.empty(raw.n_times), 0
     for (block,) in _blocks(raw, np.array([channel]), name):
         start, end = end, end + len(block)
         codes[start:end] = block
-        above = above or bool((np.abs(block) > LOWER_16_BITS).any())
-    if above:
+    return codes
+
+
+def _lower_bits(codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    if max(codes.max(initial=0.0), -codes.min(initial=0.0)) > LOWER_16_BITS:
         for start in range(0, len(codes), VALUES_PER_BLOCK):
             codes[start : start + VALUES_PER_BLOCK] = (
                 codes[start : start + VALUES_PER_BLOCK].astype(np.int64) & LOWER_16_BITS

@@ -29,6 +29,7 @@ from .columns import (
     naming_columns,
     other_stim,
     sampling_rate,
+    stim_column,
     time_column,
     timed_by,
     unprefixed,
@@ -90,9 +91,18 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             )
     timed = timed_by(times[0], lambda: _seconds(table[times[0]], per_s(times[0])), sfreq, name) if times else None
     groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
+    source, others, stim_notes = stim_column(others, declared, name)
     with naming_columns(others, lambda column: to_numpy(table[column])):
-        decoded = events.from_codes(to_numpy(table[STIM]), name, sfreq, declared, groups=groups)
-    decoded = compared(decoded, STIM, _lines(table, others, sfreq), (n_samples, sfreq), declared, name)
+        decoded = events.from_codes(to_numpy(table[source]), name, sfreq, declared, groups=groups)
+    decoded = compared(
+        decoded,
+        source.removeprefix(EEG_PREFIX),
+        _lines(table, others, sfreq),
+        (n_samples, sfreq),
+        declared,
+        name,
+        either=True,
+    )
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
     synthetic = metadata.get("synthetic", "").lower() == "true"
     return RecordingStream(
@@ -112,6 +122,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             *unit_notes,
             *chosen.notes,
             *bad_notes,
+            *stim_notes,
             *decoded.notes,
             *(["synthetic recording: simulated, not measured"] if synthetic else []),
         ),

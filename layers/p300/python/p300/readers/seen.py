@@ -91,6 +91,21 @@ def unseen() -> Iterator[None]:
         _SEEN.reset(token)
 
 
+@contextmanager
+def watched_too() -> Iterator[Seen]:
+    """Keep what readers see while the block runs by itself as well, a refusal included."""
+    outer = _SEEN.get()
+    with watched() as seen:
+        try:
+            yield seen
+        finally:
+            if outer:
+                outer.channels += seen.channels
+                outer.n_samples, outer.sfreq = seen.n_samples or outer.n_samples, seen.sfreq or outer.sfreq
+                outer.events |= seen.events
+                outer.suggested |= seen.suggested
+
+
 def add_channel(name: str, kind: str, unit: str | None = None) -> None:
     """Keep a channel."""
     if seen := _SEEN.get():

@@ -12,12 +12,15 @@ from p300.limits import MOST_STIM_CHANNELS
 
 from .channels import MISC
 from .declared import Declared
+from .event_messages import counted
 from .events import Stimulation, from_codes
-from .seen import suggest, unseen
-from .two_sources import agreed
+from .seen import Seen, suggest, unseen, watched, watched_too
+from .two_sources import agreed, coincide
 
 DAMAGED = "unreadable"
 """A refusal of the file, and not of what it says."""
+MOST_NOTED = 12
+"""Codes that a note on a stim channel lists."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,52 @@ class StimLine:
         As the file has it.
     read : callable
         Returns its codes, shape (n_samples,), and their rate in Hz; a pass over the file.
+    by_name : bool
+        Whether only its name says that it holds triggers.
     """
 
     name: str
     read: Callable[[], tuple[NDArray[np.number], float]]
+    by_name: bool = False
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A stim channel or column whose flashes are not known.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    refusal : RecordingError
+        Why.
+    seen : Seen
+        What it holds.
+    """
+
+    name: str
+    refusal: RecordingError
+    seen: Seen
+
+    @property
+    def said(self) -> list[str]:
+        """What to say of it in a note: the reason and its codes with their counts; nothing where it is empty."""
+        if self.refusal.code == "no_events":
+            return []
+        events = {event: len(samples) for event, samples in self.seen.events.items()}
+        codes = f": {counted(events, most=MOST_NOTED)}" if events else ""
+        return [f"{self.name} ({self.refusal.code}{codes})"]
 
 
 def decoded(
-    lines: Sequence[StimLine], n_samples: int, sfreq: float, declared: Declared, name: str
-) -> tuple[Stimulation | None, list[RecordingError]]:
+    lines: Sequence[StimLine],
+    n_samples: int,
+    sfreq: float,
+    declared: Declared,
+    name: str,
+    *,
+    beside: Stimulation | None = None,
+) -> tuple[Stimulation | None, str, list[Unread]]:
     """Return the flashes of a file's stim channels.
 
     Parameters
@@ -53,12 +93,16 @@ def decoded(
         What a person says about the file.
     name : str
         What to call it in messages.
+    beside : Stimulation, optional
+        What the file's annotations say: channels with the same flashes are read though they alone would be implausible.
 
     Returns
     -------
     flashes : Stimulation or None
         Those of the first that can be read, with a note on the others; None where there is none.
-    refusals : list of RecordingError
+    line_name : str
+        Which channel that is; empty where there is none.
+    refusals : list of Unread
         Why the others cannot be read.
 
     Raises
@@ -66,30 +110,34 @@ def decoded(
     RecordingError
         ``contradictory_events``; ``too_many_channels``.
     """
-    if len(lines) > MOST_STIM_CHANNELS:
+    readable = without_declared(lines, declared)
+    if len(readable) > MOST_STIM_CHANNELS:
         raise RecordingError(
             "too_many_channels",
-            f"{name}: {len(lines):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers.",
+            f"{name}: {len(readable):,} stim channels; expected at most {MOST_STIM_CHANNELS}. Export the one that holds the triggers, or "
+            f'declare the others: {{"channel_kinds": {{"{readable[-1].name}": "{MISC}"}}}}',
         )
-    refusals: list[RecordingError] = []
-    readable = without_declared(lines, declared)
+    refusals: list[Unread] = []
     for number, line in enumerate(readable):
         try:
-            flashes = _flashes(line, n_samples, sfreq, declared, name)
+            with watched_too() as seen:
+                flashes = _flashes(line, (n_samples, sfreq), declared, name, beside)
         except RecordingError as refusal:
             if refusal.code == DAMAGED:
                 raise
-            refusals.append(refusal)
+            refusals.append(Unread(line.name, refusal, seen))
             continue
-        unused = [
-            f"{line.name} ({refusal.code})"
-            for line, refusal in zip(readable, refusals, strict=False)
-            if refusal.code != "no_events"
-        ]
-        if unused:
-            flashes = _noted(flashes, f"flashes taken from {line.name}; not used: {', '.join(unused)}")
-        return compared(flashes, line.name, readable[number + 1 :], (n_samples, sfreq), declared, name), refusals
-    return None, refusals
+        if line.by_name:
+            flashes = _noted(flashes, f"{line.name} read as a trigger channel, by its name")
+        elif any(unread.said for unread in refusals):
+            flashes = _noted(flashes, f"flashes taken from {line.name}")
+        others = [*readable[:number], *readable[number + 1 :]]
+        return (
+            compared(flashes, line.name, others, (n_samples, sfreq), declared, name, either=True),
+            line.name,
+            refusals,
+        )
+    return None, "", refusals
 
 
 def compared(
@@ -99,6 +147,8 @@ def compared(
     extent: tuple[int, float],
     declared: Declared,
     name: str,
+    *,
+    either: bool = False,
 ) -> Stimulation:
     """Return the flashes of a stim channel or column, if no other one contradicts them.
 
@@ -116,6 +166,8 @@ def compared(
         What a person says about the file.
     name : str
         What to call it in messages.
+    either : bool, optional
+        Whether the first may be declared ``misc`` too, and another be read in its place.
 
     Returns
     -------
@@ -129,18 +181,19 @@ def compared(
     """
     unused = []
     for line in without_declared(others, declared):
-        with unseen():
+        with watched() as seen:
             try:
-                other = _flashes(line, *extent, declared, name)
+                other = _flashes(line, extent, declared, name, flashes)
             except RecordingError as refusal:
                 if refusal.code == DAMAGED:
                     raise
-                unused += [f"{line.name} ({refusal.code})"] if refusal.code != "no_events" else []
+                unused += Unread(line.name, refusal, seen).said
                 continue
         way_out = (
             f'Where one of the two holds something else, declare it: {{"channel_kinds": {{"{line.name}": "{MISC}"}}}} leaves the flashes '
-            f"of {line_name}."
+            f"of {line_name}"
         )
+        way_out += f', {{"channel_kinds": {{"{line_name}": "{MISC}"}}}} those of {line.name}.' if either else "."
         try:
             flashes = agreed(flashes, other, [], extent[1], name, way_out, (line_name, line.name))
         except RecordingError:
@@ -153,9 +206,25 @@ def _noted(flashes: Stimulation, note: str) -> Stimulation:
     return replace(flashes, notes=(*flashes.notes, note))
 
 
-def _flashes(line: StimLine, n_samples: int, sfreq: float, declared: Declared, name: str) -> Stimulation:
-    codes, rate = line.read()
-    return _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
+def _flashes(
+    line: StimLine, extent: tuple[int, float], declared: Declared, name: str, beside: Stimulation | None
+) -> Stimulation:
+    """Read a line; one that is implausible by itself, only where it has the flashes of another source: it contradicts that one."""
+    (n_samples, sfreq), (codes, rate) = extent, line.read()
+    try:
+        return _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
+    except RecordingError as refusal:
+        if beside is None or refusal.code != "implausible_events":
+            raise
+        with unseen():
+            try:
+                found = from_codes(codes, name, rate, declared, doubtful=True)
+            except RecordingError:
+                raise refusal from None
+        found = _on_samples(found, n_samples, sfreq / rate)
+        if not coincide(beside, found, sfreq):
+            raise
+        return found
 
 
 def without_declared(lines: Sequence[StimLine], declared: Declared) -> list[StimLine]:

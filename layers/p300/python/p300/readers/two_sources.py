@@ -15,17 +15,17 @@ LARGEST_APART_S = 0.02
 """Between an annotation and its trigger: a sample of rounding, or the software that wrote one of the two a little late."""
 LARGEST_UNMATCHED = 0.02
 """Share of flashes that only one of the two has: a pulse at the very first sample, a trial that somebody removed."""
-ANNOTATIONS_AND_CHANNEL = "the annotations", "the stim channel"
+ANNOTATIONS = "the annotations"
 
 
 def agreed(
     by_name: Stimulation,
     by_code: Stimulation | None,
-    refusals: Sequence[RecordingError],
+    unused: Sequence[str],
     sfreq: float,
     name: str,
     way_out: str | None,
-    names: tuple[str, str] = ANNOTATIONS_AND_CHANNEL,
+    names: tuple[str, str] = (ANNOTATIONS, "the stim channel"),
 ) -> Stimulation:
     """Return the flashes of the annotations, or of the first of two stim channels, if the stim channel does not contradict them.
 
@@ -35,8 +35,8 @@ def agreed(
         What the annotations say.
     by_code : Stimulation or None
         What the stim channel says; None where there is none, or it says nothing.
-    refusals : sequence of RecordingError
-        Why stim channels say nothing.
+    unused : sequence of str
+        Stim channels that say nothing, and why.
     sfreq : float
         The recording's rate in Hz.
     name : str
@@ -57,9 +57,8 @@ def agreed(
         ``contradictory_events``.
     """
     if by_code is None:
-        others = [refusal.code for refusal in refusals if refusal.code != "no_events"]
-        note = f"flashes taken from {names[0]}; {names[1]} was not used ({', '.join(sorted(set(others)))})"
-        return replace(by_name, notes=(*by_name.notes, note)) if others else by_name
+        note = f"flashes taken from {names[0]}; not used for flashes: {', '.join(unused)}"
+        return replace(by_name, notes=(*by_name.notes, note)) if unused else by_name
     onset, other = np.flatnonzero(by_name.stim), np.flatnonzero(by_code.stim)
     at = _nearest(onset, other)
     together = np.abs(other[at] - onset) <= max(1, round(LARGEST_APART_S * sfreq))
@@ -84,6 +83,29 @@ def agreed(
         f"{name}: {found}; {differing}. Expected both to say the same. Export the recording with the one that is right, or declare which "
         f"is. {way_out}",
     )
+
+
+def coincide(first: Stimulation, second: Stimulation, sfreq: float) -> bool:
+    """Tell whether most flashes of the first are in the second too, of whatever class.
+
+    Parameters
+    ----------
+    first : Stimulation
+        What one source says.
+    second : Stimulation
+        What another says.
+    sfreq : float
+        The recording's rate in Hz.
+
+    Returns
+    -------
+    coincide : bool
+    """
+    onset, other = np.flatnonzero(first.stim), np.flatnonzero(second.stim)
+    if not len(other):
+        return False
+    together = np.abs(other[_nearest(onset, other)] - onset) <= max(1, round(LARGEST_APART_S * sfreq))
+    return 2 * int(together.sum()) > len(onset)
 
 
 def _nearest(onset: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
