@@ -21,7 +21,7 @@ from p300.text import n_of
 from .brain_invaders import FLASH_CODES, OPENVIBE_CODES, PLAIN_CODES
 from .declared import Declared
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
-from .flash_groups import from_one, told
+from .flash_groups import from_one, groups_at, told
 from .markers import COMMENT, STIMULUS, Marker, events_of
 from .plausibility import check_plausible, without_doubles
 from .seen import add_events
@@ -132,7 +132,7 @@ def from_codes(
     _check_held(held, len(set(code.tolist())) > 2 or groups is not None, name, notes)
     group: NDArray[np.int32] | None = by_code if by_code.any() else None
     if groups is not None:
-        group, told_notes = told(_group_at(onset, groups, settling(sfreq)), onset, groups)
+        group, told_notes = told(groups_at(onset, groups, settling(sfreq)), onset, groups)
         group_notes += told_notes
     return _stimulation(
         (onset, label, group),
@@ -343,17 +343,6 @@ def _with_changes_of_group(
         np.r_[code, codes[change]][order],
         np.r_[before, codes[change]][order],
     )
-
-
-def _group_at(onset: NDArray[np.int64], groups: NDArray[np.int32], short: int) -> NDArray[np.int32]:
-    """Return the group of each flash, where the flash column may change some samples before or after the stim column."""
-    found = np.zeros(len(onset), np.int32)
-    for offset in (*range(-short, 0), *range(short + 1)):
-        there = groups[np.clip(onset + offset, 0, len(groups) - 1)]
-        found = np.where(
-            (there != 0) & ((offset >= 0) | (there != groups[np.maximum(onset - short - 1, 0)])), there, found
-        )
-    return found.astype(np.int32)
 
 
 def _check_held(held: NDArray[np.bool_], told_apart: bool, name: str, notes: list[str]) -> None:

@@ -137,3 +137,14 @@ def _elsewhere(onset: NDArray[np.int64], groups: NDArray[np.int32]) -> str:
         f"flash: {n_of(len(start), 'group')} in the column, none at any of {n_of(len(onset), 'flash')}: set aside. They begin "
         f"{n_of(abs(lag), 'sample')} {'before' if lag < 0 else 'after'} stim rises; write them to the same rows"
     )
+
+
+def groups_at(onset: NDArray[np.int64], groups: NDArray[np.int32], short: int) -> NDArray[np.int32]:
+    """Return the group of each flash, where the flash column may change some samples before or after the stim column."""
+    found = np.zeros(len(onset), np.int32)
+    for offset in (*range(-short, 0), *range(short + 1)):
+        there = groups[np.clip(onset + offset, 0, len(groups) - 1)]
+        found = np.where(
+            (there != 0) & ((offset >= 0) | (there != groups[np.maximum(onset - short - 1, 0)])), there, found
+        )
+    return found.astype(np.int32)
