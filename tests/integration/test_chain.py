@@ -204,7 +204,7 @@ def test_bad_input_is_quarantined_and_stops_nobody(trained: Stack) -> None:
         "subject_31/empty.parquet": (b"", "empty_object"),
         "subject_31/no_stim.parquet": (_parquet(eeg_C1=noise), "missing_stim"),
         "subject_31/no_targets.parquet": (_parquet(eeg_C1=noise, stim=stim), "no_targets"),
-        "subject_31/notes.txt": (b"hello", "wrong_key"),
+        "subject_31/notes.md": (b"hello", "wrong_key"),
         "somewhere else/ü+%41.parquet": (recording(32), "wrong_key"),
     }
     executions = trained.land(good, *[(key, body) for key, (body, _) in bad.items()])
