@@ -30,7 +30,7 @@ def test_raw_eeg_and_markers_are_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.data, (eeg_uv(4).T + 800) * 1e-6, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(np.flatnonzero(found.stim), ONSETS)
     np.testing.assert_array_equal(found.stim[ONSETS], LABELS)
-    assert "1 events of the headband ignored: blinks, clenched jaws, connections" in found.notes
+    assert "1 event of the headband ignored: blinks, clenched jaws, connections" in found.notes
 
 
 def test_other_markers_are_declared(tmp_path: Path) -> None:
