@@ -155,14 +155,7 @@ def test_the_correlation_id_is_the_executions_name(trained: Stack) -> None:
 
 
 def test_the_same_upload_again_changes_nothing(trained: Stack) -> None:
-    def all_drawn() -> bool | None:
-        names = [key.rpartition("/") for key in trained.keys(trained.features)]
-        with_features, with_report = (
-            {folder for folder, _, name in names if name == wanted} for wanted in ("features.parquet", "report.html")
-        )
-        return with_features == with_report or None
-
-    wait_for(all_drawn, "a report of every recording, which nobody waited for before")
+    trained.wait_for_reports()
     before = {
         key: trained.s3.head_object(Bucket=trained.features, Key=key)["LastModified"]
         for key in trained.keys(trained.features)

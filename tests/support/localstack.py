@@ -132,6 +132,19 @@ class Stack:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
+    def wait_for_reports(self, prefix: str = "") -> None:
+        """Wait until all features have a report: executions end before theirs is drawn, and drawing it adds to report.json."""
+
+        def all_drawn() -> bool | None:
+            names = [key.rpartition("/") for key in self.keys(self.features, prefix)]
+            with_features, with_report = (
+                {folder for folder, _, name in names if name == wanted}
+                for wanted in ("features.parquet", "report.html")
+            )
+            return with_features == with_report or None
+
+        wait_for(all_drawn, "a report of every recording")
+
     def empty(self) -> None:
         """Delete everything, as if nothing had ever landed."""
         for bucket in (self.landing, self.raw, self.features, self.models):
