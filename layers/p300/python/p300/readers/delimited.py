@@ -2,11 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.limits import MOST_COLUMNS
@@ -56,17 +52,13 @@ def read(table: Table, name: str, declared: Declared) -> RecordingStream:
     separator = OPENVIBE_SEPARATOR if column.name.lower() == OPENVIBE_EVENTS else None
     decoded = stimulation(column, table, sfreq, declared, groups=groups, separator=separator)
 
-    def blocks() -> Iterator[NDArray[np.float64]]:
-        for part in table.numbers(wanted):
-            yield part * factors[:, np.newaxis]
-
     return RecordingStream(
         chosen.names,
         sfreq,
         len(decoded.stim),
         decoded.stim,
         decoded.flash,
-        blocks,
+        lambda: table.scaled(wanted, factors),
         1e-6,
         (
             *spelled_notes,

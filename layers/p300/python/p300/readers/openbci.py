@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,17 +73,13 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     decoded, event_notes = _flashes(table, sfreq, declared, name)
     unnamed = [channel for channel in chosen.names if channel not in declared.channel_names]
 
-    def blocks() -> Iterator[NDArray[np.float64]]:
-        for part in table.numbers(wanted):
-            yield part * factors[:, np.newaxis]
-
     return RecordingStream(
         chosen.names,
         sfreq,
         len(decoded.stim),
         decoded.stim,
         decoded.flash,
-        blocks,
+        lambda: table.scaled(wanted, factors),
         1e-6,
         (
             *time_notes,

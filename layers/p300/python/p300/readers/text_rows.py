@@ -95,6 +95,11 @@ class Table:
         for batch in self.batches(wanted):
             yield np.stack([to_numpy(batch.column(i)) for i in range(len(wanted))])
 
+    def scaled(self, wanted: Sequence[str], factors: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+        """Yield what `numbers` does, each column times its factor."""
+        for part in self.numbers(wanted):
+            yield part * factors[:, np.newaxis]
+
     def texts(self, column: str) -> "Iterator[pa.Array]":
         """Yield a column as texts without surrounding blanks, empty where a cell is; errors are those of `whole`."""
         import pyarrow.compute as pc
