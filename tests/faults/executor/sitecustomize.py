@@ -134,8 +134,9 @@ def trouble(rule, operation, request, send):
     """Answer as an S3 server or a network in trouble does."""
     from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-    kinds = ["500", "503", "reset", "timeout", "answer lost", *(["cut"] if operation == "GetObject" else [])]
-    kind = current.random.choice(kinds)
+    kinds = [*(["cut"] if operation == "GetObject" else []), "500", "503", "reset", "timeout", "answer lost"]
+    unseen = (kind for kind in kinds if fire({"id": f"{rule['id']}: {kind}"}))  # each kind once, then by chance
+    kind = next(unseen, None) or current.random.choice(kinds)
     note("troubles", kind=kind, operation=operation)
     if kind == "500":
         return _error(request, 500, "InternalError")
