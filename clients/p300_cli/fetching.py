@@ -304,7 +304,7 @@ def _download(shelf: Pooch, archive: str, show: Callable[[int, int | None], None
 def _unreachable(what: str, error: Exception) -> P300Error:
     return P300Error(
         "unreachable",
-        f"{what}: the connection failed or broke off ({type(error).__name__}). Run the same command again: it goes on where "
+        f"{what}: the connection failed or broke off ({type(error).__name__}). Run the same command again: it continues where "
         "it stopped.",
     )
 

@@ -7,7 +7,7 @@ from p300_cli.terminal import err, escape, out, print_json, table
 
 
 def show_models(target: Target, *, as_json: bool = False) -> None:
-    """Print all versions, newest first, with the figures of left-out people."""
+    """Print all versions, newest first, with their metrics on left-out subjects."""
     found = list_models(target)
     if as_json:
         print_json(found)

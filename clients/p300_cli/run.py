@@ -57,7 +57,7 @@ def run(target: Target, folders: Sequence[Path]) -> None:
     )
     if synthetic:
         out.print(
-            "[yellow]These recordings are synthetic: the figures say that the chain works, nothing about people.[/yellow]"
+            "[yellow]These recordings are synthetic: the metrics show that the pipeline works and say nothing about real subjects.[/yellow]"
         )
     note(f"done in {time.monotonic() - began:.0f} s; the stack stays up: `p300 --help`, `p300 env`, `make stop`")
     if failed:

@@ -30,7 +30,7 @@ def backfill() -> None:
         with progress_of("backfill") as progress:
             result = backfilling.follow_backfill(target, arn, n_recordings, progress)
     except KeyboardInterrupt:
-        note(f"not followed any more; {arn} goes on")
+        note(f"no longer watched; {arn} is still running")
         raise
     show_backfill(result)
     if not result.succeeded:

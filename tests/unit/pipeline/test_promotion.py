@@ -59,7 +59,7 @@ def test_a_model_at_chance_is_not_promoted_not_even_as_the_first(registry: Regis
     answer = promote(registry, publish(registry, "v2", {"a": 0.6}, chance=chance), "b")
     assert (answer["outcome"], answer["p_chance"]) == ("kept", 0.342)
     assert answer["why"] == (
-        "It is at chance (p = 0.34) on left-out people. `p300 promote v2 --force` makes it the champion."
+        "It is at chance (p = 0.34) on left-out subjects. `p300 promote v2 --force` makes it the champion."
     )
     assert registry.alias("champion") == ("v1" if champion else None)
 

@@ -230,7 +230,7 @@ class ModelCache:
 
 def _lost(alias: str, version: str) -> str:
     remedy = f"`p300 promote {version}` sets it again" if alias == "champion" else "The next training sets it again"
-    return f"The alias {alias} is not set any more; {version}, which it held, goes on serving. {remedy}."
+    return f"The alias {alias} is not set any more; {version}, which it pointed to, is still served. {remedy}."
 
 
 def _unloadable() -> tuple[type[Exception], ...]:

@@ -202,7 +202,7 @@ class Decoded(BaseModel):
 AtChance = Annotated[
     bool | None,
     Field(
-        description="whether scores on left-out people cannot be told from shuffled labels; null where that was not tested"
+        description="whether scores on left-out subjects cannot be told from shuffled labels; null where that was not tested"
     ),
 ]
 PChance = Annotated[float | None, Field(description="p-value of that test")]

@@ -66,7 +66,7 @@ def _at_chance(challenger: dict[str, Any]) -> dict[str, Any] | None:
     chance = chance_of(challenger["metrics"])
     if not chance or not chance["at_chance"]:
         return None
-    why = f"It is {in_words(chance)} on left-out people. `p300 promote {challenger['version']} --force` makes it the champion."
+    why = f"It is {in_words(chance)} on left-out subjects. `p300 promote {challenger['version']} --force` makes it the champion."
     return {"promote": False, "why": why, "p_chance": chance["p_value"]}
 
 
@@ -101,10 +101,10 @@ def _compare(registry: Registry, champion_version: str | None, challenger: dict[
         "compared_on": common,
     }
     if older and difference <= PROMOTION_MARGIN_AUC:
-        return {"promote": False, "why": "Older than the champion, and not better on left-out people.", **figures}
+        return {"promote": False, "why": "Older than the champion, and not better on left-out subjects.", **figures}
     if difference < -PROMOTION_MARGIN_AUC:
-        return {"promote": False, "why": "Worse on left-out people than the champion.", **figures}
-    return {"promote": True, "why": "Not worse on left-out people than the champion.", **figures}
+        return {"promote": False, "why": "Worse on left-out subjects than the champion.", **figures}
+    return {"promote": True, "why": "Not worse on left-out subjects than the champion.", **figures}
 
 
 def _comparable(*manifests: dict[str, Any]) -> list[dict[str, float]]:
