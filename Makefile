@@ -30,8 +30,7 @@ layers: setup ## all layers in one folder, for `docker compose up --wait`
 stop: $(and $(wildcard .venv),$(or $(P300_STATE_DIR),$(wildcard .local/localstack)),.envs/dev.stamp) ## stop what this checkout started, on every port; buckets and objects are gone with it
 	@[ ! -e .envs/dev.stamp ] || .venv/bin/p300 down --all
 
-test: setup ## every test that needs no Docker and no browser
-	@$(MAKE) --no-print-directory -j1 lint test-unit test-integration
+test: lint test-unit test-integration ## every test that needs no Docker and no browser
 
 # One thread a worker: the workers' threads would wait for each other, a hundred times as long as they compute.
 test-unit: setup .envs/sam.stamp .envs/examples.stamp ## the unit tests in random order, with coverage
@@ -42,12 +41,15 @@ test-integration: setup .envs/s3.stamp ## the pipeline on a LocalStack of its ow
 	@.venv/bin/python -m pytest tests/conformance
 	@LAMBDA_PROCESS_PYTHON="$(CURDIR)"/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest emulator/process_executor/tests
 
+# A LocalStack of its own port, so that it runs beside the others; likewise the browser's.
+test-faults: export P300_TEST_PORT ?= 4676
 test-faults: setup .envs/s3.stamp ## kill functions and LocalStack, make storage fail, flood; P300_FAULTS_RUN=short leaves out the long parts
 	@.venv/bin/python -m pytest tests/faults
 
 test-docker: setup .envs/sam.stamp ## the tests that need a Docker engine
 	@.venv/bin/python -m pytest tests/e2e -m docker
 
+test-browser: export P300_TEST_PORT ?= 4696
 test-browser: setup ## the console in a headless Chromium; screenshots in .local/screenshots
 	@.venv/bin/python -m pytest tests/e2e -m browser
 
