@@ -84,7 +84,7 @@ def test_no_order_of_two_executions_leaves_features_without_the_sidecar(
 
     # So many operations of the recording's execution, then so many of the sidecar's, then the first to its end.
     @given(st.integers(0, 40), st.integers(0, 12))
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def any_order(of_recording: int, of_other: int) -> None:
         turns = [0] * of_recording + [1] * of_other
         empty_buckets()
