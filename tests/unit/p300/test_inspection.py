@@ -125,7 +125,7 @@ def test_the_check_finds_what_only_preprocessing_finds(tmp_path: Path) -> None:
 
 
 def test_faults_of_the_whole_signal_are_told_where_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uv = eeg_uv(3)
+    uv = eeg_uv(3).T
     uv[1, 1200:1800] = uv[1, 1199]
     path = write_parquet(tmp_path / "a.parquet", **{f"eeg_{name}": row for name, row in zip("ABC", uv, strict=True)})
     usable = inspect(path, parameters=Parameters(reject_peak_to_peak_uv=None)).usable

@@ -38,8 +38,12 @@ def unusual(movement_v: NDArray[np.floating], names: Sequence[str]) -> list[str]
             f"amplitude unusual for scalp EEG: the median channel changes by {typical_v * 1e6:.2g} uV within a tenth of a second; expected "
             f"{lowest * 1e6:g} to {highest * 1e6:g} uV. Check the gain and the unit"
         )
-    shares = {number: _share_of_others(movement_v[moving], row) for row, number in enumerate(moving.tolist())}
     low, high = USUAL_SHARE_OF_OTHERS
+    if float(movement_v[moving].max()) <= high * float(
+        movement_v[moving].min()
+    ):  # then all are within, the medians too
+        return notes
+    shares = {number: _share_of_others(movement_v[moving], row) for row, number in enumerate(moving.tolist())}
     differing = [f"{names[number]} {share:.2g} times" for number, share in shares.items() if not low <= share <= high]
     if differing:
         notes.append(

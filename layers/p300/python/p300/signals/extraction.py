@@ -21,7 +21,7 @@ from .few_kept import few_kept
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
-from .steadiness import check_steady
+from .steadiness import changed_gain, check_steady
 from .stillness import Stillness
 
 EPOCHS_BYTES = 512 * 1024  # cut, measured and resampled at once: they stay in a core's second-level cache
@@ -110,6 +110,10 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         flashes.onset_sample[kept],
         stream.sfreq,
         rejected=parameters.reject_peak_to_peak_uv is not None,
+    )
+    notes = (
+        *notes,
+        *changed_gain(peak_to_peak[good], flashes.onset_sample[kept], stream.sfreq, stream.ch_names),
     )
     if told := few_kept(rejection, over, missing & ~bad, peak_to_peak, parameters):
         rejection, notes = replace(rejection, few_kept=told), (*notes, told)
