@@ -116,9 +116,10 @@ def _show_way_out(one: "Inspection", console: Console) -> None:
 def _in_words(usable: "Usable") -> str:
     groups = f" of {n_of(usable.n_groups, 'group')}" if usable.n_groups else ""
     pace = "" if usable.interval_s is None else f", {usable.interval_s:.3f} s apart"
+    kept = "" if usable.n_kept is None else f"; {n_of(usable.n_kept, 'epoch')} kept"
     return (
         f"{usable.n_target:,} Target and {usable.n_non_target:,} NonTarget flashes{groups}{pace}, "
-        f"{n_of(len(usable.channels), 'EEG channel')}"
+        f"{n_of(len(usable.channels), 'EEG channel')}{kept}"
     )
 
 

@@ -36,11 +36,14 @@ class Landed:
         Files of recordings that the raw zone already holds byte for byte; not uploaded.
     refused : list of (Upload, RecordingError)
         Recordings that would have ended up in quarantine, and why; not uploaded.
+    notes : dict of str to tuple of str
+        What the check of a recording assumed or found in its signal, by landing key; recordings without a note are left out.
     """
 
     uploads: list[Upload]
     unchanged: list[Upload]
     refused: list[tuple[Upload, RecordingError]] = field(default_factory=list)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,14 @@ def land(
         notify(
             "these credentials cannot read the raw zone: uploads were not compared with it, and replace what it holds"
         )
-    refused = []
+    refused: list[tuple[Upload, RecordingError]] = []
+    notes: dict[str, tuple[str, ...]] = {}
     if parameters is not None:
         for number, recording in enumerate(found, 1):
             progress(number - 1, len(found), f"checking {recording.own.path.name}")
-            if refusal := refusal_of(recording.own, parameters, sidecar=recording.earlier_sidecar):
+            try:
+                notes[recording.own.key] = _check(recording.own, parameters, recording.earlier_sidecar)
+            except RecordingError as refusal:
                 refused.append((recording.own, refusal))
         progress(len(found), len(found), "")
     left = {upload.key for upload, _ in refused}
@@ -114,7 +120,7 @@ def land(
             answer = s3.put_object(Bucket=bucket, Key=upload.key, Body=body)
         done.append(Upload(upload.path, upload.key, answer.get("VersionId"), answer["ETag"].strip('"')))
         progress(len(done), len(wanted), upload.key)
-    return Landed(done, unchanged, refused)
+    return Landed(done, unchanged, refused, {key: texts for key, texts in notes.items() if texts})
 
 
 def refused_rows(refused: Sequence[tuple[Upload, RecordingError]]) -> list[dict[str, str]]:
@@ -149,13 +155,18 @@ def refusal_of(
     sidecar : mapping, optional
         Used as the sidecar's content in place of a sidecar beside the file.
     """
-    from p300.inspection import check  # MNE takes seconds to import
-
     try:
-        check(recording.path, recording.key, parameters, sidecar=sidecar)
+        _check(recording, parameters, sidecar)
     except RecordingError as error:
         return error
     return None
+
+
+def _check(recording: Upload, parameters: Parameters, sidecar: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the notes of a recording that would become features; refuse one that would not."""
+    from p300.inspection import check  # MNE takes seconds to import
+
+    return check(recording.path, recording.key, parameters, sidecar=sidecar)
 
 
 def _compare(target: Target, found: Sequence[_Recording], *, replace: bool) -> tuple[list[_Recording], list[Upload]]:

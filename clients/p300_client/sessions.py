@@ -18,6 +18,7 @@ from p300.readers import read_recording
 from p300.recording import TARGET, Recording
 from p300.signals import Parameters, extract
 from p300.signals.flashes import find_flashes
+from p300.text import n_of
 from p300_pipeline.keys import RecordingKey, subject_name
 from p300_pipeline.serving.symbols import read_layout
 from p300_pipeline.steps.raw_data import download_files, files_of, recordings_in
@@ -150,6 +151,7 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], asked: Screen | 
     flashes = find_flashes(recording.stim, recording.flash)
     trials = []
     if flashes.flash is not None:
+        _check_grouped(flashes.flash, shown, name)
         try:
             lit = shown.layout.lit(flashes.flash)
         except P300Error as error:
@@ -165,6 +167,25 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], asked: Screen | 
         trials,
         shown,
     )
+
+
+def _check_grouped(group: NDArray[np.integer], shown: Screen, name: str) -> None:
+    """Refuse flashes without a group: no speller layout says what they lit.
+
+    Raises
+    ------
+    P300Error
+        ``flash_without_group``.
+    """
+    n_without = int((group == 0).sum())
+    if n_without and 0 not in shown.layout.groups:
+        first = int(np.flatnonzero(group == 0)[0]) + 1
+        raise P300Error(
+            "flash_without_group",
+            f"{name}: {n_without:,} of {n_of(len(group), 'flash')} have group 0, which means none; the first is flash {first:,}. Expected "
+            "the row, column or set of symbols that flashed, numbered from 1, at every flash. No speller layout helps: correct the groups "
+            "in the file, or use another recording. This one can still be used for training.",
+        )
 
 
 def _shown(recording: Recording, name: str, asked: Screen | None) -> Screen:

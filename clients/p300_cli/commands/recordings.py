@@ -33,6 +33,7 @@ def land(
 
     A recording that would only end in quarantine is not uploaded, and the exit code is 1. With --wait, it is 1 unless all become features.
     """
+    from p300.text import few_of
     from p300_client import landing
     from p300_client import mapping as mappings
     from p300_client.inspecting import read_mapping
@@ -58,6 +59,12 @@ def land(
     unchanged = [upload for upload in landed.unchanged if upload.is_recording]
     for upload in unchanged:
         note(f"unchanged: {upload.key}")
+    keys_of: dict[str, list[str]] = {}
+    for key, texts in landed.notes.items():
+        for text in texts:
+            keys_of.setdefault(text, []).append(key)
+    for text, keys in keys_of.items():
+        note(f"{few_of(keys)}: {text}")
     for _, error in landed.refused:
         err.print(f"[red]refused:[/red] {escape(f'{error.code}: {error.message}')}", soft_wrap=True)
     n_sidecars = sum(is_sidecar(upload.key) for upload in landed.uploads)
@@ -72,7 +79,10 @@ def land(
         return
     if as_json:
         done = [*((upload, "landed") for upload in recordings), *((upload, "unchanged") for upload in unchanged)]
-        rows = [{"recording": upload.key, "status": status} for upload, status in done]
+        rows = [
+            {"recording": upload.key, "status": status, "notes": list(landed.notes.get(upload.key, ()))}
+            for upload, status in done
+        ]
         print_json([*rows, *landing.refused_rows(landed.refused)])
     if landed.refused:
         raise typer.Exit(1)

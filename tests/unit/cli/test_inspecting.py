@@ -79,7 +79,9 @@ def test_land_refuses_what_inspect_refuses_and_takes_its_mapping(
     answer.write_text(json.dumps(json.loads(inspect(folder, "--json").stdout)[0]["mapping"]))
     landed = land("--map", answer, "--json")
     assert landed.exit_code == 0, landed.stderr
-    assert json.loads(landed.stdout) == [{"recording": key, "status": "landed"}]
+    said = ["run.p300.json: events 33 is NonTarget, 44 is Target"]
+    assert json.loads(landed.stdout) == [{"recording": key, "status": "landed", "notes": said}]
+    assert f"{key}: {said[0]}" in " ".join(landed.stderr.split())
     assert "landed 1 recordings and 1 sidecars" in landed.stderr
     assert json.loads((folder / "run.p300.json").read_text()) == json.loads(answer.read_text())
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from p300.errors import P300Error
+from p300.readers import read_recording
 from p300.signals import Parameters
 from p300_client.sessions import of_file, screen
 
 from tests.support.bci2000 import write_bci2000
-from tests.support.readers import eeg_uv
+from tests.support.readers import N_SAMPLES, ONSETS, eeg_uv, write_parquet
 
 MANIFEST: dict[str, Any] = {
     "version": "v20260101000000",
@@ -53,3 +54,18 @@ def test_the_sidecars_screen_wins_and_another_one_is_refused(recording: Path) ->
     with pytest.raises(P300Error) as refused:
         of_file(recording, "a.dat", MANIFEST, screen("speller"))
     assert refused.value.code == "other_layout"
+
+
+@pytest.mark.parametrize("asked", [None, "speller"])
+def test_flashes_without_a_group_are_the_reason_and_no_layout_is_advised(tmp_path: Path, asked: str | None) -> None:
+    groups = np.zeros(N_SAMPLES, np.int32)
+    groups[ONSETS] = 1 + np.arange(len(ONSETS)) % 6
+    groups[ONSETS[[4, 9]]] = 0
+    path = write_parquet(tmp_path / "a.parquet", flash=groups)
+    manifest = {**MANIFEST, "channels": list(read_recording(path).ch_names)}
+    with pytest.raises(P300Error) as refused:
+        of_file(path, "a.parquet", manifest, screen(asked) if asked else None)
+    assert refused.value.code == "flash_without_group"
+    assert "2 of 40 flashes have group 0" in refused.value.message
+    assert "the first is flash 5" in refused.value.message
+    assert "--layout" not in refused.value.message

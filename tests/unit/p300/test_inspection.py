@@ -115,10 +115,29 @@ def test_whatever_two_events_are_called_the_mapping_makes_the_recording_usable(
 def test_the_check_finds_what_only_preprocessing_finds(tmp_path: Path) -> None:
     columns = {f"eeg_{name}": 30 * row for name, row in zip("ABC", eeg_uv(3).T, strict=True)}
     path = write_parquet(tmp_path / "wild.parquet", **columns)
-    assert inspect(path).usable is not None
     with pytest.raises(RecordingError) as refusal:
         check(path, "subject_01/wild.parquet", Parameters())
     assert refusal.value.code == "no_epochs_kept"
+    found = inspect(path)
+    assert found.refusal is not None
+    assert (found.refusal.code, found.usable, found.mapping) == ("no_epochs_kept", None, {})
+    assert (found.sfreq, len(found.channels)) == (256.0, 3)
+
+
+def test_faults_of_the_whole_signal_are_told_where_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = eeg_uv(3).T
+    uv[1, 1200:1800] = uv[1, 1199]
+    path = write_parquet(tmp_path / "a.parquet", **{f"eeg_{name}": row for name, row in zip("ABC", uv, strict=True)})
+    usable = inspect(path, parameters=Parameters(reject_peak_to_peak_uv=None)).usable
+    assert usable is not None
+    assert usable.n_kept is not None
+    assert any("stand still" in note and "B 2.3 s" in note for note in usable.notes)
+    monkeypatch.setattr("p300.inspection.MOST_VALUES_READ", 3 * N_SAMPLES - 1)
+    unread = inspect(path).usable
+    assert unread is not None
+    assert unread.n_kept is None
+    assert any("looked at around its first flashes only" in note for note in unread.notes)
+    assert not any("stand still" in note for note in unread.notes)
 
 
 def test_streams_are_proposed_one_after_the_other(tmp_path: Path) -> None:

@@ -353,3 +353,19 @@ def test_a_blank_line_before_the_header_is_named(tmp_path: Path) -> None:
     path.write_text(f"\n{rows.read_text()}")
     with pytest.raises(RecordingError, match="line 1 is blank"):
         open_recording(path)
+
+
+@pytest.mark.parametrize(
+    "order", ["EEG, stim", "stim, EEG, time", "time, stim, EEG", "EEG, time, stim", "EEG, stim, time"]
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_matlab_columns_in_another_order_are_refused_with_the_order_expected(
+    tmp_path: Path, order: str, named: bool
+) -> None:
+    columns = {"EEG": eeg_uv(3), "stim": stim(), "time": np.arange(N_SAMPLES) / 256}
+    samples = np.column_stack([columns[column] for column in order.split(", ")])
+    path = tmp_path / "a.mat"
+    names = {"channels": np.array(["Fz", "Cz", "Pz"], object)} if named else {}
+    scipy.io.savemat(path, {"samples": samples, "sfreq": 256.0, **names})
+    with pytest.raises(RecordingError, match="first the time in seconds, then one column for each channel"):
+        open_recording(path)

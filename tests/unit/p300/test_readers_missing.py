@@ -138,3 +138,17 @@ def test_what_stands_still_is_kept_with_the_features_and_reported(tmp_path: Path
     counted = report(read_features(tmp_path / "f.parquet"))["missing_by_channel"]
     assert counted == features.rejection.missing_by_channel
     assert counted[made.names[3]] > 0
+
+
+@given(st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 7), st.booleans())
+@generated(6)
+def test_samples_that_are_not_finite_are_told(tmp_path: Path, value: float, channel: int, whole: bool) -> None:
+    made = lab()
+    made.uv[channel, slice(None) if whole else slice(700, 828)] = value
+    seconds = made.uv.shape[1] / SFREQ if whole else 0.5
+    features = extract(open_recording(write(tmp_path, made, "parquet")), DOUBLE)
+    (note,) = [note for note in features.notes if "missing" in note]
+    infinite = "stand still" if np.isinf(value) else "missing in the file (not a number, or infinite)"
+    assert infinite in note
+    assert f"{made.names[channel]} {seconds:.1f} s, " in note
+    assert sum(f"{name} " in note.partition(": ")[2] for name in made.names) == 1

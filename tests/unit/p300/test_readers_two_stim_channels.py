@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +121,61 @@ def test_a_line_that_only_the_second_channel_explains_is_named(tmp_path: Path) -
     np.testing.assert_array_equal(stream.stim, MADE.stim)
     assert "flashes taken from STI 014" in stream.notes
     assert any("not used for flashes: STI 013 (unknown_codes: 1 (5), 2 (5)" in note for note in stream.notes)
+
+
+@pytest.mark.parametrize("extension", ["parquet", "csv"])
+def test_a_shuffled_stim_column_with_groups_contradicts_the_trigger_before_it_is_implausible(
+    tmp_path: Path, extension: str
+) -> None:
+    rng = np.random.default_rng(5)
+    onsets, labels = MADE.onsets, MADE.stim[MADE.onsets]
+    groups = np.zeros(len(MADE.stim), np.int32)
+    for repetition in onsets.reshape(-1, 12):
+        targets, others = iter(rng.permutation([4, 10])), iter(rng.permutation([1, 2, 3, 5, 6, 7, 8, 9, 11, 12]))
+        groups[repetition] = [next(targets if MADE.stim[at] == 2 else others) for at in repetition]
+    stim = np.zeros(len(MADE.stim), np.int32)
+    stim[onsets] = rng.permutation(labels)
+
+    def written(**more: NDArray[np.generic]) -> Path:
+        columns = {f"eeg_{name}": row for name, row in zip(MADE.names, MADE.uv, strict=True)}
+        table = pa.table({**columns, "stim": stim, "flash": groups, **more})
+        path = tmp_path / f"a.{extension}"
+        if extension == "parquet":
+            pq.write_table(table.replace_schema_metadata({"sfreq": f"{SFREQ:g}"}), path)
+            return path
+        with path.open("wb") as file:
+            file.write(f"# sfreq={SFREQ:g}\n".encode())
+            pa.csv.write_csv(table, file)
+        return path
+
+    with pytest.raises(RecordingError) as refused:
+        open_recording(written())
+    assert refused.value.code == "implausible_events"
+    path = written(trigger=MADE.stim)
+    with pytest.raises(RecordingError) as refused:
+        open_recording(path)
+    assert refused.value.code == "contradictory_events"
+    stream = open_recording(path, declared=Declared(channel_kinds={"stim": "misc"}))
+    np.testing.assert_array_equal(stream.stim, MADE.stim)
+
+
+def test_what_was_repaired_on_a_channel_that_agrees_is_told(tmp_path: Path) -> None:
+    codes = line("none", 0)
+    codes[MADE.onsets[3] + 1] = 0
+    made = MADE.with_channel(codes, "TRIG", "uV", "eeg")
+    stream = open_recording(write(tmp_path, made, "parquet"))
+    np.testing.assert_array_equal(stream.stim, MADE.stim)
+    assert "TRIG: drop-outs within a pulse closed (1)" in stream.notes
+
+
+def test_what_was_repaired_on_a_stim_channel_beside_annotations_is_told(tmp_path: Path) -> None:
+    codes = line("none", 0)
+    codes[MADE.onsets[3] + 1] = 0
+    rows = [*MADE.uv, codes]
+    names = {1: "NonTarget", 2: "Target"}
+    events = [(at / SFREQ, names[int(MADE.stim[at])]) for at in MADE.onsets.tolist()]
+    largest = [3276.7] * len(MADE.names) + [2**15 - 1]
+    path = write_edf_plus(
+        tmp_path / "a.edf", rows, [*MADE.names, "Status"], [int(SFREQ)] * len(rows), events, largest=largest
+    )
+    assert "the stim channel Status: drop-outs within a pulse closed (1)" in open_recording(path).notes

@@ -21,6 +21,8 @@ from p300.usable import open_usable, reading
 
 MOST_TRIES = 6
 """Refusals that are lifted one after the other by what the sidecar may say."""
+MOST_VALUES_READ = 1 << 24
+"""Channels times samples up to which `inspect` reads the whole signal: 16 channels at 512 Hz for half an hour, in about two seconds."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ class Usable:
     unit : str
         What the numbers are read as.
     notes : tuple of str
-        What was assumed.
+        What was assumed, and what the whole signal shows where it was read.
+    n_kept : int or None
+        Epochs that would be kept; None where the whole signal was not read.
     """
 
     channels: tuple[str, ...]
@@ -86,6 +90,7 @@ class Usable:
     bad_channels: tuple[str, ...]
     unit: str
     notes: tuple[str, ...]
+    n_kept: int | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ def inspect(
     parameters: Parameters | None = None,
     sidecar: Mapping[str, Any] | None = None,
 ) -> Inspection:
-    """Look into a recording's file with the checks of the pipeline that need not read its whole signal.
+    """Look into a recording's file with the checks of the pipeline; of more than `MOST_VALUES_READ`, not those of the whole signal.
 
     Parameters
     ----------
@@ -171,10 +176,10 @@ def inspect(
     name, parameters = name or path.name, parameters or Parameters()
     beside, said = _companions(path, name), _sidecar(path, name, sidecar)
     with watched() as seen:
-        stream, refusal = _tried(path, name, parameters, sidecar)
+        stream, usable, refusal = _tried(path, name, parameters, sidecar)
     mapping: dict[str, Any] = {}
     with_mapping = still_refused = None
-    if refusal:
+    if refusal and stream is None:  # no mapping changes the signal
         mapping, with_mapping, still_refused = _way_out(path, name, parameters, said or {}, (seen, refusal))
     beside_it = _sidecar(path, name, None)
     channels = seen.channels or [SeenChannel(channel, "eeg") for channel in (stream.ch_names if stream else ())]
@@ -190,7 +195,7 @@ def inspect(
         sfreq=sfreq,
         seconds=n_samples / sfreq if n_samples is not None and sfreq else None,
         events=_counts(seen),
-        usable=_usable(stream) if stream else None,
+        usable=usable,
         refusal=refusal,
         mapping=mapping,
         with_mapping=with_mapping,
@@ -199,7 +204,9 @@ def inspect(
     )
 
 
-def check(path: Path, name: str, parameters: Parameters, *, sidecar: Mapping[str, Any] | None = None) -> None:
+def check(
+    path: Path, name: str, parameters: Parameters, *, sidecar: Mapping[str, Any] | None = None
+) -> tuple[str, ...]:
     """Refuse a recording that would end in quarantine: everything that ingestion and preprocessing would find, found here.
 
     Parameters
@@ -213,12 +220,17 @@ def check(path: Path, name: str, parameters: Parameters, *, sidecar: Mapping[str
     sidecar : mapping, optional
         What to take for the sidecar's content, instead of what lies beside the file.
 
+    Returns
+    -------
+    notes : tuple of str
+        What was assumed, and what the signal shows.
+
     Raises
     ------
     RecordingError
         What the recording would be in quarantine for.
     """
-    extract(open_usable(path, name, parameters, sidecar=sidecar), parameters)
+    return extract(open_usable(path, name, parameters, sidecar=sidecar), parameters).notes
 
 
 def _companions(path: Path, name: str) -> tuple[str, ...]:
@@ -241,11 +253,14 @@ def _sidecar(path: Path, name: str, given: Mapping[str, Any] | None) -> dict[str
 
 def _tried(
     path: Path, name: str, parameters: Parameters, sidecar: Mapping[str, Any] | None
-) -> tuple[RecordingStream | None, Refusal | None]:
+) -> tuple[RecordingStream | None, Usable | None, Refusal | None]:
+    """Open a recording, and read its signal where that takes no time; the stream is there where only the signal is refused."""
+    stream = None
     try:
-        return open_usable(path, name, parameters, sidecar=sidecar), None
+        stream = open_usable(path, name, parameters, sidecar=sidecar)
+        return stream, _usable(stream, parameters), None
     except RecordingError as error:
-        return None, Refusal(error.code, error.message)
+        return stream, None, Refusal(error.code, error.message)
 
 
 def _way_out(
@@ -261,9 +276,9 @@ def _way_out(
             continue
         tried = {**said, **mapping, **proposal}
         with watched() as seen_then:
-            stream, then = _tried(path, name, parameters, tried)
-        if stream:
-            return tried, _usable(stream), None
+            _, usable, then = _tried(path, name, parameters, tried)
+        if usable:
+            return tried, usable, None
         # Refusals that propose something themselves may follow one of their own kind: of streams of EEG, then of markers.
         changed = then and (then.code != refusal.code or (seen.suggested and then.message != refusal.message))
         if then and changed and then.code != "bad_sidecar":
@@ -288,8 +303,13 @@ def _interval_s(samples: NDArray[np.integer], sfreq: float | None) -> float | No
     return float(np.median(np.diff(samples))) / sfreq if sfreq and len(samples) > 1 else None
 
 
-def _usable(stream: RecordingStream) -> Usable:
-    flashes = stream.flashes
+def _usable(stream: RecordingStream, parameters: Parameters) -> Usable:
+    flashes, n_values = stream.flashes, len(stream.ch_names) * stream.n_samples
+    features = extract(stream, parameters) if n_values <= MOST_VALUES_READ else None
+    unread = (
+        f"the signal was looked at around its first flashes only: it has {n_values:,} values, and up to {MOST_VALUES_READ:,} are read. "
+        "p300 land checks the whole signal"
+    )
     return Usable(
         channels=stream.ch_names,
         n_target=int((flashes.label == TARGET).sum()),
@@ -298,7 +318,8 @@ def _usable(stream: RecordingStream) -> Usable:
         n_groups=0 if flashes.flash is None else len(np.unique(flashes.flash[flashes.flash != 0])),
         gaps_s=tuple(gap / stream.sfreq for gap in stream.gaps),
         n_bad_spans=len(stream.bad_spans),
-        bad_channels=stream.bad_channels,
+        bad_channels=features.rejection.bad_channels if features else stream.bad_channels,
         unit=read_as(stream) or "different units",
-        notes=stream.notes,
+        notes=features.notes if features else (*stream.notes, unread),
+        n_kept=len(features.label) if features else None,
     )

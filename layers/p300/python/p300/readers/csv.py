@@ -32,7 +32,7 @@ from .columns import (
 )
 from .declared import Declared
 from .spelled import as_known
-from .stim_lines import StimLine, compared
+from .stim_lines import StimLine, read_beside
 from .text_rows import Table, open_table
 from .text_time import per_s, seconds
 
@@ -64,12 +64,17 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
     source, others, stim_notes = stim_column(other_stim(head.columns, eeg), declared, name)
     codes = side[STIM] if source == STIM else head.whole([source])[0]
-    with naming_columns(others, lambda column: head.whole([column])[0]):
-        decoded = events.from_codes(codes, name, sfreq, declared, groups=groups)
     lines = [_line(head, column, sfreq) for column in others]
-    decoded = compared(
-        decoded, source.removeprefix(EEG_PREFIX), lines, (len(decoded.stim), sfreq), declared, name, either=True
-    )
+    with naming_columns(others, lambda column: head.whole([column])[0]):
+        decoded = read_beside(
+            lambda doubtful: events.from_codes(codes, name, sfreq, declared, groups=groups, doubtful=doubtful),
+            source.removeprefix(EEG_PREFIX),
+            lines,
+            (len(codes), sfreq),
+            declared,
+            name,
+            either=True,
+        )
     return RecordingStream(
         chosen.names,
         sfreq,

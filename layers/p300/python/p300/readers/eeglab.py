@@ -102,6 +102,25 @@ def count_events(path: Path, name: str) -> Counter[str]:
     )
 
 
+def labels(path: Path, name: str) -> tuple[str, ...]:
+    """Return the names of a file's channels, as it has them.
+
+    Parameters
+    ----------
+    path : Path
+        The .set file, which `named_file` has looked at.
+    name : str
+        What to call it.
+
+    Returns
+    -------
+    labels : tuple of str
+    """
+    channels = _fields(path, name).get("chanlocs")
+    found = np.atleast_1d(np.asarray(channels, object)) if channels is not None else ()
+    return tuple(eeglab73.text_of(channel, "labels") for channel in found)
+
+
 def _check_rate(value: Any, name: str) -> None:
     if not _is_finite(value) or value <= 0:
         found = "missing" if value is None else f"{str(value)[:40]!r}"

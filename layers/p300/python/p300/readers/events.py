@@ -23,7 +23,7 @@ from .declared import Declared
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
 from .flash_groups import from_one, groups_at, told
 from .markers import COMMENT, STIMULUS, Marker, events_of
-from .plausibility import check_plausible, without_doubles
+from .plausibility import check_plausible, extent_notes, without_doubles
 from .seen import add_events
 
 VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
@@ -380,6 +380,7 @@ def _stimulation(
         )
     if not inside.all():
         notes.append(outside_note(int((~inside).sum())))
+    notes += extent_notes(onset, int((~inside).sum()), n_samples, sfreq)
     kept, double_notes = without_doubles(onset, label, group, sfreq, name, found)
     onset, label, group = onset[kept], label[kept], None if group is None else group[kept]
     notes += double_notes

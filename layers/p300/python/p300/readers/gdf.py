@@ -19,7 +19,7 @@ from .checks import check_length, check_n_samples, check_rate
 from .declared import Declared
 from .gdf_structure import Events, Header, read_events, read_header
 from .markers import Marker
-from .stim_lines import StimLine, compared
+from .stim_lines import StimLine, read_beside
 from .units import declared_volts_per, volts_per
 
 BYTES_PER_BLOCK = 8 << 20
@@ -161,10 +161,13 @@ def _flashes(
     with_groups = np.zeros(n_samples, np.int32)
     with_groups[np.flatnonzero(codes)] = near
     n_outside = int((is_class & ~inside).sum())
-    decoded = events.from_codes(codes, name, sfreq, declared, groups=with_groups if near.any() else None)
-    if n_outside:
-        decoded = replace(decoded, notes=(*decoded.notes, events.outside_note(n_outside)))
-    return compared(decoded, "the table of events", lines, (n_samples, sfreq), declared, name)
+
+    def decode(doubtful: bool) -> events.Stimulation:
+        known = with_groups if near.any() else None
+        return events.from_codes(codes, name, sfreq, declared, groups=known, doubtful=doubtful)
+
+    decoded = read_beside(decode, "the table of events", lines, (n_samples, sfreq), declared, name)
+    return replace(decoded, notes=(*decoded.notes, events.outside_note(n_outside))) if n_outside else decoded
 
 
 def _near(flashes: NDArray[np.int64], groups: NDArray[np.int32], reach: int) -> NDArray[np.int32]:

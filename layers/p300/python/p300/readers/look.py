@@ -16,6 +16,7 @@ from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET, RecordingStream
 from p300.text import few_of
 
+from .amplitudes import unusual
 from .channels import EEG
 from .declared import Declared
 from .seen import suggest
@@ -101,7 +102,9 @@ def looked_at(stream: RecordingStream, name: str, declared: Declared) -> Recordi
     check_unit(stream, look.movement_v[eeg], look.deviation[eeg], eeg, name)
     median = float(np.median(look.movement_v[eeg]))
     weak = {number for number in eeg.tolist() if 0 < look.movement_v[number] < SMALLEST_SHARE_OF_MEDIAN * median}
-    return _without(stream, doubtful, weak, look, declared)
+    strong = [number for number in eeg.tolist() if number not in weak]
+    told = unusual(look.movement_v[strong], [stream.ch_names[number] for number in strong])
+    return _without(stream, doubtful, weak, look, declared, told)
 
 
 class Remembered:
@@ -286,7 +289,12 @@ def _check_doubtful(stream: RecordingStream, doubtful: dict[int, str], name: str
 
 
 def _without(
-    stream: RecordingStream, doubtful: dict[int, str], weak: set[int], look: Look, declared: Declared
+    stream: RecordingStream,
+    doubtful: dict[int, str],
+    weak: set[int],
+    look: Look,
+    declared: Declared,
+    told: list[str],
 ) -> RecordingStream:
     names = stream.ch_names
     kept_anyway = [f"{names[n]} {why}" for n, why in look.triggers.items() if n not in doubtful]
@@ -304,6 +312,7 @@ def _without(
         notes.append(
             f"channels that move less than a hundredth as much as the others: {few_of([names[n] for n in sorted(weak)])}"
         )
+    notes += told
     left_out = sorted(doubtful.keys() - electrodes)
     bad = {*stream.bad_channels, *(names[n] for n in electrodes | weak)}
     if left_out:

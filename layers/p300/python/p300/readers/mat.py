@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,16 @@ from .declared import Declared
 from .hdf5_files import is_hdf5
 from .look import movement
 from .matlab_files import check_matlab
-from .stim_lines import StimLine, compared
+from .stim_lines import StimLine, read_beside
 from .units import LARGEST_MOVEMENT_V
 
 ROWS_PER_BLOCK = 1 << 16
 SAMPLES_LOOKED_AT = 1 << 14
 NAMED = "samples"  # the variable that may come with sfreq, channels and unit
+ORDER = (
+    f"The columns of '{NAMED}' have no names and go by their order: first the time in seconds, then one column for each channel in the "
+    "order of 'channels', and last the stim column with 1 (NonTarget) or 2 (Target) at each flash and 0 elsewhere."
+)
 
 
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
@@ -78,7 +83,7 @@ def _layout(shapes: dict[str, tuple[int, ...]], name: str) -> FileLayout | None:
     raise RecordingError(
         "missing_eeg",
         f"{name}: no matrix of a known layout, found {shapes or 'no variable'}; expected one of {known}, or '{NAMED}' "
-        "(n x time, channels, stim) with 'sfreq' and 'channels'.",
+        f"(n x time, channels, stim) with 'sfreq' and 'channels'. {ORDER}",
     )
 
 
@@ -89,7 +94,8 @@ def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStr
     if declared and len(declared) != n_channels:
         raise RecordingError(
             "bad_metadata",
-            f"{name}: 'channels' names {few_of(declared) or 'none'}, '{NAMED}' has {n_channels} columns of EEG.",
+            f"{name}: 'channels' names {few_of(declared) or 'none'}, '{NAMED}' has {matrix.shape[1]} columns, of which "
+            f"{n_channels} would be EEG. {ORDER}",
         )
     ch_names = tuple(declared or (f"ch{i:02d}" for i in range(1, n_channels + 1)))
     rate = np.squeeze(variables["sfreq"])
@@ -97,14 +103,22 @@ def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStr
     check_length(len(matrix), sfreq, name)
     unit = variables.get("unit")
     scale, notes = volts_per_unit(None if unit is None else str(np.squeeze(unit)), said, name)
-    timed = timing.from_stamps(matrix[:, 0].astype(np.float64), sfreq, name) or timing.Timing(sfreq)
-    decoded = events.from_codes(matrix[:, -1], name, sfreq, said)
+    with _expecting_order():
+        timed = timing.from_stamps(matrix[:, 0].astype(np.float64), sfreq, name) or timing.Timing(sfreq)
     lines = [
         StimLine(channel, lambda column=column: (matrix[:, column], sfreq))  # type: ignore[misc]
         for column, channel in enumerate(ch_names, 1)
         if other_kind(FileChannel(channel)) == "trigger"
     ]
-    decoded = compared(decoded, "the last column", lines, (len(matrix), sfreq), said, name)
+    with _expecting_order():
+        decoded = read_beside(
+            lambda doubtful: events.from_codes(matrix[:, -1], name, sfreq, said, doubtful=doubtful),
+            "the last column",
+            lines,
+            (len(matrix), sfreq),
+            said,
+            name,
+        )
     if not declared:
         notes = ("channel names not in the file: numbered", *notes)
     chosen = choose([FileChannel(channel) for channel in ch_names], said.channel_kinds, name)
@@ -112,12 +126,23 @@ def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStr
     return _stream(chosen.names, timed, matrix, [1 + pick for pick in chosen.picks], scale, decoded)
 
 
+@contextmanager
+def _expecting_order() -> Iterator[None]:
+    """Add to a refusal of a column which columns are expected where: one in another place is the likeliest cause."""
+    try:
+        yield
+    except RecordingError as refusal:
+        if refusal.code == "contradictory_events":
+            raise
+        raise RecordingError(refusal.code, f"{refusal.message} {ORDER}") from refusal
+
+
 def _matrix(value: Any, name: str) -> NDArray[Any]:
     if not isinstance(value, np.ndarray) or value.ndim != 2 or value.shape[1] < 3 or value.dtype.kind not in "iuf":
         found = f"{value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise RecordingError(
             "missing_eeg",
-            f"{name}: the matrix of samples is {found}; expected real numbers, n x (time, channels, stim).",
+            f"{name}: the matrix of samples is {found}; expected real numbers, n x (time, channels, stim). {ORDER}",
         )
     return value
 

@@ -1,6 +1,8 @@
 """What MNE-Python reads: .fif .edf .bdf .set .vhdr .cnt, with a stim channel or annotations."""
 
+import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,7 +15,7 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 from p300.text import few_of
 
-from . import edf_records, eeglab73, mne_events, timing
+from . import edf_records, eeglab, eeglab73, mne_events, timing
 from .brainvision import check_companions
 from .checks import check_length, check_n_channels, check_rate
 from .cnt_structure import check_cnt, numbered_events
@@ -37,6 +39,7 @@ _READERS = {
     ".vhdr": "read_raw_brainvision",
     ".cnt": "read_raw_cnt",
 }
+_NUMBERED = re.compile(r".*-\d+")
 VALUES_PER_BLOCK = 1 << 21  # MNE makes several arrays on the way
 LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trigger
 
@@ -56,6 +59,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     check_n_channels(len(raw.ch_names), name)
     with _Explained(name):
         eeg, chosen, factors, read_as_v = choose_eeg(raw, path, name, declared)
+        _check_labels(path, name, records, [raw.ch_names[pick] for pick in eeg])
     check_rate(float(raw.info["sfreq"]), name)
     check_length(raw.n_times, float(raw.info["sfreq"]), name)
     placed = edf_records.placement(records, float(raw.info["sfreq"]), name) if records else None
@@ -113,6 +117,21 @@ def _records(path: Path, name: str) -> tuple[Checked, edf_records.Records | None
     checked = check_header(path, header, name, sample_bytes=sample_bytes)
     records = edf_records.read_records(path, header, sample_bytes=sample_bytes)
     return checked, records, edf_records.other_rates(records, name)
+
+
+def _check_labels(path: Path, name: str, records: edf_records.Records | None, names: list[str]) -> None:
+    """Refuse EEG channels with one name, which MNE-Python numbers."""
+    if not any(_NUMBERED.fullmatch(channel) for channel in names):
+        return
+    labels = records.labels if records else ()
+    if PurePosixPath(name).suffix.lower() == ".set":
+        labels = eeglab.labels(path, name)
+    counts = Counter(label.strip() for label in labels)
+    numbered = {f"{label}-{number}": label for label, n in counts.items() if n > 1 for number in range(n)}
+    if repeated := sorted({numbered[channel] for channel in names if channel in numbered}):
+        raise RecordingError(
+            "duplicate_channels", f"{name}: channel names occur twice: {few_of(repeated)}. Rename them."
+        )
 
 
 def _unscaled_notes(header: Checked) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from .columns import (
 )
 from .declared import Declared
 from .spelled import as_known
-from .stim_lines import StimLine, compared
+from .stim_lines import StimLine, read_beside
 from .text_time import per_s
 
 if TYPE_CHECKING:
@@ -93,16 +93,17 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
     source, others, stim_notes = stim_column(others, declared, name)
     with naming_columns(others, lambda column: to_numpy(table[column])):
-        decoded = events.from_codes(to_numpy(table[source]), name, sfreq, declared, groups=groups)
-    decoded = compared(
-        decoded,
-        source.removeprefix(EEG_PREFIX),
-        _lines(table, others, sfreq),
-        (n_samples, sfreq),
-        declared,
-        name,
-        either=True,
-    )
+        decoded = read_beside(
+            lambda doubtful: events.from_codes(
+                to_numpy(table[source]), name, sfreq, declared, groups=groups, doubtful=doubtful
+            ),
+            source.removeprefix(EEG_PREFIX),
+            _lines(table, others, sfreq),
+            (n_samples, sfreq),
+            declared,
+            name,
+            either=True,
+        )
     single = all(kinds[c] in (pa.float32(), pa.float16(), pa.int8(), pa.int16()) for c in eeg)
     synthetic = metadata.get("synthetic", "").lower() == "true"
     return RecordingStream(

@@ -1,4 +1,4 @@
-"""Whether flashes look like a P300 recording: both classes, targets the minority, intervals a person can see, one class a group."""
+"""Whether flashes look like a P300 recording: classes, targets the minority, intervals a person can see, one event a flash."""
 
 from collections.abc import Mapping
 
@@ -22,6 +22,10 @@ LARGEST_TOO_CLOSE = 0.01
 LARGEST_CHANGING = 0.5
 """Share of repetitions in a trial after which a group's class may be another one."""
 FEWEST_REPETITIONS = 4
+FEWEST_RUNS, LARGEST_BY_CHANCE = 6, 1e-6
+"""Of targets that come in twos, and how probable it may be that all flashes do by chance: else each flash has two markers."""
+SHORTEST_TAIL_S, LARGEST_OUTSIDE = 10.0, 0.25
+"""Without a flash at the end, if the flashes themselves last no longer; and share of flashes outside: signs of two rates."""
 PAUSE_FACTOR = 4.0
 """Times the median interval between flashes that a pause between trials lasts."""
 
@@ -147,6 +151,12 @@ def check_plausible(
         doubts.append(f"flashes follow each other within {LONGEST_INTERVAL_S:g} s, these after {interval_s:,.0f} s")
     if group is not None and _changes_class(onset, label, group):
         doubts.append("a stimulus group has one class throughout a trial, and here it changes from flash to flash")
+    if _in_twos(label, group):
+        interval_ms = 1e3 * float(np.median(np.diff(onset)[::2])) / sfreq
+        doubts.append(
+            f"each flash has one event, and here all come in twos of one class, some {interval_ms:.0f} ms apart, as if a flash's end had "
+            "an event too"
+        )
     if not doubts:
         return []
     seen = f"{n_target:,} Target and {n_non_target:,} NonTarget flashes"
@@ -157,6 +167,49 @@ def check_plausible(
         f"{name}: {seen}, and in a P300 recording {'; '.join(doubts)}. Found events {counted(found)}. Check what they stand for: what is "
         f"declared is taken as it is. {remedy(found)}",
     )
+
+
+def extent_notes(onset: NDArray[np.int64], n_outside: int, n_samples: int, sfreq: float) -> list[str]:
+    """Describe flashes that fill the recording as if they were counted at another rate than the signal.
+
+    Parameters
+    ----------
+    onset : ndarray of int, shape (n_flashes,)
+        Ascending, within the recording.
+    n_outside : int
+        Flashes outside of it.
+    n_samples : int
+        Its length.
+    sfreq : float
+        Its rate in Hz.
+
+    Returns
+    -------
+    notes : list of str
+    """
+    if not len(onset):
+        return []
+    advice = "Check that events and signal are counted at the same rate"
+    if n_outside > LARGEST_OUTSIDE * (n_outside + len(onset)):
+        share = 100 * n_outside / (n_outside + len(onset))
+        return [f"{share:.0f} % of the flashes lie outside of the recording. {advice}"]
+    first_s, last_s, end_s = onset[0] / sfreq, onset[-1] / sfreq, n_samples / sfreq
+    if end_s - last_s > max(SHORTEST_TAIL_S, last_s - first_s):
+        return [f"the last flash is at {last_s:,.0f} s of {end_s:,.0f} s. {advice}"]
+    return []
+
+
+def _in_twos(label: NDArray[np.int32], group: NDArray[np.int32] | None) -> bool:
+    """Tell whether flashes come in twos of the same class and group, far more regularly than by chance."""
+    what = label if group is None else label + 4 * group
+    n = len(label) // 2 * 2
+    if not (what[:n:2] == what[1:n:2]).all():
+        return False
+    edges = np.flatnonzero(np.diff(label, prepend=0, append=0))
+    of_targets = np.diff(edges)[label[edges[:-1]] == TARGET]
+    share = float((label == TARGET).mean())
+    by_chance = (share**2 + (1 - share) ** 2) ** (n // 2)
+    return len(of_targets) >= FEWEST_RUNS and float(np.median(of_targets)) == 2 and by_chance < LARGEST_BY_CHANCE
 
 
 def _changes_class(onset: NDArray[np.int64], label: NDArray[np.int32], group: NDArray[np.int32]) -> bool:

@@ -140,6 +140,49 @@ def decoded(
     return None, "", refusals
 
 
+def read_beside(
+    decode: Callable[[bool], Stimulation],
+    line_name: str,
+    others: Sequence[StimLine],
+    extent: tuple[int, float],
+    declared: Declared,
+    name: str,
+    *,
+    either: bool = False,
+) -> Stimulation:
+    """Decode a stim column and compare it with others; where it is implausible, another that contradicts it is the likelier cause.
+
+    Parameters
+    ----------
+    decode : callable
+        Returns the column's flashes, or raises `RecordingError`; with True, flashes that do not look like a P300 recording too.
+    line_name, others, extent, declared, name, either
+        As of `compared`.
+
+    Returns
+    -------
+    Stimulation
+        With a note on the others.
+
+    Raises
+    ------
+    RecordingError
+        ``contradictory_events``; what `decode` raises.
+    """
+    try:
+        flashes = decode(False)
+    except RecordingError as refusal:
+        if refusal.code == "implausible_events" and others:
+            with unseen():
+                try:
+                    doubtful = decode(True)
+                except RecordingError:
+                    raise refusal from None
+            compared(doubtful, line_name, others, extent, declared, name, either=either)
+        raise
+    return compared(flashes, line_name, others, extent, declared, name, either=either)
+
+
 def compared(
     flashes: Stimulation,
     line_name: str,

@@ -49,7 +49,7 @@ def agreed(
     Returns
     -------
     Stimulation
-        With a note on what was used, where there was a choice.
+        With a note on what was used, where there was a choice, and what was noted of both.
 
     Raises
     ------
@@ -65,19 +65,20 @@ def agreed(
     same = together & (by_code.stim[other[at]] == by_name.stim[onset])
     n_unmatched = max(len(onset), len(other)) - len(np.unique(at[same]))
     n_contradicted = int((together & ~same).sum())
+    of_other = tuple(f"{names[1]}: {note.removeprefix('stim: ')}" for note in by_code.notes)
     if not n_contradicted and n_unmatched <= max(2, LARGEST_UNMATCHED * len(onset)):
         note = f"flashes taken from {names[0]}; {names[1]} says the same"
         if n_unmatched:
             note = f"{note}, but for {n_unmatched} flashes that only one of the two has"
         flash = by_name.flash if by_name.flash is not None else _groups(by_name, by_code, onset, other[at], same)
-        return replace(by_name, flash=flash, notes=(*by_name.notes, note))
+        return replace(by_name, flash=flash, notes=(*by_name.notes, note, *of_other))
     found = f"{_counts(by_name.stim)} in {names[0]}, {_counts(by_code.stim)} in {names[1]}"
     differing = (
         f"{n_contradicted} at the same time are of another class, and {n_unmatched} have no match of their class"
     )
     if way_out is None:
         note = f"flashes taken from {names[0]}, as declared, though {names[1]} contradicts them: {found}; {differing}"
-        return replace(by_name, notes=(*by_name.notes, note))
+        return replace(by_name, notes=(*by_name.notes, note, *of_other))
     raise RecordingError(
         "contradictory_events",
         f"{name}: {found}; {differing}. Expected both to say the same. Export the recording with the one that is right, or declare which "

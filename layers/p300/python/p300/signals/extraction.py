@@ -21,7 +21,7 @@ from .few_kept import few_kept
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
-from .steadiness import check_steady
+from .steadiness import changed_gain, check_steady
 from .stillness import Stillness
 
 EPOCHS_BYTES = 512 * 1024  # cut, measured and resampled at once: they stay in a core's second-level cache
@@ -70,7 +70,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     gaps, stillness = Gaps(), Stillness(stream.sfreq)
     X, peak_to_peak, over, missing = _epochs(stream, starts, parameters, gaps, stillness)
     by_channel = over.sum(axis=0)
-    notes = (*stream.notes, *_missing_notes(stream, stillness, missing))
+    notes = (*stream.notes, *_missing_notes(stream, stillness, gaps, missing))
     bad = named = np.isin(stream.ch_names, stream.bad_channels)
     if bad.all():
         raise RecordingError(
@@ -111,6 +111,10 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         stream.sfreq,
         rejected=parameters.reject_peak_to_peak_uv is not None,
     )
+    notes = (
+        *notes,
+        *changed_gain(peak_to_peak[good], flashes.onset_sample[kept], stream.sfreq, stream.ch_names),
+    )
     if told := few_kept(rejection, over, missing & ~bad, peak_to_peak, parameters):
         rejection, notes = replace(rejection, few_kept=told), (*notes, told)
     return FeatureSet(
@@ -130,19 +134,25 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     )
 
 
-def _missing_notes(stream: RecordingStream, stillness: Stillness, missing: NDArray[np.bool_]) -> tuple[str, ...]:
-    still = [
-        f"{channel} {n / stream.sfreq:.1f} s, {n_of(epochs, 'epoch')}"
-        for channel, n, epochs in zip(
-            stream.ch_names, stillness.n_still.tolist(), missing.sum(axis=0).tolist(), strict=False
-        )
-        if n
-    ]
-    if not still:
-        return ()
-    return (
-        f"samples that stand still (repeated, at the amplifier's limit, or dead), taken as missing: {'; '.join(still)}",
-    )
+def _missing_notes(
+    stream: RecordingStream, stillness: Stillness, gaps: Gaps, missing: NDArray[np.bool_]
+) -> tuple[str, ...]:
+    n_still = stillness.n_still if stillness.n_still.size else np.zeros(len(stream.ch_names), np.int64)
+    n_not_finite = gaps.n_missing - n_still if gaps.n_missing.size else np.zeros_like(n_still)
+    notes = []
+    for what, n_samples in (
+        ("samples that stand still (repeated, at the amplifier's limit, or dead), taken as missing", n_still),
+        ("samples missing in the file (not a number, or infinite)", n_not_finite),
+    ):
+        told = [
+            f"{channel} {n / stream.sfreq:.1f} s, {n_of(epochs, 'epoch')}"
+            for channel, n, epochs in zip(
+                stream.ch_names, n_samples.tolist(), missing.sum(axis=0).tolist(), strict=True
+            )
+            if n
+        ]
+        notes += [f"{what}: {'; '.join(told)}"] if told else []
+    return tuple(notes)
 
 
 def _check_classes(label: NDArray[np.int8], rejection: Rejection, parameters: Parameters) -> None:

@@ -18,6 +18,8 @@ class Gaps:
 
     def __init__(self) -> None:
         self._spans: deque[tuple[int, NDArray[np.int64]]] = deque()
+        self.n_missing: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Samples found, by channel; empty where none is missing."""
 
     def filled(self, blocks: Iterable[NDArray[np.floating]], first: int = 0) -> Iterator[NDArray[np.floating]]:
         """Pass blocks of shape (n_channels, n_block) on, finite in every sample; ``first`` is the sample that they begin at.
@@ -41,6 +43,9 @@ class Gaps:
     ) -> NDArray[np.floating]:
         finite = np.isfinite(block)
         mended = block.copy()
+        if not self.n_missing.size:
+            self.n_missing = np.zeros(len(block), np.int64)
+        self.n_missing += block.shape[1] - np.count_nonzero(finite, axis=1)
         for channel in np.flatnonzero(~finite.all(axis=1)):
             known = np.flatnonzero(finite[channel])
             before = np.searchsorted(known, np.arange(block.shape[1]), side="right") - 1
