@@ -10,7 +10,8 @@ from typing import Any
 
 from p300.chance import chance_of
 from p300.errors import ArtifactError
-from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts
+from p300.json_text import is_number
+from p300_pipeline.documents import Check, is_count, is_text, is_texts
 from p300_pipeline.keys import (
     QUARANTINE,
     RECORDS,
