@@ -19,6 +19,7 @@ from p300_pipeline.keys import (
     is_litter,
     is_sidecar,
     recording_of_features,
+    stays,
     subject_name,
 )
 from p300_pipeline.steps.quarantine_records import describe, landed_as, objects
@@ -157,7 +158,7 @@ class Recordings:
         found = [
             Recording(bare_name(item.key), LANDING, item.key, item.size, item.modified, item.etag)
             for item in landing
-            if not is_litter(item.key, item.size)
+            if not is_litter(item.key, item.size) and not stays(item.key)
         ]
         quarantined = {item.key: item for item in raw if item.key.startswith(QUARANTINE)}
         found += [
