@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 from p300.errors import P300Error
-from p300_pipeline.steps.ingest import MAX_RECORDING_BYTES
+from p300_pipeline.steps.zones import MAX_RECORDING_BYTES
 from pooch import Pooch, get_logger
 from pooch.downloaders import ZenodoRepository
 

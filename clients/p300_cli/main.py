@@ -7,7 +7,7 @@ import typer
 from p300.errors import P300Error
 from typer.core import TyperGroup
 
-from p300_cli.commands import inspecting, models, predictions, quarantine, recordings, stack, upkeep
+from p300_cli.commands import exporting, inspecting, models, predictions, quarantine, recordings, stack, upkeep
 from p300_cli.terminal import fail
 
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (stack, inspecting, recordings, predictions, models, upkeep, quarantine):
+for part in (stack, inspecting, recordings, exporting, predictions, models, upkeep, quarantine):
     app.add_typer(part.app)
 
 

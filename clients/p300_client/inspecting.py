@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p300.errors import P300Error
-from p300.formats import SIDECAR_ENDING, instead
+from p300.formats import SIDECAR_ENDINGS, instead
 from p300.readers import sidecar as sidecars
 from p300.readers.companions import is_part_file
 
@@ -63,7 +63,7 @@ def inspect(
             files |= {
                 file: file.absolute().relative_to(whole.parent).as_posix() for file in recordings_in(path, notify)
             }
-        elif path.name.endswith(SIDECAR_ENDING) or is_part_file(path):
+        elif path.name.endswith(SIDECAR_ENDINGS) or is_part_file(path):
             raise P300Error("companion_named", f"{path} is a part of a recording. Name the recording itself.")
         else:
             files[path] = path.name

@@ -2,6 +2,7 @@
 
 import filecmp
 import hashlib
+import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from p300.errors import P300Error, RecordingError
+from p300.formats import BIDS_ENDING, SIDECAR_ENDING
 from p300.readers import sidecar as sidecars
 from p300.signals import Parameters
 from p300_pipeline.keys import RecordingKey, is_sidecar, subject_name
@@ -116,9 +118,9 @@ def land(
     s3, bucket = target.client("s3"), target.outputs["LandingBucketName"]
     done: list[Upload] = []
     for upload in wanted:
-        with upload.path.open("rb") as body:
+        with _opened(upload) as body:
             answer = s3.put_object(Bucket=bucket, Key=upload.key, Body=body)
-        done.append(Upload(upload.path, upload.key, answer.get("VersionId"), answer["ETag"].strip('"')))
+        done.append(Upload(upload.path, upload.key, answer.get("VersionId"), answer["ETag"].strip('"'), upload.content))
         progress(len(done), len(wanted), upload.key)
     return Landed(done, unchanged, refused, {key: texts for key, texts in notes.items() if texts})
 
@@ -183,26 +185,34 @@ def _compare(target: Target, found: Sequence[_Recording], *, replace: bool) -> t
     taken: list[tuple[Upload, Item]] = []
     for recording in found:
         present = {one.key: exact.get(one.key, held.get(_place(one.key))) for one in recording.files}
-        other = [
-            one for one in recording.files if not ((item := present[one.key]) and _same(store, raw, item, one.path))
-        ]
+        other = [one for one in recording.files if not ((item := present[one.key]) and _same(store, raw, item, one))]
         unchanged += recording.files if not other else []
         if any(not is_sidecar(one.key) for one in other):
             other = recording.files
         if other:
             first = recording.own if recording.own in other else other[0]
-            taken += [(first, item)] if (item := present[first.key]) else []
-            earlier = None if any(is_sidecar(one.key) for one in other) else _held_sidecar(store, raw, recording.own)
+            named = (
+                recording.own if first.content is not None else first
+            )  # what a data set says is in no file of its own
+            taken += [(named, item)] if (item := present[first.key]) else []
+            new = any(one.key.endswith(SIDECAR_ENDING) for one in other)
+            earlier = None if new else _held_sidecar(store, raw, recording.own)
             wanted.append(_Recording(recording.own, other, earlier))
     if taken and not replace:
         upload, item = taken[0]
         more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+        since = f"{datetime.fromtimestamp(item.modified, UTC):%Y-%m-%d %H:%M} UTC{more}. Nothing was uploaded"
+        if item.key.endswith(BIDS_ENDING):
+            raise P300Error(
+                "place_taken",
+                f"The BIDS metadata of {upload.path} differ from those in the raw "
+                f"zone, {item.key} of {since}. To replace them, use --replace.",
+            )
         what = "sidecar" if is_sidecar(item.key) else "recording"
         raise P300Error(
             "place_taken",
-            f"{upload.path} would replace another {what}, {item.key}, which the raw zone has held since "
-            f"{datetime.fromtimestamp(item.modified, UTC):%Y-%m-%d %H:%M} UTC{more}. "
-            "Nothing was uploaded. Rename the file, or use --replace.",
+            f"{upload.path} would replace another {what}, {item.key}, which the raw zone has held since {since}. Rename the file, or use "
+            "--replace.",
         )
     return wanted, unchanged
 
@@ -220,17 +230,23 @@ def _place(key: str) -> tuple[str, str]:
     return subject_name(subject), name
 
 
-def _same(store: Store, raw: str, item: Item, path: Path) -> bool:
+def _opened(upload: Upload) -> io.BufferedReader | io.BytesIO:
+    return upload.path.open("rb") if upload.content is None else io.BytesIO(upload.content)
+
+
+def _same(store: Store, raw: str, item: Item, upload: Upload) -> bool:
     """Return whether an object in the raw zone holds the same bytes as a file."""
-    if item.size != path.stat().st_size:
+    if item.size != (upload.path.stat().st_size if upload.content is None else len(upload.content)):
         return False
-    with path.open("rb") as file:
+    with _opened(upload) as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if md5 == item.etag:
         return True
+    if upload.content is not None:
+        return store.get(raw, item.key, if_match=item.etag)[0] == upload.content
     with (
         tempfile.TemporaryDirectory() as folder
     ):  # an ETag need not be the content's MD5: with KMS, or after a copy in parts
         copy = Path(folder) / "held"
         store.download(raw, item.key, copy)
-        return filecmp.cmp(copy, path, shallow=False)
+        return filecmp.cmp(copy, upload.path, shallow=False)

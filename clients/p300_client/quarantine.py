@@ -81,7 +81,7 @@ def release(
             RecordingKey.parse(key)
         except RecordingError as error:
             raise RecordingError(
-                error.code, f"{error.message} Use --to subject_<number>/<recording>.<extension>."
+                error.code, f"{error.message} Use --to subject_<label>/<recording>.<extension>."
             ) from error
     if not replace and (present := find(store, raw_bucket, raw_key_of(store, raw_bucket, key))):
         what = "sidecar" if is_sidecar(key) else "recording"

@@ -100,7 +100,7 @@ def sessions(
         raise P300Error(
             "seen_in_training",
             f"Model {manifest['version']} was trained on {', '.join(trained_on)}: its metrics on them would be too optimistic. Simulate "
-            "subjects that were not in training (`p300 train --held-out subject_<n>` holds some out), or use --seen.",
+            "subjects that were not in training (`p300 train --held-out subject_<label>` holds some out), or use --seen.",
         )
     found = []
     keys = {subject: raw_keys(target, subject) for subject in dict.fromkeys(map(subject_name, subjects))}
@@ -108,7 +108,7 @@ def sessions(
         if not of_subject:
             raise P300Error(
                 "no_recordings",
-                f"There are no recordings of {subject} in the raw zone. Expected subject_<n> of a landed recording.",
+                f"There are no recordings of {subject} in the raw zone. Expected subject_<label> of a landed recording.",
             )
     for of_subject in keys.values():
         for key in of_subject:

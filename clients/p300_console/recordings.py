@@ -10,7 +10,8 @@ from typing import Any
 
 from p300.chance import chance_of
 from p300.errors import ArtifactError
-from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts
+from p300.json_text import is_number
+from p300_pipeline.documents import Check, is_count, is_text, is_texts
 from p300_pipeline.keys import (
     QUARANTINE,
     RECORDS,
@@ -18,6 +19,7 @@ from p300_pipeline.keys import (
     is_litter,
     is_sidecar,
     recording_of_features,
+    stays,
     subject_name,
 )
 from p300_pipeline.steps.quarantine_records import describe, landed_as, objects
@@ -156,7 +158,7 @@ class Recordings:
         found = [
             Recording(bare_name(item.key), LANDING, item.key, item.size, item.modified, item.etag)
             for item in landing
-            if not is_litter(item.key, item.size)
+            if not is_litter(item.key, item.size) and not stays(item.key)
         ]
         quarantined = {item.key: item for item in raw if item.key.startswith(QUARANTINE)}
         found += [

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz import corpus, execution, formats, model_files, sidecars, uploads
+from tests.fuzz import bids, corpus, execution, formats, model_files, sidecars, uploads
 from tests.fuzz.corpus import NAME, Files
 from tests.fuzz.mutation import NAMES, havoc, json_bytes, json_value
 
@@ -375,6 +375,7 @@ TARGETS: dict[str, Target] = {
     "companions": Target(
         uploads.make_companions, uploads.run_companions, lambda: [corpus.files("vhdr")[0], corpus.files("edf")[1]]
     ),
+    "bids": Target(bids.make, bids.run, bids.whole),
     "sidecar": Target(sidecars.make, sidecars.run, sidecars.whole),
     "execution": Target(execution.make, execution.run, execution.well_formed),
 }

@@ -41,7 +41,7 @@ def quarantine_list(as_json: Json = False) -> None:
 def quarantine_release(
     names: Held = None,
     everything: All = False,
-    to: Annotated[str | None, typer.Option(help="Another landing key, subject_<n>/<recording>.<ext>.")] = None,
+    to: Annotated[str | None, typer.Option(help="Another landing key, subject_<label>/<recording>.<ext>.")] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a recording that is already in the raw zone.")
     ] = False,

@@ -10,14 +10,14 @@ from p300_cli.commands.options import Json, Wait
 from p300_cli.terminal import err, escape, note, print_json, progress_of
 
 app = typer.Typer()
-Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
+Paths = Annotated[list[Path], typer.Argument(help="Recordings, folders of them, or BIDS data sets.")]
 
 
 @app.command()
 def land(
     paths: Paths,
     subject: Annotated[
-        str | None, typer.Option(help="subject_<n>, if it does not follow from folder or file names.")
+        str | None, typer.Option(help="subject_<label>, if it does not follow from folder or file names.")
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace recordings and sidecars that are already there.")
@@ -33,11 +33,11 @@ def land(
 
     A recording that would only end in quarantine is not uploaded, and the exit code is 1. With --wait, it is 1 unless all become features.
     """
+    from p300.formats import SIDECAR_ENDING
     from p300.text import few_of
     from p300_client import landing
     from p300_client import mapping as mappings
     from p300_client.inspecting import read_mapping
-    from p300_pipeline.keys import is_sidecar
 
     from p300_cli.following import follow, show_executions
     from p300_cli.targets import current
@@ -67,7 +67,7 @@ def land(
         note(f"{few_of(keys)}: {text}")
     for _, error in landed.refused:
         err.print(f"[red]refused:[/red] {escape(f'{error.code}: {error.message}')}", soft_wrap=True)
-    n_sidecars = sum(is_sidecar(upload.key) for upload in landed.uploads)
+    n_sidecars = sum(upload.key.endswith(SIDECAR_ENDING) for upload in landed.uploads)
     told = f"landed {len(recordings)} recordings" + (f" and {n_sidecars} sidecars" if n_sidecars else "")
     note(f"{told} in s3://{target.outputs['LandingBucketName']}")
     if wait:

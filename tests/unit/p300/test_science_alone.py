@@ -53,7 +53,7 @@ def test_module_imports_nothing_of_the_application(file: Path) -> None:
     [
         "import boto3",
         "import numpy, urllib.request",
-        "from p300_pipeline.documents import is_number",
+        "from p300_pipeline.documents import is_count",
         "def f():\n    from http.client import HTTPConnection",
         "import os\nhome = os.environ['HOME']",
         "import os\nhome = os.getenv('HOME')",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from p300_pipeline.keys import record_key
-from p300_pipeline.steps import ingest as module
+from p300_pipeline.steps import zones
 from p300_pipeline.steps.ingest import Landed
 from p300_pipeline.storage import NotFoundError, Store
 
@@ -127,7 +127,7 @@ def test_our_own_faults_quarantine_nothing(store: Store, monkeypatch: pytest.Mon
 def test_a_recording_too_large_is_told_the_limit(
     store: Store, monkeypatch: pytest.MonkeyPatch, recording_bytes: Callable[..., bytes]
 ) -> None:
-    monkeypatch.setattr(module, "MAX_RECORDING_BYTES", 1000)
+    monkeypatch.setattr(zones, "MAX_RECORDING_BYTES", 1000)
     reason = do(store, land(store, KEY, recording_bytes()))["reason"]
     assert reason["code"] == "too_large"
     assert "1,000" in reason["message"]

@@ -183,7 +183,7 @@ def test_files_that_are_no_recording_go_to_quarantine_together(store: Store, fil
 
 def test_all_files_count_towards_the_limit(store: Store, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = sum(map(len, files.values())) - 1
-    monkeypatch.setattr("p300_pipeline.steps.ingest.MAX_RECORDING_BYTES", limit)
+    monkeypatch.setattr("p300_pipeline.steps.zones.MAX_RECORDING_BYTES", limit)
     landed = land_all(store, files)
     assert do(store, landed[SIGNAL])["reason"]["code"] == "too_large"
     assert content(store, LANDING) == {}
@@ -236,7 +236,7 @@ def quickly_read(monkeypatch: pytest.MonkeyPatch) -> None:
             raise RecordingError("unknown_codes", f"{name}: other markers")
         return RecordingStream(("Cz",), 256.0, 1, np.zeros(1, np.int32), None, lambda: iter([np.zeros((1, 1))]))
 
-    monkeypatch.setattr("p300_pipeline.steps.ingest.open_usable", read)
+    monkeypatch.setattr("p300_pipeline.steps.zones.open_usable", read)
 
 
 @pytest.mark.usefixtures("quickly_read")

@@ -1,5 +1,7 @@
 """Every key that S3 allows is a recording's or refused; what is refused has a place in quarantine."""
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from p300_pipeline.keys import (
     quarantine_key,
     record_key,
     recording_of_features,
+    subject_name,
 )
 
 s3_keys = st.text(min_size=1, max_size=1024).filter(lambda key: len(key.encode()) <= 1024)
@@ -30,10 +33,10 @@ like_recordings = st.from_regex(
 def test_every_recording_has_a_sidecar_and_only_that_is_one(key: str) -> None:
     assert not (is_sidecar(key) and is_recording(key))
     if is_recording(key):
-        sidecar = RecordingKey.parse(key).sidecar
-        assert is_sidecar(sidecar)
-        assert is_landing_key(sidecar)
-        assert bare_name(sidecar) == bare_name(key) == RecordingKey.parse(key).recording
+        for sidecar in (RecordingKey.parse(key).sidecar, RecordingKey.parse(key).bids):
+            assert is_sidecar(sidecar)
+            assert is_landing_key(sidecar)
+            assert bare_name(sidecar) == bare_name(key) == RecordingKey.parse(key).recording
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,9 @@ def test_a_key_is_parsed_or_refused(key: str) -> None:
         "subject_007/Run 1+2=3 @lab.CSV",
         "subject_1/1.mat",
         "subject_1/RecordSession_2026.11.27.hdf5",
+        "subject_P07/run.edf",
+        "sub-P07/eeg/sub-P07_task-p300_run-1_eeg.vhdr",
+        "sub-P07/ses-1/eeg/sub-P07_ses-1_task-p300_eeg.edf",
     ],
 )
 def test_keys_of_recordings(key: str) -> None:
@@ -86,7 +92,14 @@ def test_keys_of_recordings(key: str) -> None:
     [
         "x.parquet",
         "subject_/x.parquet",
-        "subject_a/x.parquet",
+        "subject_a-b/x.parquet",
+        "subject_1/eeg/x.edf",
+        "sub-01/eeg/x.edf",
+        "sub-01/eeg/sub-02_task-a_eeg.edf",
+        "sub-01/eeg/sub-01_eeg.edf",
+        "sub-01/eeg/sub-01_task-a_eeg.parquet",
+        "sub-01/ses-1/eeg/sub-01_task-a_eeg.edf",
+        "sub-01/anat/sub-01_task-a_eeg.edf",
         "Subject_1/x.parquet",
         "subject_1/x.doc",
         "subject_1/x",
@@ -105,6 +118,31 @@ def test_keys_of_no_recording(key: str) -> None:
         RecordingKey.parse(key)
     assert refused.value.code == "wrong_key"
     assert repr(key) in refused.value.message
+
+
+LABELS = st.from_regex(r"[0-9A-Za-z+]{1,20}", fullmatch=True)
+
+
+@given(LABELS, st.integers(0, 3))
+@example("7", 1)
+@example("P7", 1)
+@example("NDARAA075AMK", 0)
+def test_one_person_has_one_name_however_the_label_is_spelled(label: str, n_zeros: int) -> None:
+    letters = label.rstrip("0123456789")
+    padded = f"{letters}{'0' * n_zeros}{label[len(letters) :]}" if label != letters else label
+    spellings = [f"{before}{one}" for before in ("sub-", "subject_") for one in (label, label.upper(), padded)]
+    (name,) = {subject_name(spelled) for spelled in spellings}
+    assert subject_name(name) == name
+    task = f"sub-{label}_task-a_eeg.edf"
+    keys = [f"sub-{label}/eeg/{task}", f"subject_{label}/{task}", f"sub-{label}/{task}", f"{name}/{task}"]
+    assert {RecordingKey.parse(key).subject for key in keys} == {name}
+    assert all(f"{name}/{task}" in map(str, RecordingKey.parse(key).spellings()) for key in keys)
+
+
+@given(st.sets(LABELS, min_size=2, max_size=2))
+def test_two_people_have_two_names(labels: set[str]) -> None:
+    first, second = ({*re.split(r"0*(\d*)$", one.lower())} for one in labels)
+    assert (subject_name(f"sub-{min(labels)}") == subject_name(f"sub-{max(labels)}")) == (first == second)
 
 
 @given(s3_keys, etags)

@@ -7,6 +7,7 @@ AWS's service authorization reference demands for it.
 import io
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,8 +20,10 @@ from p300_pipeline import storage
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import NotFoundError, Store
 
+from tests.support.bids import write_bids
 from tests.support.buckets import FEATURES, MODELS, RAW
 from tests.support.functions import ENVIRONMENT, api_event, land, payload, s3_event
+from tests.support.labs import lab
 from tests.support.permissions import ACCOUNT, REGION, Use, arn, compare
 from tests.support.template import of_type, properties
 
@@ -142,8 +145,17 @@ def ingest(run: Any, event: dict[str, Any], outcome: str) -> Any:
 
 
 def test_ingestion(
-    recorder: Recorder, run: Any, store: Store, recording_bytes: Any, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder, run: Any, store: Store, recording_bytes: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    made = lab(0)
+    recording = write_bids(tmp_path, made).relative_to(tmp_path).as_posix()
+    files = {file.relative_to(tmp_path).as_posix(): file.read_bytes() for file in tmp_path.rglob("*.[tj]s*")}
+    for path, body in files.items():
+        land(store, path, body)
+    ingest(run, land(store, recording, (tmp_path / recording).read_bytes()), "stored")
+    ingest(
+        run, land(store, "sub-01/sub-01_electrodes.tsv", b"name\tx\ty\tz\n"), "ignored"
+    )  # asks the recording to look
     key = "subject_01/run.parquet"
     first = land(store, key, recording_bytes())
     ingest(run, first, "stored")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import ArtifactError
-from p300.metrics import is_number
+from p300.json_text import is_number
 from p300.recording import TARGET
 
 ALPHA = 0.05

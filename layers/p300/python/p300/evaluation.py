@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from p300 import models
 from p300.chance import against_chance, chance_of
 from p300.errors import ArtifactError, TrainingError
+from p300.json_text import is_number
 from p300.learning_curve import learning_curve, points
-from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, is_number, roc_auc
+from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, roc_auc
 from p300.models import RecordingEpochs, Recordings
 from p300.models.data import HELD_BYTES, Derived, blocks, one_montage
 from p300.recording import TARGET

@@ -96,6 +96,8 @@ class FeatureSet:
         Where they come from, as the file says.
     sidecar : mapping
         What the recording's sidecar says; empty without one.
+    bids : mapping
+        Facts of a recording from a BIDS data set; empty of any other.
     """
 
     X: NDArray[np.floating]
@@ -112,6 +114,7 @@ class FeatureSet:
     notes: tuple[str, ...] = ()
     provenance: dict[str, str] = field(default_factory=dict)
     sidecar: Mapping[str, Any] = field(default_factory=dict)
+    bids: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_times(self) -> int:
@@ -140,12 +143,13 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
     import pyarrow.parquet as pq
 
     p = feature_set.parameters
+    said = {**feature_set.bids, **feature_set.sidecar}
     metadata = {
         "channels": json.dumps(feature_set.ch_names),
         "sfreq": repr(feature_set.sfreq),
         "tmin": repr(feature_set.tmin),
         "tmax": repr(feature_set.tmax),
-        "filter": json.dumps({"l_freq": p.l_freq, "h_freq": p.h_freq, "notch_freq": p.line_freq(feature_set.sidecar)}),
+        "filter": json.dumps({"l_freq": p.l_freq, "h_freq": p.h_freq, "notch_freq": p.line_freq(said)}),
         "baseline": json.dumps(p.baseline),
         "reject": json.dumps({"peak_to_peak_uv": p.reject_peak_to_peak_uv}),
         "parameters": json.dumps(p.to_dict()),
@@ -154,6 +158,7 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
         "unit": "V",
         "provenance": json.dumps(sorted(provenance)),
         **({"sidecar": json.dumps(feature_set.sidecar)} if feature_set.sidecar else {}),
+        **({"bids": json.dumps(feature_set.bids)} if feature_set.bids else {}),
     } | provenance
     X = np.ascontiguousarray(feature_set.X, np.float32)
     values = pa.list_(pa.field("element", pa.float32(), nullable=False), X.shape[1])  # without nulls, half the work
@@ -315,6 +320,7 @@ def _parsed(source: str | Path | BinaryIO, name: str, *, verify: bool) -> Featur
         notes=tuple(json.loads(metadata["notes"])),
         provenance={key: metadata[key] for key in json.loads(metadata["provenance"])},
         sidecar=json.loads(metadata.get("sidecar", "{}")),
+        bids=json.loads(metadata.get("bids", "{}")),
     )
     _check_consistent(feature_set)
     if verify:
@@ -376,6 +382,7 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
         "few_kept": rejection.few_kept,
         "notes": list(feature_set.notes),
         **({"sidecar": dict(feature_set.sidecar)} if feature_set.sidecar else {}),
+        **({"bids": dict(feature_set.bids)} if feature_set.bids else {}),
         "erp_peak": None,
     }
     if target.any() and non_target.any():

@@ -5,6 +5,9 @@ HEADER_OF = {"eeg": "vhdr", "dat": "vhdr", "vmrk": "vhdr", "fdt": "set"}
 """Extension of a companion, a file that is part of a recording -> that of the header that names it, which is the recording's key."""
 SIDECAR_ENDING = ".p300.json"
 """Of a sidecar's name, after that of its recording: what a lab says about the recording (see `p300.readers.sidecar`)."""
+BIDS_ENDING = ".bids.json"
+"""Of the name of what a BIDS data set says about a recording (see `p300.bids.bundle`), after that of the recording."""
+SIDECAR_ENDINGS = (SIDECAR_ENDING, BIDS_ENDING)
 
 TWOFOLD = frozenset(EXTENSIONS) & frozenset(HEADER_OF)
 """Extensions of recordings and of companions alike: BCI2000's ``.dat``, and BrainVision's. The first bytes tell them apart."""

@@ -1,7 +1,8 @@
 """JSON that people write: a name that occurs twice in an object is refused, where Python's parser would take the last one."""
 
 import json
-from typing import Any
+import sys
+from typing import Any, TypeIs
 
 
 class DuplicateNameError(ValueError):
@@ -47,6 +48,11 @@ def count_members(value: Any) -> int:
     if isinstance(value, list) and value and isinstance(value[0], dict | list):
         return sum(map(count_members, value))
     return 0
+
+
+def is_number(value: Any) -> TypeIs[int | float]:
+    """Tell whether a JSON value is a number that fits a float: JSON's whole numbers may have any length."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

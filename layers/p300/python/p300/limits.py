@@ -31,6 +31,14 @@ MOST_SYMBOLS = 1024
 """Of a speller layout."""
 LONGEST_TEXT = 4096
 """Symbols that were spelled in a recording."""
+LARGEST_BIDS_FILE_BYTES = 16 << 20
+"""Of one table or JSON file of a BIDS data set: 100,000 events with 160 characters each."""
+LARGEST_BIDS_BYTES = 32 << 20
+"""Of all that a BIDS data set says about one recording, as it lands with it."""
+MOST_BIDS_FILES = 64
+"""Metadata files that apply to one recording; there are five kinds on four levels."""
+MOST_BIDS_COLUMNS = 256
+"""Of a table."""
 MOST_COLUMNS = 4096
 """Of a table, whether or not they are EEG."""
 LARGEST_HEADER_BYTES = 1 << 20

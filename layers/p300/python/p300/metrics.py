@@ -1,6 +1,5 @@
 """Figures and curves of labels and probabilities, as scikit-learn defines them, with numpy alone."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -55,11 +54,6 @@ def classification_metrics(y: NDArray[np.integer], probability_target: NDArray[n
         "n_epochs": n,
         "n_targets": n_targets,
     }
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether it is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def roc_auc(y: NDArray[np.integer], score: NDArray[np.float64]) -> float | None:

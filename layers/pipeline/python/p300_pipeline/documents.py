@@ -64,11 +64,6 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
 def is_count(value: Any) -> bool:
     """Whether a value is a non-negative integer that can be an index."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31

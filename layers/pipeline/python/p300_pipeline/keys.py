@@ -5,17 +5,20 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
+from p300.bids.paths import FORMATS, LABEL, is_of_one, left_alone, metadata_of, of_eeg
 from p300.errors import RecordingError
-from p300.formats import EXTENSIONS, HEADER_OF, SIDECAR_ENDING, instead
+from p300.formats import BIDS_ENDING, EXTENSIONS, HEADER_OF, SIDECAR_ENDING, SIDECAR_ENDINGS, instead
 
 QUARANTINE = "quarantine/"
 RECORDS = "quarantine-records/"
 """Where the quarantine's own records are: no landing key leads there (see `quarantine_key`), so nobody who uploads can write one."""
 # Lengths leave room for what is derived from a key: 1,024 bytes for an object's, 255 for a file's name.
 _LANDING_KEY = re.compile(
-    r"(?P<subject>(?:subject_|sub-)\d{1,18})/(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+5?)", re.ASCII
+    rf"(?P<folder>(?:subject_|sub-){LABEL}|(?P<in_tree>sub-{LABEL}/(?:ses-{LABEL}/)?eeg))/"
+    r"(?P<name>[A-Za-z0-9][\w.+=@ -]{0,199})\.(?P<ext>[A-Za-z]+5?)",
+    re.ASCII,
 )
-_SUBJECT = re.compile(r"(?:subject_|sub-)(\d{1,18})", re.ASCII)
+_SUBJECT = re.compile(rf"(?:subject_|sub-)({LABEL})", re.ASCII)
 _MAX_KEY_BYTES = 1024
 _ID_LENGTH = 32
 _ID = re.compile(f"[0-9a-f]{{{_ID_LENGTH}}}")
@@ -47,6 +50,9 @@ _LITTER_FOLDERS = {
 def subject_name(spelled: str) -> str:
     """Return the canonical name of a subject: ``subject_5``, ``subject_05`` and ``sub-05`` are all ``subject_05``.
 
+    A label may be any of BIDS, letters and digits: ``sub-P7``, ``sub-p07`` and ``subject_P007`` are all ``subject_p07``. Capitals do not
+    count, nor do zeros before the number at its end.
+
     Ingestion stores a new recording under this name (see `p300_pipeline.steps.raw_data.home_of`). Wherever it matters whose a recording
     is, this name is compared, as older buckets hold other spellings.
 
@@ -60,12 +66,20 @@ def subject_name(spelled: str) -> str:
     str
     """
     match = _SUBJECT.fullmatch(spelled)
-    return f"subject_{match[1].lstrip('0').rjust(2, '0')}" if match else spelled
+    if not match:
+        return spelled
+    label = match[1].lower()
+    letters = label.rstrip("0123456789")
+    number = label[len(letters) :]
+    return f"subject_{letters}{number.lstrip('0').rjust(2, '0') if number else ''}"
 
 
 @dataclass(frozen=True, order=True)
 class RecordingKey:
-    """The key of a recording in the landing and raw buckets: ``<folder>/<recording>.<ext>``, the folder being a spelling of its subject."""
+    """The key of a recording in the landing and raw buckets: ``<folder>/<recording>.<ext>``.
+
+    The folder is a spelling of its subject; in the landing zone it may be that of a BIDS data set, ``sub-<label>/[ses-<label>/]eeg``.
+    """
 
     folder: str
     name: str
@@ -78,18 +92,19 @@ class RecordingKey:
         Raises
         ------
         RecordingError
-            With code ``wrong_key`` if the key is not ``subject_<number>/<recording>.<ext>``, or ``sub-<number>/...``, of a known
-            extension.
+            With code ``wrong_key`` if the key is not ``subject_<label>/<recording>.<ext>``, or ``sub-<label>/...``, of a known
+            extension, nor that of a recording in a BIDS data set.
         """
         match = _match(key, EXTENSIONS)
         if not match:
             raise RecordingError(
                 "wrong_key",
-                f"{key[:200]!r} is not the key of a recording. Expected subject_<number>/<recording>.<extension>, for example "
-                f"subject_11/run_01.parquet, with one of the extensions {', '.join(EXTENSIONS)}. Upload it again under such a "
-                f"key.{instead(key)}",
+                f"{key[:200]!r} is not the key of a recording. Expected subject_<label>/<recording>.<extension>, for example "
+                f"subject_11/run_01.parquet, with one of the extensions {', '.join(EXTENSIONS)}; or, of a BIDS data set, "
+                "sub-<label>/[ses-<label>/]eeg/sub-<label>_[ses-<label>_]task-<label>_[...]eeg.<extension>, with one of "
+                f"{', '.join(FORMATS)}. Upload it again under such a key.{instead(key)}",
             )
-        return cls(match["subject"], match["name"], match["ext"])
+        return cls(match["folder"], match["name"], match["ext"])
 
     def __str__(self) -> str:
         return f"{self.folder}/{self.name}.{self.ext}"
@@ -97,7 +112,12 @@ class RecordingKey:
     @property
     def subject(self) -> str:
         """The one name of the recording's subject, however the key spells it."""
-        return subject_name(self.folder)
+        return subject_name(self.folder.partition("/")[0])
+
+    @property
+    def in_tree(self) -> bool:
+        """Whether it is a path in a BIDS data set."""
+        return "/" in self.folder
 
     @property
     def recording(self) -> str:
@@ -111,9 +131,9 @@ class RecordingKey:
 
     def spellings(self) -> list["RecordingKey"]:
         """Return the keys that the recording may have in the raw zone, the one of its subject's own name first."""
-        number = self.subject.removeprefix("subject_").lstrip("0") or "0"
+        label = self.subject.removeprefix("subject_")
         as_landed = [self.folder] if self.folder.startswith("subject_") else []
-        folders = [self.subject, *as_landed, f"subject_{number}"]
+        folders = [self.subject, *as_landed, *([f"subject_{label.lstrip('0') or '0'}"] if label.isdigit() else [])]
         return [replace(self, folder=folder) for folder in dict.fromkeys(folders)]
 
     def beside(self, name: str) -> str:
@@ -124,6 +144,11 @@ class RecordingKey:
     def sidecar(self) -> str:
         """Key of what the lab says about the recording."""
         return f"{self.recording}{SIDECAR_ENDING}"
+
+    @property
+    def bids(self) -> str:
+        """Key of what its BIDS data set says about the recording."""
+        return f"{self.recording}{BIDS_ENDING}"
 
     @property
     def features(self) -> str:
@@ -157,20 +182,30 @@ def is_companion(key: str) -> bool:
 
 
 def is_sidecar(key: str) -> bool:
-    """Tell whether a landing key is that of a recording's sidecar."""
-    recording = key.removesuffix(SIDECAR_ENDING)  # its name may be as long as that of a recording
+    """Tell whether a landing key is that of a recording's sidecar, or of what its BIDS data set says about it."""
+    recording = recording_of_sidecar(key)  # its name may be as long as that of a recording
     return recording != key and _match(f"{recording}.json", ("json",)) is not None
+
+
+def recording_of_sidecar(key: str) -> str:
+    """Return the key of a sidecar without its ending: that of its recording without the extension; any other key as it is."""
+    ending = next((one for one in SIDECAR_ENDINGS if key.endswith(one)), "")
+    return key.removesuffix(ending)
 
 
 def _match(key: str, extensions: Container[str]) -> re.Match[str] | None:
     match = _LANDING_KEY.fullmatch(key)
-    return match if match and ".." not in key and match["ext"].lower() in extensions else None
+    if not match or ".." in key or match["ext"].lower() not in extensions:
+        return None
+    if match["in_tree"] and (not of_eeg(key) or (extensions is EXTENSIONS and match["ext"].lower() not in FORMATS)):
+        return None
+    return match
 
 
 def bare_name(key: str) -> str:
     """Return a key without the ending of a recording's file or sidecar: ``<subject>/<recording>``."""
-    if key.endswith(SIDECAR_ENDING):
-        return key.removesuffix(SIDECAR_ENDING)
+    if (recording := recording_of_sidecar(key)) != key:
+        return recording
     stem, dot, _ = key.rpartition(".")
     return stem if dot and "/" not in key[len(stem) :] else key
 
@@ -181,8 +216,9 @@ def recording_of_features(key: str) -> str | None:
 
 
 def is_landing_key(key: str) -> bool:
-    """Tell whether an object under this key can become raw data: a recording's own, or that of a companion or sidecar."""
-    return is_recording(key) or is_companion(key) or is_sidecar(key)
+    """Tell whether an object under this key can become raw data: a recording's own, or that of a companion, a sidecar or BIDS metadata."""
+    metadata = metadata_of(key)
+    return is_recording(key) or is_companion(key) or is_sidecar(key) or (metadata is not None and is_of_one(metadata))
 
 
 def is_litter(key: str, size: int) -> bool:
@@ -197,6 +233,12 @@ def is_litter(key: str, size: int) -> bool:
         return True
     lower = name.lower()
     return lower in _LITTER or lower.startswith(_LITTER_BEGINNINGS) or lower.endswith(_LITTER_ENDINGS)
+
+
+def stays(key: str) -> bool:
+    """Say whether an object is a file of a BIDS data set that stays in the landing zone: one not read, or about several recordings."""
+    metadata = metadata_of(key)
+    return left_alone(key) is not None or (metadata is not None and not is_of_one(metadata))
 
 
 def quarantine_id(landing_key: str, etag: str) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from p300.chance import chance_of
 from p300.errors import ArtifactError
+from p300.json_text import is_number
 
-from p300_pipeline.documents import is_number, parse
+from p300_pipeline.documents import parse
 from p300_pipeline.storage import Keep, NotFoundError, Write, compare_and_swap
 
 if TYPE_CHECKING:

@@ -23,9 +23,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from p300.errors import ArtifactError
+from p300.json_text import is_number
 
 from p300_pipeline.aliases import ALIASES, POINTER_KEY, VERSION
-from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts, parse, require
+from p300_pipeline.documents import Check, is_count, is_text, is_texts, parse, require
 from p300_pipeline.model_index import update_index
 from p300_pipeline.promotions import HISTORY_KEY, Promotions
 from p300_pipeline.storage import NotFoundError, PreconditionError

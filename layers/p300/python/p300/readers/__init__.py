@@ -10,10 +10,12 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from p300.bids.pointers import N_BEGINNING, refuse_pointer
 from p300.errors import RecordingError
 from p300.formats import instead
 from p300.recording import Recording, RecordingStream
 
+from . import bids
 from . import sidecar as sidecars
 from .checks import check
 from .declared import Declared
@@ -78,7 +80,8 @@ def open_recording(
         ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``unclear_triggers``,
         ``contradictory_events``, ``events_outside``, ``contradictory_rate``, ``irregular_time``, ``not_continuous``, ``mixed_rates``,
         ``several_streams``, ``transposed``, ``wrong_unit``, ``doubtful_channels`` (most hold no EEG), ``bad_declaration``,
-        ``bad_sidecar``; from the stream's blocks ``unreadable``. `p300.limits` has what is too large and too many.
+        ``bad_sidecar``, ``bad_bids``, ``pointer``, ``link_out``; from the stream's blocks ``unreadable``. `p300.limits` has what is too
+        large and too many.
     """
     path = Path(path)
     name = name or path.name
@@ -94,16 +97,21 @@ def open_recording(
         raise RecordingError("empty_object", f"{name} is empty (0 bytes). Upload the recording again.")
     declared = declared or Declared()
     declared = replace(declared, event_id={**declared.event_id, **(event_id or {})})
+    with path.open("rb") as file:
+        refuse_pointer(file.read(N_BEGINNING), name)
     said, said_notes = _sidecar(path, name, sidecar)
     sidecars.check_fits(said, name)
-    declared = declared.overridden(said)
+    by_data_set = bids.beside(path, name)
+    declared = replace(declared.overridden(by_data_set.with_sidecar(said)), events=by_data_set.events)
     reader = import_module(f"{__name__}.{READERS[extension]}")
     with still_watched() if "event_id" in said else nullcontext() as seen:
         stream = check(reader.read(path, name, declared.by_names_of_file()), name, declared)
+    bids.check_fits(by_data_set, stream, name)
     groups = stream.flashes.flash if "layout" in said else None
     sidecars.check_groups(said, () if groups is None else set(groups[groups != 0].tolist()), name)
     unused = sidecars.unused_events(said, seen.events) if seen else ()
-    return replace(stream, notes=(*said_notes, *unused, *stream.notes), sidecar=dict(said))
+    notes = (*by_data_set.notes, *said_notes, *unused, *stream.notes)
+    return replace(stream, notes=notes, sidecar=dict(said), bids=by_data_set.facts)
 
 
 def _sidecar(path: Path, name: str, given: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], tuple[str, ...]]:

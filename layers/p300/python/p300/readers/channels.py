@@ -31,6 +31,7 @@ _SENSORS = {
     "other": "nc|meg|mcg|ep",  # types of EDF+, before a blank
 }
 _KINDS = tuple(_SENSORS)
+_REASONS = {EEG: None, MISC: "declared", TRIGGER: TRIGGER}
 _BY_WORD = re.compile("|".join(f"(?P<kind{number}>{words})" for number, words in enumerate(_SENSORS.values())))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _LETTERS = re.compile("[A-Za-z]+")
@@ -84,7 +85,7 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
     channels : sequence of FileChannel
         All that may be EEG.
     declared_kinds : mapping of str to str
-        ``eeg`` or ``misc`` by channel name.
+        ``eeg`` or ``misc`` by channel name; ``trigger`` where a BIDS data set says so.
     name : str
         What to call the recording in messages.
 
@@ -102,7 +103,7 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
     picks, left_out = [], []
     for number, channel in enumerate(channels):
         declared = kinds.get(plain(channel.name))
-        reason = other_kind(channel) if declared is None else None if declared == EEG else "declared"
+        reason = other_kind(channel) if declared is None else _REASONS[declared]
         add_channel(channel.name, reason or EEG, channel.unit)
         if reason:
             left_out.append(f"{channel.name} ({reason})")
@@ -182,7 +183,7 @@ def _without_prefix(names: list[str]) -> tuple[str, ...]:
 
 
 def _check_declared(declared_kinds: Mapping[str, str], name: str) -> None:
-    wrong = {channel: kind for channel, kind in declared_kinds.items() if kind not in (EEG, MISC)}
+    wrong = {channel: kind for channel, kind in declared_kinds.items() if kind not in _REASONS}
     if wrong:
         raise RecordingError(
             "bad_declaration", f"{name}: channel_kinds declares {wrong}; expected '{EEG}' or '{MISC}' for each channel."

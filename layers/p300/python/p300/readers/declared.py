@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from p300.bids.tables import Table
 from p300.channels import plain
 from p300.signals.triggers import Triggers
 
@@ -35,6 +36,8 @@ class Declared:
         Rate in Hz, where a text file does not say it.
     event_column : str or None
         Column of a text file that holds the events.
+    events : Table or None
+        The table of events of a BIDS data set.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
@@ -47,6 +50,7 @@ class Declared:
     streams: tuple[str, ...] = ()
     sfreq: float | None = None
     event_column: str | None = None
+    events: Table | None = None
 
     @property
     def codes(self) -> dict[int, int]:

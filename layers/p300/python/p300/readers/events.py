@@ -145,7 +145,7 @@ def from_codes(
 
 
 def from_markers(
-    markers: list[Marker], name: str, n_samples: int, sfreq: float, declared: Declared
+    markers: list[Marker], name: str, n_samples: int, sfreq: float, declared: Declared, *, doubtful: bool = False
 ) -> Stimulation | None:
     """Decide which named events are flashes; None where no name says it.
 
@@ -161,6 +161,8 @@ def from_markers(
         Rate in Hz.
     declared : Declared
         What a person says about the file.
+    doubtful : bool, optional
+        Take flashes that do not look like a P300 recording too, to compare them with others.
 
     Returns
     -------
@@ -194,7 +196,12 @@ def from_markers(
     onset = np.array([sample for sample, _ in flashes], np.int64)
     label = np.array([label for _, label in flashes], np.int32)
     return _stimulation(
-        (onset, label, None), (n_samples, sfreq), name, (counts, by_word), notes, is_declared=bool(declared.event_id)
+        (onset, label, None),
+        (n_samples, sfreq),
+        name,
+        (counts, by_word),
+        notes,
+        is_declared=doubtful or bool(declared.event_id),
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from p300.channels import plain
 from p300.errors import RecordingError
 
-from .channels import MISC, TRIGGER, Chosen, FileChannel, choose, other_kind, present
+from .channels import EEG, TRIGGER, Chosen, FileChannel, choose, other_kind, present
 from .declared import Declared
 from .edf_header import read_header
 from .seen import add_channel
@@ -74,7 +74,7 @@ def choose_eeg(
     ]
     stim = {plain(channel) for channel, kind in zip(raw.ch_names, kinds, strict=True) if kind == "stim"}
     declared_kinds = {
-        channel: kind for channel, kind in declared.channel_kinds.items() if kind != MISC or plain(channel) not in stim
+        channel: kind for channel, kind in declared.channel_kinds.items() if kind == EEG or plain(channel) not in stim
     }
     chosen = choose(channels, declared_kinds, name)
     by_mne = [_by_mne(extension, stated[pick]) for pick in chosen.picks]
@@ -111,8 +111,8 @@ def stated_units(raw: "mne.io.BaseRaw", numbers: list[int], path: Path, name: st
     return [units.get(raw.ch_names[number]) for number in numbers]
 
 
-def trigger_channels(raw: "mne.io.BaseRaw", picks: list[int]) -> list[int]:
-    """Return the channels that only their name says hold triggers.
+def trigger_channels(raw: "mne.io.BaseRaw", picks: list[int], declared: Declared) -> list[int]:
+    """Return the channels that only their name, or what is declared, says hold triggers.
 
     Parameters
     ----------
@@ -120,15 +120,20 @@ def trigger_channels(raw: "mne.io.BaseRaw", picks: list[int]) -> list[int]:
         The opened file.
     picks : list of int
         Its EEG channels.
+    declared : Declared
+        What is said about the file.
 
     Returns
     -------
     numbers : list of int
     """
+    declared_triggers = {plain(channel) for channel, kind in declared.channel_kinds.items() if kind == TRIGGER}
     return [
         number
         for number, (channel, kind) in enumerate(zip(raw.ch_names, raw.get_channel_types(), strict=True))
-        if kind != "stim" and number not in picks and other_kind(FileChannel(channel)) == TRIGGER
+        if kind != "stim"
+        and number not in picks
+        and (plain(channel) in declared_triggers or other_kind(FileChannel(channel)) == TRIGGER)
     ]
 
 

@@ -13,7 +13,7 @@ from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
 from p300.text import n_of
 
-from . import stim_lines
+from . import bids_events, stim_lines
 from .brainvision import count_markers
 from .channels import MISC
 from .declared import Declared
@@ -22,11 +22,14 @@ from .eeglab import count_events
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
 from .events import Stimulation, from_markers
 from .markers import Marker, events_of
-from .stim_lines import StimLine
-from .two_sources import ANNOTATIONS, agreed
+from .seen import unseen
+from .stim_lines import DAMAGED, StimLine
+from .two_sources import ANNOTATIONS, agreed, even_doubtful
 
 if TYPE_CHECKING:
     import mne
+
+OWN_FILE = "the recording's own file"
 
 
 def markers(raw: "mne.io.BaseRaw", samples: NDArray[np.int64], name: str) -> list[Marker]:
@@ -169,9 +172,17 @@ def place(raw: "mne.io.BaseRaw", placed: Placement, records: Records) -> list[st
 
 
 def decide(
-    found: list[Marker], stim: list[StimLine], n_samples: int, sfreq: float, declared: Declared, name: str
+    found: list[Marker],
+    stim: list[StimLine],
+    n_samples: int,
+    sfreq: float,
+    declared: Declared,
+    name: str,
+    placed: Placement | None = None,
 ) -> Stimulation:
     """Take the markers where their names say it, else the stim channels whose codes do; all that do have to agree.
+
+    Where a BIDS data set has a table of events, its flashes are taken, and those of the file have to agree with them.
 
     Parameters
     ----------
@@ -187,6 +198,8 @@ def decide(
         What a person says about the file.
     name : str
         What to call it in messages.
+    placed : Placement, optional
+        Where the gaps of an EDF or BDF file are.
 
     Returns
     -------
@@ -195,18 +208,51 @@ def decide(
     Raises
     ------
     RecordingError
-        ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, ``events_outside``, and what `from_markers` and
-        `from_codes` refuse.
+        ``missing_stim``, ``unknown_codes``, ``no_events``, ``contradictory_events``, ``events_outside``, and what `from_markers`,
+        `from_codes` and `bids_events.stimulation` refuse.
     """
+    table = declared.events
+    if table is None:
+        return _of_file(found, stim, n_samples, sfreq, declared, name)
+    of_table = bids_events.stimulation(table, n_samples, sfreq, declared, name, placed)
+    of_file, unused = None, []
+    try:
+        with unseen():  # the events of the table are the ones to declare
+            of_file = _of_file(found, stim, n_samples, sfreq, declared, name, beside=of_table)
+    except RecordingError as refusal:
+        if refusal.code in (DAMAGED, "contradictory_events"):
+            raise
+        if refusal.code not in ("missing_stim", "no_events"):
+            unused.append(f"{OWN_FILE} ({refusal.code})")
+    way_out = None if declared.event_id else remedy(bids_events.counts(table))
+    return agreed(of_table, of_file, unused, sfreq, name, way_out, (table.name, OWN_FILE))
+
+
+def _of_file(
+    found: list[Marker],
+    stim: list[StimLine],
+    n_samples: int,
+    sfreq: float,
+    declared: Declared,
+    name: str,
+    beside: Stimulation | None = None,
+) -> Stimulation:
+    """Decide by the file alone, whose flashes may be implausible where they are those of a table; parameters and errors as `decide`."""
     refusals = []
     by_name = None
+
+    def named(doubtful: bool) -> Stimulation | None:
+        return from_markers(found, name, n_samples, sfreq, declared, doubtful=doubtful)
+
+    passing = {"unknown_codes", "no_targets", "no_non_targets", "events_outside"}
+    passing |= {"implausible_events"} if beside else set()
     try:
-        by_name = from_markers(found, name, n_samples, sfreq, declared)
+        by_name = even_doubtful(named, beside, sfreq)
     except RecordingError as refusal:
-        if refusal.code not in ("unknown_codes", "no_targets", "no_non_targets", "events_outside"):
+        if refusal.code not in passing:
             raise
         refusals.append(refusal)
-    by_code, line_name, unread = stim_lines.decoded(stim, n_samples, sfreq, declared, name, beside=by_name)
+    by_code, line_name, unread = stim_lines.decoded(stim, n_samples, sfreq, declared, name, beside=by_name or beside)
     refusals += [line.refusal for line in unread]
     described = Counter(marker.description for marker in found)
     if by_name is not None:

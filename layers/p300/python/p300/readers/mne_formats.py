@@ -15,7 +15,7 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 from p300.text import few_of
 
-from . import edf_records, eeglab, eeglab73, mne_events, timing
+from . import bids_events, edf_records, eeglab, eeglab73, mne_events, timing
 from .brainvision import check_companions
 from .checks import check_length, check_n_channels, check_rate
 from .cnt_structure import check_cnt, numbered_events
@@ -73,15 +73,13 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     if records:
         apart = edf_records.triggers_apart(records, others)
         stim_channels += [_stim_channel_apart(path, name, label) for label in apart]
-    stim_channels += [_called_trigger(raw, number, path, name) for number in trigger_channels(raw, eeg)]
-    decoded = mne_events.decide(
-        [*mne_events.markers(raw, onsets, name), *lost],
-        stim_channels,
-        raw.n_times,
-        float(raw.info["sfreq"]),
-        declared,
-        name,
-    )
+    stim_channels += [_called_trigger(raw, number, path, name) for number in trigger_channels(raw, eeg, declared)]
+    sfreq = float(raw.info["sfreq"])
+    found = [*mne_events.markers(raw, onsets, name), *lost]
+    decoded = mne_events.decide(found, stim_channels, raw.n_times, sfreq, declared, name, placed)
+    if declared.events:
+        spans, boundaries = bids_events.marked(declared.events, raw.n_times, sfreq, name, placed)
+        bad_spans, gaps = tuple(sorted({*bad_spans, *spans})), tuple(sorted({*gaps, *boundaries}))
     return RecordingStream(
         chosen.names,
         float(raw.info["sfreq"]),

@@ -15,7 +15,7 @@ from .declared import Declared
 from .event_messages import counted
 from .events import Stimulation, from_codes
 from .seen import Seen, suggest, unseen, watched, watched_too
-from .two_sources import agreed, coincide
+from .two_sources import agreed, even_doubtful
 
 DAMAGED = "unreadable"
 """A refusal of the file, and not of what it says."""
@@ -254,20 +254,11 @@ def _flashes(
 ) -> Stimulation:
     """Read a line; one that is implausible by itself, only where it has the flashes of another source: it contradicts that one."""
     (n_samples, sfreq), (codes, rate) = extent, line.read()
-    try:
-        return _on_samples(from_codes(codes, name, rate, declared), n_samples, sfreq / rate)
-    except RecordingError as refusal:
-        if beside is None or refusal.code != "implausible_events":
-            raise
-        with unseen():
-            try:
-                found = from_codes(codes, name, rate, declared, doubtful=True)
-            except RecordingError:
-                raise refusal from None
-        found = _on_samples(found, n_samples, sfreq / rate)
-        if not coincide(beside, found, sfreq):
-            raise
-        return found
+
+    def read(doubtful: bool) -> Stimulation:
+        return _on_samples(from_codes(codes, name, rate, declared, doubtful=doubtful), n_samples, sfreq / rate)
+
+    return even_doubtful(read, beside, sfreq)
 
 
 def without_declared(lines: Sequence[StimLine], declared: Declared) -> list[StimLine]:

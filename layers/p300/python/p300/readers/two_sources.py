@@ -1,6 +1,6 @@
-"""Flashes that a file states twice, as annotations and on a stim channel, or on two of these: they have to say the same."""
+"""Flashes that are stated twice, as annotations, on stim channels or in a table of events: they have to say the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET
 
 from .events import Stimulation
+from .seen import unseen
 
 LARGEST_APART_S = 0.02
 """Between an annotation and its trigger: a sample of rounding, or the software that wrote one of the two a little late."""
@@ -27,22 +28,22 @@ def agreed(
     way_out: str | None,
     names: tuple[str, str] = (ANNOTATIONS, "the stim channel"),
 ) -> Stimulation:
-    """Return the flashes of the annotations, or of the first of two stim channels, if the stim channel does not contradict them.
+    """Return the flashes of the first source, usually the annotations, if the second, usually a stim channel, does not contradict them.
 
     Parameters
     ----------
     by_name : Stimulation
-        What the annotations say.
+        What the first source says.
     by_code : Stimulation or None
-        What the stim channel says; None where there is none, or it says nothing.
+        What the second says; None where there is none, or it says nothing.
     unused : sequence of str
-        Stim channels that say nothing, and why.
+        Other sources that say nothing, and why.
     sfreq : float
         The recording's rate in Hz.
     name : str
         What to call it in messages.
     way_out : str or None
-        How to declare that the annotations are right; None where a person has done so: then they are taken, with a note.
+        How to declare that the first is right; None where a person has done so: then it is taken, with a note.
     names : (str, str)
         What to call the two.
 
@@ -107,6 +108,43 @@ def coincide(first: Stimulation, second: Stimulation, sfreq: float) -> bool:
         return False
     together = np.abs(other[_nearest(onset, other)] - onset) <= max(1, round(LARGEST_APART_S * sfreq))
     return 2 * int(together.sum()) > len(onset)
+
+
+def even_doubtful[S: Stimulation | None](read: Callable[[bool], S], beside: Stimulation | None, sfreq: float) -> S:
+    """Read a source; one that is implausible by itself, only where it has the flashes of another one: it contradicts that one.
+
+    Parameters
+    ----------
+    read : callable
+        Returns what the source says; takes whether implausible flashes are returned too.
+    beside : Stimulation or None
+        What the other source says.
+    sfreq : float
+        Rate in Hz.
+
+    Returns
+    -------
+    Stimulation or None
+        What `read` returns.
+
+    Raises
+    ------
+    RecordingError
+        What `read` raises.
+    """
+    try:
+        return read(False)
+    except RecordingError as refusal:
+        if beside is None or refusal.code != "implausible_events":
+            raise
+        with unseen():
+            try:
+                found = read(True)
+            except RecordingError:
+                raise refusal from None
+        if found is None or not coincide(beside, found, sfreq):
+            raise
+        return found
 
 
 def _nearest(onset: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:

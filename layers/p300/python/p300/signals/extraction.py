@@ -131,6 +131,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         rejection=rejection,
         notes=notes,
         sidecar=stream.sidecar,
+        bids=stream.bids,
     )
 
 
@@ -288,7 +289,7 @@ def _band(
         if weights is not None:
             pieces = map(partial(np.matmul, weights), pieces)
         scale = stream.volts_per_unit
-        notched = replace(parameters, notch_freq=parameters.line_freq(stream.sidecar))
+        notched = replace(parameters, notch_freq=parameters.line_freq({**stream.bids, **stream.sidecar}))
         for h in fir.filters(stream.sfreq, notched):
             pieces, scale = fir.filtered(pieces, h, n_samples, parameters.precision, scale), 1.0
         yield from pieces

@@ -123,20 +123,20 @@ class Parameters:
         }
         return {**dict(self.event_id), **codes} or None
 
-    def line_freq(self, sidecar: Mapping[str, Any]) -> float | None:
-        """Return the line frequency that a recording is notched at: its sidecar's, unless nothing is notched at all.
+    def line_freq(self, said: Mapping[str, Any]) -> float | None:
+        """Return the line frequency that a recording is notched at: that of its sidecar or data set, unless nothing is notched at all.
 
         Parameters
         ----------
-        sidecar : mapping
-            What the recording's sidecar says.
+        said : mapping
+            What its BIDS data set says and, in its place, its sidecar.
 
         Returns
         -------
         notch_freq : float or None
         """
-        said = sidecar.get("notch_freq")
-        return self.notch_freq if said is None or self.notch_freq is None else float(said)
+        stated = said.get("notch_freq")
+        return self.notch_freq if stated is None or self.notch_freq is None else float(stated)
 
     @property
     def declared(self) -> "Declared":

@@ -10,10 +10,10 @@ from typing import Any
 from p300.chance import chance_of
 from p300.decoding import Response
 from p300.errors import ArtifactError
+from p300.json_text import is_number
 from p300.scoring import Scorer, read_arrays
 
 from p300_pipeline.aliases import ALIASES, VERSION, no_such_version, read_alias
-from p300_pipeline.documents import is_number
 from p300_pipeline.errors import HttpError
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import NoBucketError, Store, UnchangedError, storage_errors

@@ -19,7 +19,7 @@ from p300_pipeline.documents import parse
 from p300_pipeline.keys import RecordingKey
 from p300_pipeline.making.features import make_features
 from p300_pipeline.steps.quarantine import earlier_quarantine, quarantine
-from p300_pipeline.steps.raw_data import download_files, files_of, find_sidecar, name_taken, replacement_notes
+from p300_pipeline.steps.raw_data import download_files, files_of, find_sidecars, name_taken, replacement_notes
 from p300_pipeline.storage import (
     Item,
     Keep,
@@ -167,8 +167,8 @@ def _digest(parameters: Parameters) -> str:
 def _told(store: Store, raw_bucket: str, raw: Item, facts: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return what a person should know of the recording: what it and its sidecar replaced, what that says, and that few epochs are kept."""
     key = RecordingKey.parse(raw.key)
-    sidecar = find_sidecar(store, raw_bucket, key)
-    replaced = [note for item in (raw, sidecar) if item for note in replacement_notes(raw_bucket, item)]
+    items = [raw, *find_sidecars(store, raw_bucket, key)]
+    replaced = [note for item in items for note in replacement_notes(raw_bucket, item)]
     few = [told] if (told := facts.get("few_kept")) else []
     notes = [*few, *replaced, *sidecars.notes(facts.get("sidecar", {}), PurePosixPath(key.sidecar).name)]
     return {"notes": notes} if notes else {}

@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from p300.errors import ArtifactError
+from p300.json_text import is_number
 from p300.text import printable
 
-from p300_pipeline.documents import Check, is_number, is_text, parse, require
+from p300_pipeline.documents import Check, is_text, parse, require
 from p300_pipeline.keys import QUARANTINE, RECORDS, quarantine_id, quarantine_key, record_key
 from p300_pipeline.storage import Item, NotFoundError, Store, find
 

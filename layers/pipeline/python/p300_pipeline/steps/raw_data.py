@@ -123,25 +123,24 @@ def replacement_notes(bucket: str, recording: Item) -> list[str]:
 
 
 def files_of(store: Store, raw_bucket: str, recording: Item) -> dict[str, str]:
-    """Return the files that belong to a raw recording: its companions and its sidecar, name -> ETag."""
-    key = RecordingKey.parse(recording.key)
-    held = find_sidecar(store, raw_bucket, key)
-    return named_companions(recording) | ({PurePosixPath(key.sidecar).name: held.etag} if held else {})
+    """Return the files that belong to a raw recording: its companions and its sidecars, name -> ETag."""
+    sidecars = find_sidecars(store, raw_bucket, RecordingKey.parse(recording.key))
+    return named_companions(recording) | {PurePosixPath(one.key).name: one.etag for one in sidecars}
+
+
+def find_sidecars(store: Store, raw_bucket: str, key: RecordingKey) -> list[Item]:
+    """Return what the raw data says about a recording: its sidecar, and what its BIDS data set says, where there are such.
+
+    The sidecar's own object says which recording it belongs to: no write of the recording can lose it, whichever is written last.
+    """
+    found = (find(store, raw_bucket, name) for name in (key.sidecar, key.bids))
+    return [held for held in found if held and RawFacts.of(held).header == str(key)]
 
 
 def sidecar_of(store: Store, raw_bucket: str, key: RecordingKey) -> str | None:
     """Return the ETag of a recording's sidecar in the raw data; None where it has none."""
-    held = find_sidecar(store, raw_bucket, key)
-    return held.etag if held else None
-
-
-def find_sidecar(store: Store, raw_bucket: str, key: RecordingKey) -> Item | None:
-    """Return a recording's sidecar in the raw data; None where it has none.
-
-    The sidecar's own object says which recording it belongs to: no write of the recording can lose it, whichever is written last.
-    """
     held = find(store, raw_bucket, key.sidecar)
-    return held if held and RawFacts.of(held).header == str(key) else None
+    return held.etag if held and RawFacts.of(held).header == str(key) else None
 
 
 def download_files(
@@ -237,7 +236,7 @@ def recording_of(store: Store, bucket: str, held: Item) -> Item | None:
 
 def raw_key_of(store: Store, bucket: str, landing_key: str) -> str:
     """Return the key that any file of a recording has in the raw zone; parameters as `home_of`, for a key as it landed."""
-    folder, _, name = landing_key.partition("/")
+    folder, _, name = landing_key.rpartition("/")
     stem, _, extension = name.rpartition(".")
     return str(home_of(store, bucket, RecordingKey(folder, stem, extension)))
 
@@ -255,7 +254,16 @@ def refuse_second_name(store: Store, bucket: str, key: RecordingKey) -> None:
 
 
 def put_raw(
-    store: Store, landing: str, raw: str, key: str, item: Item, path: Path, modified: float, extra: Mapping[str, str]
+    store: Store,
+    landing: str,
+    raw: str,
+    key: str,
+    item: Item,
+    path: Path,
+    modified: float,
+    extra: Mapping[str, str],
+    *,
+    expected: str | None = None,
 ) -> tuple[Outcome, str]:
     """Write one file of a recording to the raw zone, unless a newer upload is there.
 
@@ -275,6 +283,8 @@ def put_raw(
         POSIX time of the recording's upload.
     extra : mapping of str to str
         Further metadata for the object: ``header`` or ``companions``.
+    expected : str, optional
+        ETag of what the file was made from and takes the place of; empty where there was nothing.
 
     Returns
     -------
@@ -286,7 +296,7 @@ def put_raw(
     RecordingError
         ``superseded``.
     PreconditionError
-        If the upload was replaced in the meantime.
+        If the upload was replaced in the meantime, or what is there is not what was expected.
     """
     metadata = {
         "sha256": sha256_hex(path),
@@ -299,6 +309,8 @@ def put_raw(
 
     def decide() -> Keep[tuple[Outcome, str]] | Write[tuple[Outcome, str]]:
         held = find(store, raw, key)
+        if expected is not None and expected != (held.etag if held else ""):
+            raise PreconditionError(f"{key} was replaced")
         held_modified = RawFacts.of(held).landing_modified if held else 0.0
         same = held is not None and all(held.metadata.get(name) == metadata[name] for name in content)
         if held and same and held_modified >= modified:

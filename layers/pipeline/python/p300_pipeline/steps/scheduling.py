@@ -17,8 +17,10 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from p300.json_text import is_number
+
 from p300_pipeline.contracts import ScheduleOutcome, ScheduleResult
-from p300_pipeline.documents import is_count, is_number, is_text, is_texts, parse, require
+from p300_pipeline.documents import is_count, is_text, is_texts, parse, require
 from p300_pipeline.feature_store import features_key
 from p300_pipeline.storage import Keep, NotFoundError, Store, Write, compare_and_swap, find
 

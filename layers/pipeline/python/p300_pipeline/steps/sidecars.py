@@ -9,7 +9,7 @@ from p300.errors import RecordingError
 from p300.formats import EXTENSIONS, SIDECAR_ENDING
 from p300.readers.sidecar import misnamed_sidecar, shared_sidecar
 
-from p300_pipeline.keys import RecordingKey, is_recording
+from p300_pipeline.keys import RecordingKey, is_recording, recording_of_sidecar
 from p300_pipeline.steps.waiting import is_companion_file
 from p300_pipeline.storage import Item, Store, find
 
@@ -25,7 +25,7 @@ class LandedSidecar:
     Attributes
     ----------
     files : list of Item
-        The sidecar; with a refusal, all that has to go to quarantine with the recording.
+        Its sidecar and what its BIDS data set says; with a refusal, all that has to go to quarantine with the recording.
     refusal : RecordingError or None
         Why the recording cannot be taken with it.
     """
@@ -40,13 +40,14 @@ def landed(store: Store, landing: str, key: RecordingKey) -> LandedSidecar:
     misnamed_key = f"{key}{SIDECAR_ENDING}"
     if misnamed_key in beside and not any(is_recording(one) and one.startswith(f"{key}.") for one in beside):
         return LandedSidecar(_found(store, landing, [misnamed_key]), misnamed_sidecar(str(key), misnamed_key))
-    if key.sidecar not in beside:
+    there = [one for one in (key.sidecar, key.bids) if one in beside]
+    if not there:
         return LandedSidecar([])
-    sidecar = _found(store, landing, [key.sidecar])
-    if others := [item for item in recordings(store, landing, key.sidecar) if item.key != str(key)]:
-        refusal = shared_sidecar(str(key), key.sidecar, others[0].key)
-        return LandedSidecar([*sidecar, *others[:MOST_NAMED]], refusal)
-    return LandedSidecar(sidecar)
+    files = _found(store, landing, there)
+    if others := [item for item in recordings(store, landing, there[0]) if item.key != str(key)]:
+        refusal = shared_sidecar(str(key), there[0], others[0].key)
+        return LandedSidecar([*files, *others[:MOST_NAMED]], refusal)
+    return LandedSidecar(files)
 
 
 def _found(store: Store, bucket: str, keys: Sequence[str]) -> list[Item]:
@@ -56,7 +57,7 @@ def _found(store: Store, bucket: str, keys: Sequence[str]) -> list[Item]:
 
 def recordings(store: Store, bucket: str, sidecar: str) -> Sequence[Item]:
     """Return the recordings of a bucket that a sidecar may belong to, by its name, each as it is now."""
-    stem = sidecar.removesuffix(SIDECAR_ENDING)
+    stem = recording_of_sidecar(sidecar)
     listed = [item.key for item in islice(store.list(bucket, f"{stem}."), MOST_LISTED)]
     found = _found(
         store, bucket, [key for key in listed if is_recording(key) and RecordingKey.parse(key).recording == stem]
@@ -66,8 +67,7 @@ def recordings(store: Store, bucket: str, sidecar: str) -> Sequence[Item]:
 
 def raw_recording(store: Store, raw: str, sidecar: str) -> Item | None:
     """Return the raw recording that a landed sidecar belongs to, under whichever spelling of the subject it is kept."""
-    stem = sidecar.removesuffix(SIDECAR_ENDING)
-    folder, _, name = stem.partition("/")
+    folder, _, name = recording_of_sidecar(sidecar).rpartition("/")
     for spelled in RecordingKey(folder, name, "").spellings():
         if held := recordings(store, raw, spelled.sidecar):
             return held[0]
@@ -76,7 +76,7 @@ def raw_recording(store: Store, raw: str, sidecar: str) -> Item | None:
 
 def recording_name(sidecar: str) -> str:
     """Return how the recording of a sidecar is called, whatever its format."""
-    return f"{sidecar.removesuffix(SIDECAR_ENDING)}.<extension>"
+    return f"{recording_of_sidecar(sidecar)}.<extension>"
 
 
 def misnamed(sidecar: str) -> RecordingError | None:

@@ -237,15 +237,12 @@ class Store:
     def list(self, bucket: str, prefix: str = "") -> Iterator[Item]:
         """Yield the objects whose keys start with `prefix`, in the order of their keys, page by page."""
         for page in self._pages("list_objects_v2", bucket, prefix):
-            for entry in page.get("Contents", []):
-                yield Item(
-                    entry["Key"],
-                    entry["ETag"].strip('"'),
-                    entry["Size"],
-                    {},
-                    None,
-                    entry["LastModified"].timestamp(),
-                )
+            yield from _listed(page)
+
+    def folder(self, bucket: str, prefix: str) -> Iterator[Item]:
+        """Yield the objects in a folder, without those in folders below it; as `list`, of a prefix that is empty or ends in ``/``."""
+        for page in self._pages("list_objects_v2", bucket, prefix, Delimiter="/"):
+            yield from _listed(page)
 
     def versions(self, bucket: str, key: str) -> tuple[Item, ...]:
         """Return the versions of one object that there are, the newest first: two of one second too, which their times do not tell."""
@@ -262,11 +259,17 @@ class Store:
                 break
         return tuple(found)
 
-    def _pages(self, operation: Any, bucket: str, prefix: str) -> Iterator[Any]:
+    def _pages(self, operation: Any, bucket: str, prefix: str, **how: str) -> Iterator[Any]:
         try:
-            yield from self.client.get_paginator(operation).paginate(Bucket=bucket, Prefix=prefix)
+            yield from self.client.get_paginator(operation).paginate(Bucket=bucket, Prefix=prefix, **how)
         except self.client.exceptions.ClientError as error:
             raise translate(error, bucket, prefix) from error
+
+
+def _listed(page: Any) -> Iterator[Item]:
+    for entry in page.get("Contents", []):
+        modified = entry["LastModified"].timestamp()
+        yield Item(entry["Key"], entry["ETag"].strip('"'), entry["Size"], {}, None, modified)
 
 
 def find(store: Store, bucket: str, key: str, version_id: str | None = None) -> Item | None:

@@ -1,0 +1,210 @@
+"""Flashes from the ``events.tsv`` of a BIDS data set, and the spans that it marks as bad."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p300.bids.tables import Table, bad_bids
+from p300.errors import RecordingError
+
+from .declared import Declared
+from .edf_records import Placement
+from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
+from .events import Stimulation, from_markers
+from .markers import Marker
+
+LARGEST_ROUNDING_S = 0.002
+"""Of onsets: many tables have milliseconds."""
+COLUMNS = ("trial_type", "value")
+FLASH = "flash"
+"""Column of the stimulus group, which `p300 export` writes."""
+
+
+def stimulation(
+    table: Table, n_samples: int, sfreq: float, declared: Declared, name: str, placed: Placement | None = None
+) -> Stimulation:
+    """Return the flashes of a table of events, by ``trial_type`` or, where that tells nothing apart, by ``value``.
+
+    Parameters
+    ----------
+    table : Table
+        Of ``events.tsv``.
+    n_samples : int
+        Length of the recording.
+    sfreq : float
+        Its rate in Hz.
+    declared : Declared
+        What a person says about the file.
+    name : str
+        What to call it in messages.
+    placed : Placement, optional
+        Where the gaps of an EDF or BDF file are.
+
+    Returns
+    -------
+    Stimulation
+
+    Raises
+    ------
+    RecordingError
+        ``bad_bids``, ``contradictory_events``, ``unknown_codes`` and what `p300.readers.events.from_markers` refuses.
+    """
+    rows, samples, notes = _samples(table, sfreq, name, placed)
+    columns = _columns(table)
+    considered = columns if declared.event_id else columns[:1]
+    refusals = []
+    for column in considered:
+        try:
+            found = from_markers(_markers(table, column, rows, samples), name, n_samples, sfreq, declared)
+        except RecordingError as refusal:
+            refusals.append(refusal)
+            continue
+        if found is not None:
+            told = f"flashes taken from {column} of {table.name}"
+            flash = found.flash if found.flash is not None else _groups(table, rows, samples, found.stim)
+            return replace(found, flash=flash, notes=(told, *notes, *found.notes))
+    if refusals:
+        raise refusals[0]
+    found_in = f"{counted(counts(table))} in {columns[0]}" if columns else "neither trial_type nor value"
+    raise RecordingError(
+        "unknown_codes",
+        f"{name}: no event of {table.name} is known as a flash. Found {found_in}. Expected {NAMES_EXPECTED}, or {CODES_EXPECTED}. "
+        f"{remedy(counts(table))}",
+    )
+
+
+def counts(table: Table) -> Counter[str]:
+    """Return how many events there are of each name, by the column that tells them apart."""
+    columns = _columns(table)
+    return Counter(value for value in table.known(columns[0]) if value) if columns else Counter()
+
+
+def _columns(table: Table) -> list[str]:
+    """Return the columns that name events, the one to go by first.
+
+    Software numbers names as it likes: where names tell events apart, their numbers mean nothing.
+    """
+    known = {column: {value for value in table.known(column) if value} for column in COLUMNS}
+    used = [column for column in COLUMNS if known[column]]
+    return used[::-1] if len(used) > 1 and len(known["trial_type"]) == 1 else used
+
+
+def marked(
+    table: Table, n_samples: int, sfreq: float, name: str, placed: Placement | None = None
+) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """Return the spans that a table marks as bad, and its boundaries, as MNE-Python writes them to ``trial_type``.
+
+    Returns
+    -------
+    bad_spans : tuple of (int, int)
+        First sample of each, and the first after.
+    gaps : tuple of int
+        First samples after a boundary.
+    """
+    kinds = table.known("trial_type")
+    special = [(kind or "").lower().startswith(("bad", "edge")) or (kind or "").lower() == "boundary" for kind in kinds]
+    if not any(special):
+        return (), ()
+    rows, samples, _ = _samples(table, sfreq, name, placed)
+    durations = _numbers(table, "duration", nonnegative=True)
+    spans, gaps = [], []
+    for row, first in zip(rows.tolist(), samples.tolist(), strict=True):
+        if not special[row]:
+            continue
+        length = durations[row] * sfreq
+        after = min(first + math.ceil(length), n_samples) if math.isfinite(length) else first
+        if (kinds[row] or "").lower().startswith("bad") and max(first, 0) < after:
+            spans.append((max(first, 0), after))
+        elif 0 < first < n_samples:
+            gaps.append(first)
+    return tuple(sorted(spans)), tuple(sorted(set(gaps)))
+
+
+def _markers(table: Table, column: str, rows: NDArray[np.intp], samples: NDArray[np.int64]) -> list[Marker]:
+    values = table.known(column)
+    pairs = zip(samples.tolist(), (values[row] for row in rows.tolist()), strict=True)
+    return [Marker(sample, value) for sample, value in pairs if value is not None]
+
+
+def _samples(
+    table: Table, sfreq: float, name: str, placed: Placement | None
+) -> tuple[NDArray[np.intp], NDArray[np.int64], list[str]]:
+    """Return the rows that have an onset, the sample of each, and notes."""
+    onset_s = _numbers(table, "onset")
+    stated = _numbers(table, "sample")
+    notes = []
+    rows = np.flatnonzero(np.isfinite(onset_s))
+    if lost := table.n_rows - len(rows):
+        notes.append(f"{lost} rows of {table.name} without an onset ignored")
+    exact = onset_s[rows] * sfreq
+    if placed is not None and placed.gaps and not np.isfinite(stated[rows]).all():
+        at = placed.samples(onset_s[rows])
+        if n_out := int((at < 0).sum()):
+            notes.append(f"{n_out} events in gaps of the recording ignored")
+        return rows[at >= 0], at[at >= 0].astype(np.int64), notes
+    if (np.abs(exact) > 1 << 53).any():
+        raise bad_bids(
+            table.name, "an onset lies beyond any recording; expected seconds from the recording's first sample on"
+        )
+    at = np.floor(exact + 0.5).astype(np.int64)
+    if not np.isfinite(stated[rows]).all() or not len(rows):
+        return rows, at, notes
+    if placed is not None and placed.gaps:  # seconds count the gaps, samples do not
+        return rows, np.clip(stated[rows], -1, 1 << 53).astype(np.int64), notes
+    apart = stated[rows] - exact
+    tolerance = max(1.0, LARGEST_ROUNDING_S * sfreq)
+    shift = round(float(np.median(apart)))
+    if shift not in (0, 1) or np.abs(apart - shift).max() > tolerance or (stated[rows] != np.floor(stated[rows])).any():
+        worst = int(np.abs(apart - (shift if shift == 1 else 0)).argmax())
+        raise RecordingError(
+            "contradictory_events",
+            f"{name}: {table.name} contradicts itself: its row {rows[worst] + 1} has the onset {onset_s[rows][worst]:g} s, sample "
+            f"{exact[worst]:.1f} at {sfreq:g} Hz, and the sample {stated[rows][worst]:g}. Expected the same, counted from 0 at the "
+            "recording's first sample. Correct the column that is wrong, or remove sample.",
+        )
+    if shift == 1:
+        notes.append(f"{table.name}: sample counts from 1")
+    return rows, stated[rows].astype(np.int64) - shift, notes
+
+
+def _numbers(table: Table, column: str, *, nonnegative: bool = False) -> NDArray[np.float64]:
+    """Return a column of numbers; NaN where one is missing."""
+    values = table.known(column)
+    try:
+        numbers = np.array([math.nan if value is None else float(value) for value in values], np.float64)
+    except ValueError as error:
+        wrong = next(value for value in values if value is not None and not _is_number(value))
+        raise bad_bids(table.name, f"{column} has {wrong[:40]!r}; expected numbers or n/a") from error
+    if np.isinf(numbers).any() or (nonnegative and (numbers < 0).any()):
+        raise bad_bids(
+            table.name, f"{column} has infinite or negative numbers; expected finite ones of at least 0, or n/a"
+        )
+    return numbers
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _groups(
+    table: Table, rows: NDArray[np.intp], samples: NDArray[np.int64], stim: NDArray[np.int32]
+) -> NDArray[np.int32] | None:
+    """Return the stimulus group of each flash, where the table has them."""
+    if FLASH not in table.columns:
+        return None
+    groups = _numbers(table, FLASH, nonnegative=True)[rows]
+    known = groups[np.isfinite(groups)]
+    if ((known != np.floor(known)) | (known > np.iinfo(np.int32).max)).any():
+        raise bad_bids(table.name, f"{FLASH} has numbers that are not whole; expected the number of a group, or n/a")
+    flash = np.zeros(len(stim), np.int32)
+    inside = (samples >= 0) & (samples < len(stim)) & np.isfinite(groups)
+    flash[samples[inside]] = groups[inside].astype(np.int32)
+    flash[stim == 0] = 0
+    return flash if flash.any() else None
