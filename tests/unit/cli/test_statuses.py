@@ -82,7 +82,7 @@ def test_the_table_names_the_status_and_not_that_of_the_execution(command: Any) 
 
 def test_without_waiting_json_says_what_landed(command: Any) -> None:
     done = command({A: FEATURES, B: FEATURES}, ["--json"])
-    assert json.loads(done.stdout) == [{"recording": key, "status": "landed"} for key in (A, B)]
+    assert json.loads(done.stdout) == [{"recording": key, "status": "landed", "notes": []} for key in (A, B)]
 
 
 def test_what_is_there_already_is_unchanged_and_starts_nothing(command: Any, folder: Path, store: Any) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from p300.recording import Recording
 from p300.signals import Parameters, extract
+from p300.signals.steadiness import changed_gain
 
 from tests.support.labs import SFREQ, Lab, lab
 
@@ -35,3 +36,9 @@ def test_a_steady_gain_has_no_note(seed: int) -> None:
     rng = np.random.default_rng(seed)
     made.uv *= rng.uniform(0.5, 2, (len(made.uv), 1))
     assert notes_of(made) == []
+
+
+@pytest.mark.parametrize("n_epochs", [0, 1, 19, 40])
+def test_epochs_too_few_to_compare_have_no_note(n_epochs: int) -> None:
+    sizes = np.ones((n_epochs, 2))
+    assert changed_gain(sizes, np.arange(n_epochs), SFREQ, ["Fz", "Cz"]) == []

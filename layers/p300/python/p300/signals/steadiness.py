@@ -79,16 +79,14 @@ def changed_gain(
     """
     at_once = max(-(-len(peak_to_peak) // MOST_BLOCKS), EPOCHS_AT_ONCE)
     n_blocks = len(peak_to_peak) // at_once
+    splits = range(FEWEST_OF_BLOCKS, n_blocks - FEWEST_OF_BLOCKS + 1)
+    if not splits:
+        return []
     blocks = peak_to_peak[: n_blocks * at_once].reshape(n_blocks, at_once, -1)
     sizes = np.log(np.maximum(np.median(blocks, axis=1), np.finfo(np.float32).tiny))
-    if (
-        not n_blocks or (np.ptp(sizes, axis=0) <= np.log(LARGEST_CHANGE)).all()
-    ):  # nearly always, and the rest takes longer
+    if (np.ptp(sizes, axis=0) <= np.log(LARGEST_CHANGE)).all():  # nearly always, and the rest takes longer
         return []
-    splits = range(FEWEST_OF_BLOCKS, n_blocks - FEWEST_OF_BLOCKS + 1)
     changes = [np.median(sizes[split:], axis=0) - np.median(sizes[:split], axis=0) for split in splits]
-    if not changes:
-        return []
     largest = np.argmax(np.abs(changes), axis=0)
     told = []
     for channel, row in enumerate(largest.tolist()):
