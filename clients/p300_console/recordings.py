@@ -10,7 +10,7 @@ from typing import Any
 
 from p300.chance import chance_of
 from p300.errors import ArtifactError
-from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts
+from p300_pipeline.documents import Check, is_count, is_number, is_text, is_texts, is_verdict
 from p300_pipeline.keys import (
     QUARANTINE,
     RECORDS,
@@ -304,6 +304,7 @@ _CHECKS: dict[str, Check] = {
     "rejected_by_channel": _are_counts,
     "erp_peak": _is_peak,
     "single_flash": _is_single_flash,
+    "verdict": is_verdict,
 }
 
 

@@ -60,6 +60,8 @@ class Recording:
         What was on the screen, where the file says it.
     sidecar : mapping
         What the recording's sidecar says (see `p300.readers.sidecar`); empty without one.
+    facts : mapping of str to str
+        What the file says about itself and nothing depends on: ``recorded`` (date and time), ``software``, ``device``, ``reference``.
     """
 
     ch_names: tuple[str, ...]
@@ -73,6 +75,7 @@ class Recording:
     bad_channels: tuple[str, ...] = ()
     speller: Speller | None = None
     sidecar: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def stream(self) -> "RecordingStream":
         """Return the same recording as a stream of one block.
@@ -94,6 +97,7 @@ class Recording:
             bad_channels=self.bad_channels,
             speller=self.speller,
             sidecar=self.sidecar,
+            facts=self.facts,
         )
 
 
@@ -103,7 +107,7 @@ class RecordingStream:
 
     Attributes
     ----------
-    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels, speller, sidecar
+    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels, speller, sidecar, facts
         As in :class:`Recording`.
     n_samples : int
         Length of the recording.
@@ -131,6 +135,7 @@ class RecordingStream:
     speller: Speller | None = None
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     read_as_v: tuple[float, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def flashes(self) -> "Flashes":
@@ -169,4 +174,5 @@ class RecordingStream:
             self.bad_channels,
             self.speller,
             self.sidecar,
+            self.facts,
         )

@@ -12,7 +12,9 @@ from typing import Any
 
 from p300.errors import RecordingError
 from p300.formats import instead
+from p300.limits import LONGEST_FACT
 from p300.recording import Recording, RecordingStream
+from p300.text import printable
 
 from . import sidecar as sidecars
 from .checks import check
@@ -103,7 +105,8 @@ def open_recording(
     groups = stream.flashes.flash if "layout" in said else None
     sidecars.check_groups(said, () if groups is None else set(groups[groups != 0].tolist()), name)
     unused = sidecars.unused_events(said, seen.events) if seen else ()
-    return replace(stream, notes=(*said_notes, *unused, *stream.notes), sidecar=dict(said))
+    facts = {about: printable(fact)[:LONGEST_FACT] for about, fact in stream.facts.items() if fact}
+    return replace(stream, notes=(*said_notes, *unused, *stream.notes), sidecar=dict(said), facts=facts)
 
 
 def _sidecar(path: Path, name: str, given: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], tuple[str, ...]]:
