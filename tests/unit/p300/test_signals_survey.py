@@ -1,6 +1,7 @@
 """What is gathered of the raw signal while it is filtered: the same whatever the blocks, and SciPy's spectrum."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def signal() -> np.ndarray:
     return rng.normal(0, 5, (N_CHANNELS, N_SAMPLES)) + np.array([[0], [0], [20]]) * np.sin(2 * np.pi * 50 * times)
 
 
-def surveyed(uv: np.ndarray, edges: list[int], kept: np.ndarray | None = None) -> dict:
+def surveyed(uv: np.ndarray, edges: list[int], kept: np.ndarray | None = None) -> Any:
     stim = np.zeros(uv.shape[1], np.int32)
     stim[ONSETS] = np.where(np.arange(len(ONSETS)) % 6 == 0, 2, 1)
 

@@ -185,7 +185,7 @@ def left_out_blocks(recording: RecordingEpochs, kind: str = "lda", seed: int = 0
     model, _, _ = _prepare([recording], kind, seed, SFREQ)
     left_out = cross_validate(model, blocks([recording], N_BLOCKS), lambda block: block.subject)
     metrics = _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
-    scores = [(p.y, p.score) for p in left_out.folds.values()]
+    scores: list[Scores] = [(p.y, p.score) for p in left_out.folds.values()]
     return {**metrics, "chance": against_chance(scores)}, scores
 
 

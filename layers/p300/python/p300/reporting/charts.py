@@ -270,7 +270,7 @@ def _svg(frame: Frame, inside: str, title: str, data: dict[str, Any] | None) -> 
     for start, stop, style in frame.shaded:
         x0, x1 = (float(frame.at_x(min(max(value, frame.x[0]), frame.x[1]))) for value in (start, stop))
         parts.append(f'<rect class="{style}" x="{x0:.1f}" y="{top}" width="{max(x1 - x0, 1):.1f}" height="{height}"/>')
-    written = frame.y_ticks or [(value, f"{value:g}") for value in ticks(*sorted(frame.y))]
+    written = frame.y_ticks or [(value, f"{value:g}") for value in ticks(min(frame.y), max(frame.y))]
     for value, text in written:
         y = float(frame.at_y(value))
         parts.append(f'<path class="grid" d="M{left} {y:.1f}H{left + width}"/>')

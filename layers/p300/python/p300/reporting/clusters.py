@@ -183,9 +183,8 @@ def _clusters(t: NDArray[np.float64], threshold: float, neighbours: Sequence[tup
     nodes = np.flatnonzero(sign)
     if not len(nodes):
         return _Labelled.none()
-    number = np.full(t.size, -1, np.int64)
-    number[nodes] = np.arange(len(nodes))
-    number = number.reshape(t.shape)
+    number: NDArray[np.int64] = np.full(t.shape, -1, np.int64)
+    number.reshape(-1)[nodes] = np.arange(len(nodes))
     joined = (sign[:, :, 1:] != 0) & (sign[:, :, 1:] == sign[:, :, :-1])
     first, second = [number[:, :, :-1][joined]], [number[:, :, 1:][joined]]
     for one, other in neighbours:

@@ -217,8 +217,9 @@ def difference_uv(feature_set: FeatureSet) -> NDArray[np.float64]:
     """
     is_target = feature_set.label == TARGET
     epochs = referenced(feature_set)
-    target, other = (epochs[rows].mean(axis=0, dtype=np.float64) for rows in (is_target, ~is_target))
-    return (target - other) * VOLTS_TO_UV
+    difference: NDArray[np.float64] = epochs[is_target].mean(axis=0, dtype=np.float64)
+    difference -= epochs[~is_target].mean(axis=0, dtype=np.float64)
+    return difference * VOLTS_TO_UV
 
 
 def times_s(feature_set: FeatureSet) -> NDArray[np.float64]:
