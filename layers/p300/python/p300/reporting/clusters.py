@@ -11,7 +11,7 @@ ALPHA = 0.05
 N_PERMUTATIONS = 1000
 """The labels as they are count as one of them."""
 SEED = 0
-_VALUES_AT_ONCE = 1 << 23
+_VALUES_AT_ONCE = 1 << 21
 """Of t maps, in memory: permutations are worked on in batches of so many values."""
 
 
@@ -83,29 +83,24 @@ def cluster_test(
     cluster's statistic. ``mne.stats.spatio_temporal_cluster_test`` with ``stat_fun=ttest_ind_no_p`` finds the same clusters and, with
     ``tail`` 1 or -1, half of these p-values but for the draw of permutations.
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtrit
 
     n_epochs, n_channels, n_times = epochs.shape
     n_targets = int(is_target.sum())
     if not 0 < n_targets < n_epochs or n_epochs < 3:
         raise ValueError(f"{n_targets} of {n_epochs} epochs are targets; expected both classes, and three epochs")
-    threshold = float(student.isf(alpha / 2, n_epochs - 2))
+    threshold = float(stdtrit(n_epochs - 2, 1 - alpha / 2))  # a quantile of Student's t
     pairs = list(neighbours)
-    X = epochs.reshape(n_epochs, -1).astype(np.float64)
-    means = X.mean(axis=0)
-    X -= means
-    squares = np.einsum("ij,ij->j", X, X)
-    squares[squares <= n_epochs * (1e-12 * means) ** 2] = 0  # a constant, but for rounding
     order = np.zeros(n_epochs, np.int64) if block is None else np.asarray(block)
     rng = np.random.default_rng(seed)
     largest = np.zeros((2, n_permutations))  # of either sign
-    at_once = max(1, _VALUES_AT_ONCE // max(X.shape[1], n_epochs))
+    at_once = max(1, _VALUES_AT_ONCE // max(n_channels * n_times, n_epochs))
     t_map, found = np.zeros((n_channels, n_times)), _Labelled.none()
     for start in range(0, n_permutations, at_once):
         drawn = _shuffled(is_target, order, min(at_once, n_permutations - start), rng)
         if start == 0:
             drawn[0] = is_target
-        t = _t_of(drawn, X, squares).reshape(-1, n_channels, n_times)
+        t = np.stack([_t_of(drawn, epochs[:, channel]) for channel in range(n_channels)], axis=1)
         labelled = _clusters(t, threshold, pairs)
         np.maximum.at(largest, ((labelled.mass < 0).astype(int), start + labelled.permutation), np.abs(labelled.mass))
         if start == 0:
@@ -129,8 +124,16 @@ def _shuffled(
     return drawn
 
 
-def _t_of(drawn: NDArray[np.float64], X: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return t for each assignment of labels, shape (n, n_features); X has mean 0, so the sums of one class give those of the other."""
+def _t_of(drawn: NDArray[np.float64], of_channel: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return t of one channel for each assignment of labels, shape (n, n_times).
+
+    The epochs' mean is taken off, so that the sums of one class give those of the other, and the squares are the same for all.
+    """
+    X = of_channel.astype(np.float64)
+    means = X.mean(axis=0)
+    X -= means
+    squares = np.einsum("ij,ij->j", X, X)
+    squares[squares <= len(X) * (1e-12 * means) ** 2] = 0  # a constant, but for rounding
     n_epochs, n_targets = drawn.shape[1], drawn[0].sum()
     n_others = n_epochs - n_targets
     sums = drawn @ X

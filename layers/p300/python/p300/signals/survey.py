@@ -67,7 +67,8 @@ class Survey:
         position, next_segment = 0, 0
         for block in blocks:
             after = position + block.shape[1]
-            _copy(block[self._channels], position, self._snippet, self._snippet_start)
+            if position < self._snippet_start + self._snippet.shape[1] and self._snippet_start < after:
+                _copy(block[self._channels], position, self._snippet, self._snippet_start)
             while next_segment < len(self._starts) and self._starts[next_segment] < after:
                 start = self._starts[next_segment]
                 _copy(block, position, segment, start)
