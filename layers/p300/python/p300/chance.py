@@ -5,6 +5,7 @@ The scores are fixed and labels are shuffled within each recording, so nothing i
 
 import math
 from collections.abc import Iterable, Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,10 @@ def against_chance(recordings: Iterable[Scores], seed: int = 0) -> dict[str, Any
     excess = float(np.mean([_excess(float(rank[target].sum()), target) for rank, target in ranked]))
     # Instead of a wider distribution, a smaller deviation from its centre.
     deviation = excess / math.sqrt(CROSS_VALIDATION_VARIANCE)
-    rarer = sum(min(int(target.sum()), int((~target).sum())) for _, target in ranked)
-    few_ties = all(2 * len(np.unique(rank)) >= len(rank) for rank, _ in ranked)
-    normal = rarer >= FEWEST_FOR_NORMAL and few_ties
-    p_value = _p_normal(ranked, deviation) if normal else _p_permuted(ranked, deviation, seed)
+    normal = _is_normal(ranked)
+    p_value = (
+        0.5 * math.erfc(deviation / _sd(ranked) / math.sqrt(2)) if normal else _p_permuted(ranked, deviation, seed)
+    )
     return {
         "roc_auc": 0.5 + excess,
         "p_value": p_value,
@@ -77,14 +78,19 @@ def shuffled_interval(recordings: Iterable[Scores], seed: int = 0) -> tuple[floa
     Returns
     -------
     low, high : float
-        Quantiles of the AUC with labels shuffled within each recording, their distance from 0.5 widened as `CROSS_VALIDATION_VARIANCE`
-        says; None with no recording of both classes.
+        Quantiles of the AUC with labels shuffled within each recording, by the normal approximation where `against_chance` takes it, their
+        distance from 0.5 widened as `CROSS_VALIDATION_VARIANCE` says; None with no recording of both classes.
     """
     ranked = _of_both_classes(recordings)
     if not ranked:
         return None
-    low, high = np.quantile(_permuted(ranked, seed), [ALPHA / 2, 1 - ALPHA / 2]) * math.sqrt(CROSS_VALIDATION_VARIANCE)
-    return max(0.0, 0.5 + float(low)), min(1.0, 0.5 + float(high))
+    if _is_normal(ranked):
+        high = NormalDist().inv_cdf(1 - ALPHA / 2) * _sd(ranked)
+        low = -high
+    else:
+        low, high = np.quantile(_permuted(ranked, seed), [ALPHA / 2, 1 - ALPHA / 2]).tolist()
+    wider = math.sqrt(CROSS_VALIDATION_VARIANCE)
+    return max(0.0, 0.5 + low * wider), min(1.0, 0.5 + high * wider)
 
 
 def in_words(chance: Mapping[str, Any]) -> str:
@@ -146,14 +152,19 @@ def _of_both_classes(recordings: Iterable[Scores]) -> Ranked:
     return [(rank, target) for rank, target in ranked if target.any() and not target.all()]
 
 
-def _p_normal(ranked: Ranked, deviation: float) -> float:
+def _is_normal(ranked: Ranked) -> bool:
+    rarer = sum(min(int(target.sum()), int((~target).sum())) for _, target in ranked)
+    return rarer >= FEWEST_FOR_NORMAL and all(2 * len(np.unique(rank)) >= len(rank) for rank, _ in ranked)
+
+
+def _sd(ranked: Ranked) -> float:
+    """Return the standard deviation of the mean AUC with shuffled labels."""
     variance = 0.0
     for rank, target in ranked:
         n, n_targets = len(target), int(target.sum())
         # Of a sum of ranks drawn without replacement; exact, ties included.
         variance += float(np.var(rank, ddof=1)) / (n * n_targets * (n - n_targets))
-    sd = math.sqrt(variance) / len(ranked)
-    return 0.5 * math.erfc(deviation / sd / math.sqrt(2))
+    return math.sqrt(variance) / len(ranked)
 
 
 def _p_permuted(ranked: Ranked, deviation: float, seed: int) -> float:

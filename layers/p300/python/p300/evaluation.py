@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300 import models
-from p300.chance import Scores, against_chance, chance_of
+from p300.chance import Scores, against_chance, chance_of, shuffled_interval
 from p300.errors import ArtifactError, TrainingError
 from p300.learning_curve import learning_curve, points
 from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, is_number, roc_auc
@@ -145,35 +145,8 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
     Returns
     -------
     report : dict
-        ``blocks`` with the figures of each, ``mean`` and ``sd`` over them, and ``chance`` as `p300.chance.against_chance` returns. Tells
-        how clear the response is in this recording, nothing about other people.
-
-    Raises
-    ------
-    TrainingError
-        Where too few epochs of a class are left to train on.
-    """
-    return left_out_blocks(recording, kind, seed)[0]
-
-
-def left_out_blocks(recording: RecordingEpochs, kind: str = "lda", seed: int = 0) -> tuple[Report, list[Scores]]:
-    """Evaluate as `within_recording` does, and return the scores of the blocks, too.
-
-    Parameters
-    ----------
-    recording : RecordingEpochs
-        In the order of recording.
-    kind : str
-        One of ``p300.models.KINDS``.
-    seed : int
-        Of the model.
-
-    Returns
-    -------
-    report : dict
-        As `within_recording` returns.
-    scores : list of (ndarray of int, ndarray)
-        Labels and scores of each block, as `p300.chance.against_chance` takes them.
+        ``blocks`` with the figures of each, ``mean`` and ``sd`` over them, ``chance`` as `p300.chance.against_chance` returns, and
+        ``shuffled`` as `p300.chance.shuffled_interval` does. Tells how clear the response is in this recording, nothing about other people.
 
     Raises
     ------
@@ -184,9 +157,9 @@ def left_out_blocks(recording: RecordingEpochs, kind: str = "lda", seed: int = 0
 
     model, _, _ = _prepare([recording], kind, seed, SFREQ)
     left_out = cross_validate(model, blocks([recording], N_BLOCKS), lambda block: block.subject)
-    metrics = _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
+    figures = _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
     scores: list[Scores] = [(p.y, p.score) for p in left_out.folds.values()]
-    return {**metrics, "chance": against_chance(scores)}, scores
+    return {**figures, "chance": against_chance(scores), "shuffled": shuffled_interval(scores)}
 
 
 def headline(metrics: Mapping[str, Any]) -> Report:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p300.chance import in_words, shuffled_interval
+from p300.chance import in_words
 from p300.errors import TrainingError
-from p300.evaluation import N_BLOCKS, left_out_blocks
+from p300.evaluation import N_BLOCKS, within_recording
 from p300.features import VOLTS_TO_UV, FeatureSet
 from p300.models import RecordingEpochs
 from p300.recording import TARGET
@@ -145,7 +145,7 @@ def single_flash(feature_set: FeatureSet, recording: str) -> dict[str, Any]:
         ch_names=feature_set.ch_names,
     )
     try:
-        metrics, scores = left_out_blocks(epochs)
+        metrics = within_recording(epochs)
     except TrainingError as error:
         return {"roc_auc": None, "sd": None, "blocks": {}, "chance": None, "shuffled": None, "why": error.message}
     return {
@@ -153,7 +153,7 @@ def single_flash(feature_set: FeatureSet, recording: str) -> dict[str, Any]:
         "sd": metrics["sd"]["roc_auc"],
         "blocks": {name: block["roc_auc"] for name, block in metrics["blocks"].items()},
         "chance": metrics["chance"],
-        "shuffled": shuffled_interval(scores),
+        "shuffled": metrics["shuffled"],
         "why": "",
     }
 
