@@ -43,7 +43,7 @@ _REPORT = {
     "n_non_target": 733,
     "rejected_by_channel": {"Cz": 20, "Pz": 0},
     "bad_channels": [],
-    "erp_peak": {"channel": "Pz", "latency_s": 0.34, "amplitude_uv": 4.2},
+    "verdict": {"found": True, "words": "P300 found", "sentence": "P300 found: responses differ from 280 to 450 ms."},
 }
 
 

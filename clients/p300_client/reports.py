@@ -1,24 +1,46 @@
-"""Download recordings' reports from the feature store."""
+"""Download recordings' reports from the feature store, with the verdict of each."""
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from p300.errors import P300Error
+from p300.errors import ArtifactError, P300Error
+from p300_pipeline.documents import is_verdict, parse
 from p300_pipeline.keys import subject_name
-from p300_pipeline.storage import Store
+from p300_pipeline.storage import NotFoundError, Store
 
 from p300_client.progress import Notify, ignore_notes
 from p300_client.target import Target
 
-FEATURES, PAGE = "/features.parquet", "/report.html"
+FEATURES, PAGE, FACTS = "/features.parquet", "/report.html", "/report.json"
 DRAWING_S = 60
 POLL_S = 0.5
 
 
+@dataclass(frozen=True)
+class Report:
+    """A report that was downloaded.
+
+    Attributes
+    ----------
+    recording : str
+        ``<subject>/<recording>``.
+    path : Path
+        The page.
+    verdict : dict
+        As ``report.json`` has it, see docs/reports.md; empty where a report was drawn before there was one.
+    """
+
+    recording: str
+    path: Path
+    verdict: dict[str, Any] = field(default_factory=dict)
+
+
 def download(
     target: Target, name: str, folder: Path, timeout_s: float = DRAWING_S, notify: Notify = ignore_notes
-) -> list[Path]:
-    """Download the reports of a subject, or of one ``<subject>/<recording>``; return the files.
+) -> list[Report]:
+    """Download the reports of a subject, or of one ``<subject>/<recording>``.
 
     Reports are drawn while the pipeline continues, so the report of a recording that has just landed is waited for.
 
@@ -33,11 +55,11 @@ def download(
     timeout_s : float
         How long to wait for a report that has not been drawn yet.
     notify : callable, optional
-        Called if some of several reports are missing.
+        Called if some of several reports are missing, or a report.json is damaged.
 
     Returns
     -------
-    list of Path
+    list of Report
 
     Raises
     ------
@@ -65,15 +87,28 @@ def download(
         if not drawn:
             raise P300Error("no_report", message)
         notify(message)
-    paths = []
+    found = []
     for recording in drawn:
         path = (folder / f"{recording}.html").resolve()
         if not path.is_relative_to(folder.resolve()):
             raise P300Error("outside_folder", f"s3://{bucket}/{recording}{PAGE} would be written outside {folder}.")
         path.parent.mkdir(parents=True, exist_ok=True)
         store.download(bucket, f"{recording}{PAGE}", path)
-        paths.append(path)
-    return paths
+        found.append(Report(recording, path, _verdict(store, bucket, recording, notify)))
+    return found
+
+
+def _verdict(store: Store, bucket: str, recording: str, notify: Notify) -> dict[str, Any]:
+    key = f"{recording}{FACTS}"
+    try:
+        body, _ = store.get(bucket, key)
+        verdict = parse(body, f"s3://{bucket}/{key}", dict).get("verdict")
+    except NotFoundError:
+        return {}
+    except ArtifactError as error:  # the page is readable all the same
+        notify(error.message)
+        return {}
+    return dict(verdict) if is_verdict(verdict) else {}
 
 
 def _is_of(key: str, name: str) -> bool:

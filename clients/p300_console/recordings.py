@@ -11,7 +11,7 @@ from typing import Any
 from p300.chance import chance_of
 from p300.errors import ArtifactError
 from p300.json_text import is_number
-from p300_pipeline.documents import Check, is_count, is_text, is_texts
+from p300_pipeline.documents import Check, is_count, is_text, is_texts, is_verdict
 from p300_pipeline.keys import (
     QUARANTINE,
     RECORDS,
@@ -306,6 +306,7 @@ _CHECKS: dict[str, Check] = {
     "rejected_by_channel": _are_counts,
     "erp_peak": _is_peak,
     "single_flash": _is_single_flash,
+    "verdict": is_verdict,
 }
 
 

@@ -5,6 +5,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 
+from p300.reporting.assets import POLICY as REPORT_SOURCES
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -14,10 +15,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
-# A report comes from a bucket: it may show its own images and styles, and do nothing else.
-REPORT_POLICY = (
-    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-)
+# A report comes from a bucket: it may show its own images, and run the one script that reports have; no other, and with no origin.
+REPORT_POLICY = f"sandbox allow-scripts; {REPORT_SOURCES}; frame-ancestors 'none'; base-uri 'none'"
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

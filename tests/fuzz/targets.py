@@ -300,7 +300,8 @@ def _features_file() -> bytes:
 
 
 def _features(files: Files, folder: Path, _: bool) -> str:
-    from p300.features import read_features, report
+    from p300.features import read_features
+    from p300.recording_report import report
 
     (folder / "features.parquet").write_bytes(files["features.parquet"])
     report(read_features(folder / "features.parquet"))

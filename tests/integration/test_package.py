@@ -65,7 +65,7 @@ for package in (p300, p300_pipeline, p300_cli, p300_client, p300_console):
         importlib.import_module(module.name)
 from importlib.resources import files
 assert files("p300").joinpath("py.typed").is_file()
-assert files("p300.reporting").joinpath("page.html.jinja").is_file()
+assert all(files("p300.reporting").joinpath(f"page.{end}").is_file() for end in ("css", "html.jinja", "js"))
 assert files("p300_console").joinpath("templates/base.html.jinja").is_file()
 print(p300.__version__)
 """

@@ -36,7 +36,7 @@ def test_picture_and_page_stand_beside_the_features(landed: Stack) -> None:
 
 def test_the_command_fetches_it(landed: Stack) -> None:
     printed = run_p300("report", "subject_70", "--no-open").stdout.splitlines()
-    assert len(printed) == 1
+    assert len(printed) == 1  # the verdict goes to stderr
     page = Path(printed[0]).read_text()
     assert NAME in page
     assert "Single-flash AUC" in page

@@ -108,8 +108,9 @@ def watch(
 def report(
     name: Annotated[str, typer.Argument(help="<subject>, or <subject>/<recording>.")],
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    as_json: Json = False,
 ) -> None:
-    """Download a recording's report, open it and print its path."""
+    """Download a recording's report, open it, say whether there is a P300 and print the report's path."""
     from p300_client import reports
     from p300_client.paths import STATE
 
@@ -118,11 +119,16 @@ def report(
 
     target = current()
     with err.status(f"waiting for the report of {name}"):
-        paths = reports.download(target, name, STATE / "reports", notify=note)
-    if browser:
-        open_in_browser(paths)
-    for path in paths:
-        print(path)
+        found = reports.download(target, name, STATE / "reports", notify=note)
+    if browser and not as_json:
+        open_in_browser([one.path for one in found])
+    if as_json:
+        print_json([{"recording": one.recording, "path": str(one.path), "verdict": one.verdict} for one in found])
+        return
+    for one in found:
+        said = one.verdict.get("sentence", "No verdict yet: `p300 backfill` draws the report again.")
+        err.print(escape(f"{one.recording}: {said}"))
+        print(one.path)
 
 
 @app.command()

@@ -10,11 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.linalg
 import scipy.linalg.blas
+import scipy.sparse
+import scipy.sparse.csgraph
+import scipy.special
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from jinja2 import Environment
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
+from PIL import Image
 
 CHANNELS = ["Fz", "Cz", "Pz", "Oz", "P7", "P8"]
 
@@ -37,7 +42,18 @@ def main() -> None:
     lines.set_title("µV ± Ω 日本", weight="bold")
     info = mne.create_info(CHANNELS, 100.0, "eeg", verbose="error")
     info.set_montage("colin27_1005", verbose="error")
-    image, _ = mne.viz.plot_topomap(values[:, 0], info, axes=head, vlim=(-2, 2), show=False)
+    mask = values[:, 0] > 0
+    image, _ = mne.viz.plot_topomap(
+        values[:, 0], info, axes=head, vlim=(-2, 2), extrapolate="local", mask=mask, show=False
+    )
+    with mne.use_log_level("error"):
+        adjacency, _ = mne.channels.find_ch_adjacency(info, "eeg")
+    n_parts, _ = scipy.sparse.csgraph.connected_components(scipy.sparse.coo_array(adjacency), directed=False)
+    assert n_parts == 1
+    assert 1.9 < scipy.special.stdtrit(1000, 0.975) < 2.0
+    pixels = io.BytesIO()
+    Image.fromarray(colormaps["RdBu_r"](values / 5 + 0.5, bytes=True)[:, :, :3]).save(pixels, format="png")
+    assert pixels.getvalue().startswith(b"\x89PNG")
     figure.colorbar(image, ax=head)
     png = io.BytesIO()
     figure.savefig(png, format="png")

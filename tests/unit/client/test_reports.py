@@ -1,6 +1,7 @@
 """Reports are downloaded by subject or recording, into the folder and nowhere else."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,15 @@ def test_reports_of_a_subject_are_downloaded(store: Store, tmp_path: Path) -> No
         for file in ("features.parquet", "report.html", "erp.png"):
             store.put(FEATURES, f"{name}/{file}", name.encode())
     target: Any = _Target(store.client)
-    paths = reports.download(target, "subject_1", tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["subject_1/a.html", "subject_1/b.html"]
-    assert paths[1].read_bytes() == b"subject_1/b"
+    verdict = {"found": True, "words": "P300 found", "sentence": "P300 found: it is there."}
+    store.put(FEATURES, "subject_1/b/report.json", json.dumps({"verdict": verdict}).encode())
+    first, second = reports.download(target, "subject_1", tmp_path)
+    assert [one.path.relative_to(tmp_path).as_posix() for one in (first, second)] == [
+        "subject_1/a.html",
+        "subject_1/b.html",
+    ]
+    assert second.path.read_bytes() == b"subject_1/b"
+    assert (first.verdict, second.verdict) == ({}, verdict)
     assert len(reports.download(target, "subject_11/c", tmp_path)) == 1
     with pytest.raises(P300Error, match="no features of subject_2"):
         reports.download(target, "subject_2", tmp_path)
@@ -47,7 +54,7 @@ def test_a_report_that_is_being_drawn_is_waited_for(
     monkeypatch.setattr(
         "p300_client.reports.time.sleep", lambda _: store.put(FEATURES, "subject_1/a/report.html", b"drawn")
     )
-    assert [path.read_bytes() for path in reports.download(target, "subject_1", tmp_path)] == [b"drawn"]
+    assert [one.path.read_bytes() for one in reports.download(target, "subject_1", tmp_path)] == [b"drawn"]
 
 
 def test_a_key_cannot_lead_out_of_the_folder(store: Store, tmp_path: Path) -> None:

@@ -174,7 +174,8 @@ def test_recordings_are_at_the_stage_that_the_buckets_tell(console: TestClient, 
     store.put(
         RAW, "quarantine/abcdefabcdef/subject_01/bad.csv.reason.json", b'{"code": "bad", "message": "It is bad."}'
     )
-    report = {"n_flashes": 900, "n_kept": 890, "n_target": 1, "n_non_target": 889, "erp_peak": None}
+    report: dict[str, Any] = {"n_flashes": 900, "n_kept": 890, "n_target": 1, "n_non_target": 889, "erp_peak": None}
+    report["verdict"] = {"found": False, "words": "no P300 found", "sentence": "No P300 found: <nothing>."}
     for name in ("made", "run"):
         store.put(RAW, f"subject_01/{name}.csv", b"x")
         store.put(FEATURES, f"subject_01/{name}/features.parquet", b"x")
@@ -187,14 +188,16 @@ def test_recordings_are_at_the_stage_that_the_buckets_tell(console: TestClient, 
         "Landing subject_01/new",
         "Raw subject_01/raw",
         "Quarantined subject_01/bad.csv It is bad.",
-        "Features subject_01/made 890 of 900",
-        "Used by the champion subject_01/run 890 of 900",
+        "Features subject_01/made 890 of 900 no P300 found",
+        "Used by the champion subject_01/run 890 of 900 no P300 found",
     ):
         assert told in text
     assert console.get("/recordings", params={"stage": "quarantined"}).text.count("<tr>") == 2
     bad = console.get("/recording", params={"name": "subject_01/bad.csv"})
     assert "It is bad." in bad.text
-    assert "890 of 900" in console.get("/recording", params={"name": "subject_01/run"}).text
+    good = console.get("/recording", params={"name": "subject_01/run"}).text
+    assert "890 of 900" in good
+    assert "No P300 found: &lt;nothing&gt;." in good
 
 
 def test_recordings_are_listed_while_the_last_listing_is_shown(console: TestClient, store: Any) -> None:

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from p300.reporting.assets import SCRIPT, source_of
 from p300_console import app
 from p300_console.security import Tokens
 from starlette.routing import Route
@@ -222,13 +223,14 @@ def test_names_neither_reorder_a_page_nor_hide_in_it(console: TestClient, store:
         assert ".DS_Store" not in page.text
 
 
-def test_a_report_may_do_nothing(console: TestClient, store: Any) -> None:
+def test_a_report_runs_the_script_of_reports_and_no_other(console: TestClient, store: Any) -> None:
     store.put(FEATURES, "subject_01/run/report.html", b"<script>alert(1)</script>")
     store.put(FEATURES, "subject_01/run/erp.png", b"<script>alert(1)</script>")
     report = console.get("/recording/report.html", params={"name": "subject_01/run"})
     policy = report.headers["Content-Security-Policy"]
-    assert policy.startswith("sandbox;")
-    assert "script" not in policy
+    assert policy.startswith("sandbox allow-scripts;")
+    assert [part for part in policy.split("; ") if "script" in part][1:] == [f"script-src {source_of(SCRIPT)}"]
+    assert not re.search("unsafe|allow-same-origin|http|self", policy)
     picture = console.get("/recording/erp.png", params={"name": "subject_01/run"})
     assert picture.headers["Content-Type"] == "image/png"
     assert picture.headers["X-Content-Type-Options"] == "nosniff"

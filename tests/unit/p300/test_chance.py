@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300 import chance, models
-from p300.chance import ALPHA, FEWEST_FOR_NORMAL, against_chance, in_words
+from p300.chance import ALPHA, CROSS_VALIDATION_VARIANCE, FEWEST_FOR_NORMAL, against_chance, in_words, shuffled_interval
 from p300.evaluation import N_BLOCKS, evaluate, within_recording
 from p300.metrics import roc_auc
 from p300.models import RecordingEpochs
@@ -141,3 +141,13 @@ def test_an_evaluation_says_whether_the_model_is_at_chance(n_subjects):
 )
 def test_words(p_value, words):
     assert in_words({"p_value": p_value, "at_chance": p_value is None or p_value >= ALPHA}) == words
+
+
+@pytest.mark.parametrize(("n", "n_targets", "tolerance"), [(600, 100, 0.006), (60, 10, 0.03)])
+def test_the_interval_holds_aucs_of_shuffled_labels(n, n_targets, tolerance):
+    rng = np.random.default_rng(3)
+    recordings = [scored(rng, n, n_targets, effect=1.0) for _ in range(3)]
+    shuffled = [np.mean([roc_auc(rng.permutation(y), score) for y, score in recordings]) for _ in range(2000)]
+    expected = 0.5 + np.sqrt(CROSS_VALIDATION_VARIANCE) * (np.quantile(shuffled, [0.025, 0.975]) - 0.5)
+    assert shuffled_interval(recordings) == pytest.approx(expected, abs=tolerance)
+    assert shuffled_interval([(np.ones(5, int), np.arange(5.0))]) is None

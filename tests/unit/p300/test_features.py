@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300.errors import ArtifactError
-from p300.features import DIGEST, FeatureSet, read_features, report, write_features
+from p300.features import DIGEST, FeatureSet, read_features, write_features
 from p300.readers import read_recording
+from p300.recording_report import report
 from p300.signals import extract
 from p300.synth import write_subjects
 from p300_pipeline.feature_store import find_features, load_features

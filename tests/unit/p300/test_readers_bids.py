@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from p300.errors import RecordingError
-from p300.features import FeatureSet, read_features, report, write_features
+from p300.features import FeatureSet, read_features, write_features
 from p300.inspection import inspect
 from p300.readers import open_recording
 from p300.recording import RecordingStream
+from p300.recording_report import report
 from p300.signals import Parameters, extract
 
 from tests.support.bids import EEG_JSON, FORMATS, channels_tsv, events_tsv, tsv, without_events, write_bids

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from p300.errors import RecordingError
-from p300.features import read_features, report, write_features
+from p300.features import read_features, write_features
 from p300.readers import open_recording
 from p300.readers.declared import Declared
 from p300.recording import Recording
+from p300.recording_report import report
 from p300.signals import Parameters, extract
 
 from tests.support.labs import FORMATS, SFREQ, generated, lab, write

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from p300.errors import RecordingError
-from p300.features import read_features, report, write_features
+from p300.features import read_features, write_features
 from p300.readers import open_recording
 from p300.recording import Recording
+from p300.recording_report import report
 from p300.signals import Parameters, extract
 from p300.signals.resampling import window_samples
 from p300.signals.stillness import Stillness

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from p300.errors import RecordingError
-from p300.features import read_features, report, write_features
+from p300.features import read_features, write_features
 from p300.readers import open_recording
 from p300.readers.declared import Declared
 from p300.readers.sidecar import beside, name_of, parse
 from p300.readers.sidecar_schema import SCHEMA
+from p300.recording_report import report
 from p300.signals import Parameters, extract
 from p300.text import n_of
 

@@ -4,8 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from p300.features import Rejection, report
+from p300.features import Rejection
 from p300.recording import Recording
+from p300.recording_report import report
 from p300.signals import Parameters, extract
 from p300.signals.few_kept import few_kept
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300.errors import RecordingError
-from p300.features import report
 from p300.recording import Recording, RecordingStream
+from p300.recording_report import report
 from p300.signals import Parameters, extract
 from p300.signals.gaps import overlapping, segments, spanned
 from p300.signals.resampling import window_samples

@@ -10,7 +10,8 @@ from p300.synth import write_subjects
 
 HOT_PATH = """
 import io, json, sys
-from p300.features import report, write_features
+from p300.features import write_features
+from p300.recording_report import report
 from p300.readers import open_recording
 from p300.signals import extract
 features = extract(open_recording(sys.argv[1]))

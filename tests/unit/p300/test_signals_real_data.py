@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from p300.features import FeatureSet, report
+from p300.features import FeatureSet
 from p300.readers import open_recording, read_recording
+from p300.recording_report import report
 from p300.signals import Parameters, extract, features_of_epochs
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import cross_val_score

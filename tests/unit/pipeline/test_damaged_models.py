@@ -263,6 +263,7 @@ def test_the_console_lists_recordings_whose_reports_are_damaged(console: TestCli
     odd: list[dict[str, Any]] = [
         {"n_flashes": "x"}, {"n_flashes": 5}, {"n_flashes": 5, "n_kept": None, "n_target": 1, "n_non_target": 1}, {"erp_peak": 5},
         {"erp_peak": {"amplitude_uv": "x"}}, {"bad_channels": 5}, {"rejected_by_channel": {"Cz": "x"}}, {"rejected_by_channel": []},
+        {"verdict": "P300 found"}, {"verdict": {"found": "yes", "words": "x", "sentence": "x"}}, {"verdict": {"found": True}},
     ]  # fmt: skip
     for number, report in enumerate(odd):
         store.put(RAW, f"subject_01/run_{number}.csv", b"x")

@@ -1,25 +1,23 @@
-"""Reports: what is drawn is what features and models hold, once, and nothing from a file or a key gets into the page as HTML."""
+"""Reports: what is drawn is what features and models hold, and it is drawn once."""
 
 import json
-import re
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
+import jsonschema
 import pytest
 from p300.chance import in_words
 from p300.errors import ArtifactError
-from p300.features import FeatureSet, report
+from p300.features import FeatureSet
 from p300.reporting import picture
-from p300.reporting.page import render, single_trial
+from p300.reporting.verdict import Finding
 from p300.signals import Parameters
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.preprocess import preprocess
 from p300_pipeline.steps.reporting import draw_pictures, draw_report
 from p300_pipeline.storage import Store
 
-from tests.support.features import make_features
+from tests.support.paths import PROJECT
 from tests.support.training import train
 
 RAW, FEATURES, MODELS = "p300-raw-data", "p300-processed-features", "p300-models"
@@ -47,11 +45,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[FeatureSet]:
     """Draw nothing: what would be drawn is in the list."""
     drawn: list[FeatureSet] = []
 
-    def draw(features: FeatureSet, title: str) -> bytes:
+    def draw(features: FeatureSet, title: str, finding: Finding) -> bytes:
         drawn.append(features)
         return PNG + title.encode()
 
     monkeypatch.setattr(picture, "draw", draw)
+    monkeypatch.setattr("p300.reporting.maps.map_pngs", lambda maps: [PNG] * len(maps.windows))
     return drawn
 
 
@@ -63,7 +62,10 @@ def test_the_report_says_whether_the_recording_is_at_chance(
     assert draw_report(store, FEATURES, KEY)["outcome"] == "drawn"
     after = json.loads(store.get(FEATURES, "subject_11/run_01/report.json")[0])
     chance = after["single_flash"]["chance"]
-    assert before | {"single_flash": after["single_flash"]} == after
+    assert before | {name: after[name] for name in ("single_flash", "verdict")} == after
+    schema = json.loads((PROJECT / "docs/report.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(before)
+    jsonschema.Draft202012Validator(schema).validate(after)
     assert in_words(chance) in store.get(FEATURES, PAGE_KEY)[0].decode()
     # Features and report are still those of the recording, and stay as they are.
     assert preprocess(store, RAW, FEATURES, KEY, etag, Parameters())["outcome"] == "unchanged"
@@ -79,124 +81,6 @@ def test_a_report_of_newer_features_is_not_added_to(
     assert store.get(FEATURES, "subject_11/run_01/report.json")[0] == b"{}"
 
 
-# ---- the picture
-def test_evoked_equals_mne_and_its_error_scipy() -> None:
-    import mne
-    from scipy.stats import sem
-
-    features = make_features(channels=("Fz", "Cz", "Pz"), seed=3)
-    info = mne.create_info(list(features.ch_names), features.sfreq, "eeg")
-    for label in (1, 2):
-        epochs = mne.EpochsArray(features.epochs[features.label == label].astype(np.float64), info, verbose="error")
-        mean, error = picture.evoked(features, label)
-        np.testing.assert_allclose(mean, epochs.average().get_data() * 1e6, atol=1e-9)
-        np.testing.assert_allclose(error, sem(epochs.get_data(), axis=0) * 1e6, atol=1e-9)
-
-
-@pytest.mark.parametrize("n_channels", [1, 3, 4, 9])
-def test_every_channel_has_a_panel_and_known_ones_are_on_the_maps(
-    n_channels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = ["fz", "Cz", "Pz", "OZ", "unheard of", "$x$", "P7", "P8", "Fp1"][:n_channels]
-    titles: list[str] = []
-    mapped: list[list[str]] = []
-    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda self, text, **how: titles.append(text))
-    maps = picture._draw_maps
-    monkeypatch.setattr(
-        picture,
-        "_draw_maps",
-        lambda figure, features, known, top: (
-            mapped.append([names[k] for k in known]),  # type: ignore[func-returns-value]
-            maps(figure, features, known, top),
-        ),
-    )
-    drawn = picture.draw(make_features(channels=names, n_times=40), "subject_01/run_01")
-    assert drawn.startswith(PNG)
-    assert [title.replace("\\", "") for title in titles[:n_channels]] == names
-    known = [name for name in names if name not in {"unheard of", "$x$"}]
-    assert mapped == ([known] if len(known) >= 4 else [])
-
-
-def test_a_map_shows_the_difference_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The windows hold the mean of target minus non-target, the bump of 8 uV at 30 to 60 ms in the first of them."""
-    seen: list[np.ndarray] = []
-
-    def plot_topomap(values: np.ndarray, info: Any, *, axes: Any, vlim: tuple[float, float], **how: Any) -> Any:
-        seen.append(values)
-        return axes.imshow(np.zeros((2, 2)), vmin=vlim[0], vmax=vlim[1]), None
-
-    monkeypatch.setattr("mne.viz.plot_topomap", plot_topomap)
-    features = make_features(channels=("Fz", "Cz", "Pz", "Oz"), n_times=30, seed=1)
-    picture.draw(features, "x")
-    difference = picture.evoked(features, 2)[0] - picture.evoked(features, 1)[0]
-    np.testing.assert_allclose(seen, [difference[:, k : k + 10].mean(axis=1) for k in (0, 10, 20)])
-    assert np.all(seen[0] > 1.5)
-
-
-@pytest.mark.parametrize("span_ms", [0.0, 90.0, 590.0, 800.0, 801.0, 2990.0])
-def test_maps_are_few_and_cover_the_epoch(span_ms: float) -> None:
-    times = np.arange(-100, span_ms + 1, 10.0)
-    windows = picture._windows(times)
-    assert 1 <= len(windows) <= picture.MAX_MAPS
-    assert windows[0][0] == 0
-    assert all(stop == start for (_, stop), (start, _) in pairwise(windows))
-    assert windows[-1][1] >= span_ms - (windows[0][1] / 2)
-
-
-def test_one_epoch_of_a_class_has_no_band_but_a_line() -> None:
-    assert picture.draw(make_features(n_epochs=6), "one target").startswith(PNG)
-
-
-# ---- the page
-def facts(features: FeatureSet, **changed: Any) -> dict[str, Any]:
-    return {**report(features), "raw_key": KEY, "raw_etag": "0" * 32, **changed}
-
-
-def test_single_trial_auc_is_that_of_blocks_left_out() -> None:
-    clear, none = (single_trial(make_features(n_epochs=240, effect_uv=uv, seed=2), "subject_01/x") for uv in (8.0, 0.0))
-    assert clear["roc_auc"] > 0.95
-    assert 0.3 < none["roc_auc"] < 0.7
-    assert list(clear["blocks"]) == [f"block_{k}" for k in range(1, 6)]
-    assert clear["roc_auc"] == pytest.approx(np.mean(list(clear["blocks"].values())))
-
-
-def test_too_few_epochs_are_told() -> None:
-    features = make_features(n_epochs=6)
-    auc = single_trial(features, "subject_01/x")
-    assert auc["roc_auc"] is None
-    page = render("subject_01/x", facts(features), auc, PNG)
-    assert "too few epochs" in page
-    assert "at least 2 of each" in page
-
-
-def test_units_and_all_files_are_named() -> None:
-    features = make_features()
-    page = render(
-        "subject_01/x", facts(features, raw_companions={"x.eeg": "1" * 32}), single_trial(features, "subject_01/x"), PNG
-    )
-    assert "20.0 Hz" in page
-    assert "100.0 µV" in page
-    assert f"<code>x.eeg</code>, ETag <code>{'1' * 32}</code>" in page
-
-
-def test_nothing_from_outside_becomes_html() -> None:
-    evil = '"><script>alert(1)</script>'
-    features = make_features(channels=(evil, "Cz", "Pz"))
-    changed = facts(features, notes=[evil], raw_key=evil, raw_etag=evil, bad_channels=[evil])
-    page = render(evil, changed, {**single_trial(features, "subject_01/x"), "why": evil}, PNG)
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;") >= 6
-
-
-def test_the_page_needs_nothing_else() -> None:
-    features = make_features()
-    page = render("subject_01/x", facts(features), single_trial(features, "subject_01/x"), PNG)
-    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
-    assert "url(" not in page
-    assert "http://" not in page.replace("http-equiv", "")
-    assert "https://" not in page
-
-
 # ---- the step
 def test_drawn_beside_the_features_and_stamped(
     store: Store, preprocessed: Callable[..., str], quick: list[FeatureSet]
@@ -204,6 +88,7 @@ def test_drawn_beside_the_features_and_stamped(
     etag = preprocessed(channels=("Fz", "Cz", "Pz"))
     answer = draw_report(store, FEATURES, KEY)
     assert (answer["outcome"], answer["page_key"]) == ("drawn", PAGE_KEY)
+    assert answer["verdict"] == json.loads(store.get(FEATURES, "subject_11/run_01/report.json")[0])["verdict"]["words"]
     assert store.get(FEATURES, PICTURE_KEY)[0] == PNG + b"subject_11/run_01"
     page, item = store.get(FEATURES, PAGE_KEY)
     assert b"subject_11/run_01" in page
@@ -246,7 +131,7 @@ def test_a_death_between_picture_and_page_is_mended(
 
     after_any_death(
         prepare,
-        lambda at: {**draw_report(at, FEATURES, KEY), "outcome": "", "auc": 0},
+        lambda at: {**draw_report(at, FEATURES, KEY), "outcome": "", "auc": 0, "verdict": ""},
         lambda: {item.key: store.get(FEATURES, item.key)[0] for item in store.list(FEATURES)},
     )
 
@@ -261,8 +146,8 @@ def test_features_replaced_while_drawing_are_not_written_over(
 ) -> None:
     preprocessed(seed=1)
 
-    def draw(features: FeatureSet, title: str) -> bytes:
-        monkeypatch.setattr(picture, "draw", lambda features, title: PNG + b"newer")
+    def draw(features: FeatureSet, title: str, finding: Finding) -> bytes:
+        monkeypatch.setattr(picture, "draw", lambda features, title, finding: PNG + b"newer")
         preprocessed(seed=2)
         assert draw_report(store, FEATURES, KEY)["outcome"] == "drawn"
         return PNG + b"older"

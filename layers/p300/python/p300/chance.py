@@ -5,6 +5,7 @@ The scores are fixed and labels are shuffled within each recording, so nothing i
 
 import math
 from collections.abc import Iterable, Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ mean AUC of recordings without any effect is therefore up to twice that of indep
 
 Scores = tuple[NDArray[np.integer], NDArray[np.floating]]
 """Labels (1 NonTarget, 2 Target) and scores of the epochs of one recording, both of shape (n_epochs,)."""
+Ranked = list[tuple[NDArray[np.float64], NDArray[np.bool_]]]
 
 
 def against_chance(recordings: Iterable[Scores], seed: int = 0) -> dict[str, Any]:
@@ -45,23 +47,50 @@ def against_chance(recordings: Iterable[Scores], seed: int = 0) -> dict[str, Any
         ``n_permutations``, None where the normal approximation replaces them. With no recording of both classes nothing can be shown:
         ``roc_auc`` and ``p_value`` are None and ``at_chance`` is True.
     """
-    ranked = [(_ranks(score), y == TARGET) for y, score in recordings]
-    ranked = [(rank, target) for rank, target in ranked if target.any() and not target.all()]
+    ranked = _of_both_classes(recordings)
     if not ranked:
         return {"roc_auc": None, "p_value": None, "at_chance": True, "n_permutations": None}
     excess = float(np.mean([_excess(float(rank[target].sum()), target) for rank, target in ranked]))
     # Instead of a wider distribution, a smaller deviation from its centre.
     deviation = excess / math.sqrt(CROSS_VALIDATION_VARIANCE)
-    rarer = sum(min(int(target.sum()), int((~target).sum())) for _, target in ranked)
-    few_ties = all(2 * len(np.unique(rank)) >= len(rank) for rank, _ in ranked)
-    normal = rarer >= FEWEST_FOR_NORMAL and few_ties
-    p_value = _p_normal(ranked, deviation) if normal else _p_permuted(ranked, deviation, seed)
+    normal = _is_normal(ranked)
+    p_value = (
+        0.5 * math.erfc(deviation / _sd(ranked) / math.sqrt(2)) if normal else _p_permuted(ranked, deviation, seed)
+    )
     return {
         "roc_auc": 0.5 + excess,
         "p_value": p_value,
         "at_chance": p_value >= ALPHA,
         "n_permutations": None if normal else N_PERMUTATIONS,
     }
+
+
+def shuffled_interval(recordings: Iterable[Scores], seed: int = 0) -> tuple[float, float] | None:
+    """Return the interval that holds 95 % of the mean AUCs of cross-validated scores that know nothing of the labels.
+
+    Parameters
+    ----------
+    recordings : iterable of (ndarray of int, ndarray)
+        As `against_chance` takes them.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    low, high : float
+        Quantiles of the AUC with labels shuffled within each recording, by the normal approximation where `against_chance` takes it, their
+        distance from 0.5 widened as `CROSS_VALIDATION_VARIANCE` says; None with no recording of both classes.
+    """
+    ranked = _of_both_classes(recordings)
+    if not ranked:
+        return None
+    if _is_normal(ranked):
+        high = NormalDist().inv_cdf(1 - ALPHA / 2) * _sd(ranked)
+        low = -high
+    else:
+        low, high = np.quantile(_permuted(ranked, seed), [ALPHA / 2, 1 - ALPHA / 2]).tolist()
+    wider = math.sqrt(CROSS_VALIDATION_VARIANCE)
+    return max(0.0, 0.5 + low * wider), min(1.0, 0.5 + high * wider)
 
 
 def in_words(chance: Mapping[str, Any]) -> str:
@@ -117,22 +146,38 @@ def _excess(rank_sum: float, target: NDArray[np.bool_]) -> float:
     return (rank_sum - n_targets * (n + 1) / 2) / (n_targets * (n - n_targets))
 
 
-def _p_normal(ranked: list[tuple[NDArray[np.float64], NDArray[np.bool_]]], deviation: float) -> float:
+def _of_both_classes(recordings: Iterable[Scores]) -> Ranked:
+    """Return ranks of scores, and which are of targets, for each recording that has both classes."""
+    ranked = [(_ranks(score), y == TARGET) for y, score in recordings]
+    return [(rank, target) for rank, target in ranked if target.any() and not target.all()]
+
+
+def _is_normal(ranked: Ranked) -> bool:
+    rarer = sum(min(int(target.sum()), int((~target).sum())) for _, target in ranked)
+    return rarer >= FEWEST_FOR_NORMAL and all(2 * len(np.unique(rank)) >= len(rank) for rank, _ in ranked)
+
+
+def _sd(ranked: Ranked) -> float:
+    """Return the standard deviation of the mean AUC with shuffled labels."""
     variance = 0.0
     for rank, target in ranked:
         n, n_targets = len(target), int(target.sum())
         # Of a sum of ranks drawn without replacement; exact, ties included.
         variance += float(np.var(rank, ddof=1)) / (n * n_targets * (n - n_targets))
-    sd = math.sqrt(variance) / len(ranked)
-    return 0.5 * math.erfc(deviation / sd / math.sqrt(2))
+    return math.sqrt(variance) / len(ranked)
 
 
-def _p_permuted(ranked: list[tuple[NDArray[np.float64], NDArray[np.bool_]]], deviation: float, seed: int) -> float:
+def _p_permuted(ranked: Ranked, deviation: float, seed: int) -> float:
+    # The labels as they are count as one of the permutations.
+    return (1 + int(np.sum(_permuted(ranked, seed) >= deviation - 1e-12))) / (1 + N_PERMUTATIONS)
+
+
+def _permuted(ranked: Ranked, seed: int) -> NDArray[np.float64]:
+    """Return the mean AUC above 0.5 of each permutation."""
     rng = np.random.default_rng(seed)
     excess = np.zeros(N_PERMUTATIONS)
     for rank, target in ranked:
         n_targets = int(target.sum())
         sums = [rng.choice(rank, n_targets, replace=False, shuffle=False).sum() for _ in range(N_PERMUTATIONS)]
         excess += [_excess(float(one), target) for one in sums]
-    # The labels as they are count as one of the permutations.
-    return (1 + int(np.sum(excess / len(ranked) >= deviation - 1e-12))) / (1 + N_PERMUTATIONS)
+    return excess / len(ranked)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300 import models
-from p300.chance import against_chance, chance_of
+from p300.chance import Scores, against_chance, chance_of, shuffled_interval
 from p300.errors import ArtifactError, TrainingError
 from p300.json_text import is_number
 from p300.learning_curve import learning_curve, points
@@ -146,8 +146,8 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
     Returns
     -------
     report : dict
-        ``blocks`` with the figures of each, ``mean`` and ``sd`` over them, and ``chance`` as `p300.chance.against_chance` returns. Tells
-        how clear the response is in this recording, nothing about other people.
+        ``blocks`` with the figures of each, ``mean`` and ``sd`` over them, ``chance`` as `p300.chance.against_chance` returns, and
+        ``shuffled`` as `p300.chance.shuffled_interval` does. Tells how clear the response is in this recording, nothing about other people.
 
     Raises
     ------
@@ -159,7 +159,8 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
     model, _, _ = _prepare([recording], kind, seed, SFREQ)
     left_out = cross_validate(model, blocks([recording], N_BLOCKS), lambda block: block.subject)
     figures = _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
-    return {**figures, "chance": against_chance((p.y, p.score) for p in left_out.folds.values())}
+    scores: list[Scores] = [(p.y, p.score) for p in left_out.folds.values()]
+    return {**figures, "chance": against_chance(scores), "shuffled": shuffled_interval(scores)}
 
 
 def headline(metrics: Mapping[str, Any]) -> Report:

@@ -1,4 +1,4 @@
-"""Single-flash features: their type, their parquet file, and the figures of a recording's report."""
+"""Single-flash features: their type and their parquet file."""
 
 import dataclasses
 import hashlib
@@ -98,6 +98,8 @@ class FeatureSet:
         What the recording's sidecar says; empty without one.
     bids : mapping
         Facts of a recording from a BIDS data set; empty of any other.
+    survey : mapping
+        What `p300.signals.survey.Survey` saw of the signal, and as ``said`` what the file says about itself; empty of features made before.
     """
 
     X: NDArray[np.floating]
@@ -115,6 +117,7 @@ class FeatureSet:
     provenance: dict[str, str] = field(default_factory=dict)
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     bids: Mapping[str, Any] = field(default_factory=dict)
+    survey: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_times(self) -> int:
@@ -159,6 +162,7 @@ def write_features(feature_set: FeatureSet, target: str | Path | BinaryIO, prove
         "provenance": json.dumps(sorted(provenance)),
         **({"sidecar": json.dumps(feature_set.sidecar)} if feature_set.sidecar else {}),
         **({"bids": json.dumps(feature_set.bids)} if feature_set.bids else {}),
+        **({"survey": json.dumps(feature_set.survey)} if feature_set.survey else {}),
     } | provenance
     X = np.ascontiguousarray(feature_set.X, np.float32)
     values = pa.list_(pa.field("element", pa.float32(), nullable=False), X.shape[1])  # without nulls, half the work
@@ -321,6 +325,7 @@ def _parsed(source: str | Path | BinaryIO, name: str, *, verify: bool) -> Featur
         provenance={key: metadata[key] for key in json.loads(metadata["provenance"])},
         sidecar=json.loads(metadata.get("sidecar", "{}")),
         bids=json.loads(metadata.get("bids", "{}")),
+        survey=json.loads(metadata.get("survey", "{}")),
     )
     _check_consistent(feature_set)
     if verify:
@@ -347,53 +352,3 @@ def _check_consistent(feature_set: FeatureSet) -> None:
         raise ValueError("labels, onsets, flashes or repetitions that are no whole numbers")
     if not np.isin(feature_set.label, (NON_TARGET, TARGET)).all():
         raise ValueError(f"labels other than {NON_TARGET} and {TARGET}")
-
-
-def report(feature_set: FeatureSet) -> dict[str, Any]:
-    """Return the figures of a recording's ``report.json``.
-
-    Parameters
-    ----------
-    feature_set : FeatureSet
-        The recording's epochs.
-
-    Returns
-    -------
-    dict
-        Flashes, kept epochs by class, rejection by channel, bad channels, and the ERP peak: the largest positive value
-        of the target minus the non-target average from 200 ms on, in microvolts, with its channel and latency.
-    """
-    epochs, rejection = feature_set.epochs, feature_set.rejection
-    target, non_target = (feature_set.label == code for code in (TARGET, NON_TARGET))
-    figures: dict[str, Any] = {
-        "n_flashes": rejection.n_flashes,
-        "n_outside": rejection.n_outside,
-        "n_across_gaps": rejection.n_across_gaps,
-        "n_marked_bad": rejection.n_marked_bad,
-        "n_kept": rejection.n_kept,
-        "n_target": int(target.sum()),
-        "n_non_target": int(non_target.sum()),
-        "rejected_by_channel": rejection.by_channel,
-        "missing_by_channel": rejection.missing_by_channel,
-        "bad_channels": list(rejection.bad_channels),
-        "marked_bad_channels": list(rejection.marked_bad_channels),
-        "channels": list(feature_set.ch_names),
-        "parameters": feature_set.parameters.to_dict(),
-        "few_kept": rejection.few_kept,
-        "notes": list(feature_set.notes),
-        **({"sidecar": dict(feature_set.sidecar)} if feature_set.sidecar else {}),
-        **({"bids": dict(feature_set.bids)} if feature_set.bids else {}),
-        "erp_peak": None,
-    }
-    if target.any() and non_target.any():
-        difference_uv = (epochs[target].mean(axis=0) - epochs[non_target].mean(axis=0)) * VOLTS_TO_UV
-        times = feature_set.tmin + np.arange(feature_set.n_times) / feature_set.sfreq
-        late = np.flatnonzero(times >= 0.2)  # the P300 does not begin earlier
-        if len(late):
-            channel, sample = np.unravel_index(np.argmax(difference_uv[:, late]), (len(epochs[0]), len(late)))
-            figures["erp_peak"] = {
-                "channel": feature_set.ch_names[channel],
-                "latency_s": round(float(times[late[sample]]), 4),
-                "amplitude_uv": round(float(difference_uv[channel, late[sample]]), 4),
-            }
-    return figures

@@ -21,6 +21,8 @@ MOST_ANNOTATIONS = 100_000
 """Events in a file's annotations or markers, six a second for four and a half hours."""
 LONGEST_NAME = 64
 """Characters of a channel's name."""
+LONGEST_FACT = 256
+"""Characters of what a file says about itself: date, software, device."""
 
 # ---- files and formats
 LARGEST_SIDECAR_BYTES = 1 << 18

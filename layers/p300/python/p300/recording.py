@@ -62,6 +62,8 @@ class Recording:
         What the recording's sidecar says (see `p300.readers.sidecar`); empty without one.
     bids : mapping
         Facts of a recording from a BIDS data set: subject, session, run, participant, ... (see `p300.readers.bids`); empty of any other.
+    facts : mapping of str to str
+        What the file says about itself and nothing depends on: ``recorded`` (date and time), ``software``, ``device``, ``reference``.
     """
 
     ch_names: tuple[str, ...]
@@ -76,6 +78,7 @@ class Recording:
     speller: Speller | None = None
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     bids: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def stream(self) -> "RecordingStream":
         """Return the same recording as a stream of one block.
@@ -98,6 +101,7 @@ class Recording:
             speller=self.speller,
             sidecar=self.sidecar,
             bids=self.bids,
+            facts=self.facts,
         )
 
 
@@ -107,7 +111,7 @@ class RecordingStream:
 
     Attributes
     ----------
-    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels, speller, sidecar, bids
+    ch_names, sfreq, stim, flash, notes, gaps, bad_spans, bad_channels, speller, sidecar, bids, facts
         As in :class:`Recording`.
     n_samples : int
         Length of the recording.
@@ -136,6 +140,7 @@ class RecordingStream:
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     bids: Mapping[str, Any] = field(default_factory=dict)
     read_as_v: tuple[float, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def flashes(self) -> "Flashes":
@@ -175,4 +180,5 @@ class RecordingStream:
             self.speller,
             self.sidecar,
             self.bids,
+            self.facts,
         )

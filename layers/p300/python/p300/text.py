@@ -45,7 +45,7 @@ def n_of(n: int, noun: str) -> str:
     -------
     text : str
     """
-    plural = f"{noun}es" if noun.endswith(("s", "sh", "ch", "x")) else f"{noun}s"
+    plural = f"{noun}es" if noun.endswith(("s", "sh", "tch", "x")) else f"{noun}s"
     return f"{n:,} {noun if n == 1 else plural}"
 
 

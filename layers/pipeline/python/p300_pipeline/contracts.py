@@ -102,6 +102,7 @@ class ReportResult(TypedDict, total=False):
     key: Required[str]
     page_key: Required[str]
     auc: float | None
+    verdict: str
 
 
 # ---- a model

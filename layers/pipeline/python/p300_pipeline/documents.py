@@ -72,3 +72,13 @@ def is_count(value: Any) -> bool:
 def is_texts(value: Any) -> bool:
     """Whether a value is a list of strings."""
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def is_verdict(value: Any) -> bool:
+    """Whether a value is the verdict of a report.json: found (None: it cannot be told), in words and in a sentence."""
+    return (
+        isinstance(value, Mapping)
+        and (value.get("found") is None or isinstance(value["found"], bool))
+        and is_text(value.get("words"))
+        and is_text(value.get("sentence"))
+    )

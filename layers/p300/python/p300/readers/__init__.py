@@ -13,7 +13,9 @@ from typing import Any
 from p300.bids.pointers import N_BEGINNING, refuse_pointer
 from p300.errors import RecordingError
 from p300.formats import instead
+from p300.limits import LONGEST_FACT
 from p300.recording import Recording, RecordingStream
+from p300.text import printable
 
 from . import bids
 from . import sidecar as sidecars
@@ -110,8 +112,9 @@ def open_recording(
     groups = stream.flashes.flash if "layout" in said else None
     sidecars.check_groups(said, () if groups is None else set(groups[groups != 0].tolist()), name)
     unused = sidecars.unused_events(said, seen.events) if seen else ()
+    facts = {about: printable(fact)[:LONGEST_FACT] for about, fact in stream.facts.items() if fact}
     notes = (*by_data_set.notes, *said_notes, *unused, *stream.notes)
-    return replace(stream, notes=notes, sidecar=dict(said), bids=by_data_set.facts)
+    return replace(stream, notes=notes, sidecar=dict(said), bids=by_data_set.facts, facts=facts)
 
 
 def _sidecar(path: Path, name: str, given: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], tuple[str, ...]]:

@@ -80,6 +80,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         (*name_notes, *unit_notes, *chosen.notes, *_block_notes(header, sfreq), *decoded.notes),
         speller=speller,
         read_as_v=tuple((uv_per * 1e-6).tolist()),
+        facts={"recorded": header.first("StorageTime"), "software": "BCI2000"},
     )
 
 

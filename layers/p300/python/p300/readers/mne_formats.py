@@ -101,7 +101,16 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         bad_spans=bad_spans,
         bad_channels=bad_channels,
         read_as_v=read_as_v,
+        facts=_facts(raw),
     )
+
+
+def _facts(raw: "mne.io.BaseRaw") -> dict[str, str]:
+    date, device = raw.info["meas_date"], raw.info["device_info"] or {}
+    return {
+        "recorded": date.isoformat(sep=" ", timespec="seconds") if date else "",
+        "device": device.get("model") or "",
+    }
 
 
 def _records(path: Path, name: str) -> tuple[Checked, edf_records.Records | None, tuple[str, ...]]:

@@ -1,14 +1,11 @@
-"""The page of a recording: its figures, its picture and what was assumed, in one HTML file that needs nothing else."""
+"""The page of a recording: the verdict, what it rests on and what was assumed, in one HTML file that needs nothing else."""
 
-import base64
 from pathlib import Path
 from typing import Any
 
 from p300.chance import in_words
-from p300.errors import TrainingError
-from p300.evaluation import within_recording
-from p300.features import FeatureSet
-from p300.models import RecordingEpochs
+from p300.reporting.assets import POLICY, SCRIPT, STYLE
+from p300.reporting.verdict import Finding
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 UNITS = {
@@ -18,44 +15,7 @@ UNITS = {
 }
 
 
-def single_trial(feature_set: FeatureSet, recording: str) -> dict[str, Any]:
-    """Tell how well single flashes of the recording can be told apart.
-
-    Parameters
-    ----------
-    feature_set : FeatureSet
-        Epochs of the recording.
-    recording : str
-        ``<subject>/<recording>``.
-
-    Returns
-    -------
-    dict
-        ``roc_auc`` and ``sd`` over blocks of time left out in turn, ``blocks`` (block to AUC), ``chance`` as
-        `p300.chance.against_chance` returns; or all None, and ``why``, where there are too few epochs.
-    """
-    epochs = RecordingEpochs(
-        recording,
-        recording.partition("/")[0],
-        feature_set.X,
-        feature_set.label,
-        len(feature_set.ch_names),
-        ch_names=feature_set.ch_names,
-    )
-    try:
-        figures = within_recording(epochs)
-    except TrainingError as error:
-        return {"roc_auc": None, "sd": None, "blocks": {}, "chance": None, "why": error.message}
-    return {
-        "roc_auc": figures["mean"]["roc_auc"],
-        "sd": figures["sd"]["roc_auc"],
-        "blocks": {name: block["roc_auc"] for name, block in figures["blocks"].items()},
-        "chance": figures["chance"],
-        "why": "",
-    }
-
-
-def render(recording: str, facts: dict[str, Any], auc: dict[str, Any], picture: bytes) -> str:
+def render(recording: str, facts: dict[str, Any], finding: Finding, views: dict[str, Any]) -> str:
     """Return the page.
 
     Parameters
@@ -64,10 +24,10 @@ def render(recording: str, facts: dict[str, Any], auc: dict[str, Any], picture: 
         ``<subject>/<recording>``.
     facts : dict
         The recording's ``report.json``.
-    auc : dict
-        What :func:`single_trial` returned.
-    picture : bytes
-        A PNG.
+    finding : Finding
+        The verdict.
+    views : dict
+        What `p300.reporting.views.views` returned.
 
     Returns
     -------
@@ -75,16 +35,23 @@ def render(recording: str, facts: dict[str, Any], auc: dict[str, Any], picture: 
         HTML; whatever comes from a file or a key is escaped.
     """
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
-    # Escaping is for every value, whatever the template's name ends in.
+    # Escaping is for every value, whatever the template's name ends in; charts escape what they are given, and come as they are.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["drawn"] = Markup
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
+    chance = finding.single_flash["chance"]
     return template.render(
         recording=recording,
         facts=facts,
         units=UNITS,
-        auc=auc,
-        chance=in_words(auc["chance"]) if auc["chance"] else "",
-        picture=base64.b64encode(picture).decode(),
+        verdict=finding.facts,
+        auc=finding.single_flash,
+        chance=in_words(chance) if chance else "",
+        views=views,
         most_rejected=max([*facts["rejected_by_channel"].values(), 1]),
+        policy=POLICY,
+        style=STYLE,
+        script=SCRIPT,
     )

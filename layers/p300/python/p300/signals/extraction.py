@@ -23,6 +23,7 @@ from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
 from .steadiness import changed_gain, check_steady
 from .stillness import Stillness
+from .survey import Survey
 
 EPOCHS_BYTES = 512 * 1024  # cut, measured and resampled at once: they stay in a core's second-level cache
 
@@ -67,8 +68,9 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     inside &= ~(broken | marked)
     starts = flashes.onset_sample[inside] + first
 
-    gaps, stillness = Gaps(), Stillness(stream.sfreq)
-    X, peak_to_peak, over, missing = _epochs(stream, starts, parameters, gaps, stillness)
+    gaps, stillness, survey = Gaps(), Stillness(stream.sfreq), Survey(stream)
+    watched = replace(stream, blocks=lambda: survey.watched(stream.blocks()))
+    X, peak_to_peak, over, missing = _epochs(watched, starts, parameters, gaps, stillness)
     by_channel = over.sum(axis=0)
     notes = (*stream.notes, *_missing_notes(stream, stillness, gaps, missing))
     bad = named = np.isin(stream.ch_names, stream.bad_channels)
@@ -132,7 +134,14 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         notes=notes,
         sidecar=stream.sidecar,
         bids=stream.bids,
+        survey={**survey.facts(_rows(kept, len(flashes))), **({"said": dict(stream.facts)} if stream.facts else {})},
     )
+
+
+def _rows(chosen: NDArray[np.integer], n: int) -> NDArray[np.bool_]:
+    rows = np.zeros(n, bool)
+    rows[chosen] = True
+    return rows
 
 
 def _missing_notes(

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from p300.errors import RecordingError
-from p300.features import report
 from p300.readers import sidecar as sidecars
+from p300.recording_report import report
 from p300.signals import Parameters
 
 from p300_pipeline import provenance

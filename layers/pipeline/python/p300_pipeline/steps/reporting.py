@@ -5,7 +5,8 @@ import json
 from functools import partial
 from typing import Any
 
-from p300.features import read_features, report
+from p300.features import read_features
+from p300.recording_report import report
 
 from p300_pipeline.contracts import PlotResult, ReportResult
 from p300_pipeline.documents import parse
@@ -42,8 +43,8 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
     -------
     dict
         ``outcome`` is ``drawn``, ``unchanged`` (these features have a report), ``superseded`` (the features were replaced in the
-        meantime, and the new ones get their own report) or ``no_features``; with ``page_key``, and ``auc`` if it was drawn now.
-        report.json gets the same metrics as ``single_flash``.
+        meantime, and the new ones get their own report) or ``no_features``; with ``page_key``, and ``auc`` and ``verdict`` if it was drawn
+        now. report.json gets both as ``single_flash`` and ``verdict``.
     """
     recording_key = RecordingKey.parse(key)
     answer: ReportResult = {
@@ -61,8 +62,10 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         return {**answer, "outcome": "unchanged"}
     # Importing Matplotlib takes seconds, which the answers above do not need.
-    from p300.reporting.page import render, single_trial
+    from p300.reporting.page import render
     from p300.reporting.picture import draw
+    from p300.reporting.verdict import judge
+    from p300.reporting.views import views
 
     try:
         body, _ = store.get(features_bucket, recording_key.features, if_match=made_of.etag)
@@ -77,18 +80,19 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
         "raw_etag": stamp.get("raw-etag", ""),
         "code_digest": stamp.get("code-digest", ""),
     }
-    auc = single_trial(features, recording_key.recording)
-    picture = draw(features, recording_key.recording)
-    page = render(recording_key.recording, facts, auc, picture).encode()
+    finding = judge(features, recording_key.recording)
+    picture = draw(features, recording_key.recording, finding)
+    page = render(recording_key.recording, facts, finding, views(features, finding)).encode()
+    added = {"verdict": finding.facts, "single_flash": finding.single_flash}
     write = partial(_write, store, features_bucket, recording_key, made_of, stamp)
     try:
         write(recording_key.erp_plot, picture, "image/png")
-        _add_to_report(store, features_bucket, recording_key, stamp, {"single_flash": auc})
+        _add_to_report(store, features_bucket, recording_key, stamp, added)
         # The page comes last, so that wherever there is a page there is also a plot.
         write(recording_key.page, page, "text/html; charset=utf-8")
     except (NotFoundError, PreconditionError):
         return {**answer, "outcome": "superseded"}
-    return {**answer, "outcome": "drawn", "auc": auc["roc_auc"]}
+    return {**answer, "outcome": "drawn", "auc": finding.single_flash["roc_auc"], "verdict": finding.facts["words"]}
 
 
 def draw_pictures(store: Store, models_bucket: str, version: str) -> PlotResult:
