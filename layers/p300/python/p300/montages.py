@@ -87,7 +87,9 @@ def leaders(montages: Iterable[Channels], groups: Sequence[Channels] = ()) -> li
         `groups`, then others, those of most channels first.
     """
     found = list(groups)
-    distinct = {key_of(own): own for own in montages}
+    distinct: dict[frozenset[str], Channels] = {}
+    for own in montages:
+        distinct.setdefault(key_of(own), own)  # the first one's order
     for own in sorted(distinct.values(), key=lambda own: (-len(own), name_of(own))):
         if not any(are_close(own, leader) for leader in found):
             found.append(own)

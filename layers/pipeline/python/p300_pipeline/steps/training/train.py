@@ -21,6 +21,7 @@ from p300_pipeline.model_index import update_index
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.scheduling import settle
 from p300_pipeline.steps.training.choice import choose, fingerprint_of
+from p300_pipeline.steps.training.montage import decide
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import Store
 
@@ -63,7 +64,8 @@ def train(
     dict
         ``outcome`` is ``trained`` (now, or before by an execution that did not come to its end) or ``unchanged`` (the same recordings
         with the same settings led to ``version`` before, and decoding can adapt it), ``version``, for a new model its figures;
-        ``left_out`` (the first of ``n_left_out`` recordings) and ``one_person`` (subjects that are).
+        ``left_out`` (the first of ``n_left_out`` recordings), ``one_person`` (subjects that are) and ``montage`` (its group, and whether
+        missing channels were interpolated).
 
     Raises
     ------
@@ -92,7 +94,8 @@ def _train(
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
         chosen = choose(store, registry, features_bucket, request, parameters, folder=Path(folder), memory_mb=memory_mb)
-        first = chosen.recordings.features(chosen.recordings.names[0])
+        some = next(iter(chosen.ways.values()))
+        first = some.features(some.names[0])
         # An unknown kind is refused before it claims a version.
         models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
         fingerprint = fingerprint_of(request, chosen.facts)
@@ -107,7 +110,17 @@ def _train(
         }
         if claim.finished:
             return {**_already_trained(registry, claim.version, execution), **told}
-        made = make_model(chosen.recordings, request.model, request.seed)
+        way = decide(chosen.ways, chosen.compared_with, request.seed)
+        recordings, left_out = (
+            way.recordings,
+            [
+                *chosen.left_out,
+                *({"recording": name, "reason": reason} for name, reason in way.left_out.items()),
+            ],
+        )
+        first = recordings.features(recordings.names[0])
+        made = make_model(recordings, request.model, request.seed)
+    told |= {"left_out": left_out[:SHOWN_LEFT_OUT], "n_left_out": len(left_out)}
     manifest = {
         "kind": request.model,
         "channels": list(first.ch_names),
@@ -120,11 +133,13 @@ def _train(
         "request": {
             "subjects": list(request.subjects) if isinstance(request.subjects, tuple) else request.subjects,
             "held_out": list(request.held_out),
+            **({"channels": list(request.channels)} if request.channels else {}),
         },
-        "subjects": sorted({subject_of(name) for name in chosen.recordings.names}),
+        "subjects": sorted({subject_of(name) for name in recordings.names}),
         "held_out": list(request.held_out),
-        "recordings": [{"recording": name, **facts} for name, facts in sorted(chosen.facts.items())],
-        "left_out": chosen.left_out,
+        "recordings": [{"recording": name, **chosen.facts[name]} for name in sorted(recordings.names)],
+        "left_out": left_out,
+        "montage": {**chosen.montage, **way.facts},
         "one_person": chosen.one_person,
         "n_epochs": made.metrics["n_epochs"],
         "metrics": made.metrics,
@@ -180,7 +195,9 @@ def _trained(registry: Registry, version: str) -> TrainResult:
     if (registry.held_by("challenger") or "") <= version:  # a late retry does not replace it by an older one
         registry.set_alias("challenger", version)
     manifest = registry.manifest(version)
-    facts = {name: manifest[name] for name in ("kind", "n_epochs", "subjects", "held_out")}
+    facts = {
+        name: manifest[name] for name in ("kind", "n_epochs", "subjects", "held_out", "montage") if name in manifest
+    }
     answer = {"outcome": "trained", "version": version, "n_recordings": len(manifest["recordings"]), **facts}
     return cast(TrainResult, answer | headline(manifest["metrics"]))
 
