@@ -31,7 +31,7 @@ STAGES = {
     QUARANTINED: "Quarantined",
     RAW: "Raw",
     FEATURES: "Features",
-    MODEL: "Used by the champion",
+    MODEL: "Used by a champion",
 }
 PAGE = 50
 MAX_OBJECT_BYTES = 20 << 20
@@ -169,7 +169,7 @@ class Recordings:
             name = bare_name(item.key)
             beside = derived.get(name, _Listing())
             used = users.get(name, ())
-            stage = RAW if beside.features is None else MODEL if "champion" in used else FEATURES
+            stage = RAW if beside.features is None else MODEL if set(used) - {"challenger"} else FEATURES
             found.append(
                 Recording(
                     name,

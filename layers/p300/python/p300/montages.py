@@ -19,7 +19,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.polynomial.legendre import legval
 from numpy.typing import NDArray
 
 from p300.channels import plain
@@ -126,13 +125,21 @@ class Fit:
         Where each wanted channel is; -1 for one that is interpolated.
     weights : ndarray, shape (n_wanted, n_channels), or None
         Each wanted channel as a sum of those present; None where none is interpolated.
+    n_channels : int
+        Of the montage that is given.
     interpolated : tuple of str
         Wanted channels that are missing.
     """
 
     order: NDArray[np.intp]
     weights: NDArray[np.float64] | None
+    n_channels: int
     interpolated: tuple[str, ...] = ()
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing changes."""
+        return self.weights is None and self.order.tolist() == list(range(self.n_channels))
 
     def __call__(self, epochs: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return epochs of shape (n_epochs, n_wanted, n_times) from those of shape (n_epochs, n_channels, n_times)."""
@@ -169,7 +176,7 @@ def _fit(channels: Channels, wanted: Channels, what: str) -> Fit:
     order = np.array([place.get(plain(name), -1) for name in wanted], np.intp)
     lacking = tuple(missing(channels, wanted))
     if not lacking:
-        return Fit(order, None)
+        return Fit(order, None, len(channels))
     if why := why_not_interpolated(channels, wanted):
         raise P300Error(
             "wrong_channels",
@@ -182,7 +189,7 @@ def _fit(channels: Channels, wanted: Channels, what: str) -> Fit:
     sources = np.array([DIRECTIONS[plain(channels[number])] for number in known])
     targets = np.array([DIRECTIONS[plain(name)] for name in lacking])
     weights[np.ix_(np.flatnonzero(order < 0), known)] = splines(sources, targets)
-    return Fit(order, weights, lacking)
+    return Fit(order, weights, len(channels), lacking)
 
 
 def why_not_interpolated(channels: Sequence[str], wanted: Sequence[str]) -> str:
@@ -212,6 +219,8 @@ def splines(sources: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArr
     -------
     weights : ndarray, shape (n_targets, n_sources)
     """
+    from numpy.polynomial.legendre import legval  # a cold start of the prediction API does not wait for it
+
     sources = sources / np.linalg.norm(sources, axis=1, keepdims=True)
     targets = targets / np.linalg.norm(targets, axis=1, keepdims=True)
     n = np.arange(1, N_TERMS + 1, dtype=np.float64)

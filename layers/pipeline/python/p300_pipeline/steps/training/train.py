@@ -195,11 +195,10 @@ def _trained(registry: Registry, version: str) -> TrainResult:
     if (registry.held_by("challenger") or "") <= version:  # a late retry does not replace it by an older one
         registry.set_alias("challenger", version)
     manifest = registry.manifest(version)
-    facts = {
-        name: manifest[name] for name in ("kind", "n_epochs", "subjects", "held_out", "montage") if name in manifest
-    }
-    answer = {"outcome": "trained", "version": version, "n_recordings": len(manifest["recordings"]), **facts}
-    return cast(TrainResult, answer | headline(manifest["metrics"]))
+    told = ("kind", "n_epochs", "subjects", "held_out", "montage")
+    facts: dict[str, Any] = {name: manifest[name] for name in told if name in manifest}
+    facts |= {"outcome": "trained", "version": version, "n_recordings": len(manifest["recordings"])}
+    return cast(TrainResult, facts | headline(manifest["metrics"]))
 
 
 def _joblib(pipeline: Any) -> bytes:
