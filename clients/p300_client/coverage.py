@@ -55,7 +55,7 @@ def coverage(target: Target, manifests: Mapping[str, Any], aliases: Mapping[str,
             for recording in present:
                 if recording.startswith(f"{name}/"):
                     reasons.setdefault(recording, f"{name} was held out of {version} by request")
-        for entry in manifest.get("left_out") or []:
+        for entry in [*(manifest.get("left_out") or []), *(manifest.get("other_montages") or [])]:
             reasons.setdefault(entry["recording"], entry["reason"])
     left_out = sorted(set(present) - used)
     return {

@@ -88,8 +88,8 @@ def _left_out(output: dict[str, Any]) -> str:
     left_out = training.get("left_out") if isinstance(training, dict) else None
     if not isinstance(left_out, list) or not left_out or not isinstance(left_out[0], dict):
         return ""
-    first, n = left_out[0], training["n_left_out"] if isinstance(training, dict) else len(left_out)
-    more = f" (and {n - 1} more: `p300 models`)" if n > 1 else ""
+    first, n = left_out[0], _field(output, "training", "n_left_out")
+    more = f" ({n} in all: `p300 models`)" if n not in {"", "1"} else ""
     return f"; left out {first.get('recording')}: {first.get('reason')}{more}"
 
 

@@ -69,8 +69,8 @@ def test_the_first_montage_is_that_of_the_recording_that_made_training_due(
         put_features(f"subject_{number:02d}/run", channels=OTHERS)
     answer = train(store, recording="subject_04/run")
     assert answer["subjects"] == ["subject_04", "subject_05"]
-    assert [entry["recording"] for entry in answer["left_out"]] == people
-    reason = answer["left_out"][0]["reason"]
+    assert [entry["recording"] for entry in answer["other_montages"]] == people
+    reason = answer["other_montages"][0]["reason"]
     assert "(Fz, Cz, Pz) lacks C3, C4 of" in reason
     assert reason.endswith("`p300 train --channels Fz,Cz,Pz` trains a model for it")
 
@@ -91,8 +91,11 @@ def test_the_montage_is_that_of_the_champion(
         "subject_08",
     ]  # the same channels, in another order
     assert registry.manifest(answer["version"])["channels"] == ["Fz", "Cz", "Pz"]
-    assert [entry["recording"] for entry in answer["left_out"]] == [f"subject_0{number}/run" for number in range(4, 8)]
-    assert "(C3, C4) lacks Fz, Cz, Pz of" in answer["left_out"][3]["reason"]
+    assert [entry["recording"] for entry in answer["other_montages"]] == [
+        f"subject_0{number}/run" for number in range(4, 8)
+    ]
+    assert "(C3, C4) lacks Fz, Cz, Pz of" in answer["other_montages"][3]["reason"]
+    assert answer["left_out"] == []
     # New recordings of the wrong montage alone change nothing.
     store.delete(FEATURES, "subject_08/run/features.parquet")
     finish(store, first)

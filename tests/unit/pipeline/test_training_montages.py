@@ -11,12 +11,34 @@ from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
 from tests.support.buckets import MODELS
-from tests.support.training import evaluate, finish, later, promote, reasons, train
+from tests.support.training import evaluate, finish, later, promote, train
 
 BNCI = ("Fz", "Cz", "P3", "Pz", "P4", "PO7", "PO8", "Oz")
 SIXTEEN = ("Fp1", "Fp2", "F5", "AFz", "F6", "T7", "Cz", "T8", "P7", "P3", "Pz", "P4", "P8", "O1", "Oz", "O2")
-THIRTY_TWO = (*SIXTEEN, "Fz", "PO7", "PO8", "F3", "F4", "F7", "F8", "FC1", "FC2", "C3", "C4", "CP1", "CP2", "P5", "P6", "POz")
+THIRTY_TWO = (
+    *SIXTEEN,
+    "Fz",
+    "PO7",
+    "PO8",
+    "F3",
+    "F4",
+    "F7",
+    "F8",
+    "FC1",
+    "FC2",
+    "C3",
+    "C4",
+    "CP1",
+    "CP2",
+    "P5",
+    "P6",
+    "POz",
+)
 Put = Callable[..., Any]
+
+
+def others_of(answer: dict[str, Any]) -> dict[str, str]:
+    return {entry["recording"]: entry["reason"] for entry in answer["other_montages"]}
 
 
 def put_people(put_features: Put, numbers: range, channels: tuple[str, ...]) -> list[str]:
@@ -34,7 +56,7 @@ def test_recordings_of_another_montage_become_a_champion_of_their_own(
     others = put_people(put_features, range(5, 8), BNCI)
     answer = train(store, "b", later(60), recording=others[0])
     assert answer["subjects"] == ["subject_05", "subject_06", "subject_07"]
-    assert reasons(answer)["subject_01/run"].endswith("champion is the champion of its montage")
+    assert others_of(answer)["subject_01/run"].endswith("champion is the champion of its montage")
     evaluate(store, answer["version"])
     promoted = promote(registry, answer["version"], "b")
     assert (promoted["outcome"], promoted["alias"]) == ("promoted", alias_of(name_of(BNCI)))
@@ -90,7 +112,7 @@ def test_recordings_with_all_channels_among_more_are_used(store: Store, put_feat
     assert answer["montage"]["used"] == "complete"
     own = train(store, "b", later(60), recording=many[0])
     assert own["subjects"] == ["subject_03", "subject_04", "subject_05"]
-    assert set(reasons(own)) == set(few)
+    assert set(others_of(own)) == set(few)
 
 
 def test_every_recording_of_three_montages_is_in_a_model_or_named(
@@ -102,7 +124,9 @@ def test_every_recording_of_three_montages_is_in_a_model_or_named(
         everyone |= set(names)
         finish(store, train(store, f"x{number}", later(60 * number), recording=names[0]))
     in_models = {
-        entry["recording"] for version in registry.champions().values() for entry in registry.manifest(version)["recordings"]
+        entry["recording"]
+        for version in registry.champions().values()
+        for entry in registry.manifest(version)["recordings"]
     }
     assert in_models == everyone
     assert {Montage.of(registry.manifest(version)).group for version in registry.champions().values()} == {
@@ -110,13 +134,15 @@ def test_every_recording_of_three_montages_is_in_a_model_or_named(
     }
 
 
-def test_channels_that_are_requested_are_those_of_the_model(store: Store, registry: Registry, put_features: Put) -> None:
+def test_channels_that_are_requested_are_those_of_the_model(
+    store: Store, registry: Registry, put_features: Put
+) -> None:
     names = put_people(put_features, range(1, 4), SIXTEEN)
     other = put_people(put_features, range(5, 6), ("C3", "C4"))
     answer = train(store, channels=["pz", "Cz", "Oz"])
     assert registry.manifest(answer["version"])["channels"] == ["pz", "Cz", "Oz"]
     assert [entry["recording"] for entry in registry.manifest(answer["version"])["recordings"]] == names
-    assert "`p300 train --channels C3,C4`" in reasons(answer)[other[0]]
+    assert "`p300 train --channels C3,C4`" in others_of(answer)[other[0]]
 
 
 def test_the_better_of_interpolation_and_common_channels_is_used_and_both_are_stated(

@@ -147,6 +147,8 @@ class UsedRecordings(TypedDict, total=False):
 
     left_out: list[dict[str, str]]
     n_left_out: int
+    other_montages: list[dict[str, str]]
+    n_other_montages: int
     one_person: list[list[str]]
     montage: dict[str, Any]
 

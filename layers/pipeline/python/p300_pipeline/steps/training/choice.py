@@ -43,7 +43,8 @@ FEWEST_OF_A_CLASS = 5
 class TrainingSet:
     """The recordings a training uses, those it leaves out and why, and the subjects that it takes for one person.
 
-    Where recordings lack a few channels, there are two ways to use them, which a kind of model is ``compared_with``.
+    Recordings of other montage groups are not left out, but of other trainings. Where recordings lack a few channels, there are two
+    ways to use them, which a kind of model is ``compared_with``.
     """
 
     ways: dict[str, Downloaded]
@@ -51,6 +52,7 @@ class TrainingSet:
     montage: dict[str, Any]
     facts: dict[str, dict[str, Any]]
     left_out: list[dict[str, str]]
+    other_montages: list[dict[str, str]]
     one_person: list[list[str]]
     features_libraries: dict[str, str]
 
@@ -204,7 +206,12 @@ def choose(
     found.unfit |= found.limits.too_many_of_a_person(found.fit_shapes(names), people.person_of)
     n_people = len({people.person_of(name) for name in found.fit_shapes(names)})
     found.unfit |= too_long(found.fit_shapes(names), n_fits(request.model, n_people))
-    left_out = [{"recording": name, "reason": found.unfit[name]} for name in names if name in found.unfit]
+    left_out = [
+        {"recording": name, "reason": found.unfit[name]}
+        for name in names
+        if name in found.unfit and name not in chosen.of_others
+    ]
+    others = [{"recording": name, "reason": found.unfit[name]} for name in names if name in chosen.of_others]
     shapes = found.fit_shapes(names)
     if not shapes:
         raise _nothing_left(names, found.unfit)
@@ -231,6 +238,7 @@ def choose(
         },
         facts,
         left_out,
+        others,
         people.merged(),
         found.libraries[next(iter(shapes))],
     )

@@ -38,6 +38,8 @@ class Plan:
         Recordings of the group; those of other groups may have all wanted channels among theirs.
     left_out : dict of str to str
         By recording, why it is not of this training.
+    of_others : frozenset of str
+        Those of them that are of another group.
     """
 
     group: Channels
@@ -45,6 +47,7 @@ class Plan:
     common: Channels
     of_group: frozenset[str]
     left_out: dict[str, str]
+    of_others: frozenset[str]
 
     @property
     def is_complete(self) -> bool:
@@ -101,10 +104,8 @@ def plan(registry: Registry, request: TrainingRequest, channels: Mapping[str, Ch
         for name, own in channels.items()
         if name not in members
     }
-    of_group = frozenset(
-        name for name, own in channels.items() if name in members and (key_of(group_by_name[name]) == key_of(group))
-    )
-    return Plan(group, wanted, common, of_group, left_out)
+    of_group = frozenset(name for name in channels if key_of(group_by_name[name]) == key_of(group))
+    return Plan(group, wanted, common, of_group, left_out, frozenset(left_out) - of_group)
 
 
 def _groups(registry: Registry) -> tuple[Channels | None, list[Channels]]:

@@ -18,6 +18,7 @@ from p300_pipeline.contracts import TrainResult, UsedRecordings
 from p300_pipeline.feature_store import subject_of
 from p300_pipeline.making.model import make_model
 from p300_pipeline.model_index import update_index
+from p300_pipeline.montage_groups import Montage
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.scheduling import settle
 from p300_pipeline.steps.training.choice import choose, fingerprint_of
@@ -64,8 +65,8 @@ def train(
     dict
         ``outcome`` is ``trained`` (now, or before by an execution that did not come to its end) or ``unchanged`` (the same recordings
         with the same settings led to ``version`` before, and decoding can adapt it), ``version``, for a new model its figures;
-        ``left_out`` (the first of ``n_left_out`` recordings), ``one_person`` (subjects that are) and ``montage`` (its group, and whether
-        missing channels were interpolated).
+        ``left_out`` (the first of ``n_left_out`` recordings), ``other_montages`` likewise, ``one_person`` (subjects that are) and
+        ``montage`` (its group, and whether missing channels were interpolated).
 
     Raises
     ------
@@ -106,6 +107,8 @@ def _train(
         told: UsedRecordings = {
             "left_out": chosen.left_out[:SHOWN_LEFT_OUT],
             "n_left_out": len(chosen.left_out),
+            "other_montages": chosen.other_montages[:SHOWN_LEFT_OUT],
+            "n_other_montages": len(chosen.other_montages),
             "one_person": chosen.one_person,
         }
         if claim.finished:
@@ -139,6 +142,7 @@ def _train(
         "held_out": list(request.held_out),
         "recordings": [{"recording": name, **chosen.facts[name]} for name in sorted(recordings.names)],
         "left_out": left_out,
+        "other_montages": chosen.other_montages,
         "montage": {**chosen.montage, **way.facts},
         "one_person": chosen.one_person,
         "n_epochs": made.metrics["n_epochs"],
@@ -183,7 +187,11 @@ def _already_trained(registry: Registry, version: str, execution: str) -> TrainR
     if not registry.is_finished(version):
         why = f"{version} was trained before, and its execution did not come to its end: evaluated, compared and drawn now."
         return _trained(registry, version) | {"why": why}
-    registry.finish_promotion()  # nothing is promoted after this, so an unfinished promotion would stay unfinished
+    # Nothing is promoted after this, so an unfinished promotion would stay unfinished.
+    registry.finish_promotion()
+    group = Montage.of(registry.manifest(version)).group
+    if group in registry.other_groups():
+        registry.line(group).finish_promotion()
     return {
         "outcome": "unchanged",
         "version": version,
