@@ -20,10 +20,10 @@ SIXTEEN, EIGHT = range(51, 56), range(61, 65)
 def montages(stack: Stack) -> Iterator[dict[str, Any]]:
     """A champion of sixteen channels, then four people's recordings of eight others, and what the training for these came to."""
     stack.land(*[(f"subject_{number}/run.parquet", recording(number)) for number in SIXTEEN])
-    trained = stack.execute({"train": {"recording": "subject_51/run"}})
+    trained = stack.execute({"recording": "subject_51/run"})
     assert trained.status == "SUCCEEDED", trained.error
     stack.land(*[(f"subject_{number}/run.parquet", recording(number, channels=BNCI)) for number in EIGHT])
-    ended = stack.execute({"train": {"recording": "subject_61/run"}})
+    ended = stack.execute({"recording": "subject_61/run"})
     assert ended.status == "SUCCEEDED", ended.error
     yield dict(ended.output)
     for number in (*SIXTEEN, *EIGHT):

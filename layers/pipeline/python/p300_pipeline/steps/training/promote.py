@@ -49,7 +49,10 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
     own = Montage.of(challenger)
     while True:
         default = _default(registry)
-        line = registry if default is None or default.group == own.group else registry.line(own.group)
+        line: Promotions = registry
+        if default and default.group != own.group:
+            registry.finish_promotion()  # of the default group, which may not see another one soon
+            line = registry.line(own.group)
         answer = _promote(registry, line, challenger, execution)
         now = _default(registry)
         if line is registry or now is None or now.group != own.group:
