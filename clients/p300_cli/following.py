@@ -13,7 +13,7 @@ from p300_client.watching import TIMEOUT_S, Execution, Watcher, all_ended, each_
 from rich.live import Live
 from rich.table import Table
 
-from p300_cli.model_details import used
+from p300_cli.model_details import montage_lines, used
 from p300_cli.terminal import err, escape, note, out, print_json, table
 
 MARKS = {
@@ -131,7 +131,8 @@ def tell_what_was_used(output: Any) -> None:
     training = output.get("training", output) if isinstance(output, dict) else None
     if not isinstance(training, dict):
         return
-    for line in used(training.get("left_out") or [], training.get("one_person") or [], training.get("n_left_out")):
+    left_out, one_person = training.get("left_out") or [], training.get("one_person") or []
+    for line in (*used(left_out, one_person, training.get("n_left_out")), *montage_lines(training)):
         note(line)
 
 

@@ -14,6 +14,7 @@ from p300_cli.terminal import escape, fail, note, out, print_json, table
 
 FIGURES = ("roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier")
 SHOWN_LEFT_OUT = 10
+WAYS = {"interpolated": "they were interpolated", "common": "the model takes the common ones"}
 TITLES = ("AUC", "avg. precision", "balanced acc.", "accuracy", "kappa", "Brier")
 
 
@@ -104,7 +105,7 @@ def _print_facts(manifest: Mapping[str, Any], aliases: Sequence[str]) -> None:
         out.print(
             f"made by code {code}, its features by {features}; `p300 reproduce {manifest['version']}`", highlight=False
         )
-    for line in used(manifest.get("left_out") or [], manifest.get("one_person") or []):
+    for line in (*used(manifest.get("left_out") or [], manifest.get("one_person") or []), *montage_lines(manifest)):
         out.print(f"[yellow]{escape(line)}[/yellow]", highlight=False)
     out.print()
 
@@ -130,6 +131,31 @@ def used(
         yield f"left out: {total - SHOWN_LEFT_OUT} more; `p300 models show VERSION --json` names all"
     for subjects in one_person:
         yield f"one person: {', '.join(subjects)} have recordings in common, and are left out of training together"
+
+
+def montage_lines(training: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which montage a training is of, how missing channels were made up for, and which recordings are of other montages.
+
+    Parameters
+    ----------
+    training : mapping
+        A manifest, or a training's answer.
+    """
+    montage = training.get("montage")
+    if isinstance(montage, dict) and montage.get("used") in WAYS:
+        figures = " and ".join(
+            f"{montage[name]:.3f} {what}"
+            for name, what in (("auc_interpolated", "interpolated"), ("auc_common", "on the common channels"))
+            if montage.get(name) is not None
+        )
+        compared = f" (AUC on left-out people: {figures})" if figures else ""
+        yield f"montage {montage.get('group')}: some recordings lack channels; {WAYS[montage['used']]}{compared}"
+    others = training.get("other_montages") or []
+    for entry in others[:SHOWN_LEFT_OUT]:
+        yield f"of another montage: {entry.get('recording')}: {entry.get('reason')}"
+    total = training.get("n_other_montages", len(others))
+    if total > SHOWN_LEFT_OUT:
+        yield f"of another montage: {total - SHOWN_LEFT_OUT} more; `p300 models` lists recordings that are in no model"
 
 
 def _summary(metrics: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> Iterator[list[Any]]:

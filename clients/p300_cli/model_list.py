@@ -1,9 +1,25 @@
 """All model versions as a table."""
 
+from typing import Any
+
 from p300_client.model_versions import list_models
 from p300_client.target import Target
 
 from p300_cli.terminal import err, escape, out, print_json, table
+
+MAX_LEFT_OUT = 20
+
+
+def show_left_out(recordings: dict[str, Any]) -> None:
+    """Print which recordings no serving model was trained on, and why."""
+    left_out = recordings["left_out"]
+    if not left_out:
+        return
+    out.print(f"{len(left_out)} of {recordings['total']} recordings are in no model that serves:")
+    for entry in left_out[:MAX_LEFT_OUT]:
+        out.print(escape(f"  {entry['recording']}: {entry['reason']}"), soft_wrap=True)
+    if len(left_out) > MAX_LEFT_OUT:
+        out.print(f"  and {len(left_out) - MAX_LEFT_OUT} more; `p300 models --json` names all")
 
 
 def show_models(target: Target, *, as_json: bool = False) -> None:
@@ -20,6 +36,7 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
                 "version",
                 "alias",
                 "kind",
+                "montage",
                 "subjects",
                 "recordings",
                 "epochs",
@@ -36,6 +53,7 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
                         row.get(name)
                         for name in (
                             "kind",
+                            "montage",
                             "subjects",
                             "recordings",
                             "epochs",
@@ -50,6 +68,11 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
             ],
         )
     )
+    montages = {row["montage"]: row["channels"] for row in reversed(rows) if row["aliases"] and "montage" in row}
+    if len(montages) > 1:
+        for name, channels in montages.items():
+            out.print(escape(f"montage {name}: {' '.join(channels)}"), soft_wrap=True)
+    show_left_out(found["recordings"])
     for problem in found["problems"]:
         err.print(f"[yellow]{escape(problem)}[/yellow]")
     if rows and "auc_by_fold" in rows[0]:

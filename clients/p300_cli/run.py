@@ -8,6 +8,7 @@ from pathlib import Path
 
 from p300_client import landing
 from p300_client.api import Api, load_features, time_single_epoch
+from p300_client.coverage import without_champion
 from p300_client.model_versions import registry
 from p300_client.paths import STATE
 from p300_client.target import Target
@@ -39,9 +40,9 @@ def run(target: Target, folders: Sequence[Path]) -> None:
         landed = landing.land(target, found, progress, replace=synthetic, notify=note)
     executions = follow(target, since, landed.uploads) if landed.uploads else []
     recordings = [upload.key for upload in found if upload.is_recording]
-    if registry(target).alias("champion") is None:
-        note("too few recordings for a training to be due: asking for one")
-        executions.append(follow_training(target, {}))
+    for name in without_champion(target, [key.rpartition(".")[0] for key in recordings]):
+        note(f"too few recordings of the montage of {name} for a training to be due: asking for one")
+        executions.append(follow_training(target, {"recording": name}))
     show_executions(executions, unchanged=[one for one in landed.unchanged if one.is_recording])
     failed = [execution for execution in executions if execution.status != "SUCCEEDED"]
     quarantined = [execution for execution in executions if execution.output.get("outcome") == "quarantined"]
@@ -85,17 +86,25 @@ def predict_each(target: Target, names: Sequence[str]) -> None:
     rows, version = [], ""
     for name in names:
         features = load_features(target, name)
-        probability, now_serving = api.predict(features.X, "champion", note, channels=features.ch_names)
+        probability, now_serving = api.predict(features.X, None, note, channels=features.ch_names)
         if now_serving != version:
             version = now_serving
             trained_on = set(map(subject_name, registry(target).manifest(version)["subjects"]))
         figures = classification_metrics(features.label, probability)
         seen = "yes" if subject_name(name.partition("/")[0]) in trained_on else "no"
         rows.append(
-            [name, len(features.label), figures["roc_auc"], figures["balanced_accuracy"], figures["kappa"], seen]
+            [
+                name,
+                version,
+                len(features.label),
+                figures["roc_auc"],
+                figures["balanced_accuracy"],
+                figures["kappa"],
+                seen,
+            ]
         )
-    columns = ["recording", "epochs", "AUC", "balanced accuracy", "kappa", "person seen in training"]
-    out.print(table(f"POST /predict, model {version}", columns, rows))
+    columns = ["recording", "model", "epochs", "AUC", "balanced accuracy", "kappa", "person seen in training"]
+    out.print(table("POST /predict", columns, rows))
     answer, milliseconds = time_single_epoch(api, features)
     if answer.status != 200:
         fail(f"POST /predict answered {answer.status}: {answer.body}")

@@ -93,7 +93,7 @@ class Api:
     def predict(
         self,
         X: NDArray[np.float32],
-        alias: str = "champion",
+        alias: str | None = None,
         notify: Notify = ignore_notes,
         *,
         channels: Sequence[str] | None = None,
@@ -104,13 +104,13 @@ class Api:
         ----------
         X : ndarray of float32, shape (n_epochs, n_features)
             Features in volts.
-        alias : str
-            ``champion``, ``challenger`` or a version.
+        alias : str, optional
+            An alias or a version; by default the champion that has the channels.
         notify : callable, optional
             Called with each note in the API's answers, once.
         channels : sequence of str, optional
-            Channel names in the order of `X`: the API puts them in the model's order, and refuses other channels. By default `X` is
-            taken to be in the model's order.
+            Channel names in the order of `X`: the API selects the model's by name, interpolates a few, and refuses others. By default
+            `X` is taken to be in the model's order.
 
         Returns
         -------
@@ -130,14 +130,14 @@ class Api:
             body = {"epochs_b64": base64.b64encode(batch.tobytes()).decode(), "n_epochs": len(batch)}
             if channels is not None:
                 body["channels"] = list(channels)
-            answer = self.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
+            answer = self.ask("POST", "/predict" + _query(alias), body)
             answer.required("POST /predict")
             pass_on_notes(answer, said, notify)
             probabilities += [prediction["probability_target"] for prediction in answer.body["predictions"]]
             version = answer.body["model_version"]
         return np.array(probabilities), version
 
-    def decode(self, body: dict[str, Any], alias: str = "champion") -> dict[str, Any]:
+    def decode(self, body: dict[str, Any], alias: str | None = None) -> dict[str, Any]:
         """Return the answer of POST /decode for flashes and a layout.
 
         Raises
@@ -145,7 +145,7 @@ class Api:
         P300Error
             ``refused``, with what the API said.
         """
-        return self._success("POST", f"/decode?alias={quote(alias, safe='')}", body)
+        return self._success("POST", "/decode" + _query(alias), body)
 
     def models(self) -> dict[str, Any]:
         """Return the answer of GET /models; raises as `decode` does."""
@@ -205,9 +205,13 @@ def recordings(target: Target, subject: str | None = None) -> list[str]:
     return [key.removesuffix("/features.parquet") for key in keys if key.endswith("/features.parquet")]
 
 
-def time_single_epoch(api: Api, features: FeatureSet, alias: str = "champion") -> tuple[Answer, float]:
+def _query(alias: str | None) -> str:
+    return f"?alias={quote(alias, safe='')}" if alias is not None else ""
+
+
+def time_single_epoch(api: Api, features: FeatureSet, alias: str | None = None) -> tuple[Answer, float]:
     """Send one epoch to /predict as a client would; return the answer and the milliseconds it took."""
     body = {"features": features.X[0].astype(float).tolist(), "channels": list(features.ch_names)}
     began = time.perf_counter()
-    answer = api.ask("POST", f"/predict?alias={quote(alias, safe='')}", body)
+    answer = api.ask("POST", "/predict" + _query(alias), body)
     return answer, 1000 * (time.perf_counter() - began)

@@ -63,7 +63,7 @@ def export_bids(
     out: Path,
     names: Sequence[str] = (),
     *,
-    alias: str = "champion",
+    alias: str | None = None,
     progress: Progress = no_progress,
     notify: Notify = ignore_notes,
 ) -> Exported:
@@ -77,8 +77,8 @@ def export_bids(
         The data set's folder, which must not exist yet, or be empty; it is there as a whole, or not at all.
     names : sequence of str, optional
         Subjects, or ``<subject>/<recording>``; everything without.
-    alias : str
-        The model whose predictions are written.
+    alias : str, optional
+        The model whose predictions are written; by default, the champion that has a recording's channels.
     progress : callable, optional
         Called for each recording.
     notify : callable, optional
@@ -204,7 +204,7 @@ def _name(sources: Sequence[_Source]) -> str:
 class _Derived:
     """Writes features and predictions as derivatives."""
 
-    def __init__(self, target: Target, root: Path, alias: str, notify: Notify) -> None:
+    def __init__(self, target: Target, root: Path, alias: str | None, notify: Notify) -> None:
         self._target, self._root, self._alias, self._notify = target, root, alias, notify
         self._folder = root / DERIVATIVES
         self._api: Api | None = Api(target)

@@ -2,16 +2,19 @@
 
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 from p300.chance import chance_of, in_words
 from p300.errors import ArtifactError
 from p300.evaluation import headline
 from p300_pipeline.model_index import update_index
+from p300_pipeline.montage_groups import PREFIX, Montage, add_group, mend_groups
+from p300_pipeline.promotions import CHAMPION, Promotions
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
+from p300_client.coverage import coverage
 from p300_client.target import Target
 
 
@@ -20,8 +23,16 @@ def registry(target: Target) -> Registry:
     return Registry(Store(target.client("s3")), target.outputs["ModelsBucketName"])
 
 
-def promote(target: Target, version: str | None, *, force: bool = False) -> tuple[str, str | None]:
-    """Promote a version by hand: the named one, or the previous champion.
+class Promoted(NamedTuple):
+    """The new champion of a montage group, the one it replaced, and their alias."""
+
+    version: str
+    replaced: str | None
+    alias: str
+
+
+def promote(target: Target, version: str | None, *, force: bool = False, alias: str | None = None) -> Promoted:
+    """Promote a version by hand within its montage group: the named one, or the previous champion.
 
     Parameters
     ----------
@@ -31,11 +42,12 @@ def promote(target: Target, version: str | None, *, force: bool = False) -> tupl
         The version; None for the previous champion.
     force : bool
         Whether to promote a version even if it is at chance.
+    alias : str, optional
+        Whose previous champion, where `version` is None: ``champion`` by default, or ``champion_<montage>``.
 
     Returns
     -------
-    tuple of (str, str or None)
-        The new champion, and the one it replaced.
+    Promoted
 
     Raises
     ------
@@ -44,20 +56,28 @@ def promote(target: Target, version: str | None, *, force: bool = False) -> tupl
         ``at_chance`` without `force`.
     """
     models = registry(target)
-    serving = models.champion()
+    line: Promotions = models.line(alias.removeprefix(PREFIX)) if alias and alias != CHAMPION else models
+    serving = line.champion()
+    version_is_previous = version is None
     if version is None:
-        version = before(models, serving)
+        version = before(line, serving)
     try:
         manifest = models.manifest(version)
         models.artifact(version, "model.npz", manifest)  # a version that cannot serve must not be promoted
         chance = chance_of(manifest["metrics"])
     except ArtifactError as error:
         raise ArtifactError(error.code, f"{error.message} `p300 models` lists the versions.") from error
-    if version == serving == models.held_by("champion"):
-        if models.pointer() == version:
-            raise ArtifactError("is_champion", f"{version} is already the champion.")
+    own, default = Montage.of(manifest), models.champion()
+    other_group = default and (group := models.group_of(default)) and group != own.group
+    rolls_default_back = version_is_previous and line is models
+    if other_group and not rolls_default_back:
+        line = models.line(own.group)
+        serving = line.champion()
+    if version == serving == line.held_by(line.role):
+        if line is not models or models.pointer() == version:
+            raise ArtifactError("is_champion", f"{version} is already {line.role}.")
         models.follow_champion()
-        return version, serving
+        return Promoted(version, serving, line.role)
     at_chance = in_words(chance) if chance and chance["at_chance"] else ""
     if at_chance and not force:
         raise ArtifactError(
@@ -68,9 +88,15 @@ def promote(target: Target, version: str | None, *, force: bool = False) -> tupl
     # The name is unique: every promotion by hand is a separate entry in the history.
     why = f"promoted by hand, though it is {at_chance}" if at_chance else "promoted by hand"
     entry = {"execution": f"by hand {time.time_ns()}", "why": why}
-    if not models.promote(version, expected=serving, entry=entry):
+    if line is not models:
+        add_group(models.store, models.bucket, own.channels)
+    if other_group and rolls_default_back and default:
+        done = models.make_default(version, expected=default, entry=entry)
+    else:
+        done = line.promote(version, expected=serving, entry=entry)
+    if not done:
         raise ArtifactError("overtaken", "Another promotion came in between. Check `p300 models` and try again.")
-    return version, serving
+    return Promoted(version, serving, line.role)
 
 
 def at_chance(models: Registry, version: str) -> str:
@@ -79,7 +105,7 @@ def at_chance(models: Registry, version: str) -> str:
     return f", {in_words(chance)}" if chance and chance["at_chance"] else ""
 
 
-def before(models: Registry, serving: str | None) -> str:
+def before(models: Promotions, serving: str | None) -> str:
     """Return the previous champion.
 
     Raises
@@ -105,25 +131,34 @@ def list_models(target: Target) -> dict[str, Any]:
     -------
     dict
         ``models``, newest first, with the metrics on left-out subjects, or ``problem`` if a version is damaged; ``aliases``;
-        ``history`` of promotions; ``problems`` of the bucket.
+        ``history`` of promotions; ``problems`` of the bucket; ``recordings`` as `p300_client.coverage.coverage` returns them.
     """
     models = registry(target)
     with suppress(ClientError):  # a user with read access only sees the same list
         update_index(models)
+    manifests: dict[str, Any] = {}
+    for version in reversed(models.versions()):
+        try:
+            manifests[version] = models.manifest(version)
+        except ArtifactError as error:
+            manifests[version] = error
+    montages = {version: Montage.of(one) for version, one in manifests.items() if not isinstance(one, ArtifactError)}
+    with suppress(ClientError):
+        mend_groups(models, montages)
     aliases, problems = models.aliases()[0], models.problems()
     rows: list[dict[str, Any]] = []
-    for version in reversed(models.versions()):
+    for version, manifest in manifests.items():
         serves = " ".join(name for name, held in aliases.items() if held == version)
-        try:
-            manifest = models.manifest(version)
-        except ArtifactError as error:
-            rows.append({"version": version, "aliases": serves, "problem": error.message})
+        if isinstance(manifest, ArtifactError):
+            rows.append({"version": version, "aliases": serves, "problem": manifest.message})
             continue
         rows.append(
             {
                 "version": version,
                 "aliases": serves,
                 "kind": manifest["kind"],
+                "montage": montages[version].group,
+                "channels": manifest["channels"],
                 "subjects": len(manifest["subjects"]),
                 "recordings": len(manifest["recordings"]),
                 "epochs": manifest["n_epochs"],
@@ -131,4 +166,10 @@ def list_models(target: Target) -> dict[str, Any]:
                 "chance": in_words(chance) if (chance := chance_of(manifest["metrics"])) else None,
             }
         )
-    return {"models": rows, "aliases": aliases, "history": models.history(), "problems": problems}
+    return {
+        "models": rows,
+        "aliases": aliases,
+        "history": models.history(),
+        "problems": problems,
+        "recordings": coverage(target, manifests, aliases),
+    }

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from p300 import json_text
-from p300.channels import in_order
 from p300.decoding import Layout, Trial, find_trials, with_gaps
 from p300.decoding.layouts import SPELLER_6X6
 from p300.errors import P300Error
+from p300.montages import fitted
 from p300.readers import read_recording
 from p300.recording import TARGET, Recording
 from p300.signals import Parameters, extract
@@ -146,7 +146,7 @@ def of_file(path: Path, name: str, manifest: Mapping[str, Any], asked: Screen | 
     parameters = replace(Parameters.from_dict(manifest["preprocessing"]), reject_peak_to_peak_uv=None)
     recording = read_recording(path, name=name, declared=parameters.declared)
     features = extract(recording, parameters)
-    features = in_order(features, manifest["channels"], name)
+    features = fitted(features, manifest["channels"], name)
     shown = _shown(recording, name, asked)
     flashes = find_flashes(recording.stim, recording.flash)
     trials = []
@@ -208,6 +208,19 @@ def _shown(recording: Recording, name: str, asked: Screen | None) -> Screen:
     return replace(screen("speller"), source="the default, as neither its sidecar nor its file states one")
 
 
+def channels_of(target: Target, name: str, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the EEG channels of a recording's file, or of ``<subject>/<recording>`` in the raw zone, by the declarations of a model."""
+    declared = Parameters.from_dict(manifest.get("preprocessing") or {}).declared
+    if Path(name).is_file():
+        return read_recording(Path(name), name=Path(name).name, declared=declared).ch_names
+    store, bucket = Store(target.client("s3")), target.outputs["RawBucketName"]
+    key = _raw_key(target, name)
+    recording = store.head(bucket, str(key))
+    with tempfile.TemporaryDirectory() as folder:
+        path, _ = download_files(store, bucket, recording, files_of(store, bucket, recording), Path(folder))
+        return read_recording(path, name=str(key), declared=declared).ch_names
+
+
 def raw_keys(target: Target, subject: str, recording: str | None = None) -> list[RecordingKey]:
     """Return a subject's raw recordings in the order of their names, or only the named one.
 
@@ -250,12 +263,16 @@ def read(target: Target, name: str, manifest: Mapping[str, Any], asked: Screen |
     """
     if Path(name).is_file():
         return of_file(Path(name), Path(name).name, manifest, asked)
+    return of_target(target, _raw_key(target, name), manifest, asked)
+
+
+def _raw_key(target: Target, name: str) -> RecordingKey:
     subject, _, recording = name.partition("/")
     keys = sorted(
         raw_keys(target, subject, recording), key=lambda key: key.recording != name
     )  # the exact spelling first
     if keys:
-        return of_target(target, keys[0], manifest, asked)
+        return keys[0]
     raise P300Error(
         "no_recording",
         f"{name} is neither a file nor a recording in the raw zone. Expected <subject>/<recording> of a landed recording.",

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any
@@ -12,13 +13,15 @@ from p300.decoding import Share, bits_per_minute, by_repetitions
 from p300.errors import P300Error
 from p300.evaluation import classification_metrics
 from p300_pipeline.keys import subject_name
+from p300_pipeline.promotions import CHAMPION
+from p300_pipeline.serving.routing import choose_champion
 
 from p300_client import decoding
 from p300_client.api import Api
 from p300_client.decoding import Decision, Requests, Speller
 from p300_client.model_versions import registry
 from p300_client.progress import Notify, Progress, ignore_notes, no_progress
-from p300_client.sessions import Screen, Session, of_target, raw_keys
+from p300_client.sessions import Screen, Session, channels_of, of_target, raw_keys
 from p300_client.target import Target
 
 FLASH_METRICS = ("n_epochs", "accuracy", "kappa", "roc_auc")
@@ -53,6 +56,43 @@ def manifest_of(target: Target, alias: str) -> dict[str, Any]:
         return models.manifest(models.resolve(alias))
     except P300Error as error:
         raise P300Error(error.code, f"{error.message} `p300 models` lists the versions.") from error
+
+
+def manifest_for(target: Target, channels: Sequence[str], alias: str | None = None) -> dict[str, Any]:
+    """Return the manifest of the model for a recording: the one that is named, or the champion that has its channels.
+
+    Raises
+    ------
+    P300Error
+        As `manifest_of`; ``wrong_channels`` or ``ambiguous_montage`` where no champion, or more than one, has the channels.
+    """
+    if alias is not None:
+        return manifest_of(target, alias)
+    models = registry(target)
+    default = manifest_of(target, CHAMPION)
+    manifests = {CHAMPION: default}
+    for name, version in models.champions().items():
+        with suppress(P300Error):
+            manifests[name] = models.manifest(version)
+    return manifests[choose_champion(channels, manifests)]
+
+
+def manifest_of_recording(target: Target, name: str, alias: str | None = None) -> dict[str, Any]:
+    """Return the manifest of the model for a file, or a recording in the raw zone; raises as `manifest_for`, and as `sessions.read`."""
+    if alias is not None:
+        return manifest_of(target, alias)
+    default = manifest_of(target, CHAMPION)
+    if set(registry(target).champions()) == {CHAMPION}:
+        return default  # it is this one that has to fit
+    return manifest_for(target, channels_of(target, name, default))
+
+
+def manifest_of_subjects(target: Target, subjects: Sequence[str], alias: str | None = None) -> dict[str, Any]:
+    """Return the manifest of the model for the first recording of the first subject; recordings that it does not fit are then left out."""
+    if alias is not None:
+        return manifest_of(target, alias)
+    first = next((key for subject in subjects for key in raw_keys(target, subject)), None)
+    return manifest_of_recording(target, first.recording) if first else manifest_of(target, CHAMPION)
 
 
 def seen_in_training(subjects: Iterable[str], manifest: Mapping[str, Any]) -> list[str]:

@@ -55,14 +55,15 @@ def start_training(target: Target, request: Mapping[str, Any]) -> str:
     return str(started["executionArn"])
 
 
-def parse_request(subjects: str, held_out: str, model: str, seed: int) -> dict[str, Any]:
+def parse_request(subjects: str, held_out: str, model: str, seed: int, channels: str = "") -> dict[str, Any]:
     """Return the training request for the command's options."""
     request: dict[str, Any] = {"seed": seed, "held_out": _names(held_out)}
     try:
         request["subjects"] = float(subjects)
     except ValueError:
         request["subjects"] = _names(subjects)
-    return {**request, "model": model} if model else request
+    chosen = {"model": model, "channels": _names(channels)}
+    return request | {name: value for name, value in chosen.items() if value}
 
 
 def _names(text: str) -> list[str]:

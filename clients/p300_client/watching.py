@@ -52,13 +52,13 @@ class Execution:
         output = self.output
         match output.get("outcome"):
             case "features":
-                return f"features{_notes(output)}"
+                return f"features{_notes(output)}{_until_training(output)}"
             case "model":
                 made = (
                     "features, " if output.get("recording") else ""
                 )  # without a recording, only a model was requested
                 model = f"model {_field(output, 'training', 'version')} {_field(output, 'promotion', 'outcome')}"
-                return f"{made}{model}{_notes(output)}"
+                return f"{made}{model}{_of_montage(output)}{_notes(output)}{_left_out(output)}"
             case "quarantined" | "incomplete" | "unreadable" as stuck:
                 return f"{stuck}: {output.get('detail') or _field(output, 'reason', 'message')}"
             case "unchanged" if "version" in output:
@@ -67,6 +67,30 @@ class Execution:
                 return self.error or self.status.lower()
             case other:
                 return str(other)
+
+
+def _until_training(output: dict[str, Any]) -> str:
+    """Say how many more recordings of this montage make a training due; an empty string where one is due, or it is not known."""
+    due = output.get("training_due")
+    if not isinstance(due, dict) or due.get("outcome") != "counted" or due.get("gathered_by") or not due.get("montage"):
+        return ""
+    return f"; {due['new_recordings']} of the {due['retrain_every']} new recordings of montage {due['montage']} that make a training due"
+
+
+def _of_montage(output: dict[str, Any]) -> str:
+    alias = _field(output, "promotion", "alias")
+    return f" as {alias}" if alias else ""
+
+
+def _left_out(output: dict[str, Any]) -> str:
+    """Say which recordings the training left out, and why: the first, as `p300 models` lists them all."""
+    training = output.get("training")
+    left_out = training.get("left_out") if isinstance(training, dict) else None
+    if not isinstance(left_out, list) or not left_out or not isinstance(left_out[0], dict):
+        return ""
+    first, n = left_out[0], _field(output, "training", "n_left_out")
+    more = f" ({n} in all: `p300 models`)" if n not in {"", "1"} else ""
+    return f"; left out {first.get('recording')}: {first.get('reason')}{more}"
 
 
 def _notes(output: dict[str, Any]) -> str:

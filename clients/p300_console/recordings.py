@@ -33,7 +33,7 @@ STAGES = {
     QUARANTINED: "Quarantined",
     RAW: "Raw",
     FEATURES: "Features",
-    MODEL: "Used by the champion",
+    MODEL: "Used by a champion",
 }
 PAGE = 50
 MAX_OBJECT_BYTES = 20 << 20
@@ -171,7 +171,7 @@ class Recordings:
             name = bare_name(item.key)
             beside = derived.get(name, _Listing())
             used = users.get(name, ())
-            stage = RAW if beside.features is None else MODEL if "champion" in used else FEATURES
+            stage = RAW if beside.features is None else MODEL if set(used) - {"challenger"} else FEATURES
             found.append(
                 Recording(
                     name,

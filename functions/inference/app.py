@@ -35,7 +35,7 @@ service = Service(ModelStore(), settings.models_bucket, tell_fault)
 
 @app.post("/predict")
 def predict() -> Response[str]:
-    alias = _query("alias").get("alias", "champion")
+    alias = _query("alias").get("alias")
     answer = service.predict(_body(), alias)
     metrics.add_metric(name="EpochsPredicted", unit=MetricUnit.Count, value=answer.get("n_epochs", 1))
     metrics.add_metadata(key="model_version", value=answer["model_version"])
@@ -44,7 +44,7 @@ def predict() -> Response[str]:
 
 @app.post("/decode")
 def decode() -> Response[str]:
-    alias = _query("alias").get("alias", "champion")
+    alias = _query("alias").get("alias")
     answer = service.decode(_body(), alias)
     metrics.add_metric(name="SymbolsDecoded", unit=MetricUnit.Count, value=1)
     metrics.add_metadata(key="model_version", value=answer["model_version"])

@@ -23,6 +23,7 @@ def handler(event: ScheduleInput, context: LambdaContext) -> ScheduleResult:
         settings.models_bucket,
         recording=event["recording"],
         etag=event["etag"],
+        channels=event["channels"],
         execution=executions.root_of(event["execution"], event["input"]),
         started=datetime.fromisoformat(event["started"]).timestamp(),
         retrain_every=settings.retrain_every,

@@ -153,8 +153,13 @@ class Stack:
 
     def forget(self, prefix: str) -> None:
         """Take recordings away, and what was made of them, as if they had not landed: trainings count what there is."""
-        for bucket, folder in ((self.raw, ""), (self.features, ""), (self.models, "trainings/new/")):
-            for key in self.keys(bucket, folder + prefix):
+        counted = [key for key in self.keys(self.models, "trainings/new") if key.split("/", 2)[2].startswith(prefix)]
+        for bucket, keys in (
+            (self.raw, self.keys(self.raw, prefix)),
+            (self.features, self.keys(self.features, prefix)),
+            (self.models, counted),
+        ):
+            for key in keys:
                 self.s3.delete_object(Bucket=bucket, Key=key)
 
     def execute(self, request: dict[str, Any]) -> watching.Execution:

@@ -37,7 +37,14 @@ def make_recording(
     return buffer.getvalue()
 
 
-def recording(seed: int, *, sfreq: float = 128.0, n_channels: int = 16, n_repetitions: int = 12) -> bytes:
+def recording(
+    seed: int,
+    *,
+    sfreq: float = 128.0,
+    n_channels: int = 16,
+    n_repetitions: int = 12,
+    channels: Sequence[str] = CHANNELS,
+) -> bytes:
     """Return a short made-up recording as a parquet file: noise with a bump after targets, its rate in the metadata."""
     rng = np.random.default_rng(seed)
     gap = round(0.15 * sfreq)
@@ -46,12 +53,13 @@ def recording(seed: int, *, sfreq: float = 128.0, n_channels: int = 16, n_repeti
     stim, flash = np.zeros(n_samples, np.int32), np.zeros(n_samples, np.int32)
     codes = np.concatenate([rng.permutation(12) + 1 for _ in range(n_repetitions)])
     stim[onsets], flash[onsets] = np.where(np.isin(codes, (3, 9)), 2, 1), codes
+    n_channels = min(n_channels, len(channels))
     data = rng.normal(0, 6, (n_channels, n_samples))
     times = np.arange(round(0.6 * sfreq)) / sfreq
     bump = 12 * np.exp(-(((times - 0.3) / 0.06) ** 2))
     for onset in onsets[stim[onsets] == 2]:
         data[:, onset : onset + len(bump)] += bump
-    columns = {f"eeg_{name}": data[number].astype(np.float32) for number, name in enumerate(CHANNELS[:n_channels])}
+    columns = {f"eeg_{name}": data[number].astype(np.float32) for number, name in enumerate(channels[:n_channels])}
     table = pa.table({**columns, "stim": stim, "flash": flash}).replace_schema_metadata({"sfreq": str(sfreq)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)

@@ -18,7 +18,7 @@ def export(
         list[str] | None,
         typer.Argument(help="Subjects, or <subject>/<recording>; all without.", metavar="[NAME]..."),
     ] = None,
-    alias: Alias = "champion",
+    alias: Alias = None,
     as_json: Json = False,
 ) -> None:
     """Write raw recordings as a BIDS data set, with features and predictions as its derivatives."""

@@ -25,7 +25,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 
 @models_app.command("show")
 def show_one_model(
-    version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
+    version: Annotated[str, typer.Argument(help="A version, champion, champion_<montage> or challenger.")] = "champion",
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open its plots.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -46,8 +46,11 @@ def promote(
     version: Annotated[str | None, typer.Argument(help="Version to serve from now on.")] = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Return to the previous champion.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Promote even a version that is at chance.")] = False,
+    alias: Annotated[
+        str | None, typer.Option(help="With --rollback: champion (the default) or champion_<montage>.")
+    ] = None,
 ) -> None:
-    """Make a version the champion, even a worse one; the API serves it within seconds."""
+    """Make a version the champion of its montage, even a worse one; the API serves it within seconds."""
     from p300_client.model_versions import at_chance, registry
     from p300_client.model_versions import promote as promote_version
 
@@ -55,15 +58,18 @@ def promote(
 
     if (version is None) != rollback:
         fail("Name a version, or say --rollback.", 2)
+    if alias and not rollback:
+        fail("--alias goes with --rollback: a version is promoted within its own montage.", 2)
     target = current()
-    champion, replaced = promote_version(target, version, force=force)
+    champion, replaced, role = promote_version(target, version, force=force, alias=alias)
     print(champion)
-    note(f"{champion} is the champion instead of {replaced or 'none'}{at_chance(registry(target), champion)}")
+    what = "the champion" if role == "champion" else f"the champion of its montage ({role})"
+    note(f"{champion} is {what} instead of {replaced or 'none'}{at_chance(registry(target), champion)}")
 
 
 @app.command()
 def reproduce(
-    version: Annotated[str, typer.Argument(help="A version, champion or challenger.")] = "champion",
+    version: Annotated[str, typer.Argument(help="A version, champion, champion_<montage> or challenger.")] = "champion",
     as_json: Json = False,
 ) -> None:
     """Rebuild a version from its raw recordings on this machine and compare: exit code 0 if it is bit-identical."""
@@ -84,6 +90,9 @@ def train(
     held_out: Annotated[str, typer.Option(help="Subjects to hold out, separated by commas.")] = "",
     model: Annotated[str, typer.Option(help="Kind of model; by default the stack's.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    channels: Annotated[
+        str, typer.Option(help="Channels of the model, separated by commas; by default those of the default montage.")
+    ] = "",
 ) -> None:
     """Start a training now and follow it."""
     from p300_client.training import parse_request
@@ -91,7 +100,7 @@ def train(
     from p300_cli.following import follow_training, show_executions
     from p300_cli.targets import current
 
-    execution = follow_training(current(), parse_request(subjects, held_out, model, seed))
+    execution = follow_training(current(), parse_request(subjects, held_out, model, seed, channels))
     show_executions([execution])
     if execution.status != "SUCCEEDED":
         raise typer.Exit(1)

@@ -5,5 +5,8 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-Alias = Annotated[str, typer.Option(help="champion, challenger or a version.")]
+ALIAS_HELP = (
+    "champion, champion_<montage>, challenger or a version. By default the champion that has the recording's channels."
+)
+Alias = Annotated[str | None, typer.Option(help=ALIAS_HELP)]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the executions until they end.")]

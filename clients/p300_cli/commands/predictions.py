@@ -18,19 +18,19 @@ Plot = Annotated[Path | None, typer.Option(help="PNG to draw accuracy against re
 @app.command()
 def predict(
     recording: Annotated[str, typer.Argument(help="<subject>/<recording> whose features are in the features bucket.")],
-    alias: Annotated[str, typer.Option(help="champion, challenger or a version.")] = "champion",
+    alias: Alias = None,
     as_json: Json = False,
 ) -> None:
     """Ask the API for every flash of a recording and compare with its labels."""
     from p300.metrics import classification_metrics
     from p300_client.api import Api, load_features
-    from p300_client.simulating import manifest_of
+    from p300_client.simulating import manifest_for
 
     from p300_cli.targets import current
 
     target = current()
     features = load_features(target, recording)
-    manifest_of(target, alias)  # there is no such model: said before anything is asked
+    manifest_for(target, features.ch_names, alias)  # there is no such model: said before anything is asked
     probability, version = Api(target).predict(features.X, alias, note, channels=features.ch_names)
     figures = classification_metrics(features.label, probability)
     if as_json:
@@ -47,7 +47,7 @@ def simulate(
     subjects: Annotated[
         list[str], typer.Argument(help="Subjects whose recordings are replayed.", metavar="SUBJECT...")
     ],
-    alias: Alias = "champion",
+    alias: Alias = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Speed relative to the recordings.")] = 1.0,
     fast: Annotated[bool, typer.Option("--fast", help="As fast as possible.")] = False,
     layout: Layout = "speller",
@@ -66,7 +66,7 @@ def simulate(
     from p300_cli.targets import current
 
     target, shown = current(), screen(layout)
-    manifest = simulating.manifest_of(target, alias)
+    manifest = simulating.manifest_of_subjects(target, subjects, alias)
     found = simulating.sessions(target, subjects, manifest, shown, seen=seen, notify=note)
     requests = simulating.requests_to(target, manifest["version"], note)
     pace = 0.0 if fast else rate
@@ -85,7 +85,7 @@ def simulate(
 @app.command()
 def decode(
     recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> in the raw zone.")],
-    alias: Alias = "champion",
+    alias: Alias = None,
     layout: Annotated[
         str | None,
         typer.Option(help=f"{LAYOUTS_HELP} Default: what the recording's sidecar says, or its file, or speller."),
@@ -103,7 +103,7 @@ def decode(
     from p300_cli.targets import current
 
     target = current()
-    manifest = simulating.manifest_of(target, alias)
+    manifest = simulating.manifest_of_recording(target, recording, alias)
     session = read(target, recording, manifest, screen(layout) if layout else None)
     note(f"speller layout of {len(session.shown.layout.symbols)} symbols: {session.shown.source}")
     requests = simulating.requests_to(target, manifest["version"], note)

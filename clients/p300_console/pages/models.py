@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from p300.chance import in_words
 from p300.errors import ArtifactError, P300Error
 from p300.evaluation import headline
 from p300_client import model_versions as by_hand
+from p300_client.coverage import coverage
 from p300_client.training import parse_request, start_training
 from p300_pipeline.keys import subject_name
 from p300_pipeline.model_index import newest_rows, row_of
+from p300_pipeline.montage_groups import Montage, alias_of
 from p300_pipeline.registry import VERSION, Registry
 from p300_pipeline.steps.training import TrainingRequest
 from starlette.exceptions import HTTPException
@@ -26,7 +29,7 @@ from p300_console.web import Console, console, error_page, from_iso, link, page
 
 MAX_VERSIONS = 200
 MAX_REFERENCES = 20
-ASKED = ("subjects", "held_out", "model", "seed")
+ASKED = ("subjects", "held_out", "model", "seed", "channels")
 MAX_SEED_DIGITS = 18
 REFERENCE = "lda"
 """The kind of model to which others are compared: the field has used it for decades."""
@@ -38,6 +41,7 @@ def listing(request: Request) -> Response:
     registry = console(request).stack.registry
     held, problems = registry.aliases()[0], registry.problems()
     rows, incomplete = newest_rows(registry)
+    manifests = _manifests(registry, held)
     return page(
         request,
         "models",
@@ -45,11 +49,26 @@ def listing(request: Request) -> Response:
         rows=[_with_aliases(row, held) for row in rows[:MAX_VERSIONS]],
         n_versions=len(rows),
         aliases=held,
+        montages={
+            alias: (Montage.of(manifests[version]).group, manifests[version]["channels"])
+            for alias, version in held.items()
+            if version in manifests and alias != "challenger"
+        },
+        recordings=coverage(console(request).stack.target, manifests, held),
         problems=[*problems, *([incomplete] if incomplete else [])],
         history=registry.history()[::-1],
         before=_before(registry, held["champion"]),
         from_iso=from_iso,
     )
+
+
+def _manifests(registry: Registry, held: dict[str, str | None]) -> dict[str, dict[str, Any]]:
+    """Return the manifests of the versions that aliases hold, newest first: those that recordings are looked for in."""
+    found = {}
+    for version in sorted({version for version in held.values() if version}, reverse=True):
+        with suppress(ArtifactError):  # among the problems
+            found[version] = registry.manifest(version)
+    return found
 
 
 def _row(registry: Registry, version: str, held: dict[str, str | None]) -> dict[str, Any]:
@@ -72,7 +91,8 @@ def _with_aliases(row: dict[str, Any], held: dict[str, str | None]) -> dict[str,
         "at_chance": None,
         "chance": chance,
         **row,
-        "aliases": [name for name, version in held.items() if version == row["version"]],
+        "aliases": (own := [name for name, version in held.items() if version == row["version"]]),
+        "serves": any(name != "challenger" for name in own),
     }
 
 
@@ -229,13 +249,19 @@ def _confirm_promotion(request: Request, version: str | None) -> Response:
     registry = console(request).stack.registry
     held, champion = registry.aliases()[0], registry.champion()
     rolling_back = version is None
-    version = by_hand.before(registry, champion) if version is None else version
+    alias = "champion"
+    if version is None:
+        version = by_hand.before(registry, champion)
+    elif champion and (group := registry.group_of(version)) and registry.group_of(champion) not in {group, None}:
+        alias = alias_of(group)  # it is promoted within its own montage
+        champion = registry.line(group).champion()
     rows = {name: _row(registry, name, held) for name in (version, champion) if name}
     return page(
         request,
         "confirm_promotion",
         version=version,
-        champion=held["champion"],
+        champion=held.get(alias),
+        alias=alias,
         rows=rows,
         chosen=rows.get(version) or {"at_chance": None},
         rolling_back=rolling_back,
@@ -289,7 +315,11 @@ def _request_of(asked: dict[str, str]) -> dict[str, Any]:
             "bad_request", f"seed is {seed[:60]!r}; expected a whole number of at most {MAX_SEED_DIGITS} digits."
         )
     request = parse_request(
-        asked.get("subjects") or "1.0", asked.get("held_out", ""), asked.get("model", ""), int(seed)
+        asked.get("subjects") or "1.0",
+        asked.get("held_out", ""),
+        asked.get("model", ""),
+        int(seed),
+        asked.get("channels", ""),
     )
     TrainingRequest.parse(request, REFERENCE)
     return request

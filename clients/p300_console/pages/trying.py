@@ -6,7 +6,9 @@ from typing import Any
 
 from p300.errors import P300Error
 from p300_client.api import recordings
+from p300_client.coverage import champion_of
 from p300_client.sessions import Screen, Session
+from p300_pipeline.montage_groups import GROUP_ALIAS
 from p300_pipeline.registry import ALIASES, VERSION
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,6 +36,7 @@ def choose(request: Request) -> Response:
     attended: list[str | None] = []
     if chosen["recording"]:
         try:
+            chosen["alias"] = _alias(shared, chosen)
             session, shown, chosen["layout"] = _session(shared, chosen["recording"], chosen["layout"], chosen["alias"])
             attended = replay.attended(session, shown)
         except P300Error as error:
@@ -56,7 +59,15 @@ def choose(request: Request) -> Response:
         rows=[symbols[at : at + N_COLUMNS] for at in range(0, len(symbols), N_COLUMNS)],
         n_flashes=flashes.stop - flashes.start,
         would_stop=WOULD_STOP,
-        aliases=[*ALIASES, *shared.stack.registry.versions()[::-1]],
+        aliases=[*shared.stack.registry.aliases()[0], *shared.stack.registry.versions()[::-1]],
+    )
+
+
+def _alias(shared: Console, chosen: dict[str, str]) -> str:
+    """Return the alias that was chosen, or that of the champion which has the recording's channels."""
+    stack = shared.stack
+    return chosen["alias"] or champion_of(
+        stack.registry, stack.store, stack.output("FeaturesBucketName"), chosen["recording"]
     )
 
 
@@ -67,9 +78,11 @@ def _session(shared: Console, name: str, layout: str, alias: str) -> tuple[Sessi
 
 
 def _chosen(query: Query) -> dict[str, str]:
-    alias = query.text("alias", "champion")
-    if alias not in ALIASES and not VERSION.fullmatch(alias):
-        raise HTTPException(400, f"alias is {alias[:60]!r}; expected {', '.join(ALIASES)} or a version.")
+    alias = query.text("alias")
+    if alias and alias not in ALIASES and not VERSION.fullmatch(alias) and not GROUP_ALIAS.fullmatch(alias):
+        raise HTTPException(
+            400, f"alias is {alias[:60]!r}; expected {', '.join(ALIASES)}, champion_<montage> or a version."
+        )
     return {
         "recording": query.text("recording"),
         "layout": query.choice("layout", LAYOUTS),
@@ -85,6 +98,7 @@ def stream(request: Request) -> Response:
     trial, start = query.number("trial", 0, MAX_TRIAL, 0), query.number("start", 0, MAX_TRIAL, 0)
 
     def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+        chosen["alias"] = _alias(shared, chosen)
         session, shown, _ = _session(shared, chosen["recording"], chosen["layout"], chosen["alias"])
         for step in replay.replay(
             shared.stack.api,

@@ -18,7 +18,7 @@ def test_the_layout_is_named_with_its_source(
     usual = screen("speller")
     own = Screen(usual.layout, usual.stated, "from its sidecar")
     monkeypatch.setattr("p300_cli.targets.current", lambda: None)
-    monkeypatch.setattr("p300_client.simulating.manifest_of", lambda *_: {"version": "v1"})
+    monkeypatch.setattr("p300_client.simulating.manifest_of_recording", lambda *_: {"version": "v1"})
     monkeypatch.setattr("p300_client.simulating.requests_to", lambda *_: None)
     monkeypatch.setattr(
         "p300_client.sessions.read",

@@ -34,7 +34,7 @@ class Predictions:
     def __init__(self, target: Any) -> None:
         pass
 
-    def predict(self, X: NDArray[np.float32], alias: str, *, channels: Any) -> tuple[NDArray[np.float64], str]:
+    def predict(self, X: NDArray[np.float32], alias: str | None, *, channels: Any) -> tuple[NDArray[np.float64], str]:
         return np.full(len(X), 0.5), "v20260102030405"
 
 

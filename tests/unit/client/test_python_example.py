@@ -66,7 +66,7 @@ def test_the_example_lands_follows_and_predicts(
     assert "subject_01/a.parquet: features (features)" in printed
     assert "subject_02/b.parquet: quarantined (quarantined: no flashes)" in printed
     assert re.search(r"^subject_01/a: AUC 0\.\d+ by v20260102030405$", printed, re.M)
-    assert asked == ["/predict?alias=champion"]
+    assert asked == ["/predict"]
 
 
 def test_the_code_in_the_page_runs(

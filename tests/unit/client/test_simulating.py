@@ -250,7 +250,7 @@ def test_what_cannot_be_decoded_is_told(target, people, tmp_path, capsys):
     manifest = simulating.manifest_of(target, "champion")
     for name, how, told in [
         ("subject_03/nothing", manifest, "neither a file nor a recording"),
-        (str(people[0][2]), {**manifest, "channels": ["Cz"]}, "expected Cz, in any order"),
+        (str(people[0][2]), {**manifest, "channels": ["ear"]}, "expected ear, in any order"),
     ]:
         with pytest.raises(P300Error) as refused:
             read(target, name, how, SPELLER)

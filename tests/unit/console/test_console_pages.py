@@ -189,7 +189,7 @@ def test_recordings_are_at_the_stage_that_the_buckets_tell(console: TestClient, 
         "Raw subject_01/raw",
         "Quarantined subject_01/bad.csv It is bad.",
         "Features subject_01/made 890 of 900 no P300 found",
-        "Used by the champion subject_01/run 890 of 900 no P300 found",
+        "Used by a champion subject_01/run 890 of 900 no P300 found",
     ):
         assert told in text
     assert console.get("/recordings", params={"stage": "quarantined"}).text.count("<tr>") == 2

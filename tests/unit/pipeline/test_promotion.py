@@ -38,7 +38,7 @@ def publish(
     inner = "subjects" if scheme == "leave_one_subject_out" else "blocks"
     metrics[scheme] = {inner: folds, "mean": {"roc_auc": 0.8}, "sd": {"roc_auc": 0.1}}
     manifest = {
-        "kind": "lda", "channels": ["Cz"], "n_times": 2, "sfreq": 100.0, "tmin": 0.0, "subjects": sorted(aucs),
+        "kind": "lda", "channels": ["Fz", "Cz", "Pz"], "n_times": 2, "sfreq": 100.0, "tmin": 0.0, "subjects": sorted(aucs),
         "held_out": [], "recordings": recordings or [], "n_epochs": 1, "metrics": metrics, "created": "", "execution": version,
     }  # fmt: skip
     registry.publish(version, version, {}, manifest)

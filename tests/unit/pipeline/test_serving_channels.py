@@ -1,4 +1,4 @@
-"""``channels`` of /predict and /decode: the model's channels in any order give the same answer, any other set is refused."""
+"""``channels`` of /predict and /decode: the model's channels in any order or among others give the same answer, others are refused."""
 
 import base64
 import json
@@ -50,7 +50,15 @@ def test_channels_in_any_order(order: list[int], form: str) -> None:
 
 
 @pytest.mark.parametrize("form", sorted(bodies(EPOCHS)))
-@pytest.mark.parametrize("channels", [NAMES[:-1], [*NAMES, "EOG"], [*NAMES[:-1], "Oz"], [*NAMES[:-1], NAMES[0]]])
+def test_channels_among_others(form: str) -> None:
+    others = np.full((len(EPOCHS), 2, EPOCHS.shape[2]), 1e-5, np.float32)
+    more = np.concatenate([others[:, :1], EPOCHS[:, ::-1], others[:, 1:]], axis=1)
+    channels = ["EOG", *NAMES[::-1], "ear"]
+    assert ask(bodies(more)[form] | {"channels": channels}) == ask(bodies(EPOCHS)[form])
+
+
+@pytest.mark.parametrize("form", sorted(bodies(EPOCHS)))
+@pytest.mark.parametrize("channels", [NAMES[:-1], [*NAMES[:-1], "Oz"], [*NAMES[:-1], NAMES[0]]])
 def test_another_set_is_refused(form: str, channels: list[str]) -> None:
     with pytest.raises(RequestError, match=MODEL.version) as raised:
         ask(bodies(EPOCHS)[form] | {"channels": channels})

@@ -64,7 +64,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no channels": ({"channels": None}, "bad_channels", "channels is None"),
     "channels of numbers": ({"channels": [1, 2, 3]}, "bad_channels", "[1, 2, 3]"),
     "channel twice": ({"channels": ["Fz", "fz", "Pz"]}, "bad_channels", "twice"),
-    "channel missing": ({"channels": ["Fz", "Cz", "Oz"]}, "missing_channels", "lacks Pz; model v20260101000001 expects Fz Cz Pz"),
+    "channel missing": ({"channels": ["Fz", "Cz", "Oz"]}, "missing_channels", "lacks Pz, more than the quarter"),
     "too many channels": ({"channels": [str(n) for n in range(513)]}, "too_large", "513 channels"),
     "no epochs": ({"epochs_uv": []}, "bad_shape", "epochs_uv is []"),
     "epochs null": ({"epochs_uv": None}, "bad_shape", "epochs_uv is None"),

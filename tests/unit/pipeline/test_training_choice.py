@@ -69,8 +69,10 @@ def test_the_first_montage_is_that_of_the_recording_that_made_training_due(
         put_features(f"subject_{number:02d}/run", channels=OTHERS)
     answer = train(store, recording="subject_04/run")
     assert answer["subjects"] == ["subject_04", "subject_05"]
-    assert [entry["recording"] for entry in answer["left_out"]] == people
-    assert answer["left_out"][0]["reason"] == "channels Fz Cz Pz; this stack learns C3 C4"
+    assert [entry["recording"] for entry in answer["other_montages"]] == people
+    reason = answer["other_montages"][0]["reason"]
+    assert "(Fz, Cz, Pz) lacks C3, C4 of" in reason
+    assert reason.endswith("`p300 train --channels Fz,Cz,Pz` trains a model for it")
 
 
 def test_the_montage_is_that_of_the_champion(
@@ -81,7 +83,7 @@ def test_the_montage_is_that_of_the_champion(
     for number in (4, 5, 6, 7):
         put_features(f"subject_{number:02d}/run", channels=OTHERS)
     put_features("subject_08/run", channels=("Cz", "Fz", "Pz"))
-    answer = train(store, "b", later(60), recording="subject_04/run", seed=1)
+    answer = train(store, "b", later(60), recording="subject_08/run", seed=1)
     assert answer["subjects"] == [
         "subject_01",
         "subject_02",
@@ -89,8 +91,11 @@ def test_the_montage_is_that_of_the_champion(
         "subject_08",
     ]  # the same channels, in another order
     assert registry.manifest(answer["version"])["channels"] == ["Fz", "Cz", "Pz"]
-    assert [entry["recording"] for entry in answer["left_out"]] == [f"subject_0{number}/run" for number in range(4, 8)]
-    assert answer["left_out"][3]["reason"] == "channels C3 C4; this stack learns Fz Cz Pz"
+    assert [entry["recording"] for entry in answer["other_montages"]] == [
+        f"subject_0{number}/run" for number in range(4, 8)
+    ]
+    assert "(C3, C4) lacks Fz, Cz, Pz of" in answer["other_montages"][3]["reason"]
+    assert answer["left_out"] == []
     # New recordings of the wrong montage alone change nothing.
     store.delete(FEATURES, "subject_08/run/features.parquet")
     finish(store, first)
@@ -130,13 +135,12 @@ def test_without_champion_or_reason_the_commonest_montage_is_learned(
     assert train(store)["subjects"] == ["subject_01", "subject_02", "subject_03"]
 
 
-def test_no_recording_of_the_champions_montage(
+def test_without_a_recording_of_the_champions_montage_another_one_is_learned(
     store: Store, registry: Registry, people: list[str], put_features: Callable[..., Any]
 ) -> None:
     registry.promote(train(store)["version"], expected=None, entry={})
     put_features("subject_04/run", channels=OTHERS)
-    with pytest.raises(TrainingError, match=r"subject_04/run.*this stack learns Fz Cz Pz"):
-        train(store, "b", later(60), subjects=["subject_04"])
+    assert train(store, "b", later(60), subjects=["subject_04"])["subjects"] == ["subject_04"]
 
 
 def test_a_champion_that_is_gone_does_not_stop_training(store: Store, registry: Registry, people: list[str]) -> None:

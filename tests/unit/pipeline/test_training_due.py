@@ -86,7 +86,8 @@ def test_what_was_claimed_is_not_looked_at_again(store: Store) -> None:
 def test_twelve_recordings_at_once_are_one_training_of_all(store: Store) -> None:
     first = [look(store, f"execution-{number}", 5, number) for number in range(7)]
     assert first[4] == {
-        "outcome": "gathering", "new_recordings": 5, "retrain_every": 5, "look_again_s": 8, "gathered_by": None, "request": None
+        "outcome": "gathering", "montage": "0ch-4f53cda1", "new_recordings": 5, "retrain_every": 5, "look_again_s": 8,
+        "gathered_by": None, "request": None,
     }  # fmt: skip
     assert [answer["gathered_by"] for answer in first] == [None] * 5 + ["execution-4"] * 2
     assert look(store, "execution-4", 5, 4, now=NOW + 8)["look_again_s"] == 8  # two have come meanwhile

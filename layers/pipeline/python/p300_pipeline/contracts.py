@@ -78,6 +78,7 @@ class PreprocessResult(TypedDict, total=False):
     etag: str
     n_flashes: int
     n_kept: int
+    channels: list[str]
     bad_channels: list[str]
     notes: list[str]
     quarantine_key: str
@@ -110,18 +111,20 @@ ScheduleOutcome = Literal["due", "gathering", "counted"]
 
 
 class ScheduleInput(StepInput):
-    """A recording that has features now, and when its execution started (ISO 8601)."""
+    """A recording that has features now, its channels, and when its execution started (ISO 8601)."""
 
     input: Any
     started: str
     recording: str
     etag: str
+    channels: list[str]
 
 
 class ScheduleResult(TypedDict):
     """See `p300_pipeline.steps.scheduling.check_due`."""
 
     outcome: ScheduleOutcome
+    montage: str
     new_recordings: int
     retrain_every: int
     look_again_s: int
@@ -145,7 +148,10 @@ class UsedRecordings(TypedDict, total=False):
 
     left_out: list[dict[str, str]]
     n_left_out: int
+    other_montages: list[dict[str, str]]
+    n_other_montages: int
     one_person: list[list[str]]
+    montage: dict[str, Any]
 
 
 class TrainResult(UsedRecordings, total=False):
@@ -198,6 +204,8 @@ class PromoteResult(TypedDict, total=False):
     champion: Required[str | None]
     challenger: str
     replaced: str | None
+    alias: str
+    default_instead_of: str
     why: str
     auc_difference: float
     margin: float

@@ -11,7 +11,10 @@ Layout of the models bucket::
     index.json                        a row for each version, for lists; see `p300_pipeline.model_index`
     trainings/<fingerprint>           version that a set of recordings and settings led to
     aliases/champion, challenger      a version each
+    aliases/champion_<group>          the champion of another montage; see `p300_pipeline.montage_groups`
+    aliases/montages.json             the channels of each montage that has a champion; written before its alias
     aliases/history.json              every promotion, newest last; written after the alias, if need be by the next promotion
+    aliases/history_champion_<group>.json  the same of another montage
     active_model_pointer.txt          equals the champion
 """
 
@@ -190,7 +193,7 @@ class Registry(Promotions):
             return Claim(version, finished=True)
         claim = json.dumps({"execution": execution, "fingerprint": fingerprint}).encode()
         soon = datetime.now(UTC) + _WRONG_CLOCK
-        held = [time for time in map(_started, map(self.held_by, ALIASES)) if time and time > soon]
+        held = [time for time in map(_started, self.aliases()[0].values()) if time and time > soon]
         started = max([started, *(time + timedelta(seconds=1) for time in held)])
         for second in range(_MAX_IN_A_SECOND):
             version = (started.astimezone(UTC) + timedelta(seconds=second)).strftime("v%Y%m%d%H%M%S")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from p300.channels import in_order
 from p300.features import FeatureSet, read_features
 from p300.models import RecordingEpochs
+from p300.montages import fitted
 
 from p300_pipeline.making.threads import one_thread
 
@@ -28,7 +28,7 @@ class Downloaded:
     person_of : callable
         Names the person whose a recording is.
     channels : sequence of str
-        In this order, whatever a recording's own is.
+        Those of the model, in this order: selected by name, interpolated where a recording lacks a few.
     """
 
     def __init__(self, paths: Mapping[str, Path], person_of: Callable[[str], str], channels: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ class Downloaded:
 
     def features(self, name: str) -> FeatureSet:
         """Return one recording's features."""
-        return in_order(read_features(self._paths[name], verify=False), self._channels, name)
+        return fitted(read_features(self._paths[name], verify=False), self._channels, name)
 
 
 @dataclass(frozen=True)

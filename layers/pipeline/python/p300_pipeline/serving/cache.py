@@ -15,8 +15,10 @@ from p300.scoring import Scorer, read_arrays
 
 from p300_pipeline.aliases import ALIASES, VERSION, no_such_version, read_alias
 from p300_pipeline.errors import HttpError
+from p300_pipeline.montage_groups import GROUP_ALIAS, MONTAGES_KEY, Montage, alias_of, parse_groups
+from p300_pipeline.promotions import Promotions
 from p300_pipeline.registry import Registry
-from p300_pipeline.storage import NoBucketError, Store, UnchangedError, storage_errors
+from p300_pipeline.storage import NoBucketError, NotFoundError, Store, UnchangedError, storage_errors
 
 ALIAS_CHECK_S = 2.0
 INTACT_CHECK_S = 10.0
@@ -38,17 +40,25 @@ class Served:
         Its manifest.
     response : Response or None
         What decoding adapts to a person; None of a model that was trained before there was one.
+    named : tuple of str or None
+        The channels that a request names; None where they are the model's.
     """
 
     version: str
     scorer: Scorer
     manifest: dict[str, Any]
     response: Response | None = None
+    named: tuple[str, ...] | None = None
+
+    @property
+    def n_features(self) -> int:
+        """How many features an epoch of the request has: those of the channels that it names, or else the model's."""
+        return len(self.named) * self.scorer.n_times if self.named else self.scorer.n_features
 
     @property
     def expected(self) -> str:
         """What the model takes, in words."""
-        channels, n_times = self.manifest["channels"], self.manifest["n_times"]
+        channels, n_times = self.named or self.manifest["channels"], self.manifest["n_times"]
         return (
             f"{len(channels) * n_times} features an epoch: {len(channels)} channels ({' '.join(channels)}) x {n_times} samples at "
             f"{self.manifest['sfreq']:g} Hz from {self.manifest['tmin']:g} s, channel after channel, in volts"
@@ -101,6 +111,9 @@ class ModelCache:
         self._checked: dict[str, float] = {}
         self._last_good: dict[str, Served] = {}
         self.problems: dict[str, str] = {}
+        self._groups: list[str] = []
+        self._groups_etag: str | None = None
+        self._groups_checked = float("-inf")
 
     def model(self, alias: str = "champion") -> Served:
         """Return the present model of `alias` (or of a version name).
@@ -117,12 +130,50 @@ class ModelCache:
                 raise HttpError("unknown_version", f"alias={alias}: {error.message}", 404) from error
             except storage_errors() as error:
                 raise HttpError("no_model", self.unreadable(error), 503) from error
-        if alias not in ALIASES:
+        if alias not in ALIASES and not GROUP_ALIAS.fullmatch(alias):
             raise HttpError(
-                "unknown_alias", f"alias is {alias[:80]!r}; expected {' or '.join(ALIASES)}, or a version.", 400
+                "unknown_alias",
+                f"alias is {alias[:80]!r}; expected {', '.join(ALIASES)}, champion_<montage> (GET /models lists them), or a version.",
+                400,
             )
         with self._lock:
             return self._model_of_alias(alias)
+
+    def other_champions(self) -> dict[str, Served]:
+        """Return the champions of all montages but the default by alias; those that cannot serve are in `problems`."""
+        with self._lock:
+            default = self._last_good.get("champion")
+            own = Montage.of(default.manifest).group if default else None
+            found = {}
+            for alias in [alias_of(group) for group in self._present_groups() if group != own]:
+                try:
+                    found[alias] = self._model_of_alias(alias)
+                except HttpError:
+                    continue
+            return found
+
+    def _present_groups(self) -> list[str]:
+        now = time.monotonic()
+        if now - self._groups_checked < ALIAS_CHECK_S:
+            return self._groups
+        self._groups_checked = now
+        store, bucket = self.registry.store, self.registry.bucket
+        try:
+            body, item = store.get(bucket, MONTAGES_KEY, unless=self._groups_etag)
+            self._groups, self._groups_etag = list(parse_groups(body, bucket)), item.etag
+        except UnchangedError:
+            pass
+        except NotFoundError:
+            self._groups, self._groups_etag = [], None
+        except ArtifactError as error:
+            self.problems["montages"] = error.message
+            self._on_fault("montages", error.message)
+            return self._groups
+        except storage_errors() as error:
+            self.problems["montages"] = self.unreadable(error)
+            return self._groups
+        self.problems.pop("montages", None)
+        return self._groups
 
     def _model_of_alias(self, alias: str) -> Served:
         now = time.monotonic()
@@ -140,8 +191,8 @@ class ModelCache:
             self._last_good[alias] = self._load(version)
         except ArtifactError as error:
             self.problems[alias] = no_such_version(alias, version) if error.code == "no_manifest" else error.message
-            if alias == "champion" and alias not in self._last_good:
-                self._fall_back()
+            if alias != "challenger" and alias not in self._last_good:
+                self._fall_back(alias)
             if error.code == "no_model":
                 if alias not in self._last_good:
                     return  # nothing has been trained yet
@@ -153,15 +204,16 @@ class ModelCache:
             return
         self._on_fault(alias, self.problems[alias])
 
-    def _fall_back(self) -> None:
+    def _fall_back(self, alias: str) -> None:
         """Use the newest champion in the history that loads: new processes start all the time, with empty memory."""
         try:
-            earlier = dict.fromkeys(str(entry["version"]) for entry in reversed(self.registry.history()))
+            line = Promotions(self.registry.store, self.registry.bucket, alias)
+            earlier = dict.fromkeys(str(entry["version"]) for entry in reversed(line.history()))
         except _unloadable():
             return  # without a readable history there is nothing to return to
         for version in earlier:
             try:
-                self._last_good["champion"] = self._load(version)
+                self._last_good[alias] = self._load(version)
             except _unloadable():
                 continue
             return
@@ -186,7 +238,9 @@ class ModelCache:
         return self._aliases[alias][0]
 
     def _load(self, version: str) -> Served:
-        served = self._by_version.get(version)
+        # What the aliases hold is kept beside the last few versions: there may be more montages than these.
+        held = (served for served in self._last_good.values() if served.version == version)
+        served = self._by_version.get(version) or next(held, None)
         if served is None:
             manifest = self.registry.manifest(version)
             content = self.registry.artifact(version, "model.npz", manifest)
@@ -229,7 +283,7 @@ class ModelCache:
 
 
 def _lost(alias: str, version: str) -> str:
-    remedy = f"`p300 promote {version}` sets it again" if alias == "champion" else "The next training sets it again"
+    remedy = f"`p300 promote {version}` sets it again" if alias != "challenger" else "The next training sets it again"
     return f"The alias {alias} is not set any more; {version}, which it pointed to, is still served. {remedy}."
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from p300_pipeline.storage import Item, Store, UnchangedError, default_client
+from p300_pipeline.storage import Item, NotFoundError, Store, UnchangedError, default_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -81,6 +81,8 @@ class Reader:
         ------
         UnchangedError
             If its ETag is `unless`.
+        NotFoundError
+            If the bucket has no such object.
         """
         path = quote(f"{self.endpoint.path.rstrip('/')}/{bucket}/{key}", safe="/~")
         headers = self.signed(path, datetime.now(UTC)) | ({"If-None-Match": f'"{unless}"'} if unless else {})
@@ -95,6 +97,8 @@ class Reader:
                 continue
             if answer.status == 304:
                 raise UnchangedError(f"s3://{bucket}/{key} has not changed")
+            if answer.status == 404 and b"<Code>NoSuchKey</Code>" in body:  # of the object, not of the bucket
+                raise NotFoundError(f"s3://{bucket}/{key} does not exist")
             return (body, _item(key, answer, len(body))) if answer.status == 200 else None
         return None
 

@@ -76,6 +76,12 @@ class RawEpochs(_Closed):
     filtered: Annotated[bool, Field(description="cut from a recording that was filtered before")] = False
 
 
+Alias = Annotated[
+    str | None,
+    Field(description="the alias of the champion that has the request's channels, where it is not the default one"),
+]
+
+
 class Prediction(BaseModel):
     """What one epoch is."""
 
@@ -88,6 +94,7 @@ class OnePrediction(Prediction):
     """The answer to one epoch."""
 
     model_version: str
+    alias: Alias = None
     notes: Notes = None
 
 
@@ -105,6 +112,7 @@ class Predictions(BaseModel):
     predictions: list[BatchPrediction]
     n_epochs: int
     model_version: str
+    alias: Alias = None
     filter: Annotated[
         Literal["exact", "approximate", "none"] | None,
         Field(description="of raw epochs: whether the samples around them reached as far as the filter does"),
@@ -188,6 +196,7 @@ class Decoded(BaseModel):
     """The answer to a session."""
 
     model_version: str
+    alias: Alias = None
     symbol: str
     confidence: Probability
     stop: Annotated[bool, Field(description="the confidence asked for was reached")]
@@ -247,6 +256,7 @@ class Models(BaseModel):
 
     models: list[Version]
     aliases: dict[str, str | None]
+    montages: Annotated[dict[str, list[str]], Field(description="the channels of each champion's model, by alias")] = {}
     next: Annotated[str | None, Field(description="before= of the next page; null on the last")]
     problems: Annotated[
         list[str] | None, Field(description="what is wrong with the aliases or the list, and what to do")
@@ -318,8 +328,11 @@ def _post(summary: str, bodies: tuple[type[BaseModel], ...], answers: tuple[type
     alias = {
         "name": "alias",
         "in": "query",
-        "description": "which model: an alias, or a version",
-        "schema": {"type": "string", "pattern": r"^(champion|challenger|v[0-9]{14})$", "default": "champion"},
+        "description": "which model: an alias, or a version; by default the champion that has the request's channels",
+        "schema": {
+            "type": "string",
+            "pattern": r"^(champion|challenger|champion_[0-9]{1,3}ch-[0-9a-f]{8}|v[0-9]{14})$",
+        },
     }
     return {
         "summary": summary,

@@ -11,7 +11,7 @@ from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
 from p300_pipeline.errors import HttpError
 
 from .cache import Served
-from .requests import channel_order, float32, float32_rows, known_fields, number_row, ordered
+from .requests import channel_fit, fitted, float32, float32_rows, interpolation_notes, known_fields, naming, number_row
 from .scale import scale_notes
 
 MAX_EPOCHS = 2048
@@ -31,8 +31,8 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     ----------
     request : mapping
         One of ``features`` (one epoch), ``epochs`` (a list of them), ``epochs_b64`` with ``n_epochs`` (little-endian float32), or
-        ``epochs_uv`` with ``sfreq`` and ``channels``: raw epochs (`p300_pipeline.serving.raw_epochs`). Features with ``channels`` are
-        put in the model's order by name.
+        ``epochs_uv`` with ``sfreq`` and ``channels``: raw epochs (`p300_pipeline.serving.raw_epochs`). Of features with
+        ``channels``, the model's are selected by name, and interpolated where at most a quarter is missing.
     served : Served
         The model.
 
@@ -54,12 +54,15 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
 
         raw = features_of(request, served)
         rows, notes = _scored(raw.X, form, served)
+        notes += interpolation_notes(channel_fit(request.get("channels"), served))
         more: dict[str, Any] = {"filter": raw.filter}
         for row, rejected in zip(rows, raw.rejected.tolist(), strict=True):
             row["rejected"] = rejected
     else:
-        order = channel_order(request.get("channels"), served)
-        rows, notes = _scored(ordered(_features(form, request, served), order), form, served)
+        chosen = channel_fit(request.get("channels"), served)
+        X = fitted(_features(form, request, naming(served, request.get("channels"), chosen)), chosen)
+        rows, notes = _scored(X, form, served)
+        notes += interpolation_notes(chosen)
         more = {}
     if notes:
         more["notes"] = notes

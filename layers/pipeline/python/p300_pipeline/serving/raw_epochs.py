@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from p300.channels import plain
 from p300.errors import P300Error, RequestError
+from p300.montages import Fit, fit, key_of, missing, why_not_interpolated
 from p300.signals import EpochFeatures, Parameters, features_of_epochs
 from p300.signals.epochs import MAX_SFREQ
 
@@ -30,7 +30,7 @@ def features_of(request: Mapping[str, Any], served: Served) -> EpochFeatures:
     request : mapping
         ``epochs_uv`` (n_epochs x n_channels x n_samples, microvolts), ``sfreq``, ``channels``, and optionally ``tmin`` (of the first
         sample, seconds from the flash) and ``filtered``: see `p300.signals.features_of_epochs`. Channels go by name; those that the
-        model does not know are left out.
+        model does not know are left out, and up to a quarter of its own may be interpolated.
     served : Served
         The model.
 
@@ -43,7 +43,7 @@ def features_of(request: Mapping[str, Any], served: Served) -> EpochFeatures:
     RequestError
         If the epochs cannot become features of this model.
     """
-    order = _order(request.get("channels"), served)
+    chosen = _fit(request.get("channels"), served)
     epochs = _epochs(request["epochs_uv"], len(request["channels"]))
     sfreq, tmin, filtered = request.get("sfreq"), request.get("tmin"), request.get("filtered", False)
     if not is_number(sfreq) or not 0 < sfreq < 1e9:
@@ -56,7 +56,7 @@ def features_of(request: Mapping[str, Any], served: Served) -> EpochFeatures:
     if not isinstance(filtered, bool):
         raise RequestError("bad_filtered", f"filtered is {short(filtered)}; expected true or false.")
     try:
-        return features_of_epochs(epochs[:, order], float(sfreq), _parameters(served), tmin=tmin, filtered=filtered)
+        return features_of_epochs(chosen(epochs), float(sfreq), _parameters(served), tmin=tmin, filtered=filtered)
     except P300Error as error:
         raise RequestError(error.code, error.message) from error
 
@@ -73,8 +73,8 @@ def _parameters(served: Served) -> Parameters:
     )
 
 
-def _order(channels: Any, served: Served) -> list[int]:
-    """Return where each of the model's channels is in the request; Fp1 and FP1 are the same electrode."""
+def _fit(channels: Any, served: Served) -> Fit:
+    """Return how the request's channels become the model's; Fp1 and FP1 are the same electrode."""
     expected = served.manifest["channels"]
     if not isinstance(channels, list) or not all(isinstance(name, str) for name in channels):
         raise RequestError(
@@ -82,16 +82,15 @@ def _order(channels: Any, served: Served) -> list[int]:
         )
     if len(channels) > MAX_CHANNELS:
         raise HttpError("too_large", f"There are {len(channels)} channels; at most {MAX_CHANNELS} a request.", 413)
-    place = {plain(name): number for number, name in enumerate(channels)}
-    if len(place) < len(channels):
+    if len(key_of(channels)) < len(channels):
         raise RequestError("bad_channels", f"channels names one twice: {short(channels)}; expected different names.")
-    missing = [name for name in expected if plain(name) not in place]
-    if missing:
+    if why := why_not_interpolated(channels, expected):
         raise RequestError(
             "missing_channels",
-            f"channels lacks {' '.join(missing)}; model {served.version} expects {' '.join(expected)}, in any order.",
+            f"channels lacks {' '.join(missing(channels, expected))}, {why}; model {served.version} expects {' '.join(expected)}, in any "
+            "order.",
         )
-    return [place[plain(name)] for name in expected]
+    return fit(channels, expected, "The request")
 
 
 def _epochs(value: Any, n_channels: int) -> NDArray[np.float64]:

@@ -4,13 +4,14 @@ import binascii
 import json
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 from p300 import json_text
-from p300.channels import match
 from p300.errors import P300Error, RequestError
+from p300.montages import Fit, fit
 
 from p300_pipeline.errors import HttpError
 
@@ -116,13 +117,13 @@ def named(fields: Sequence[str]) -> str:
     return f"the field{'s' * (len(fields) > 1)} {', '.join(repr(name[:40]) for name in fields[:3])}{more}"
 
 
-def channel_order(channels: Any, served: Served) -> list[int] | None:
-    """Return the position of each of the model's channels in a request's ``channels``; None if it has no ``channels``.
+def channel_fit(channels: Any, served: Served) -> Fit | None:
+    """Return how features of a request's ``channels`` become those of the model; None if it has no ``channels``.
 
     Raises
     ------
     RequestError
-        ``bad_channels`` if it is not a list of names, ``wrong_channels`` if they are not those of the model.
+        ``bad_channels`` if it is not a list of names, ``wrong_channels`` if some of the model's are missing and cannot be interpolated.
     """
     if channels is None:
         return None
@@ -133,25 +134,37 @@ def channel_order(channels: Any, served: Served) -> list[int] | None:
     if len(channels) > MAX_CHANNELS:
         raise HttpError("too_large", f"There are {len(channels)} channels; at most {MAX_CHANNELS} a request.", 413)
     try:
-        order: list[int] = match(channels, served.manifest["channels"], "The request").tolist()
+        return fit(channels, served.manifest["channels"], "The request")
     except P300Error as error:
         raise RequestError(error.code, f"{error.message} These are the channels of model {served.version}.") from error
-    return order
 
 
-def ordered(X: NDArray[np.float32], order: list[int] | None) -> NDArray[np.float32]:
-    """Return features, shape (n_epochs, n_features), with their channels in the model's order.
+def naming(served: Served, channels: Any, chosen: Fit | None) -> Served:
+    """Return the model as it takes a request that names its channels: as many features as these have."""
+    return replace(served, named=tuple(channels)) if chosen is not None else served
+
+
+def fitted(X: NDArray[np.float32], chosen: Fit | None) -> NDArray[np.float32]:
+    """Return features, shape (n_epochs, n_features), with the model's channels.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n_epochs, n_features)
-        Channel after channel.
-    order : list of int or None
-        As `channel_order` returns it.
+        Channel after channel, of those that the request names.
+    chosen : Fit or None
+        As `channel_fit` returns it.
     """
-    if order is None or order == sorted(order):
+    if chosen is None or chosen.is_identity:
         return X
-    return np.ascontiguousarray(X.reshape(len(X), len(order), -1)[:, order]).reshape(X.shape)
+    epochs = chosen(X.reshape(len(X), chosen.n_channels, -1))
+    return epochs.reshape(len(X), -1)
+
+
+def interpolation_notes(chosen: Fit | None) -> list[str]:
+    """Return a note where channels of the model are interpolated."""
+    if chosen is None or not chosen.interpolated:
+        return []
+    return [f"channels interpolated from the others, as the request lacks them: {', '.join(chosen.interpolated)}"]
 
 
 def short(value: Any) -> str:
@@ -174,7 +187,7 @@ def number_row(name: str, row: Any, served: Served) -> list[float]:
     """
     if not isinstance(row, list):
         raise RequestError("bad_shape", f"{name} is not a list of numbers; expected {served.expected}.")
-    if len(row) != served.scorer.n_features:
+    if len(row) != served.n_features:
         raise RequestError(
             "wrong_length", f"{name} has {len(row)} numbers; model {served.version} expects {served.expected}."
         )
@@ -212,7 +225,7 @@ def float32_rows(name: str, text: Any, n_rows: int, served: Served) -> NDArray[n
         raw = b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError("bad_base64", f"{name} is not base64: {error}.") from error
-    n_bytes = n_rows * served.scorer.n_features * 4
+    n_bytes = n_rows * served.n_features * 4
     if len(raw) != n_bytes:
         raise RequestError(
             "wrong_length",

@@ -1,6 +1,7 @@
 """What each route of the prediction API answers."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from p300.chance import chance_of, in_words
@@ -9,11 +10,13 @@ from p300.errors import ArtifactError, RequestError
 from p300_pipeline.aliases import VERSION, no_such_version
 from p300_pipeline.errors import HttpError
 from p300_pipeline.model_index import newest_rows, page
+from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store, storage_errors
 
-from .cache import ModelCache
+from .cache import ModelCache, Served
 from .predictions import predict
 from .requests import parse_json, short
+from .routing import DEFAULT, route
 
 MAX_MODELS = 100
 
@@ -36,15 +39,16 @@ class Service:
     ) -> None:
         self.cache = ModelCache(store, bucket, on_fault)
 
-    def predict(self, body: bytes | str | None, alias: str = "champion") -> dict[str, Any]:
+    def predict(self, body: bytes | str | None, alias: str | None = None) -> dict[str, Any]:
         """Answer ``POST /predict``: see `p300_pipeline.serving.predictions.predict`.
 
         Parameters
         ----------
         body : bytes or str
             JSON.
-        alias : str
-            ``champion``, ``challenger`` or a version.
+        alias : str, optional
+            ``champion``, ``challenger``, ``champion_<montage>`` or a version. By default the champion of the request's channels: see
+            `p300_pipeline.serving.routing.route`.
 
         Raises
         ------
@@ -52,14 +56,23 @@ class Service:
             If the body is not what the model expects, or no model serves.
         """
         request = parse_json(body)
-        return predict(request, self.cache.model(alias))
+        return self._answer(predict, request, alias)
 
-    def decode(self, body: bytes | str | None, alias: str = "champion") -> dict[str, Any]:
+    def decode(self, body: bytes | str | None, alias: str | None = None) -> dict[str, Any]:
         """Answer ``POST /decode``: see `p300_pipeline.serving.symbols.decode`; parameters and errors as in `predict`."""
         from .symbols import decode
 
         request = parse_json(body)
-        return decode(request, self.cache.model(alias))
+        return self._answer(decode, request, alias)
+
+    def _answer(
+        self, ask: Callable[[Mapping[str, Any], Served], dict[str, Any]], request: Mapping[str, Any], alias: str | None
+    ) -> dict[str, Any]:
+        if alias is not None:
+            return ask(request, self.cache.model(alias))
+        chosen, served = route(request, self.cache)
+        answer = ask(request, served)
+        return answer if chosen == DEFAULT else {**answer, "alias": chosen}
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Answer ``GET /health``: status and body; 503 while nothing can serve."""
@@ -109,6 +122,7 @@ class Service:
         registry = self.cache.registry
         try:
             held, problems = registry.aliases()
+            montages = _montages(registry, held)
             rows, incomplete = newest_rows(registry)
         except storage_errors() as error:
             raise HttpError("no_models", self.cache.unreadable(error), 503) from error
@@ -118,9 +132,24 @@ class Service:
                 no_such_version(name, version) for name, version in held.items() if version and version not in versions
             ]
         chosen, following = page(rows, limit, before)
-        answer = {"models": [_listed(row, held) for row in chosen], "aliases": held, "next": following}
+        answer = {
+            "models": [_listed(row, held) for row in chosen],
+            "aliases": held,
+            "montages": montages,
+            "next": following,
+        }
         problems += [incomplete] if incomplete else []
         return {**answer, "problems": problems} if problems else answer
+
+
+def _montages(registry: Registry, held: Mapping[str, str | None]) -> dict[str, list[str]]:
+    """Return the channels of each champion's model, by alias; without those whose manifest cannot be read, which are problems."""
+    found = {}
+    for alias, version in held.items():
+        if version and alias != "challenger":
+            with suppress(ArtifactError):
+                found[alias] = list(registry.manifest(version)["channels"])
+    return found
 
 
 def _listed(row: Mapping[str, Any], held: Mapping[str, str | None]) -> dict[str, Any]:

@@ -15,7 +15,18 @@ from p300.errors import RequestError
 from p300_pipeline.errors import HttpError
 
 from .cache import Served
-from .requests import channel_order, float32, float32_rows, is_number, known_fields, number_row, ordered, short
+from .requests import (
+    channel_fit,
+    fitted,
+    float32,
+    float32_rows,
+    interpolation_notes,
+    is_number,
+    known_fields,
+    naming,
+    number_row,
+    short,
+)
 from .scale import scale_notes
 
 MAX_FLASHES = 4096
@@ -84,10 +95,10 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     """
     known_fields(request, FIELDS, "The body")
     layout = read_layout(request.get("layout"))
-    order = channel_order(request.get("channels"), served)
-    flashes = _flashes(request, served)
+    chosen = channel_fit(request.get("channels"), served)
+    flashes = _flashes(request, naming(served, request.get("channels"), chosen))
     if flashes.X is not None:
-        flashes = replace(flashes, X=ordered(flashes.X, order))
+        flashes = replace(flashes, X=fitted(flashes.X, chosen))
     trials = _trials(request.get("trials"), len(flashes.groups))
     confidence = _confidence(request.get("confidence", 1.0))
     prior = _prior(request.get("prior"), layout)
@@ -96,7 +107,7 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         raise RequestError("bad_adapt", f"adapt is {str(wish)[:40]}; expected true or false.")
     lit = layout.lit(flashes.groups)
     adapted = wish and flashes.X is not None and served.response is not None
-    notes = _scale_notes(flashes, served)
+    notes = _scale_notes(flashes, served) + interpolation_notes(chosen)
     decode_trial = _adapted(flashes, lit, trials, served) if adapted else _plain(flashes, lit, trials, served)
     decoded = decode_trial(len(trials) - 1, confidence=confidence, prior=prior)
     answer = {
@@ -248,7 +259,7 @@ def _listed(values: list[Any], served: Served) -> Flashes:
             f"{len(rows)} flashes have features, {int((~np.isnan(probability)).sum())} a probability; expected the one or the other "
             "in all of them.",
         )
-    X = np.full((len(values), served.scorer.n_features), np.nan, np.float32)
+    X = np.full((len(values), served.n_features), np.nan, np.float32)
     X[list(rows)] = float32("flashes", list(rows.values()))
     if np.isinf(X).any():
         raise RequestError("not_finite", "flashes hold features too large for float32; expected volts.")

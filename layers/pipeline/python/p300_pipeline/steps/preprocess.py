@@ -187,6 +187,8 @@ def _quarantined(key: RecordingKey, answer: IngestResult) -> PreprocessResult:
 def _answer(
     outcome: PreprocessOutcome, key: RecordingKey, facts: dict[str, Any] | None = None, **more: Any
 ) -> PreprocessResult:
-    shown = {name: facts[name] for name in ("n_flashes", "n_kept", "bad_channels") if facts and name in facts}
+    shown = {
+        name: facts[name] for name in ("n_flashes", "n_kept", "channels", "bad_channels") if facts and name in facts
+    }
     answer = {"outcome": outcome, "recording": key.recording, "key": str(key), "features_key": key.features}
     return cast(PreprocessResult, {**answer, **shown, **more})

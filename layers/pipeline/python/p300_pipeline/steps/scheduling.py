@@ -5,6 +5,10 @@ The state is in the models bucket, so that each execution lists only what is new
     trainings/new/<recording>@<etag>     a recording that no training has claimed yet
     trainings/counted/<recording>        ETag of the upload that was claimed last
     trainings/schedule.json              which execution gathers recordings, and which ones each has claimed
+    trainings/montages.json              the montages that stand for a group, in the order of their arrival
+
+Each montage group is counted on its own: recordings of another montage make no training of this one due. The first group has the keys
+above, every other one has its name in them: ``trainings/new_<group>/...``, ``trainings/schedule_<group>.json``.
 
 Of recordings that arrive together, the one that makes training due gathers the others: its execution waits and looks again until no
 more have arrived in the meantime, then claims all of them with one conditional write. A claim is settled when its training has ended.
@@ -14,10 +18,12 @@ A claim that is never settled, because its execution died or was stopped, expire
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from p300.json_text import is_number
+from p300.montages import Channels, are_close, group_of, name_of
 
 from p300_pipeline.contracts import ScheduleOutcome, ScheduleResult
 from p300_pipeline.documents import is_count, is_text, is_texts, parse, require
@@ -25,6 +31,7 @@ from p300_pipeline.feature_store import features_key
 from p300_pipeline.storage import Keep, NotFoundError, Store, Write, compare_and_swap, find
 
 NEW, COUNTED, SCHEDULE_KEY = "trainings/new/", "trainings/counted/", "trainings/schedule.json"
+MONTAGES_KEY = "trainings/montages.json"
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 2, 60
 LONGEST_GATHERING_S, MOST_GATHERED = 900, 1000
 """After this time, or with this many recordings, a training begins even if more arrive: each arrival lists all that wait."""
@@ -35,9 +42,26 @@ CLAIM_LASTS_S = 7200
 _KEPT_CLAIMS, _KEPT_TAKEN = 100, 10_000
 
 
+@dataclass(frozen=True)
+class _Group:
+    """The keys of a montage group's state."""
+
+    suffix: str
+
+    @property
+    def new(self) -> str:
+        """Prefix of the recordings that no training has claimed."""
+        return f"{NEW.removesuffix('/')}{self.suffix}/"
+
+    @property
+    def schedule_key(self) -> str:
+        """Key of its schedule."""
+        return f"{SCHEDULE_KEY.removesuffix('.json')}{self.suffix}.json"
+
+
 @dataclass
 class _Schedule:
-    """Content of `SCHEDULE_KEY`.
+    """Content of a group's schedule.
 
     Attributes
     ----------
@@ -117,6 +141,7 @@ def check_due(
     *,
     recording: str,
     etag: str,
+    channels: Sequence[str] = (),
     execution: str,
     started: float,
     retrain_every: int,
@@ -137,6 +162,8 @@ def check_due(
         ``<subject>/<name>`` of the recording that has features now.
     etag : str
         ETag of the upload; the same upload is counted once.
+    channels : sequence of str
+        The recording's: only new recordings of its montage group count.
     execution : str
         Name of the execution that asks. Asking again gives the same answer.
     started : float
@@ -151,28 +178,29 @@ def check_due(
     dict
         ``outcome`` is ``due`` (this execution trains, as ``request`` says), ``gathering`` (ask again after ``look_again_s``) or
         ``counted`` (nothing more to do: too few recordings, or ``gathered_by`` names the execution that trains on this one); with
-        ``new_recordings`` and ``retrain_every``.
+        ``new_recordings`` of the group, its ``montage`` and ``retrain_every``.
     """
     now = time.time() if now is None else now
+    montage, group = _group(store, models_bucket, tuple(channels))
     if not _is_counted(store, models_bucket, recording, etag):
-        store.put(models_bucket, f"{NEW}{recording}@{etag}", b"", content_type="text/plain")
+        store.put(models_bucket, f"{group.new}{recording}@{etag}", b"", content_type="text/plain")
     pause_s = round(min(max(now - started, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
 
     def decide() -> Keep[_Decided] | Write[_Decided]:
-        schedule, schedule_etag = _read(store, models_bucket)
+        schedule, schedule_etag = _read(store, models_bucket, group)
         before, was_claimed = _document(schedule), execution in schedule.claims
-        new = _new(store, models_bucket, schedule, now)
+        new = _new(store, models_bucket, group, schedule, now)
         if len(new) >= retrain_every and schedule.gatherer(execution, now) in (None, execution):
-            new = _with_features(store, features_bucket, models_bucket, new, retrain_every)
+            new = _with_features(store, features_bucket, models_bucket, group, new, retrain_every)
         schedule.decide(execution, new, retrain_every, pause_s, now)
         decided = _Decided(schedule, len(new), was_claimed)
         after = _document(schedule)
         return Keep(decided) if after == before else Write(decided, after, schedule_etag, "application/json")
 
     def decide_and_count() -> _Decided:
-        decided, written = compare_and_swap(store, models_bucket, SCHEDULE_KEY, decide)
+        decided, written = compare_and_swap(store, models_bucket, group.schedule_key, decide)
         if written and (claim := decided.schedule.claims.get(execution)):
-            _count(store, models_bucket, claim["recordings"])
+            _count(store, models_bucket, group, claim["recordings"])
         return decided
 
     decided = decide_and_count()
@@ -183,6 +211,7 @@ def check_due(
     outcome: ScheduleOutcome = "due" if claim else "gathering" if gatherer == execution else "counted"
     return {
         "outcome": outcome,
+        "montage": montage,
         "new_recordings": claim["n"] if claim else decided.n_new,
         "retrain_every": retrain_every,
         "look_again_s": schedule.gathering["pause_s"] if outcome == "gathering" else 0,
@@ -203,15 +232,50 @@ def settle(store: Store, models_bucket: str, execution: str) -> None:
     execution : str
         Name of the execution.
     """
+    for group in map(_Group, _suffixes(_montages(store, models_bucket)[0])):
+        _settle(store, models_bucket, group, execution)
 
+
+def _settle(store: Store, models_bucket: str, group: _Group, execution: str) -> None:
     def decide() -> Keep[None] | Write[None]:
-        schedule, etag = _read(store, models_bucket)
+        schedule, etag = _read(store, models_bucket, group)
         if not schedule.claims.get(execution, {}).get("recordings"):
             return Keep(None)
         schedule.claims[execution]["recordings"] = []
         return Write(None, _document(schedule), etag, "application/json")
 
-    compare_and_swap(store, models_bucket, SCHEDULE_KEY, decide)
+    compare_and_swap(store, models_bucket, group.schedule_key, decide)
+
+
+def _group(store: Store, bucket: str, channels: Channels) -> tuple[str, _Group]:
+    """Return the name and the keys of a recording's montage group: that of a montage which came before, or a new one."""
+
+    def decide() -> Keep[list[Channels]] | Write[list[Channels]]:
+        held, etag = _montages(store, bucket)
+        if any(are_close(channels, one) for one in held):
+            return Keep(held)
+        held = [*held, channels]
+        body = json.dumps({"montages": [list(one) for one in held]}).encode()
+        return Write(held, body, etag, "application/json")
+
+    held = compare_and_swap(store, bucket, MONTAGES_KEY, decide)[0]
+    leader = group_of(channels, held)
+    return name_of(leader), _Group(_suffixes(held)[held.index(leader)])
+
+
+def _suffixes(montages: Sequence[Channels]) -> list[str]:
+    return ["", *(f"_{name_of(one)}" for one in montages[1:])]
+
+
+def _montages(store: Store, bucket: str) -> tuple[list[Channels], str | None]:
+    try:
+        body, item = store.get(bucket, MONTAGES_KEY)
+    except NotFoundError:
+        return [], None
+    name = f"s3://{bucket}/{MONTAGES_KEY}"
+    document: dict[str, Any] = parse(body, name, dict)
+    require(document, {"montages": lambda value: isinstance(value, list) and all(map(is_texts, value))}, name)
+    return [tuple(one) for one in document["montages"]], item.etag
 
 
 def _seen(names: list[str]) -> str:
@@ -225,25 +289,27 @@ def _is_counted(store: Store, bucket: str, recording: str, etag: str) -> bool:
         return False
 
 
-def _count(store: Store, bucket: str, names: list[str]) -> None:
+def _count(store: Store, bucket: str, group: _Group, names: list[str]) -> None:
     for name in names:
         recording, _, etag = name.rpartition("@")
         store.put(bucket, COUNTED + recording, etag.encode(), content_type="text/plain")
-        store.delete(bucket, NEW + name)
+        store.delete(bucket, group.new + name)
 
 
-def _new(store: Store, bucket: str, schedule: _Schedule, now: float) -> list[str]:
+def _new(store: Store, bucket: str, group: _Group, schedule: _Schedule, now: float) -> list[str]:
     """Return the recordings that no execution has claimed, including those of expired claims."""
     for name in schedule.give_back(now):
-        store.put(bucket, NEW + name, b"", content_type="text/plain")
-    names = [item.key.removeprefix(NEW) for item in store.list(bucket, NEW)]
+        store.put(bucket, group.new + name, b"", content_type="text/plain")
+    names = [item.key.removeprefix(group.new) for item in store.list(bucket, group.new)]
     taken = set(schedule.taken)
     # Left over from a claim that was interrupted, or put here again by a late event of the same upload.
-    _count(store, bucket, [name for name in names if name in taken])
+    _count(store, bucket, group, [name for name in names if name in taken])
     return [name for name in names if name not in taken]
 
 
-def _with_features(store: Store, features_bucket: str, models_bucket: str, names: list[str], enough: int) -> list[str]:
+def _with_features(
+    store: Store, features_bucket: str, models_bucket: str, group: _Group, names: list[str], enough: int
+) -> list[str]:
     """Return the recordings to train on, checking until enough have features; forget those whose features were deleted."""
     found = 0
     gone = set()
@@ -254,16 +320,16 @@ def _with_features(store: Store, features_bucket: str, models_bucket: str, names
             found += 1
         else:
             gone.add(name)
-            store.delete(models_bucket, NEW + name)
+            store.delete(models_bucket, group.new + name)
     return [name for name in names if name not in gone]
 
 
-def _read(store: Store, bucket: str) -> tuple[_Schedule, str | None]:
+def _read(store: Store, bucket: str, group: _Group) -> tuple[_Schedule, str | None]:
     try:
-        body, item = store.get(bucket, SCHEDULE_KEY)
+        body, item = store.get(bucket, group.schedule_key)
     except NotFoundError:
         return _Schedule(), None
-    name = f"s3://{bucket}/{SCHEDULE_KEY}"
+    name = f"s3://{bucket}/{group.schedule_key}"
     document: dict[str, Any] = {"gathering": {}, **parse(body, name, dict)}
     require(document, {"gathering": _is_gathering, "claims": _are_claims, "taken": is_texts}, name)
     # In older schedules, claims are counts.

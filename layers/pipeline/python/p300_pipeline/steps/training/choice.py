@@ -1,19 +1,18 @@
-"""Which recordings a training uses: whose, made alike, of one montage, with epochs of both classes, each content once."""
+"""Which recordings a training uses: whose, made alike, of one montage group, with epochs of both classes, each content once."""
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from p300.channels import in_order, plain
 from p300.errors import ArtifactError, TrainingError
 from p300.features import FeatureSet, read_features, stored_shape
 from p300.likeness import sketch
 from p300.models import n_fits
+from p300.montages import fitted, key_of, missing, name_of, why_not_interpolated
 from p300.recording import TARGET
 from p300.signals.parameters import Parameters
 
@@ -22,8 +21,9 @@ from p300_pipeline.documents import parse
 from p300_pipeline.feature_store import find_features, subject_of
 from p300_pipeline.making.model import Downloaded
 from p300_pipeline.registry import Registry
-from p300_pipeline.steps.training.fit import other_channels, other_recipe, recipe_of
-from p300_pipeline.steps.training.limits import Limits, Shape, too_long
+from p300_pipeline.steps.training import montage
+from p300_pipeline.steps.training.fit import other_recipe, recipe_of
+from p300_pipeline.steps.training.limits import MOST_FITTED_EPOCHS, Limits, Shape, too_long
 from p300_pipeline.steps.training.people import People
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import NotFoundError, Store, sha256_hex
@@ -41,11 +41,18 @@ FEWEST_OF_A_CLASS = 5
 
 @dataclass
 class TrainingSet:
-    """The recordings a training uses, those it leaves out and why, and the subjects that it takes for one person."""
+    """The recordings a training uses, those it leaves out and why, and the subjects that it takes for one person.
 
-    recordings: Downloaded
+    Recordings of other montage groups are not left out, but of other trainings. Where recordings lack a few channels, there are two
+    ways to use them, which a kind of model is ``compared_with``.
+    """
+
+    ways: dict[str, Downloaded]
+    compared_with: str
+    montage: dict[str, Any]
     facts: dict[str, dict[str, Any]]
     left_out: list[dict[str, str]]
+    other_montages: list[dict[str, str]]
     one_person: list[list[str]]
     features_libraries: dict[str, str]
 
@@ -148,7 +155,7 @@ def choose(
     store : Store
         S3 access.
     registry : Registry
-        Whose champion says which montage this stack learns.
+        Whose champions say which montage groups there are.
     bucket : str
         The features bucket.
     request : TrainingRequest
@@ -177,29 +184,69 @@ def choose(
     found.download(store, {name: present[name].size for name in [*names, *held_out]}, folder)
     found.look(parameters)
     found.of_other_libraries({name: item.modified for name, item in present.items()})
-    montage: Sequence[str] = ()
-    if channels := {name: found.channels[name] for name in names if name in found.fit}:
-        montage = _montage(registry, request, channels)
-        for name in found.fit:
-            if reason := other_channels(found.channels[name], montage):
-                found.unfit[name] = reason
+    channels = {name: found.channels[name] for name in names if name in found.fit}
+    if not channels:
+        raise _nothing_left(names, found.unfit)
+    chosen = montage.plan(registry, request, channels)
+    found.unfit |= chosen.left_out
+    shared = chosen.common or chosen.wanted
+    for name in held_out:
+        if name in found.fit and (
+            missing(found.channels[name], shared)
+            if chosen.common
+            else why_not_interpolated(found.channels[name], shared)
+        ):
+            found.unfit[name] = "its montage cannot be compared with those that are trained on"
     found.unfit |= found.limits.too_many_epochs(found.fit_shapes(found.fit))
     sketches = {
-        name: sketch(in_order(read_features(path, verify=False), montage, name).epochs)
-        for name, path in found.fit.items()
+        name: sketch(fitted(read_features(path, verify=False), shared, name).epochs) for name, path in found.fit.items()
     }
     people = People(sketches, request.held_out)
     found.unfit |= people.unfit(name for name in names if name in found.fit)
     found.unfit |= found.limits.too_many_of_a_person(found.fit_shapes(names), people.person_of)
     n_people = len({people.person_of(name) for name in found.fit_shapes(names)})
     found.unfit |= too_long(found.fit_shapes(names), n_fits(request.model, n_people))
-    left_out = [{"recording": name, "reason": found.unfit[name]} for name in names if name in found.unfit]
-    fit = {name: found.paths[name] for name in found.fit_shapes(names)}
-    if not fit:
-        raise TrainingError("no_recordings", f"None of the {len(names)} recordings can be trained on: {left_out}.")
-    facts = {name: {**found.facts[name], "person": people.person_of(name)} for name in fit}
-    libraries = found.libraries[next(iter(fit))]
-    return TrainingSet(Downloaded(fit, people.person_of, montage), facts, left_out, people.merged(), libraries)
+    left_out = [
+        {"recording": name, "reason": found.unfit[name]}
+        for name in names
+        if name in found.unfit and name not in chosen.of_others
+    ]
+    others = [{"recording": name, "reason": found.unfit[name]} for name in names if name in chosen.of_others]
+    shapes = found.fit_shapes(names)
+    if not shapes:
+        raise _nothing_left(names, found.unfit)
+    facts = {name: {**found.facts[name], "person": people.person_of(name)} for name in shapes}
+    ways = {
+        way: Downloaded(
+            {name: found.paths[name] for name in shapes if not why_not_interpolated(found.channels[name], channels)},
+            people.person_of,
+            channels,
+        )
+        for way, channels in chosen.ways({name: found.channels[name] for name in shapes}).items()
+    }
+    for name in shapes:
+        if lacking := missing(found.channels[name], chosen.wanted):
+            facts[name]["missing_channels"] = lacking
+    n_fitted = sum(n_epochs for n_epochs, _ in shapes.values()) * (n_fits(request.model, n_people) + 2 * n_people)
+    return TrainingSet(
+        ways,
+        request.model if n_fitted <= MOST_FITTED_EPOCHS else "lda",
+        {
+            "group": name_of(chosen.group),
+            "channels": list(chosen.group),
+            "people": len({people.person_of(name) for name in shapes if name in chosen.of_group}),
+        },
+        facts,
+        left_out,
+        others,
+        people.merged(),
+        found.libraries[next(iter(shapes))],
+    )
+
+
+def _nothing_left(names: Sequence[str], unfit: Mapping[str, str]) -> TrainingError:
+    left_out = [{"recording": name, "reason": unfit[name]} for name in names if name in unfit]
+    return TrainingError("no_recordings", f"None of the {len(names)} recordings can be trained on: {left_out}.")
 
 
 def fingerprint_of(request: TrainingRequest, facts: Facts, *, instead_of: str | None = None) -> str:
@@ -218,6 +265,7 @@ def fingerprint_of(request: TrainingRequest, facts: Facts, *, instead_of: str | 
         "model": request.model,
         "seed": request.seed,
         "held_out": request.held_out,
+        **({"channels": sorted(key_of(request.channels))} if request.channels else {}),
         "recordings": sorted((name, one["features_etag"], one["person"]) for name, one in facts.items()),
         **provenance.code_of(provenance.MODEL).stated(),
         **({"instead_of": instead_of} if instead_of else {}),
@@ -272,18 +320,3 @@ def _wanted_subjects(present: list[str], request: TrainingRequest) -> set[str]:
         return set(request.subjects)
     n_wanted = max(1, round(request.subjects * len(eligible)))
     return set(np.random.default_rng(request.seed).permutation(eligible)[:n_wanted].tolist())
-
-
-def _montage(registry: Registry, request: TrainingRequest, channels: Mapping[str, Channels]) -> Sequence[str]:
-    """Return the channels of the champion; with none yet, of the recording that made training due."""
-    champion = registry.champion()
-    if champion:
-        try:
-            return tuple(registry.manifest(champion)["channels"])
-        except ArtifactError:  # it cannot serve either, so the next model replaces it
-            pass
-    if request.recording is not None and request.recording in channels:
-        return channels[request.recording]
-    sets = Counter(frozenset(map(plain, own)) for own in channels.values())
-    wanted = sets.most_common(1)[0][0]
-    return next(own for own in channels.values() if frozenset(map(plain, own)) == wanted)

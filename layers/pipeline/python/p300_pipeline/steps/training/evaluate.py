@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from p300.channels import in_order
 from p300.errors import ArtifactError
 from p300.features import FeatureSet
 from p300.metrics import classification_metrics, curves
+from p300.montages import fitted
 
 from p300_pipeline import provenance
 from p300_pipeline.contracts import EvaluateResult
@@ -115,7 +115,7 @@ def _usable(
                 if not reason and same and not seen:
                     reason = f"it is the same upload as {same}, which the model was trained on"
                 if not reason:
-                    yield name, in_order(features, manifest["channels"], name)
+                    yield name, fitted(features, manifest["channels"], name)
                     continue
         skipped.append({"recording": name, "reason": reason})
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from p300.channels import match
-from p300.errors import P300Error
 from p300.features import FeatureSet
+from p300.montages import missing, why_not_interpolated
+from p300.text import few_of
 
 Recipe = Mapping[str, Any]
 """All that decides which features a signal becomes, by name: features of different recipes are never mixed."""
@@ -31,9 +31,7 @@ def other_recipe(found: Recipe, expected: Recipe) -> str | None:
 
 
 def other_channels(found: Sequence[str], expected: Sequence[str]) -> str | None:
-    """Say that channels differ; None where they are the same in any order."""
-    try:
-        match(found, expected)
-    except P300Error:
-        return f"channels {' '.join(found)}; this stack learns {' '.join(expected)}"
+    """Say that channels are missing; None where they are there, in any order and among others, or can be interpolated."""
+    if why := why_not_interpolated(found, expected):
+        return f"channels {few_of(found)}; the model takes {few_of(expected)}: {few_of(missing(found, expected))} missing, {why}"
     return None

@@ -10,6 +10,8 @@ from p300.evaluation import headline, left_out_recordings
 from p300_pipeline.contracts import PromoteOutcome, PromoteResult
 from p300_pipeline.feature_store import subject_of
 from p300_pipeline.keys import subject_name
+from p300_pipeline.montage_groups import Montage, add_group
+from p300_pipeline.promotions import Promotions
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
@@ -19,6 +21,7 @@ PROMOTION_MARGIN_AUC = 0.01
 def promote(store: Store, models_bucket: str, version: str, *, execution: str) -> PromoteResult:
     """Make a version the champion unless it is at chance, or worse than the one that serves.
 
+    It is compared with the champion of its own montage group. A group of more subjects than the default one becomes the default.
     Compared on the recordings that both were tested on without having seen the person (leave-one-subject-out), paired: the mean over
     subjects of the difference of ROC AUC must not be below -`PROMOTION_MARGIN_AUC`. A challenger that was overtaken by a newer champion
     must be better by more than that. A challenger at chance (`p300.chance`) is never promoted here, not even as the first.
@@ -37,28 +40,73 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
     Returns
     -------
     dict
-        ``outcome`` (``promoted`` or ``kept``), ``champion``, and the figures that decided.
+        ``outcome`` (``promoted`` or ``kept``), ``champion``, and the figures that decided; ``alias`` of the champion where it is not of the
+        default group, or became the default just now.
     """
     registry = Registry(store, models_bucket)
     version = registry.resolve(version)
     challenger = registry.manifest(version)
+    own = Montage.of(challenger)
     while True:
-        champion = registry.champion()
+        default = _default(registry)
+        line: Promotions = registry
+        if default and default.group != own.group:
+            registry.finish_promotion()  # of the default group, which may not see another one soon
+            line = registry.line(own.group)
+        answer = _promote(registry, line, challenger, execution)
+        now = _default(registry)
+        if line is registry or now is None or now.group != own.group:
+            break  # else its group became the default meanwhile, so that another alias counts
+    if line is not registry:
+        answer = {**answer, "alias": line.role}
+        if answer["outcome"] == "promoted" and now and own.people > now.people:
+            answer = _make_default(registry, answer, own, now, execution)
+    registry.keep_decision(version, answer)
+    return answer
+
+
+def _promote(registry: Registry, line: Promotions, challenger: dict[str, Any], execution: str) -> PromoteResult:
+    """Promote a version within its group, or not."""
+    version = challenger["version"]
+    while True:
+        champion = line.champion()
         if champion != version:
-            registry.finish_promotion()
+            line.finish_promotion()
         # A retry compares with the same model as the attempt that failed, and gives the same answer.
-        other = registry.replaced_by(version) if champion == version else champion
+        other = line.replaced_by(version) if champion == version else champion
         decision = _at_chance(challenger) or _compare(registry, other, challenger)
         if not decision.pop("promote"):
             if champion != version:
-                answer = _answer("kept", champion=champion, challenger=version, **decision)
-                break
+                return _answer("kept", champion=champion, challenger=version, **decision)
             decision = {"why": "It is the champion already."}
-        if registry.promote(version, expected=other, entry={"execution": execution, **decision}):
-            answer = _answer("promoted", champion=version, replaced=other, **decision)
-            break
-    registry.keep_decision(version, answer)
-    return answer
+        if line is not registry:
+            add_group(registry.store, registry.bucket, Montage.of(challenger).channels)
+        if line.promote(version, expected=other, entry={"execution": execution, **decision}):
+            return _answer("promoted", champion=version, replaced=other, **decision)
+
+
+def _default(registry: Registry) -> Montage | None:
+    """Return the group of the default champion; None where there is none, or its manifest cannot be read: the next model replaces it."""
+    champion = registry.champion()
+    try:
+        return Montage.of(registry.manifest(champion)) if champion else None
+    except ArtifactError:
+        return None
+
+
+def _make_default(
+    registry: Registry, answer: PromoteResult, own: Montage, now: Montage, execution: str
+) -> PromoteResult:
+    """Make a group of more people the default, unless the default changed meanwhile: the next promotion then sees to it."""
+    before = registry.champion()
+    why = (
+        f"{answer['why']} Its montage {own.group} has {own.people} subjects, more than the {now.people} of {now.group}."
+    )
+    if not before or not registry.make_default(
+        answer["champion"] or "", expected=before, entry={"execution": execution, "why": why}
+    ):
+        return answer
+    return cast(PromoteResult, {**answer, "alias": "champion", "why": why, "default_instead_of": now.group})
 
 
 def _at_chance(challenger: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from p300.channels import plain
 from p300.errors import TrainingError
+from p300.montages import key_of
 
 from p300_pipeline.keys import subject_name
 
@@ -24,7 +26,9 @@ class TrainingRequest:
     seed : int
         Seed of every random choice.
     recording : str or None
-        ``<subject>/<name>`` of the recording that made training due.
+        ``<subject>/<name>`` of the recording that made training due: its montage is trained on.
+    channels : tuple of str
+        Channels of the model; empty leaves them to the montages of the recordings.
     """
 
     model: str
@@ -32,6 +36,7 @@ class TrainingRequest:
     held_out: tuple[str, ...] = ()
     seed: int = 0
     recording: str | None = None
+    channels: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, request: Mapping[str, Any], default_model: str) -> "TrainingRequest":
@@ -46,7 +51,7 @@ class TrainingRequest:
             raise TrainingError(
                 "bad_request", f"A training request is {request!r}; expected an object, {{}} for all defaults."
             )
-        unknown = set(request) - {"model", "subjects", "held_out", "seed", "recording"}
+        unknown = set(request) - {"model", "subjects", "held_out", "seed", "recording", "channels"}
         if unknown:
             raise TrainingError("bad_request", f"A training request has no field {sorted(unknown)[0]!r}.")
         subjects = request.get("subjects", 1.0)
@@ -66,4 +71,13 @@ class TrainingRequest:
         for name, value in (("model", model), ("recording", recording or "")):
             if not isinstance(value, str):
                 raise TrainingError("bad_request", f"{name} is {value!r}; expected text.")
-        return cls(model, subjects, tuple(sorted(set(map(subject_name, held_out)))), seed, recording or None)
+        held_out = tuple(sorted(set(map(subject_name, held_out))))
+        return cls(model, subjects, held_out, seed, recording or None, _channels(request.get("channels") or []))
+
+
+def _channels(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) and plain(name) for name in value):
+        raise TrainingError("bad_request", f"channels is {value!r}; expected a list of channel names.")
+    if len(key_of(value)) < len(value):
+        raise TrainingError("bad_request", f"channels is {value!r}: a name occurs twice; expected different names.")
+    return tuple(value)

@@ -18,9 +18,11 @@ from p300_pipeline.contracts import TrainResult, UsedRecordings
 from p300_pipeline.feature_store import subject_of
 from p300_pipeline.making.model import make_model
 from p300_pipeline.model_index import update_index
+from p300_pipeline.montage_groups import Montage
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.scheduling import settle
 from p300_pipeline.steps.training.choice import choose, fingerprint_of
+from p300_pipeline.steps.training.montage import decide
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import Store
 
@@ -63,7 +65,8 @@ def train(
     dict
         ``outcome`` is ``trained`` (now, or before by an execution that did not come to its end) or ``unchanged`` (the same recordings
         with the same settings led to ``version`` before, and decoding can adapt it), ``version``, for a new model its figures;
-        ``left_out`` (the first of ``n_left_out`` recordings) and ``one_person`` (subjects that are).
+        ``left_out`` (the first of ``n_left_out`` recordings), ``other_montages`` likewise, ``one_person`` (subjects that are) and
+        ``montage`` (its group, and whether missing channels were interpolated).
 
     Raises
     ------
@@ -92,7 +95,8 @@ def _train(
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
         chosen = choose(store, registry, features_bucket, request, parameters, folder=Path(folder), memory_mb=memory_mb)
-        first = chosen.recordings.features(chosen.recordings.names[0])
+        some = next(iter(chosen.ways.values()))
+        first = some.features(some.names[0])
         # An unknown kind is refused before it claims a version.
         models.make(request.model, seed=request.seed, n_channels=len(first.ch_names), n_times=first.n_times)
         fingerprint = fingerprint_of(request, chosen.facts)
@@ -103,11 +107,23 @@ def _train(
         told: UsedRecordings = {
             "left_out": chosen.left_out[:SHOWN_LEFT_OUT],
             "n_left_out": len(chosen.left_out),
+            "other_montages": chosen.other_montages[:SHOWN_LEFT_OUT],
+            "n_other_montages": len(chosen.other_montages),
             "one_person": chosen.one_person,
         }
         if claim.finished:
             return {**_already_trained(registry, claim.version, execution), **told}
-        made = make_model(chosen.recordings, request.model, request.seed)
+        way = decide(chosen.ways, chosen.compared_with, request.seed)
+        recordings, left_out = (
+            way.recordings,
+            [
+                *chosen.left_out,
+                *({"recording": name, "reason": reason} for name, reason in way.left_out.items()),
+            ],
+        )
+        first = recordings.features(recordings.names[0])
+        made = make_model(recordings, request.model, request.seed)
+    told |= {"left_out": left_out[:SHOWN_LEFT_OUT], "n_left_out": len(left_out)}
     manifest = {
         "kind": request.model,
         "channels": list(first.ch_names),
@@ -120,11 +136,14 @@ def _train(
         "request": {
             "subjects": list(request.subjects) if isinstance(request.subjects, tuple) else request.subjects,
             "held_out": list(request.held_out),
+            **({"channels": list(request.channels)} if request.channels else {}),
         },
-        "subjects": sorted({subject_of(name) for name in chosen.recordings.names}),
+        "subjects": sorted({subject_of(name) for name in recordings.names}),
         "held_out": list(request.held_out),
-        "recordings": [{"recording": name, **facts} for name, facts in sorted(chosen.facts.items())],
-        "left_out": chosen.left_out,
+        "recordings": [{"recording": name, **chosen.facts[name]} for name in sorted(recordings.names)],
+        "left_out": left_out,
+        "other_montages": chosen.other_montages,
+        "montage": {**chosen.montage, **way.facts},
         "one_person": chosen.one_person,
         "n_epochs": made.metrics["n_epochs"],
         "metrics": made.metrics,
@@ -168,7 +187,11 @@ def _already_trained(registry: Registry, version: str, execution: str) -> TrainR
     if not registry.is_finished(version):
         why = f"{version} was trained before, and its execution did not come to its end: evaluated, compared and drawn now."
         return _trained(registry, version) | {"why": why}
-    registry.finish_promotion()  # nothing is promoted after this, so an unfinished promotion would stay unfinished
+    # Nothing is promoted after this, so an unfinished promotion would stay unfinished.
+    registry.finish_promotion()
+    group = Montage.of(registry.manifest(version)).group
+    if group in registry.other_groups():
+        registry.line(group).finish_promotion()
     return {
         "outcome": "unchanged",
         "version": version,
@@ -180,9 +203,10 @@ def _trained(registry: Registry, version: str) -> TrainResult:
     if (registry.held_by("challenger") or "") <= version:  # a late retry does not replace it by an older one
         registry.set_alias("challenger", version)
     manifest = registry.manifest(version)
-    facts = {name: manifest[name] for name in ("kind", "n_epochs", "subjects", "held_out")}
-    answer = {"outcome": "trained", "version": version, "n_recordings": len(manifest["recordings"]), **facts}
-    return cast(TrainResult, answer | headline(manifest["metrics"]))
+    told = ("kind", "n_epochs", "subjects", "held_out", "montage")
+    facts: dict[str, Any] = {name: manifest[name] for name in told if name in manifest}
+    facts |= {"outcome": "trained", "version": version, "n_recordings": len(manifest["recordings"])}
+    return cast(TrainResult, facts | headline(manifest["metrics"]))
 
 
 def _joblib(pipeline: Any) -> bytes:
