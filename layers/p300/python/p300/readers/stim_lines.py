@@ -156,8 +156,18 @@ def read_beside(
     ----------
     decode : callable
         Returns the column's flashes, or raises `RecordingError`; with True, flashes that do not look like a P300 recording too.
-    line_name, others, extent, declared, name, either
-        As of `compared`.
+    line_name : str
+        The column's name.
+    others : sequence of StimLine
+        Those that may hold flashes too.
+    extent : (int, float)
+        Length and rate in Hz of the recording.
+    declared : Declared
+        What a person says about the file.
+    name : str
+        What to call it in messages.
+    either : bool, optional
+        Whether the column may be declared ``misc`` too, and another be read in its place.
 
     Returns
     -------
