@@ -75,7 +75,10 @@ def promote(target: Target, version: str | None, *, force: bool = False, alias: 
         serving = line.champion()
     if version == serving == line.held_by(line.role):
         if line is not models or models.pointer() == version:
-            raise ArtifactError("is_champion", f"{version} is already {line.role}.")
+            raise ArtifactError(
+                "is_champion",
+                f"{version} is already the champion{f' ({line.role})' if line.role != CHAMPION else ''}.",
+            )
         models.follow_champion()
         return Promoted(version, serving, line.role)
     at_chance = in_words(chance) if chance and chance["at_chance"] else ""

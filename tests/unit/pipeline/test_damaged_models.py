@@ -52,7 +52,9 @@ def promoted(store: Store) -> Registry:
 
 @pytest.fixture
 def command(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    target = SimpleNamespace(outputs={"ModelsBucketName": MODELS}, client=lambda _: store.client)
+    target = SimpleNamespace(
+        outputs={"ModelsBucketName": MODELS, "FeaturesBucketName": FEATURES}, client=lambda _: store.client
+    )
     monkeypatch.setattr("p300_cli.targets.current", lambda: target)
     for name in ("out", "err"):
         monkeypatch.setattr(f"p300_cli.terminal.{name}.width", 600)

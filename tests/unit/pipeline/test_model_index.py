@@ -183,7 +183,8 @@ def test_the_list_of_many_models_reads_one_object_and_the_aliases(
     registry.set_alias("champion", V2)
     read = reads(store, monkeypatch)
     answer = Service(store, MODELS).models(limit=2)
-    assert sorted(read) == ["get aliases/challenger", "get aliases/champion", f"get {INDEX_KEY}"]
+    aliases = ["get aliases/challenger", "get aliases/champion", "get aliases/montages.json"]
+    assert sorted(read) == [*aliases, f"get {INDEX_KEY}", f"get {V2}/manifest.json"]
     assert [row["version"] for row in answer["models"]] == [V3, V2]
     assert answer["models"][1]["aliases"] == ["champion"]
     assert answer["next"] == V2

@@ -272,7 +272,11 @@ def test_scheduling(recorder: Recorder, run: Any, store: Store, put_features: An
     # The second gathers first, then it claims.
     for number, outcome in ((1, "counted"), (1, "counted"), (2, "gathering"), (2, "due"), (2, "due")):
         new = payload(
-            "Count new recordings", recording=f"subject_{number:02d}/run", etag="e", started="2026-01-02T03:04:05Z"
+            "Count new recordings",
+            recording=f"subject_{number:02d}/run",
+            etag="e",
+            started="2026-01-02T03:04:05Z",
+            channels=["C3", "C4"],
         )
         assert run("scheduling", new | {"execution": f"upload-{number}"})["outcome"] == outcome
     compare("SchedulingRole", recorder.uses | platform("Scheduling"))

@@ -55,6 +55,7 @@ def test_features_and_report(store: Store, recording_bytes: Callable[..., bytes]
         "n_flashes": 24,
         "n_kept": 24,
         "bad_channels": [],
+        "channels": ["C3", "C4"],
     }
     json.dumps(answer)
 

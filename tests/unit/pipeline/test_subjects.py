@@ -34,7 +34,7 @@ def test_two_numbers_are_two_names(one: int, other: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "subject_", "sub-", "subject_x", "sub-5a", "subject_\u0665", "p/subject_5", "anybody"]
+    "text", ["", "subject_", "sub-", "subject_x/y", "sub-5_a", "subject_\u0665", "p/subject_5", "anybody"]
 )
 def test_what_is_no_subject_stays_as_it_is(text: str) -> None:
     assert subject_name(text) == text

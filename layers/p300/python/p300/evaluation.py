@@ -160,7 +160,8 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
     left_out = cross_validate(model, blocks([recording], N_BLOCKS), lambda block: block.subject)
     figures = _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
     scores: list[Scores] = [(p.y, p.score) for p in left_out.folds.values()]
-    return {**figures, "chance": against_chance(scores), "shuffled": shuffled_interval(scores)}
+    interval = shuffled_interval(scores)
+    return {**figures, "chance": against_chance(scores), "shuffled": interval and list(interval)}
 
 
 def headline(metrics: Mapping[str, Any]) -> Report:

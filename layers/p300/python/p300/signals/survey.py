@@ -102,8 +102,8 @@ class Survey:
         """
         stream = self._stream
         return {
-            "sfreq": stream.sfreq,
-            "n_samples": stream.n_samples,
+            "sfreq": float(stream.sfreq),
+            "n_samples": int(stream.n_samples),
             "duration_s": round(stream.n_samples / stream.sfreq, 3),
             "snippet": self._snippet_facts(),
             "spectrum": self._spectrum_facts(),
