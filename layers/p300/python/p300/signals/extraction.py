@@ -82,6 +82,9 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     if parameters.reject_peak_to_peak_uv is not None or missing.any():
         bad = named.copy()
         bad[~named] = find_bad_channels(over[:, ~named], peak_to_peak[:, ~named])
+    # Of every whole epoch: where amplitudes rise, those are the ones that are rejected, or a channel that is replaced.
+    whole = ~missing[:, ~missing.all(axis=0)].any(axis=1)
+    gain_notes = changed_gain(peak_to_peak[whole], flashes.onset_sample[inside][whole], stream.sfreq, stream.ch_names)
     bad_names = tuple(name for name, is_bad in zip(stream.ch_names, bad, strict=True) if is_bad)
     if bad_names:
         weights, how = replacement(stream.ch_names, bad)
@@ -113,10 +116,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         stream.sfreq,
         rejected=parameters.reject_peak_to_peak_uv is not None,
     )
-    notes = (
-        *notes,
-        *changed_gain(peak_to_peak[good], flashes.onset_sample[kept], stream.sfreq, stream.ch_names),
-    )
+    notes = (*notes, *gain_notes)
     if told := few_kept(rejection, over, missing & ~bad, peak_to_peak, parameters):
         rejection, notes = replace(rejection, few_kept=told), (*notes, told)
     return FeatureSet(

@@ -65,7 +65,7 @@ def changed_gain(
     Parameters
     ----------
     peak_to_peak : ndarray, shape (n_epochs, n_channels)
-        Of the epochs that are kept, in volts.
+        Of all epochs without missing samples, in volts: the loud part of a recording may be rejected as a whole.
     onset_sample : ndarray of int, shape (n_epochs,)
         Their flashes' first samples.
     sfreq : float
@@ -83,7 +83,7 @@ def changed_gain(
     if not splits:
         return []
     blocks = peak_to_peak[: n_blocks * at_once].reshape(n_blocks, at_once, -1)
-    sizes = np.log(np.maximum(np.median(blocks, axis=1), np.finfo(np.float32).tiny))
+    sizes = np.log(np.maximum(np.nan_to_num(np.median(blocks, axis=1)), np.finfo(np.float32).tiny))
     if (np.ptp(sizes, axis=0) <= np.log(LARGEST_CHANGE)).all():  # nearly always, and the rest takes longer
         return []
     changes = [np.median(sizes[split:], axis=0) - np.median(sizes[:split], axis=0) for split in splits]
