@@ -220,12 +220,12 @@ def test_another_montage_is_left_out_by_name_and_refused_at_prediction(trained: 
     execution = trained.land(("subject_40/run_01.parquet", recording(40, n_channels=8)))["subject_40/run_01.parquet"]
     assert execution.output["outcome"] == "features"
     training = trained.execute({"seed": 1})
-    left_out = {entry["recording"]: entry["reason"] for entry in training.output["training"]["left_out"]}
+    left_out = {entry["recording"]: entry["reason"] for entry in training.output["training"]["other_montages"]}
     assert left_out.keys() == {"subject_40/run_01"}
-    assert "Fp1 Fp2" in left_out["subject_40/run_01"]
+    assert "Fp1, Fp2" in left_out["subject_40/run_01"]
     answer = trained.api.ask("POST", "/predict", {"features": features_of(trained, "subject_40/run_01").X[0].tolist()})
     assert answer.status == 422
-    assert "1120 features" in answer.body["error"]["message"]
+    assert "560 features an epoch without channels" in answer.body["error"]["message"]
 
 
 def test_held_out_subjects_are_not_trained_on_and_a_new_champion_serves_without_a_restart(trained: Stack) -> None:

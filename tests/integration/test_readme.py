@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bids import write_bids
+from tests.support.labs import lab
 from tests.support.localstack import Stack, run_shell, shell_blocks
 from tests.support.paths import PROJECT
 from tests.support.recordings import NO_RECORDINGS
@@ -47,6 +49,7 @@ def test_everyday_commands(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "events.json").write_text(
         '{"event_id": {"1": 1, "2": 2}}'
     )  # as `p300 inspect` proposes, and the user saves it
+    write_bids(tmp_path / "my-bids-data-set", lab(3, n_repetitions=10), subject="P07")
     done = run_shell(prepared, tmp_path, BROWSER="true")
     assert '"status":"ok"' in done.stdout
     assert "executionArn" in done.stdout

@@ -178,13 +178,21 @@ class ModelCache:
     def _model_of_alias(self, alias: str) -> Served:
         now = time.monotonic()
         if alias not in self._last_good or now - self._checked[alias] >= ALIAS_CHECK_S:
-            self._refresh(alias)
+            is_set = self._refresh(alias)
             self._checked[alias] = now
+            if not is_set and GROUP_ALIAS.fullmatch(
+                alias
+            ):  # nothing is kept of it: there are as many names as somebody can think of
+                del self._checked[alias], self.problems[alias]
+                raise HttpError(
+                    "unknown_alias", f"alias={alias}: there is no such champion. `p300 models` lists the aliases.", 404
+                )
         if alias not in self._last_good:
             raise HttpError("no_model", self.problems[alias], 503)
         return self._last_good[alias]
 
-    def _refresh(self, alias: str) -> None:
+    def _refresh(self, alias: str) -> bool:
+        """Look at an alias again; return False if it was never set."""
         version = ""
         try:
             version = self._version(alias)
@@ -195,14 +203,15 @@ class ModelCache:
                 self._fall_back(alias)
             if error.code == "no_model":
                 if alias not in self._last_good:
-                    return  # nothing has been trained yet
+                    return False  # nothing has been trained yet
                 self.problems[alias] = _lost(alias, self._last_good[alias].version)
         except storage_errors() as error:
             self.problems[alias] = self.unreadable(error)
         else:
             self.problems.pop(alias, None)
-            return
+            return True
         self._on_fault(alias, self.problems[alias])
+        return True
 
     def _fall_back(self, alias: str) -> None:
         """Use the newest champion in the history that loads: new processes start all the time, with empty memory."""
