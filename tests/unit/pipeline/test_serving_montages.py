@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from p300.errors import RequestError
 from p300.montages import name_of
+from p300_pipeline.errors import HttpError
 from p300_pipeline.montage_groups import MONTAGES_KEY, alias_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.serving import Service
@@ -65,6 +66,17 @@ def test_channels_choose_the_champion(ask: Any, champions: dict[str, str], form:
     assert (answer["model_version"], answer["alias"]) == (champions[other], other)
     assert ask(6, (*FOUR, "EOG", "Oz"), form=form)["alias"] == other
     assert ask(4, FOUR, alias=other, form=form)["model_version"] == champions[other]
+
+
+@pytest.mark.usefixtures("champions")
+def test_an_alias_that_was_never_set_is_unknown_and_leaves_nothing_behind(ask: Any, store: Store) -> None:
+    service = Service(store, MODELS)
+    with pytest.raises(HttpError, match="no such champion") as refused:
+        service.cache.model("champion_72ch-1b7727ed")
+    assert (refused.value.code, refused.value.status) == ("unknown_alias", 404)
+    assert service.cache.problems == {}
+    with pytest.raises(HttpError, match="no such champion"):
+        ask(4, FOUR, alias="champion_72ch-1b7727ed")
 
 
 @FORMS
