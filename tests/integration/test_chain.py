@@ -225,7 +225,7 @@ def test_another_montage_is_left_out_by_name_and_refused_at_prediction(trained: 
     assert "Fp1, Fp2" in left_out["subject_40/run_01"]
     answer = trained.api.ask("POST", "/predict", {"features": features_of(trained, "subject_40/run_01").X[0].tolist()})
     assert answer.status == 422
-    assert "560 features an epoch without channels" in answer.body["error"]["message"]
+    assert "1120 features" in answer.body["error"]["message"]
 
 
 def test_held_out_subjects_are_not_trained_on_and_a_new_champion_serves_without_a_restart(trained: Stack) -> None:
