@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from p300.channels import in_order, match, plain
+from p300.channels import match, plain
 from p300.errors import P300Error, TrainingError
 from p300.evaluation import evaluate
 from p300.models import RecordingEpochs
+from p300.montages import fitted
 
 from tests.support.features import make_features
 
@@ -41,18 +42,18 @@ def test_the_message_says_what_differs():
 
 def test_features_are_put_in_order():
     features = make_features(channels=NAMES)
-    permuted = in_order(features, ["O2", "Oz", "Pz", "Cz", "Fz", "Fp1"])
+    permuted = fitted(features, ["O2", "Oz", "Pz", "Cz", "Fz", "Fp1"])
     np.testing.assert_array_equal(permuted.epochs, features.epochs[:, ::-1])
     assert permuted.ch_names == ("O2", "Oz", "Pz", "Cz", "Fz", "Fp1")
-    np.testing.assert_array_equal(in_order(permuted, NAMES).X, features.X)
-    assert in_order(features, NAMES) is features
+    np.testing.assert_array_equal(fitted(permuted, NAMES).X, features.X)
+    assert fitted(features, NAMES) is features
 
 
 def recordings(order=None, names=NAMES):
     """Three people, the last of them with channels in another order, or other ones."""
     made = [make_features(channels=NAMES, seed=seed) for seed in range(3)]
     if order:
-        made[2] = in_order(made[2], order)
+        made[2] = fitted(made[2], order)
     return [
         RecordingEpochs(
             f"subject_{i}/r",

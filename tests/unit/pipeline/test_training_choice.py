@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from p300.channels import in_order
 from p300.errors import TrainingError
 from p300.features import write_features
 from p300.models import n_fits
+from p300.montages import fitted
 from p300_pipeline.feature_store import subject_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps import training
@@ -110,7 +110,7 @@ def test_channels_in_another_order_give_the_same_model(store: Store, put_feature
     made = {f"subject_0{number}/run": put_features(f"subject_0{number}/run") for number in (1, 2, 3)}
     straight = arrays_of(store, train(store)["version"])
     for name in ("subject_02/run", "subject_03/run"):
-        put_features(name, features=in_order(made[name], ("Pz", "Fz", "Cz")))
+        put_features(name, features=fitted(made[name], ("Pz", "Fz", "Cz")))
     permuted = arrays_of(store, train(store, "b", later(60))["version"])
     assert permuted.keys() == straight.keys()
     for name, values in straight.items():
@@ -123,7 +123,7 @@ def test_held_out_recordings_in_another_order_are_scored_the_same(
     made = put_features("subject_04/run")
     version = train(store, held_out=["subject_04"])["version"]
     straight = evaluate(store, version)
-    put_features("subject_04/run", features=in_order(made, ("Pz", "Fz", "Cz")))
+    put_features("subject_04/run", features=fitted(made, ("Pz", "Fz", "Cz")))
     assert (permuted := evaluate(store, version))["recordings"] == straight["recordings"]
     assert permuted["skipped"] == []
 

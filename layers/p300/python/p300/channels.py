@@ -3,7 +3,6 @@
 Every place where features meet a model, or another recording, comes through here: their numbers alone do not tell one channel from another.
 """
 
-import dataclasses
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from p300.errors import P300Error
 from p300.text import few_of
 
 if TYPE_CHECKING:
-    from p300.features import FeatureSet
+    pass
 
 EEG_PREFIX = re.compile(r"eeg[ _:-]+(?=[a-z])", re.IGNORECASE)
 
@@ -73,32 +72,3 @@ def match(names: Sequence[str], wanted: Sequence[str], what: str = "The recordin
             f"{what} has channels {few_of(names) or 'none'}; expected {few_of(wanted)}, in any order: {'; '.join(differences)}.",
         )
     return np.array([place[key] for key in expected], np.intp)
-
-
-def in_order(features: "FeatureSet", wanted: Sequence[str], what: str = "The recording") -> "FeatureSet":
-    """Return features with their channels in the wanted order.
-
-    Parameters
-    ----------
-    features : FeatureSet
-        Of the same channels.
-    wanted : sequence of str
-        A model's, for instance.
-    what : str
-        Whose features they are, to begin a message with.
-
-    Returns
-    -------
-    features : FeatureSet
-        The same object where nothing changes.
-
-    Raises
-    ------
-    P300Error
-        ``wrong_channels`` as `match`.
-    """
-    if features.ch_names == tuple(wanted):
-        return features
-    order = match(features.ch_names, wanted, what)
-    X = np.ascontiguousarray(features.epochs[:, order]).reshape(features.X.shape)
-    return dataclasses.replace(features, X=X, ch_names=tuple(wanted))
