@@ -6,16 +6,12 @@ Every place where features meet a model, or another recording, comes through her
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import P300Error
 from p300.text import few_of
-
-if TYPE_CHECKING:
-    pass
 
 EEG_PREFIX = re.compile(r"eeg[ _:-]+(?=[a-z])", re.IGNORECASE)
 
