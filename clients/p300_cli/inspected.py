@@ -98,6 +98,8 @@ def _show_events(events: "Sequence[EventCount]", console: Console) -> None:
 
 def _show_way_out(one: "Inspection", console: Console) -> None:
     if not one.mapping:
+        if one.still_refused:
+            _lines(console, "and then", f"{one.still_refused.code}: {one.still_refused.message}")
         return
     told = (
         f"it would be {_in_words(one.with_mapping)}"

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.readers import open_recording
-from p300.readers.channels import FileChannel, other_kind
+from p300.readers.channels import FileChannel, is_electrode, other_kind
 from p300.readers.declared import Declared
-from p300.readers.look import is_electrode
 from p300.signals import Parameters, extract
 
 from tests.support.labs import FORMATS, Lab, generated, lab, write

@@ -21,6 +21,10 @@ from p300.usable import open_usable, reading
 
 MOST_TRIES = 6
 """Refusals that are lifted one after the other by what the sidecar may say."""
+UNDECIDED = ("contradictory_events",)
+"""Refusals of two sources of which one is right: a mapping would only choose one of them."""
+OF_SIGNAL = ("doubtful_channels", "wrong_unit")
+"""Refusals of the signal: where a mapping of the events leads to one, and to no way out of it, the mapping is no help."""
 MOST_VALUES_READ = 1 << 24
 """Channels times samples up to which `inspect` reads the whole signal: 16 channels at 512 Hz for half an hour, in about two seconds."""
 
@@ -269,7 +273,8 @@ def _way_out(
     """Find out what the sidecar would have to say for the recording to be read, refusal by refusal; only what helps is kept."""
     mapping: dict[str, Any] = {}
     (seen, refusal), tries = first, MOST_TRIES
-    proposals = _proposals(seen)
+    proposals = _proposals(seen, refusal)
+    found: tuple[dict[str, Any], Usable] | None = None
     while proposals and tries:
         proposal, tries = proposals.pop(0), tries - 1
         if proposal.items() <= {**said, **mapping}.items():
@@ -277,21 +282,36 @@ def _way_out(
         tried = {**said, **mapping, **proposal}
         with watched() as seen_then:
             _, usable, then = _tried(path, name, parameters, tried)
+        if usable and seen_then.doubted:
+            continue
+        if usable and found and _flashes(found[1]) != _flashes(usable):
+            return {}, None, None  # which of two places has the flashes, a person has to say
         if usable:
-            return tried, usable, None
+            found = found or (tried, usable)
+            continue
         # Refusals that propose something themselves may follow one of their own kind: of streams of EEG, then of markers.
         changed = then and (then.code != refusal.code or (seen.suggested and then.message != refusal.message))
-        if then and changed and then.code != "bad_sidecar":
+        if then and changed and then.code != "bad_sidecar" and not found:
             mapping, seen, refusal = {**mapping, **proposal}, seen_then, then
-            proposals = _proposals(seen)
+            proposals = _proposals(seen, refusal)
+    if found:
+        return (*found, None)
+    if mapping and refusal.code in OF_SIGNAL:
+        return {}, None, refusal
     return ({**said, **mapping}, None, refusal) if mapping else ({}, None, None)
 
 
-def _proposals(seen: Seen) -> list[dict[str, Any]]:
+def _proposals(seen: Seen, refusal: Refusal) -> list[dict[str, Any]]:
     """Return what the refusal itself proposes, or an event mapping for each place of the file that has events."""
+    if refusal.code in UNDECIDED:
+        return []
     if seen.suggested:
         return [seen.suggested]
     return [{"event_id": event_id} for source in seen.sources if (event_id := suggestion(source))]
+
+
+def _flashes(usable: Usable) -> tuple[int, int, float | None]:
+    return usable.n_target, usable.n_non_target, usable.interval_s
 
 
 def _counts(seen: Seen) -> tuple[EventCount, ...]:

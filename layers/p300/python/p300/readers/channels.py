@@ -3,6 +3,7 @@
 What a channel's signal says is `p300.readers.look`'s to find.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ _REASONS = {EEG: None, MISC: "declared", TRIGGER: TRIGGER}
 _BY_WORD = re.compile("|".join(f"(?P<kind{number}>{words})" for number, words in enumerate(_SENSORS.values())))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _LETTERS = re.compile("[A-Za-z]+")
+_PLACES = "fp|afp?|aff?|f|fft|ffc|ft|fc|ftt|fcc|t|c|ttp|ccp|tp|cp|tpp|cpp|p|ppo?|po|poo|o|oi|i"
+_ELECTRODE = re.compile(rf"nz|iz|[am][12]|({_PLACES})(z|\d{{1,2}}h?)")
+MOST_DECLARED = 64
+"""Channels that a message spells out."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,9 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
             picks.append(number)
     if not picks:
         found = few_of(left_out) or "no channel"
-        way_out = f' Declare EEG by name: {{"channel_kinds": {{"{channels[0].name}": "eeg"}}}}.' if channels else ""
-        suggest(channel_kinds=dict.fromkeys([channel.name for channel in channels[:1]], EEG))
-        raise RecordingError("missing_eeg", f"{name}: no EEG channel, found {found}; expected EEG.{way_out}")
+        raise RecordingError(
+            "missing_eeg", f"{name}: no EEG channel, found {found}; expected EEG. {_way_out(channels)}"
+        )
     return Chosen(
         tuple(picks),
         _without_prefix([channels[number].name for number in picks]),
@@ -175,6 +180,42 @@ def marked_bad(marked: Iterable[str], ch_names: Sequence[str]) -> tuple[tuple[st
 def unknown_bad(channels: Sequence[str]) -> str:
     """Say which channels are marked bad that are no EEG channels of the recording."""
     return f"declared bad, but not among the EEG channels: {few_of(channels)}"
+
+
+def _way_out(channels: Sequence[FileChannel]) -> str:
+    """Say what to declare where channels of another kind have the names of electrodes; sensors of other kinds are no way out."""
+    electrodes = [
+        channel.name
+        for channel in channels
+        if is_electrode(channel.name) and not (channel.unit and volts_per(channel.unit) is None)
+    ]
+    if not electrodes:
+        by_name = [
+            one.name for one in channels if one.kind in (None, EEG) and not (one.unit and volts_per(one.unit) is None)
+        ]
+        also = (
+            f' Where a name misleads, declare it: {{"channel_kinds": {{"{by_name[0]}": "{EEG}"}}}}.' if by_name else ""
+        )
+        return f"Export the recording with its EEG channels.{also}"
+    declared = dict.fromkeys(electrodes, EEG)
+    suggest(channel_kinds=declared)
+    shown = {"channel_kinds": dict(list(declared.items())[:MOST_DECLARED])}
+    return f"If these are EEG, declare them: {json.dumps(shown, ensure_ascii=False)}."
+
+
+def is_electrode(channel: str) -> bool:
+    """Tell whether a name is one of the 10-05 system: one letter or two of a place, z or a number.
+
+    Parameters
+    ----------
+    channel : str
+        As the recording spells it.
+
+    Returns
+    -------
+    known : bool
+    """
+    return _ELECTRODE.fullmatch(plain(channel)) is not None
 
 
 def _without_prefix(names: list[str]) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,28 @@ from p300.text import few_of
 
 from . import timing
 from .brain_invaders import BI2014A
-from .channels import MISC, FileChannel, other_kind
+from .channels import MISC, FileChannel, is_electrode, other_kind
 from .declared import Declared
 from .event_messages import counted
 from .flash_groups import MISSING
-from .look import is_electrode
+from .text_rows import is_number
 from .text_time import time_of
-from .units import declared_volts_per
+from .units import declared_note, declared_volts_per, volts_per
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 EEG_PREFIX = "eeg_"
 STIM, FLASH = "stim", "flash"
 TIMES = ("time", "timestamp", "timestamps")
 MOST_BESIDE = 4
+MOST_TEXTS = 10_000
+LARGEST_RATE_DIFFERENCE, LONGEST_RATE = 1e-6, 20
+WITH_UNIT = re.compile(r"(.*\S)\s*[\[(]\s*([^\])]{1,16})\s*[\])]")
+"""A column's name and its unit, in brackets."""
+GROUPS_ALONE = (
+    f" {FLASH!r} says which group flashed, and not whether it was a target: export the class of each flash too."
+)
 _OTHER_PREFIX = re.compile(r"eeg[ _-]*", re.IGNORECASE)
 UNNAMED = re.compile(r"eeg_ch\d+")
 
@@ -67,7 +78,7 @@ def eeg_columns(columns: list[str], name: str, read: Callable[[str], NDArray[np.
         raise RecordingError(
             "missing_stim",
             f"{name}: no {STIM!r} column, found {few_of(columns) or 'none'}. Expected 1 (NonTarget) and 2 (Target) in it."
-            f"{events_beside(other_stim(columns, eeg), read)}",
+            f"{GROUPS_ALONE if FLASH in columns else ''}{events_beside(other_stim(columns, eeg), read)}",
         )
     return eeg
 
@@ -111,6 +122,44 @@ def naming_columns(columns: list[str], read: Callable[[str], NDArray[np.number]]
         raise RecordingError(refusal.code, f"{refusal.message}{events_beside(columns, read)}") from refusal
 
 
+@contextmanager
+def naming_texts(texts: Callable[[], Iterator["pa.Array"]], name: str) -> Iterator[None]:
+    """Say what a stim column holds instead of numbers, and what to write.
+
+    Parameters
+    ----------
+    texts : callable
+        Yields the column in parts, as texts.
+    name : str
+        What to call the recording in messages.
+
+    Raises
+    ------
+    RecordingError
+        ``not_numeric``.
+    """
+    try:
+        yield
+    except RecordingError as refusal:
+        if refusal.code != "not_numeric":
+            raise
+        found: Counter[str] = Counter()
+        for part in texts():
+            encoded = part.dictionary_encode()
+            if len(found) + len(encoded.dictionary) > MOST_TEXTS:
+                raise
+            for value in encoded.value_counts():
+                found[str(value["values"].as_py() or "")] += value["counts"].as_py()
+        held = Counter({text: n for text, n in found.items() if text and not is_number(text)})
+        if not held:
+            raise
+        raise RecordingError(
+            "not_numeric",
+            f"{name}: column {STIM!r} holds texts, samples of {counted(held)}. Expected numbers: write 1 at the first sample of each "
+            "NonTarget flash, 2 at that of each Target flash, and 0 elsewhere.",
+        ) from refusal
+
+
 def check_different(columns: list[str], name: str) -> None:
     """Refuse columns that have the same name, but for those without one.
 
@@ -132,15 +181,13 @@ def channel_names(eeg: list[str], declared: list[str] | None, name: str) -> tupl
     RecordingError
         ``bad_metadata`` where the file's list and its columns contradict each other.
     """
-    own = tuple(column.removeprefix(EEG_PREFIX) for column in eeg)
+    own = tuple(unit_of(column.removeprefix(EEG_PREFIX))[0] for column in eeg)
     if declared is not None:
         if len(declared) != len(eeg):
             raise RecordingError(
                 "bad_metadata", f"{name}: the metadata name {len(declared)} channels, the file has {len(eeg)} of them."
             )
-        differing = [
-            f"{a} is {b}" for a, b in zip(eeg, declared, strict=True) if plain(a.removeprefix(EEG_PREFIX)) != plain(b)
-        ]
+        differing = [f"{a} is {b}" for a, one, b in zip(eeg, own, declared, strict=True) if plain(one) != plain(b)]
         if differing and not _unnamed(eeg):
             raise RecordingError(
                 "bad_metadata",
@@ -174,11 +221,91 @@ def sampling_rate(declared: str | float | None, eeg: list[str], name: str) -> tu
     return sfreq, ()
 
 
-def volts_per_unit(stated: str | None, declared: Declared, name: str) -> tuple[float, tuple[str, ...]]:
-    """Return the factor to volts, as declared or as the file states; that of microvolts where nobody says. And notes."""
+def stated_rate(declared: Declared, stated: str | float | None) -> tuple[str | float | None, tuple[str, ...]]:
+    """Return the rate that is declared, or the one that the file states. And a note where the two differ."""
+    if declared.sfreq is None or stated is None:
+        return stated if declared.sfreq is None else declared.sfreq, ()
+    try:
+        differs = abs(float(stated) - declared.sfreq) > LARGEST_RATE_DIFFERENCE * declared.sfreq
+    except ValueError:
+        differs = True
+    note = f"sampling rate declared: {declared.sfreq:g} Hz, other than the file's {str(stated)[:LONGEST_RATE]}"
+    return declared.sfreq, (note,) if differs else ()
+
+
+def volts_per_unit(
+    stated: str | None, declared: Declared, name: str, columns: Sequence[str] = ()
+) -> tuple[float, tuple[str, ...]]:
+    """Return the factor to volts, as declared or as the file states; that of microvolts where nobody says.
+
+    Parameters
+    ----------
+    stated : str or None
+        What the file states for all channels.
+    declared : Declared
+        Whose unit wins.
+    name : str
+        What to call the recording in messages.
+    columns : sequence of str, optional
+        EEG columns, whose names may have a unit too.
+
+    Returns
+    -------
+    factor : float
+    notes : tuple of str
+
+    Raises
+    ------
+    RecordingError
+        ``bad_metadata`` where units contradict each other, or are none of voltage.
+    """
+    units = {column: unit for column in columns if (unit := unit_of(column)[1])}
+    of_file, notes = stated, tuple[str, ...]()
+    if units:
+        of_file = next(iter(units.values()))
+        check_units({**units, **({"the file": stated} if stated else {})}, name)
+        if len(units) < len(columns):
+            without = [column for column in columns if column not in units]
+            raise RecordingError(
+                "bad_metadata",
+                f"{name}: some EEG columns have a unit in their names, such as {next(iter(units))!r}, and others none: {few_of(without)}. "
+                "Expected it in all, or in none.",
+            )
+        notes = (f"unit {of_file}, by the names of the columns",)
     if declared.unit is not None:
-        return declared_volts_per(declared.unit, name), (f"unit declared: {declared.unit}",)
-    return declared_volts_per("uV" if stated is None else stated, name), ()
+        factor = declared_volts_per(declared.unit, name)
+        return factor, (declared_note(declared.unit, [of_file]),)
+    return declared_volts_per("uV" if of_file is None else of_file, name), notes
+
+
+def unit_of(column: str) -> tuple[str, str | None]:
+    """Split the unit of voltage off the name of a column: ``Fz [mV]``, ``Fz (uV)``; None where there is no such unit."""
+    found = WITH_UNIT.fullmatch(column)
+    return (found[1], found[2]) if found and volts_per(found[2]) is not None else (column, None)
+
+
+def check_units(units: Mapping[str, str], name: str) -> None:
+    """Refuse units that contradict each other.
+
+    Parameters
+    ----------
+    units : mapping of str to str
+        By what states each.
+    name : str
+        What to call the recording in messages.
+
+    Raises
+    ------
+    RecordingError
+        ``bad_metadata``.
+    """
+    first, unit = next(iter(units.items()), ("", ""))
+    if other := next((one for one, stated in units.items() if volts_per(stated) != volts_per(unit)), None):
+        raise RecordingError(
+            "bad_metadata",
+            f"{name}: {first} says {unit[:40]}, and {other} {units[other][:40]}. Expected the same unit. Correct the one that is wrong, or "
+            "leave it out.",
+        )
 
 
 def flash_groups(values: NDArray[np.number], name: str) -> NDArray[np.int32]:
@@ -208,7 +335,7 @@ def time_column(columns: list[str]) -> str | None:
 
 
 def timed_by(
-    column: str, stamps: Callable[[], NDArray[np.float64]], hz: float | None, name: str
+    column: str, stamps: Callable[[], NDArray[np.float64]], hz: float | None, name: str, *, in_seconds: bool
 ) -> timing.Timing | None:
     """Decide by a column of times; one that only looks like it, `t` for instance, may be irregular where the rate is declared.
 
@@ -218,7 +345,7 @@ def timed_by(
         What `timing.from_stamps` refuses.
     """
     try:
-        return timing.from_stamps(stamps(), hz, name)
+        return timing.from_stamps(stamps(), hz, name, in_seconds=in_seconds)
     except RecordingError as error:
         if hz is None or column.lower() in TIMES or error.code == "contradictory_rate":
             raise

@@ -22,8 +22,10 @@ from .columns import (
     flash_groups,
     kinds_of_eeg,
     naming_columns,
+    naming_texts,
     other_stim,
     sampling_rate,
+    stated_rate,
     stim_column,
     time_column,
     timed_by,
@@ -47,19 +49,24 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     if not any(column.startswith(EEG_PREFIX) for column in head.columns):
         return muse.read(head, name, declared) if muse.is_muse(head) else delimited.read(head, name, declared)
     stated_in_file, spelled_notes = as_known(head.declared, name)
-    scale, unit_notes = volts_per_unit(stated_in_file.get("unit"), declared, name)
     eeg = eeg_columns(head.columns, name, lambda column: head.whole([column])[0])
     check_n_channels(len(eeg), name)
     wanted = [column for column in (STIM, FLASH) if column in head.columns]
-    side = dict(zip(wanted, head.whole(wanted), strict=True))
+    with naming_texts(lambda: head.texts(STIM), name):
+        side = dict(zip(wanted, head.whole(wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
-    stated = stated_in_file.get("sfreq") if declared.sfreq is None else declared.sfreq
+    stated, declared_notes = stated_rate(declared, stated_in_file.get("sfreq"))
     hz = None if stated is None else sampling_rate(stated, eeg, name)[0]
     time = time_column(head.columns)
-    timed = timed_by(time, lambda: seconds(head, time, per_s(time)), hz, name) if time else None
+    timed = (
+        timed_by(time, lambda: seconds(head, time, per_s(time)), hz, name, in_seconds=bool(per_s(time)))
+        if time
+        else None
+    )
     sfreq, rate_notes = sampling_rate(timed.sfreq if timed else stated, eeg, name)
     chosen = choose([FileChannel(channel) for channel in ch_names], kinds_of_eeg(declared, head.columns), name)
     eeg = [eeg[pick] for pick in chosen.picks]
+    scale, unit_notes = volts_per_unit(stated_in_file.get("unit"), declared, name, eeg)
     bad, bad_notes = marked_bad(stated_in_file.get("bads", "").split(";"), chosen.names)
     groups = flash_groups(side[FLASH], name) if FLASH in side else None
     source, others, stim_notes = stim_column(other_stim(head.columns, eeg), declared, name)
@@ -87,6 +94,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             *spelled_notes,
             *unprefixed(head.columns),
             *name_notes,
+            *declared_notes,
             *rate_notes,
             *(timed.notes if timed else ()),
             *unit_notes,
@@ -118,7 +126,7 @@ def _headless(head: Table, name: str, declared: Declared) -> RecordingStream:
     player = player_of(name)
     side = head.whole([columns[0], *(columns[i] for i in layout.stim)])
     stated_in_file, spelled_notes = as_known(head.declared, name)
-    stated = stated_in_file.get("sfreq") if declared.sfreq is None else declared.sfreq
+    stated, declared_notes = stated_rate(declared, stated_in_file.get("sfreq"))
     hz = layout.sfreq if stated is None else sampling_rate(stated, [], name)[0]
     timed = timing.of_layout(side[0], hz, name) if layout.first_eeg else timing.Timing(hz)
     decoded = events.from_codes(side[1:].sum(axis=0), name, timed.sfreq, declared, data_set=layout.data_set)
@@ -135,6 +143,7 @@ def _headless(head: Table, name: str, declared: Declared) -> RecordingStream:
         (
             f"headless csv of {len(columns)} columns read as {layout.data_set}, {unit}",
             *([f"two players: read as player {player}"] if layout.second_player else []),
+            *declared_notes,
             *timed.notes,
             *spelled_notes,
             *unit_notes,

@@ -1,5 +1,6 @@
 """What a person says about a file that the file itself does not say, or says wrongly."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -7,6 +8,13 @@ from typing import Any
 from p300.bids.tables import Table
 from p300.channels import plain
 from p300.signals.triggers import Triggers
+
+_CODE = re.compile(r"-?[0-9]{1,15}")
+
+
+def is_code(name: str) -> bool:
+    """Tell whether a name in ``event_id`` is a number, as codes of a stim channel are; some of these are negative."""
+    return _CODE.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,8 @@ class Declared:
 
     @property
     def codes(self) -> dict[int, int]:
-        """Numeric codes of ``event_id``, given as numbers or as digits, and the class of each."""
-        return {
-            int(name): label
-            for name, label in self.event_id.items()
-            if isinstance(name, int) or (name.isascii() and name.isdigit())
-        }
+        """Numeric codes of ``event_id``, given as numbers or as text (``"-1"``), and the class of each."""
+        return {int(name): label for name, label in self.event_id.items() if isinstance(name, int) or is_code(name)}
 
     def overridden(self, said: Mapping[str, Any]) -> "Declared":
         """Return these declarations with those of a recording's sidecar in their place.

@@ -10,11 +10,19 @@ from p300.recording import RecordingStream
 from p300.text import few_of
 
 from . import timing
-from .channels import EEG, FileChannel, choose, marked_bad, other_kind
+from .channels import EEG, FileChannel, choose, is_electrode, marked_bad, other_kind
 from .checks import check_n_channels, check_rate
-from .columns import FLASH, check_different, flash_groups, sampling_rate
+from .columns import (
+    FLASH,
+    GROUPS_ALONE,
+    WITH_UNIT,
+    check_different,
+    check_units,
+    flash_groups,
+    sampling_rate,
+    stated_rate,
+)
 from .declared import Declared
-from .look import is_electrode
 from .seen import add_channel, suggest
 from .spelled import as_known
 from .text_events import Column, stimulation
@@ -22,7 +30,6 @@ from .text_rows import DECIMAL_COMMA, Table, is_number
 from .text_time import seconds, time_of
 from .units import microvolts_per
 
-_UNIT = re.compile(r"(.*\S)\s*[\[(]\s*([^\])]{1,16})\s*[\])]")
 _LABELS = re.compile(r"labels?|class(es)?|targets?|is[ _]?target|stimul(us|i)", re.IGNORECASE)
 _BESIDE_EVENTS = re.compile(r"(event|marker|stim(ulus)?|trigger)[ _](date|duration|time|latency|onset)", re.IGNORECASE)
 MOST_CANDIDATES, LONGEST_COLUMN = 8, 256
@@ -45,6 +52,9 @@ def read(table: Table, name: str, declared: Declared) -> RecordingStream:
     chosen = choose([channel for _, channel in channels], declared.channel_kinds, name)
     wanted = [channels[pick][0] for pick in chosen.picks]
     stated = table.declared.get("unit")
+    of_columns = {channels[pick][0]: unit for pick in chosen.picks if (unit := channels[pick][1].unit)}
+    for one, unit in of_columns.items() if stated else ():
+        check_units({one: unit, "the file": str(stated)}, name)
     units = [channels[pick][1].unit or stated for pick in chosen.picks]
     factors, unit_notes = microvolts_per(units, declared, name)
     bad, bad_notes = marked_bad(table.declared.get("bads", "").split(";"), chosen.names)
@@ -148,22 +158,23 @@ def _event_column(table: Table, columns: list[str], declared: Declared, name: st
     found = [column for column in found if not column.is_constant] or found[:1]
     if len(found) == 1:
         return found[0]
-    likely = (
-        [column.name for column in found]
-        or [column for column in columns if not is_electrode(_UNIT.sub(r"\1", column))]
-        or columns
-    )
+    likely = [column.name for column in found] or [
+        column for column in columns if column != FLASH and not is_electrode(WITH_UNIT.sub(r"\1", column))
+    ]
     suggest(**({"event_column": likely[0]} if found else {}))
     what = (
         f"{len(found)} columns that may be the events, {few_of(likely)}"
         if found
         else f"no column of events, found {few_of(columns)}"
     )
-    declaration = {"event_column": likely[0] if likely else "trigger"}
+    way_out = (
+        f"Declare it in the recording's sidecar: {json.dumps({'event_column': likely[0]}, ensure_ascii=False)}."
+        if likely
+        else "Export the recording with it."
+    )
+    groups = GROUPS_ALONE if FLASH in columns and not found else ""
     raise RecordingError(
-        "missing_stim",
-        f"{name}: {what}. Expected one, with a number or name at each flash. Declare it in the recording's sidecar: "
-        f"{json.dumps(declaration, ensure_ascii=False)}.",
+        "missing_stim", f"{name}: {what}. Expected one, with a number or name at each flash.{groups} {way_out}"
     )
 
 
@@ -171,9 +182,9 @@ def _rate(
     table: Table, time: tuple[str | None, float | None, float | None], n_rows: int, declared: Declared, name: str
 ) -> tuple[float, timing.Timing | None, tuple[str, ...]]:
     column, per_s, stated_hz = time
-    stated = declared.sfreq or table.declared.get("sfreq") or stated_hz
+    stated, declared_notes = stated_rate(declared, table.declared.get("sfreq") or stated_hz)
     hz = None if stated is None else sampling_rate(stated, [], name)[0]
-    timed = timing.from_stamps(seconds(table, column, per_s), hz, name) if column else None
+    timed = timing.from_stamps(seconds(table, column, per_s), hz, name, in_seconds=bool(per_s)) if column else None
     if timed is None and hz is None:
         raise RecordingError(
             "missing_sfreq",
@@ -183,7 +194,7 @@ def _rate(
     sfreq = timed.sfreq if timed else float(hz or 0)
     check_rate(sfreq, name)
     notes = (f"sampling rate {sfreq:g} Hz by the times in {column}",) if timed and hz is None else ()
-    return sfreq, timed, notes
+    return sfreq, timed, (*declared_notes, *notes)
 
 
 def _channels(
@@ -197,7 +208,7 @@ def _channels(
         if not all(is_number(cell, table.decimal_point) for cell in cells):
             texts.append(f"{column} (text)")
             continue
-        named = _UNIT.fullmatch(column)
+        named = WITH_UNIT.fullmatch(column)
         found.append((column, FileChannel(named[1], unit=named[2]) if named else FileChannel(column)))
     eeg = [channel for _, channel in found if other_kind(channel) is None]
     electrodes = [channel for channel in eeg if is_electrode(channel.name)]

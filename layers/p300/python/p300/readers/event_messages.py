@@ -1,10 +1,18 @@
 """What a refusal says about events: every name with its count, what was expected, and the mapping to declare."""
 
 import json
-import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from p300.recording import NON_TARGET, TARGET
+
+from .doubts import FEWEST_OF_A_CLASS, of_counts, of_flashes
+from .markers import STIMULUS, VOCABULARY, Marker, word_of
 
 NAMES_EXPECTED = "events named Target and NonTarget"
 CODES_EXPECTED = (
@@ -14,6 +22,49 @@ CODES_EXPECTED = (
 MOST_NAMED = 40
 LONGEST_NAMED = 32
 """Characters of an event's name; a message has room for 2,000 in all."""
+
+MOST_TRIED = 6
+"""Events whose pairs are tried as the two classes; of as many there is hardly ever only one pair that fits."""
+
+
+class Events(Counter[str]):
+    """Events by name or code with their counts, and where they are.
+
+    Attributes
+    ----------
+    samples : dict of str to ndarray of int
+        First sample of each event, by name or code.
+    sfreq : float
+        Rate in Hz.
+    """
+
+    samples: dict[str, NDArray[np.int64]]
+    sfreq: float
+
+    @classmethod
+    def at(cls, names: Sequence[str], samples: NDArray[np.int64], sfreq: float) -> Self:
+        """Return events by the name and sample of each.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Name or code of each event.
+        samples : ndarray of int, shape (n_events,)
+            Where each begins.
+        sfreq : float
+            Rate in Hz.
+
+        Returns
+        -------
+        events : Events
+        """
+        events = cls(names)
+        found: dict[str, list[int]] = {name: [] for name in events}
+        for name, sample in zip(names, samples.tolist(), strict=True):
+            found[name].append(sample)
+        events.samples = {name: np.array(at, np.int64) for name, at in found.items()}
+        events.sfreq = sfreq
+        return events
 
 
 def counted(events: Mapping[str, int], most: int = MOST_NAMED) -> str:
@@ -37,63 +88,114 @@ def counted(events: Mapping[str, int], most: int = MOST_NAMED) -> str:
     return ", ".join(named + more) or "no event"
 
 
-def remedy(events: Mapping[str, int], known: Mapping[str, int] | None = None) -> str:
-    """Say how to declare which events are flashes, with a mapping of the events found.
+def remedy(
+    events: Mapping[str, int], known: Mapping[str, int] | None = None, *, read: Mapping[str, int] | None = None
+) -> str:
+    """Say how to declare which events are flashes, with the mapping where only one fits.
 
     Parameters
     ----------
     events : mapping of str to int
-        Name or code, and how many there are.
+        Name or code, and how many there are; `Events` are also held against their times.
     known : mapping of str to int, optional
         Classes that are known already.
+    read : mapping of str to int, optional
+        How they were read when they were refused: declaring the same would only silence the refusal.
 
     Returns
     -------
     text : str
     """
-    suggested = suggestion(events, known)
-    if not suggested:
+    declare = (
+        "Declare which events are flashes, 1 for NonTarget and 2 for Target, as event_id in the recording's sidecar or in the parameter "
+        "Preprocessing"
+    )
+    if suggested := suggestion(events, known, read=read):
+        phrase = "if these are the ones" if set(suggested) == set(events) else "for instance"
+        return f"{declare}; {phrase}: {json.dumps({'event_id': suggested}, ensure_ascii=False)}"
+    if not _options(events, known):
         found = ", ".join(json.dumps(event[:LONGEST_NAMED], ensure_ascii=False) for event in list(events)[:2]) or "none"
         return (
             "Flashes of both classes are needed, with a name or code for each: 1 for NonTarget and 2 for Target, or others that event_id "
             f"declares in the recording's sidecar or in the parameter Preprocessing. Events that may be flashes here: {found}. Export "
             "the recording with both."
         )
-    phrase = "if these are the ones" if set(suggested) == set(events) else "for instance"
+    if _plausible(events, known, read):
+        return f'{declare}: {{"event_id": {{"<name of non-targets>": 1, "<name of targets>": 2}}}}'
     return (
-        "Declare which events are flashes, 1 for NonTarget and 2 for Target, as event_id in the recording's sidecar or in the parameter "
-        f"Preprocessing; {phrase}: {json.dumps({'event_id': suggested}, ensure_ascii=False)}"
+        "Check in the software that wrote them what these events stand for: whether names or codes are swapped, and whether a flash "
+        "has one event. No event mapping is suggested, as none fits them; one that is declared as event_id, 1 for NonTarget and 2 for "
+        "Target, is taken as it is."
     )
 
 
-def suggestion(events: Mapping[str, int], known: Mapping[str, int] | None = None) -> dict[str, int]:
-    """Return what may be the event mapping, for a person to correct: where names do not say it, the rarer of two events is the target.
+def suggestion(
+    events: Mapping[str, int], known: Mapping[str, int] | None = None, *, read: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Return the event mapping, for a person to confirm, where only one makes flashes that look like a P300 recording.
 
     Parameters
     ----------
     events : mapping of str to int
-        Name or code, and how many there are.
+        Name or code, and how many there are; `Events` are also held against their times.
     known : mapping of str to int, optional
         Classes that are known already.
+    read : mapping of str to int, optional
+        How they were read when they were refused.
 
     Returns
     -------
     event_id : dict of str to int
-        Empty where there are not enough events.
+        Empty where none fits, or several do.
     """
+    plausible = _plausible(events, known, read)
+    if len(plausible) != 1:
+        return {}
+    (suggested,) = plausible
+    return {name: suggested[name] for name in sorted(suggested, key=suggested.__getitem__)}
+
+
+def _plausible(
+    events: Mapping[str, int], known: Mapping[str, int] | None, read: Mapping[str, int] | None
+) -> list[dict[str, int]]:
+    return [option for option in _options(events, known) if option != read and not _doubts(events, option)]
+
+
+def _options(events: Mapping[str, int], known: Mapping[str, int] | None) -> list[dict[str, int]]:
+    """Return the mappings that the names allow: a name that says its class has no other, whatever somebody declared."""
     said = _said(events)
-    # A name that says its class has no other, whatever somebody declared.
-    suggested = {
+    fixed = {
         event: label for event, label in (known or _by_their_words(events)).items() if said.get(event, label) == label
     }
-    ordered = sorted((event for event in events if event not in suggested), key=lambda event: (-events[event], event))
-    for label in (NON_TARGET, TARGET):  # of the two most frequent events, targets are the rarer ones
-        fitting = [event for event in ordered if said.get(event, label) == label and event not in suggested]
-        if label not in suggested.values() and fitting:
-            suggested[fitting[0]] = label
-    if set(suggested.values()) != {NON_TARGET, TARGET}:
-        return {}
-    return {name: suggested[name] for name in sorted(suggested, key=suggested.__getitem__)}
+    missing = {NON_TARGET, TARGET} - set(fixed.values())
+    if not missing:
+        return [fixed]
+    stimuli = [event for event in events if Marker(0, event).kind == STIMULUS]
+    others = [
+        event
+        for event in (stimuli if 2 * sum(events[event] for event in stimuli) > sum(events.values()) else events)
+        if event not in fixed and events[event] >= FEWEST_OF_A_CLASS
+    ]
+    others = sorted(others, key=lambda event: -events[event])[:MOST_TRIED]
+    found = [
+        {**fixed, **dict(zip(chosen, sorted(missing), strict=True))} for chosen in permutations(others, len(missing))
+    ]
+    return [option for option in found if all(said.get(event, label) == label for event, label in option.items())]
+
+
+def _doubts(events: Mapping[str, int], option: Mapping[str, int]) -> list[str]:
+    """Say what flashes of this mapping would contradict."""
+    n_flashes = Counter(dict.fromkeys((NON_TARGET, TARGET), 0))
+    for event, label in option.items():
+        n_flashes[label] += events.get(event, 0)
+    doubts = of_counts(n_flashes[TARGET], n_flashes[NON_TARGET])
+    if doubts or not isinstance(events, Events):
+        return doubts
+    parts = [(events.samples[event], label) for event, label in option.items() if event in events.samples]
+    onset = np.concatenate([samples for samples, _ in parts])
+    labels = np.concatenate([np.full(len(samples), label, np.int32) for samples, label in parts])
+    order = np.argsort(onset, kind="stable")
+    return of_flashes(onset[order], labels[order], None, events.sfreq)
 
 
 def _by_their_words(events: Mapping[str, int]) -> dict[str, int]:
@@ -104,9 +206,8 @@ def _by_their_words(events: Mapping[str, int]) -> dict[str, int]:
 
 def _said(events: Mapping[str, int]) -> dict[str, int]:
     """Return the class that each event's name says, of those that say one."""
-    words = {event: re.sub(r"[\s_-]", "", event.rpartition("/")[2].lower()) for event in events}
-    classes = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
-    return {event: classes[word] for event, word in words.items() if word in classes}
+    words = {event: word_of(event.rpartition("/")[2]) for event in events}
+    return {event: VOCABULARY[word] for event, word in words.items() if word in VOCABULARY}
 
 
 def _naturally(event: str) -> tuple[str, int, str]:

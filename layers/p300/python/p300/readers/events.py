@@ -4,7 +4,6 @@ An event is a flash by the exact vocabulary (Target and NonTarget, or the codes 
 it is declared in ``event_id``; never because some of its codes happen to match. What is decided then has to look like a P300 recording.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,23 +17,16 @@ from p300.signals.bounds import check_n_flashes
 from p300.signals.triggers import find_pulses, runs_of, settling
 from p300.text import n_of
 
-from .brain_invaders import FLASH_CODES, OPENVIBE_CODES, PLAIN_CODES
-from .declared import Declared
-from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
+from .declared import Declared, is_code
+from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, Events, counted, remedy
 from .flash_groups import from_one, groups_at, told
-from .markers import COMMENT, STIMULUS, Marker, events_of
+from .markers import COMMENT, STIMULUS, VOCABULARY, Marker, events_of, word_of
 from .plausibility import check_plausible, extent_notes, without_doubles
+from .schemes import scheme_of
 from .seen import add_events
 
-VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
-LARGEST_IGNORED = 0.2
-"""Share of coded events that may be something else than 1 and 2: codes that count rows, columns or conditions contain both by chance."""
 MOST_OTHER_EVENTS = 4
 """Times the flashes that other named stimuli may occur: beyond it, Target and NonTarget name something else, blocks for instance."""
-LARGEST_CLASS_LIKE = 0.5
-"""Of the rarer class: another code that occurs more often may be a class of its own."""
-FEWEST_OF_DATA_SET = 6
-"""Different flash codes of a data set by which it is recognised."""
 LARGEST_HELD = 0.01
 """Share of flashes that may begin without a return to zero where codes say the class alone: equal ones in a row cannot be told apart."""
 
@@ -110,7 +102,7 @@ def from_codes(
         onset, code, before = _with_changes_of_group(onset, code, before, whole, groups, settling(sfreq))
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
-    found = {str(c): n for c, n in counts.items()}
+    found = Events.at([str(c) for c in code.tolist()], onset, sfreq)
     if not counts:
         values, n_of_value = np.unique(whole, return_counts=True)
         samples = {str(value): n for value, n in zip(values.tolist(), n_of_value.tolist(), strict=True)}
@@ -123,7 +115,7 @@ def from_codes(
             f"flash, and 0 between flashes.{at_rest}",
         )
     add_events(code.tolist(), onset, len(codes), sfreq)
-    scheme, scheme_notes = _scheme(counts, found, name, declared, data_set)
+    scheme, scheme_notes = scheme_of(counts, found, name, declared, data_set)
     known = np.isin(code, list(scheme))
     held = known & np.isin(before, list(scheme))
     onset, code, held = onset[known], code[known], held[known]
@@ -138,7 +130,7 @@ def from_codes(
         (onset, label, group),
         (len(codes), sfreq),
         name,
-        (found, {}),
+        (found, {}, {str(c): scheme[c][0] for c in counts if c in scheme}),
         [*scheme_notes, *notes, *group_notes],
         is_declared=doubtful or bool(declared.codes),
     )
@@ -174,13 +166,13 @@ def from_markers(
         ``unknown_codes``, ``no_targets``, ``no_non_targets``, ``implausible_events``, ``events_outside``.
     """
     stimuli = events_of(markers)
-    counts = Counter(marker.description for marker in stimuli)
     samples = np.array([marker.sample for marker in stimuli], np.int64)
+    counts = Events.at([marker.description for marker in stimuli], samples, sfreq)
     add_events([marker.description for marker in stimuli], samples, n_samples, sfreq)
     classes, notes = _classes(stimuli, counts, name, declared)
     if not classes:
         return None
-    by_word = {text: label for text, label in classes.items() if _word(text) in VOCABULARY}
+    by_word = {text: label for text, label in classes.items() if word_of(text) in VOCABULARY}
     ignored = {text: n for text, n in counts.items() if text not in classes}
     if ignored:
         notes.append(f"events ignored: {counted(ignored)}")
@@ -199,7 +191,7 @@ def from_markers(
         (onset, label, None),
         (n_samples, sfreq),
         name,
-        (counts, by_word),
+        (counts, by_word, classes),
         notes,
         is_declared=doubtful or bool(declared.event_id),
     )
@@ -210,9 +202,7 @@ def outside_note(n_outside: int) -> str:
     return f"{n_of(n_outside, 'flash')} outside of the recording ignored"
 
 
-def _classes(
-    stimuli: list[Marker], counts: Mapping[str, int], name: str, declared: Declared
-) -> tuple[dict[str, int], list[str]]:
+def _classes(stimuli: list[Marker], counts: Events, name: str, declared: Declared) -> tuple[dict[str, int], list[str]]:
     """Return the class of each description that is a flash."""
     by_description = {marker.description: marker for marker in stimuli}
     if declared.event_id:
@@ -224,7 +214,7 @@ def _classes(
         named = {
             description: VOCABULARY[word]
             for description, marker in by_description.items()
-            if marker.kind == kind and (word := _word(marker.text)) in VOCABULARY
+            if marker.kind == kind and (word := word_of(marker.text)) in VOCABULARY
         }
         if set(named.values()) == {TARGET, NON_TARGET}:
             return named, []
@@ -234,12 +224,8 @@ def _classes(
     per_code: Counter[int] = Counter()
     for description, code in coded.items():
         per_code[code] += counts[description]
-    scheme, notes = _scheme(per_code, counts, name, declared, None)
+    scheme, notes = scheme_of(per_code, counts, name, declared, None)
     return {text: scheme[code][0] for text, code in coded.items() if code in scheme}, notes
-
-
-def _word(text: str) -> str:
-    return re.sub(r"[\s_-]", "", text.lower())
 
 
 def _declared_classes(by_description: Mapping[str, Marker], declared: Declared) -> dict[str, int]:
@@ -256,60 +242,13 @@ def _declared_classes(by_description: Mapping[str, Marker], declared: Declared) 
             found = [text for text, spelt in spelling.items() if spelt == asked]
             of_stimuli = [text for text in found if by_description[text].kind == STIMULUS]
             if found:
-                classes |= dict.fromkeys(of_stimuli if of_stimuli or wanted.isdigit() else found, label)
+                classes |= dict.fromkeys(of_stimuli if of_stimuli or is_code(wanted) else found, label)
                 break
     codes = declared.codes
     for text, marker in by_description.items():
         if text not in classes and marker.code is not None and marker.code in codes:
             classes[text] = codes[marker.code]
     return classes
-
-
-def _scheme(
-    counts: Mapping[int, int], found: Mapping[str, int], name: str, declared: Declared, data_set: str | None
-) -> tuple[Mapping[int, tuple[int, int]], list[str]]:
-    """Return the codes that are flashes, each with its class and group, and notes."""
-    present = set(counts)
-    given = {code: (label, 0) for code, label in declared.codes.items()}
-    if given:
-        if not present & set(given):
-            raise RecordingError(
-                "unknown_codes",
-                f"{name}: no event has a code of event_id, {sorted(given)}. Found {counted(found)}. {remedy(found)}",
-            )
-        return given, _ignored(counts, given)
-    if present & set(OPENVIBE_CODES):
-        note = f"stim codes {sorted(OPENVIBE_CODES)} read as Brain Invaders flashes"
-        return OPENVIBE_CODES, [note, *_ignored(counts, OPENVIBE_CODES)]
-    as_flashes = {code: n for code, n in counts.items() if code in FLASH_CODES}
-    recognised = len(as_flashes) >= FEWEST_OF_DATA_SET and {FLASH_CODES[code][0] for code in as_flashes} == {1, 2}
-    if recognised or (data_set and as_flashes and not present & set(PLAIN_CODES)):
-        ignored = sum(counts.values()) - sum(as_flashes.values())
-        if data_set or ignored <= LARGEST_IGNORED * sum(counts.values()):
-            note = f"stim codes {sorted(as_flashes)} read as Brain Invaders flashes"
-            return FLASH_CODES, [note, *_ignored(counts, FLASH_CODES)]
-    if not present & set(PLAIN_CODES):
-        raise RecordingError(
-            "unknown_codes",
-            f"{name}: no event is known as a flash. Found {counted(found)}. Expected {NAMES_EXPECTED}, or {CODES_EXPECTED}. "
-            f"{remedy(found)}",
-        )
-    others = [n for code, n in counts.items() if code not in PLAIN_CODES]
-    rarer = min(counts.get(NON_TARGET, 0), counts.get(TARGET, 0))
-    many = sum(others) > LARGEST_IGNORED * sum(counts.values())
-    if rarer and not data_set and (many or max(others, default=0) > LARGEST_CLASS_LIKE * rarer):
-        raise RecordingError(
-            "unknown_codes",
-            f"{name}: codes 1 and 2 are among others that may be stimuli too. Found {counted(found)}. Expected 1 (NonTarget) and 2 "
-            "(Target). Where the numbers say which row or column flashed, keep them in a flash column, and write the class into stim. "
-            f"{remedy(found)}",
-        )
-    return PLAIN_CODES, _ignored(counts, PLAIN_CODES)
-
-
-def _ignored(counts: Mapping[int, int], scheme: Mapping[int, object]) -> list[str]:
-    ignored = {str(code): n for code, n in counts.items() if code not in scheme}
-    return [f"stim codes ignored: {counted(ignored)}"] if ignored else []
 
 
 def _whole_numbers(codes: NDArray[np.number], name: str) -> tuple[NDArray[np.int64], list[str]]:
@@ -369,13 +308,13 @@ def _stimulation(
     flashes: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None],
     extent: tuple[int, float],
     name: str,
-    events: tuple[Mapping[str, int], Mapping[str, int]],
+    events: tuple[Events, Mapping[str, int], Mapping[str, int]],
     notes: list[str],
     *,
     is_declared: bool,
 ) -> Stimulation:
     """Put flashes on the samples of the recording, where they are plausible."""
-    (n_samples, sfreq), (found, known) = extent, events
+    (n_samples, sfreq), (found, known, read) = extent, events
     inside = (flashes[0] >= 0) & (flashes[0] < n_samples)
     onset, label = flashes[0][inside], flashes[1][inside]
     group = None if flashes[2] is None else flashes[2][inside]
@@ -388,10 +327,10 @@ def _stimulation(
     if not inside.all():
         notes.append(outside_note(int((~inside).sum())))
     notes += extent_notes(onset, int((~inside).sum()), n_samples, sfreq)
-    kept, double_notes = without_doubles(onset, label, group, sfreq, name, found)
+    kept, double_notes = without_doubles(onset, label, group, sfreq, name, (found, read))
     onset, label, group = onset[kept], label[kept], None if group is None else group[kept]
     notes += double_notes
-    notes += check_plausible(onset, label, group, sfreq, name, found, known, is_declared=is_declared)
+    notes += check_plausible(onset, label, group, sfreq, name, (found, known, read), is_declared=is_declared)
     stim = np.zeros(n_samples, np.int32)
     stim[onset] = label
     flash = None

@@ -4,7 +4,6 @@ Nothing a file says can be relied on for this: triggers are exported as one more
 """
 
 import dataclasses
-import re
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -17,9 +16,8 @@ from p300.recording import NON_TARGET, TARGET, RecordingStream
 from p300.text import few_of
 
 from .amplitudes import unusual
-from .channels import EEG
+from .channels import EEG, is_electrode
 from .declared import Declared
-from .seen import suggest
 from .units import check_unit
 
 FLASHES_OF_A_CLASS, SHORTEST_S = 30, 15.0
@@ -37,8 +35,6 @@ FEWEST_LOCKED = 20
 """Flashes; with fewer, chance can look like it."""
 LEAST_AUC_ABOVE_CHANCE, MOST_AUC_ABOVE_CHANCE, STANDARD_ERRORS, FEWEST_OF_A_CLASS = 0.3, 0.47, 6.0, 8
 """Of the classes, told by the jump at a flash's first sample, when no brain has seen it yet."""
-_PLACES = "fp|afp?|aff?|f|fft|ffc|ft|fc|ftt|fcc|t|c|ttp|ccp|tp|cp|tpp|cpp|p|ppo?|po|poo|o|oi|i"
-_ELECTRODE = re.compile(rf"nz|iz|[am][12]|({_PLACES})(z|\d{{1,2}}h?)")
 SMALLEST_SHARE_OF_MEDIAN = 0.01
 """A channel that moves less than this much of the median channel is no working electrode, or in another unit."""
 
@@ -280,7 +276,6 @@ def _check_doubtful(stream: RecordingStream, doubtful: dict[int, str], name: str
         return
     described = [f"{stream.ch_names[number]} {reason}" for number, reason in doubtful.items()]
     first = stream.ch_names[next(iter(doubtful))]
-    suggest(channel_kinds={stream.ch_names[number]: EEG for number in doubtful})
     raise RecordingError(
         "doubtful_channels",
         f"{name}: {len(doubtful)} of {len(stream.ch_names)} EEG channels hold no EEG by their signal: {few_of(described)}. Expected "
@@ -330,21 +325,6 @@ def _without(
         blocks = stream.blocks
         stream = dataclasses.replace(stream, blocks=lambda: (block[kept] for block in blocks()))
     return stream
-
-
-def is_electrode(channel: str) -> bool:
-    """Tell whether a name is one of the 10-05 system: one letter or two of a place, z or a number.
-
-    Parameters
-    ----------
-    channel : str
-        As the recording spells it.
-
-    Returns
-    -------
-    known : bool
-    """
-    return _ELECTRODE.fullmatch(plain(channel)) is not None
 
 
 def _declared_eeg(channel: str, declared: Declared) -> bool:

@@ -3,9 +3,12 @@
 import re
 from dataclasses import dataclass
 
+from p300.recording import NON_TARGET, TARGET
+
 STIMULUS, RESPONSE, COMMENT = "Stimulus", "Response", "Comment"
 OTHER_KINDS = {"New Segment", "SyncStatus", "Optic", "Pulse Artifact", "Bad Interval"}
 """Kinds of BrainVision's markers that say nothing about stimuli."""
+VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
 _NUMBER = re.compile(r"(?:S ?)?(\d{1,5})(?:\.0)?")
 _MARKED = re.compile(r"(?:bad|edge)([ _].*)?|boundary", re.IGNORECASE)
 
@@ -49,3 +52,18 @@ def events_of(markers: list[Marker]) -> list[Marker]:
     events : list of Marker
     """
     return [marker for marker in markers if not _MARKED.fullmatch(marker.text) and marker.kind not in OTHER_KINDS]
+
+
+def word_of(text: str) -> str:
+    """Return a name as `VOCABULARY` spells it.
+
+    Parameters
+    ----------
+    text : str
+        As a file has it: ``Non-Target``.
+
+    Returns
+    -------
+    word : str
+    """
+    return re.sub(r"[\s_-]", "", text.lower())

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -19,12 +20,12 @@ from .channels import MISC
 from .declared import Declared
 from .edf_records import Placement, Records
 from .eeglab import count_events
-from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
+from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, Events, counted, remedy, suggestion
 from .events import Stimulation, from_markers
 from .markers import Marker, events_of
 from .seen import unseen
 from .stim_lines import DAMAGED, StimLine
-from .two_sources import ANNOTATIONS, agreed, even_doubtful
+from .two_sources import ANNOTATIONS, agreed, coincide, even_doubtful
 
 if TYPE_CHECKING:
     import mne
@@ -224,7 +225,11 @@ def decide(
             raise
         if refusal.code not in ("missing_stim", "no_events"):
             unused.append(f"{OWN_FILE} ({refusal.code})")
-    way_out = None if declared.event_id else remedy(bids_events.counts(table))
+    way_out = None
+    if not declared.event_id:
+        way_out = (
+            f"If {table.name} is right, declare that: {remedy(bids_events.counts(table))}. Else correct {table.name}."
+        )
     return agreed(of_table, of_file, unused, sfreq, name, way_out, (table.name, OWN_FILE))
 
 
@@ -250,18 +255,20 @@ def _of_file(
         by_name = even_doubtful(named, beside, sfreq)
     except RecordingError as refusal:
         if refusal.code not in passing:
+            if refusal.code == "implausible_events":
+                _check_contradicted(named, stim, (n_samples, sfreq), declared, name)
             raise
         refusals.append(refusal)
     by_code, line_name, unread = stim_lines.decoded(stim, n_samples, sfreq, declared, name, beside=by_name or beside)
     refusals += [line.refusal for line in unread]
-    described = Counter(marker.description for marker in found)
+    samples = np.array([marker.sample for marker in found], np.int64)
+    described = Events.at([marker.description for marker in found], samples, sfreq)
     if by_name is not None:
-        way_out = None
-        if not declared.event_id:
-            misc = json.dumps({"channel_kinds": {line_name: MISC}}, ensure_ascii=False)
-            way_out = f"{remedy(described)}. Or say that {line_name} holds something else: {misc}"
+        way_out = None if declared.event_id else _way_out(line_name, described)
         not_used = [text for line in unread for text in line.said]
         return agreed(by_name, by_code, not_used, sfreq, name, way_out, (ANNOTATIONS, f"the stim channel {line_name}"))
+    if by_code is not None and (undeclared := _undeclared(found, by_code, n_samples, sfreq, declared, name)):
+        return agreed(by_code, undeclared, [], sfreq, name, None, (f"the stim channel {line_name}", ANNOTATIONS))
     if by_code is not None:
         events = Counter(marker.description for marker in events_of(found) if marker.sample >= 0)
         unused = f"flashes taken from the stim channel; annotations not known as flashes: {counted(events)}"
@@ -278,3 +285,52 @@ def _of_file(
     if refusals:
         raise refusals[0]
     raise RecordingError("missing_stim", f"{name}: neither a stim channel nor annotations. Expected {NAMES_EXPECTED}.")
+
+
+def _way_out(line_name: str, described: Events) -> str:
+    declared = suggestion(described)
+    if_right = f"declare them: {json.dumps({'event_id': declared}, ensure_ascii=False)}, or " if declared else ""
+    misc = json.dumps({"channel_kinds": {line_name: MISC}}, ensure_ascii=False)
+    return (
+        f"If the annotations are right, {if_right}say that the channel holds something else: {misc}. If {line_name} is right, export "
+        "without the annotations, or declare what their names stand for as event_id, 1 for NonTarget and 2 for Target."
+    )
+
+
+def _check_contradicted(
+    named: Callable[[bool], Stimulation | None],
+    stim: list[StimLine],
+    extent: tuple[int, float],
+    declared: Declared,
+    name: str,
+) -> None:
+    """Say that a stim channel contradicts annotations which are implausible: the likelier cause.
+
+    Raises
+    ------
+    RecordingError
+        ``contradictory_events``.
+    """
+    with unseen():
+        try:
+            doubtful = named(True)
+            by_code, line_name, _ = stim_lines.decoded(stim, *extent, declared, name, beside=doubtful)
+        except RecordingError:
+            return
+    if doubtful is not None and by_code is not None:
+        names = (ANNOTATIONS, f"the stim channel {line_name}")
+        agreed(doubtful, by_code, [], extent[1], name, _way_out(line_name, Events()), names)
+
+
+def _undeclared(
+    found: list[Marker], by_code: Stimulation, n_samples: int, sfreq: float, declared: Declared, name: str
+) -> Stimulation | None:
+    """Return what annotations at the declared flashes say by their own names, which what is declared leaves out."""
+    if not declared.event_id:
+        return None
+    with unseen():
+        try:
+            by_name = from_markers(found, name, n_samples, sfreq, replace(declared, event_id={}), doubtful=True)
+        except RecordingError:
+            return None
+    return by_name if by_name is not None and coincide(by_code, by_name, sfreq) else None

@@ -14,7 +14,7 @@ from p300.text import few_of
 from . import events, timing
 from .channels import EEG, FileChannel, choose
 from .checks import check_n_channels, check_rate
-from .columns import sampling_rate
+from .columns import sampling_rate, stated_rate
 from .declared import Declared
 from .events import Stimulation
 from .seen import suggest
@@ -53,7 +53,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     check_n_channels(len(eeg), name)
     if not eeg or INDEX not in columns:
         raise RecordingError("missing_eeg", f"{name}: expected columns {INDEX} and {EXG} 0, found {few_of(columns)}.")
-    rate = stated.get("sample rate") if declared.sfreq is None else declared.sfreq
+    rate, rate_notes = stated_rate(declared, stated.get("sample rate"))
     if rate is None:
         raise RecordingError(
             "missing_sfreq",
@@ -82,6 +82,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         lambda: table.scaled(wanted, factors),
         1e-6,
         (
+            *rate_notes,
             *time_notes,
             *timing.gap_notes(gaps, lost / sfreq, sfreq),
             *((f"electrodes not in the file: {few_of(unnamed)}; channel_names gives them names",) if unnamed else ()),

@@ -27,6 +27,7 @@ from .columns import (
     flash_groups,
     kinds_of_eeg,
     naming_columns,
+    naming_texts,
     other_stim,
     sampling_rate,
     stim_column,
@@ -66,7 +67,10 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         kinds = {column: schema.field(column).type for column in (*eeg, *stimulation)}
         text = [c for c, kind in kinds.items() if not (pa.types.is_floating(kind) or pa.types.is_integer(kind))]
         if text:
-            raise RecordingError("not_numeric", f"{name}: columns that hold no numbers: {few_of(text)}.")
+            with naming_texts(lambda: _texts(file, name), name):
+                raise RecordingError(
+                    "not_numeric", f"{name}: columns that hold no numbers: {few_of(text)}. Write numbers."
+                )
         _check_size(file, len(kinds), path.stat().st_size, name)
         metadata = {
             key.decode(errors="replace"): value.decode(errors="replace")
@@ -76,9 +80,9 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         ch_names, name_notes = channel_names(eeg, _channels(metadata.get("channels"), name), name)
         sfreq, rate_notes = sampling_rate(metadata.get("sfreq"), eeg, name)
         check_length(n_samples, sfreq, name)
-        scale, unit_notes = volts_per_unit(metadata.get("unit"), declared, name)
         chosen = choose([FileChannel(channel) for channel in ch_names], kinds_of_eeg(declared, schema.names), name)
         eeg = [eeg[pick] for pick in chosen.picks]
+        scale, unit_notes = volts_per_unit(metadata.get("unit"), declared, name, eeg)
         bad, bad_notes = marked_bad(_channels(metadata.get("bads"), name, "bads") or [], chosen.names)
         times, others = (
             _times(schema),
@@ -89,7 +93,11 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             raise RecordingError(
                 "unreadable", f"{name}: {table.num_rows:,} rows, its footer says {n_samples:,}. Upload it again."
             )
-    timed = timed_by(times[0], lambda: _seconds(table[times[0]], per_s(times[0])), sfreq, name) if times else None
+    timed = None
+    if times:
+        stamps, of_a_second = table[times[0]], per_s(times[0])
+        in_seconds = of_a_second is not None or not _is_number(schema, times[0])
+        timed = timed_by(times[0], lambda: _seconds(stamps, of_a_second), sfreq, name, in_seconds=in_seconds)
     groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
     source, others, stim_notes = stim_column(others, declared, name)
     with naming_columns(others, lambda column: to_numpy(table[column])):
@@ -149,6 +157,18 @@ def _is_number(schema: "pa.Schema", column: str) -> bool:
 
     kind = schema.field(column).type
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _texts(file: "pq.ParquetFile", name: str) -> Iterator["pa.Array"]:
+    """Yield the stim column as texts; nothing where it cannot be read as such."""
+    import pyarrow as pa
+
+    kind = file.schema_arrow.field(STIM).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        check_n_samples(file.metadata.num_rows, name)
+        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=[STIM], use_threads=False):
+            yield batch.column(0).cast(pa.string())
 
 
 def _numbers(file: "pq.ParquetFile", column: str, name: str) -> NDArray[np.number]:

@@ -47,6 +47,8 @@ class Seen:
         Events by name or code with their counts, for each place of the file that has some.
     suggested : dict
         Fields of a sidecar that may be the way out of a refusal, for a person to confirm.
+    doubted : bool
+        Whether declared events were read as flashes that do not look like a P300 recording.
     """
 
     channels: list[SeenChannel] = field(default_factory=list)
@@ -55,6 +57,7 @@ class Seen:
     events: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     sources: list[dict[str, int]] = field(default_factory=list)
     suggested: dict[str, Any] = field(default_factory=dict)
+    doubted: bool = False
 
 
 _SEEN: ContextVar[Seen | None] = ContextVar("seen", default=None)
@@ -104,6 +107,7 @@ def watched_too() -> Iterator[Seen]:
                 outer.n_samples, outer.sfreq = seen.n_samples or outer.n_samples, seen.sfreq or outer.sfreq
                 outer.events |= seen.events
                 outer.suggested |= seen.suggested
+                outer.doubted |= seen.doubted
 
 
 def add_channel(name: str, kind: str, unit: str | None = None) -> None:
@@ -116,6 +120,12 @@ def suggest(**fields: Any) -> None:
     """Keep what a sidecar may say to lift the refusal that follows."""
     if seen := _SEEN.get():
         seen.suggested |= fields
+
+
+def doubt() -> None:
+    """Keep that what was declared is read, and does not look like a P300 recording."""
+    if seen := _SEEN.get():
+        seen.doubted = True
 
 
 def add_events(names: Iterable[str | int], samples: NDArray[np.int64], n_samples: int, sfreq: float) -> None:

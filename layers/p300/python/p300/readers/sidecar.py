@@ -19,6 +19,7 @@ from p300.recording import CLASS_NAMES
 from p300.text import few_of, is_clean, n_of, printable
 
 from .companions import is_part_file, is_prose
+from .declared import is_code
 from .json_schema import mismatch
 from .sidecar_schema import SCHEMA
 
@@ -231,7 +232,7 @@ def unused_events(said: Mapping[str, Any], events: Iterable[str]) -> tuple[str, 
         number = re.search(r"(\d+)$", text)
         spelled |= {text, text.partition("/")[2], *([str(int(number[1]))] if number else [])}
     unused = [key for key in said.get("event_id", {}) if " ".join(key.split()).lower() not in spelled]
-    unused = [key for key in unused if not (key.isascii() and key.isdigit() and str(int(key)) in spelled)]
+    unused = [key for key in unused if not (is_code(key) and str(int(key)) in spelled)]
     return (f"event_id declares {few_of(unused)}: no such event",) if unused and spelled else ()
 
 

@@ -14,7 +14,7 @@ from .channels import MISC
 from .declared import Declared
 from .event_messages import counted
 from .events import Stimulation, from_codes
-from .seen import Seen, suggest, unseen, watched, watched_too
+from .seen import Seen, unseen, watched, watched_too
 from .two_sources import agreed, even_doubtful
 
 DAMAGED = "unreadable"
@@ -247,11 +247,7 @@ def compared(
             f"of {line_name}"
         )
         way_out += f', {{"channel_kinds": {{"{line_name}": "{MISC}"}}}} those of {line.name}.' if either else "."
-        try:
-            flashes = agreed(flashes, other, [], extent[1], name, way_out, (line_name, line.name))
-        except RecordingError:
-            suggest(channel_kinds={line.name: MISC})
-            raise
+        flashes = agreed(flashes, other, [], extent[1], name, way_out, (line_name, line.name))
     return _noted(flashes, f"not used for flashes: {', '.join(unused)}") if unused else flashes
 
 

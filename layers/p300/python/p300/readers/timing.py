@@ -48,7 +48,9 @@ class Timing:
     notes: tuple[str, ...] = ()
 
 
-def from_stamps(times: NDArray[np.float64], declared_hz: float | None, name: str) -> Timing | None:
+def from_stamps(
+    times: NDArray[np.float64], declared_hz: float | None, name: str, *, in_seconds: bool = False
+) -> Timing | None:
     """Decide from a time stamp for each sample.
 
     Parameters
@@ -59,6 +61,8 @@ def from_stamps(times: NDArray[np.float64], declared_hz: float | None, name: str
         Rate that the file says beside them.
     name : str
         What to call the recording in messages.
+    in_seconds : bool, optional
+        Whether the file says the stamps' unit, so that they cannot be anything else.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def from_stamps(times: NDArray[np.float64], declared_hz: float | None, name: str
             f"{name}: the time column jumps at {len(jumps):,} of {len(times):,} samples. Expected seconds that rise evenly.",
         )
     measured = n_steps / span
-    sfreq, per_s, notes = _rate(measured, declared_hz, name)
+    sfreq, per_s, notes = _rate(measured, declared_hz, name, in_seconds=in_seconds)
     n_missing = len(times) - len(index)
     if n_missing:
         notes.append(f"time column: {n_missing:,} of {len(times):,} stamps missing")
@@ -129,36 +133,47 @@ def of_layout(times: NDArray[np.float64], sfreq: float, name: str) -> Timing:
         return Timing(sfreq, (), (f"time column ignored: it does not say {sfreq:g} Hz",))
 
 
-def _rate(measured: float, declared_hz: float | None, name: str) -> tuple[float, float, list[str]]:
+def _rate(measured: float, declared_hz: float | None, name: str, *, in_seconds: bool) -> tuple[float, float, list[str]]:
     """Return the rate in Hz, how many of the column's units are a second, and notes."""
     if declared_hz is None:
         if measured < LOWEST_RATE_HZ:
-            likely = [
-                (measured * n, unit)
-                for n, unit in UNITS_PER_S.items()
-                if LOWEST_RATE_HZ <= measured * n <= HIGHEST_RATE_HZ
-            ]
-            meant = "none of the usual units"
-            for hz, unit in likely[:1]:
-                meant = f"{unit} ({hz:g} Hz)"
-                suggest(sfreq=round(hz, 2))
             raise RecordingError(
                 "missing_sfreq",
                 f"{name}: by its time column in seconds, the sampling rate would be {measured:g} Hz. Expected time in seconds, and at "
-                f"least {LOWEST_RATE_HZ} Hz; this looks like {meant}. Write seconds, or declare the rate: '# sfreq=512' as a csv file's "
-                'first line, or {"sfreq": 512} in its sidecar.',
+                f"least {LOWEST_RATE_HZ} Hz; {_looks_like(measured, in_seconds=in_seconds)}. Write seconds, or declare the rate: "
+                "'# sfreq=512' as a csv file's first line, or {\"sfreq\": 512} in its sidecar.",
             )
         return round(measured, 2), 1.0, []
-    for per_s, unit in UNITS_PER_S.items():
+    for per_s, unit in list(UNITS_PER_S.items())[: 1 if in_seconds else None]:
         if abs(measured * per_s / declared_hz - 1) <= LARGEST_RATE_ERROR:
             return declared_hz, per_s, [f"time column read as {unit}"] if per_s > 1 else []
-    if abs(measured - 1) < 1e-6:
+    if _counts_samples(measured) and not in_seconds:
         return declared_hz, declared_hz, ["time column counts samples"]
     raise RecordingError(
         "contradictory_rate",
         f"{name}: the time column says {measured:g} Hz, and the file declares {declared_hz:g} Hz. Expected both within "
         f"{LARGEST_RATE_ERROR:.1%}. Correct one of them, or leave it out.",
     )
+
+
+def _counts_samples(measured: float) -> bool:
+    return abs(measured - 1) < 1e-6
+
+
+def _looks_like(measured: float, *, in_seconds: bool) -> str:
+    """Say what a time column may hold instead of seconds; propose the rate where it can be one thing only."""
+    if in_seconds:
+        return "its unit is stated"
+    if _counts_samples(measured):
+        return "this looks like the numbers of samples, whose rate nobody can tell, or like milliseconds (1000 Hz)"
+    likely = [
+        (measured * n, unit) for n, unit in UNITS_PER_S.items() if LOWEST_RATE_HZ <= measured * n <= HIGHEST_RATE_HZ
+    ]
+    if not likely:
+        return "this looks like none of the usual units"
+    (hz, unit), *_ = likely
+    suggest(sfreq=round(hz, 2))
+    return f"this looks like {unit} ({hz:g} Hz)"
 
 
 def _check_jitter(residual_s: NDArray[np.float64], sfreq: float, name: str, notes: list[str]) -> None:

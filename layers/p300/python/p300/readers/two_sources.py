@@ -68,7 +68,8 @@ def agreed(
     n_contradicted = int((together & ~same).sum())
     of_other = tuple(f"{names[1]}: {note.removeprefix('stim: ')}" for note in by_code.notes)
     if not n_contradicted and n_unmatched <= max(2, LARGEST_UNMATCHED * len(onset)):
-        note = f"flashes taken from {names[0]}; {names[1]} says the same"
+        says = "say" if names[1] == ANNOTATIONS else "says"
+        note = f"flashes taken from {names[0]}; {names[1]} {says} the same"
         if n_unmatched:
             note = f"{note}, but for {n_unmatched} flashes that only one of the two has"
         flash = by_name.flash if by_name.flash is not None else _groups(by_name, by_code, onset, other[at], same)
@@ -78,7 +79,7 @@ def agreed(
         f"{n_contradicted} at the same time are of another class, and {n_unmatched} have no match of their class"
     )
     if way_out is None:
-        note = f"flashes taken from {names[0]}, as declared, though {names[1]} contradicts them: {found}; {differing}"
+        note = f"flashes taken from {names[0]}, as declared, though they contradict {names[1]}: {found}; {differing}"
         return replace(by_name, notes=(*by_name.notes, note, *of_other))
     raise RecordingError(
         "contradictory_events",

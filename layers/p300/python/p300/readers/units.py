@@ -67,6 +67,24 @@ def declared_volts_per(unit: str, name: str) -> float:
     return factor
 
 
+def declared_note(declared: str, stated: Sequence[str | None]) -> str:
+    """Say that a unit is declared, and whether the file states another.
+
+    Parameters
+    ----------
+    declared : str
+        The unit.
+    stated : sequence of str or None
+        What the file states, empty or None where it states none.
+
+    Returns
+    -------
+    note : str
+    """
+    other = any(unit and volts_per(unit) != volts_per(declared) for unit in stated)
+    return f"unit declared: {declared}" + (", other than the file's" if other else "")
+
+
 def microvolts_per(
     units: Sequence[str | None], declared: "Declared", name: str
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -92,7 +110,8 @@ def microvolts_per(
         ``bad_metadata`` where the declared unit is none of voltage.
     """
     if declared.unit is not None:
-        return np.full(len(units), declared_volts_per(declared.unit, name) * 1e6), (f"unit declared: {declared.unit}",)
+        factor = declared_volts_per(declared.unit, name) * 1e6
+        return np.full(len(units), factor), (declared_note(declared.unit, units),)
     factors = np.array([(volts_per(unit) or 1e-6) * 1e6 if unit else 1.0 for unit in units])
     return factors, () if all(units) else ("unit not in the file: taken as microvolts",)
 
@@ -143,8 +162,8 @@ def check_unit(
     of_file = float(np.median(movement_v[moving] / read_as_v))
     meant = [SPELLED[factor] for factor in VOLTS_PER.values() if 1e-6 <= of_file * factor <= 1e-4]
     remedy = (
-        f'If the file\'s numbers are {meant[0]}, declare the unit in the file, or as {{"unit": "{meant[0]}"}}. If they were '
-        "normalised, export the EEG as it was measured."
+        f'If the numbers, as the file scales them, are {meant[0]}, correct the unit in the file, or declare it: {{"unit": "{meant[0]}"}}. '
+        "If they were normalised, export the EEG as it was measured."
         if meant
         else "The numbers are EEG in no unit from nV to V: export the EEG as it was measured, without normalising it."
     )

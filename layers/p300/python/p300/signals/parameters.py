@@ -118,9 +118,7 @@ class Parameters:
     @property
     def event_mapping(self) -> dict[str | int, int] | None:
         """What `p300.readers.open_recording` takes as ``event_id``: names, and codes as numbers too."""
-        codes: dict[str | int, int] = {
-            int(name): code for name, code in self.event_id if name.isascii() and name.isdigit()
-        }
+        codes: dict[str | int, int] = dict(self.declared.codes.items())
         return {**dict(self.event_id), **codes} or None
 
     def line_freq(self, said: Mapping[str, Any]) -> float | None:
