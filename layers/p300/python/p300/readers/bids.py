@@ -128,10 +128,10 @@ def said_by(made: Bundle) -> Said:
     if reference := _fact(stated.get("EEGReference")):
         fields["reference"] = reference
     frequency = stated.get("PowerLineFrequency", "n/a")
-    if is_number(frequency) and 1 <= frequency <= 1000:
+    if is_number(frequency) and 20 <= frequency <= 1000:
         fields["notch_freq"] = frequency
     elif frequency != "n/a":
-        notes.append(f"PowerLineFrequency {str(frequency)[:40]!r} is not a frequency in Hz: not used")
+        notes.append(f"PowerLineFrequency {str(frequency)[:40]!r} is not a line frequency of 20 to 1000 Hz: not used")
     rate = stated.get("SamplingFrequency", "n/a")
     sfreq = float(rate) if is_number(rate) and rate > 0 else None
     if sfreq is None and rate != "n/a":

@@ -26,6 +26,7 @@ _CODEPAGE = re.compile(r"Codepage=(.+)")
 _CHUNK_BYTES = 1 << 20
 _CHOICES = {"DataFormat": ("BINARY", "ASCII"), "DataOrientation": ("MULTIPLEXED", "VECTORIZED")}
 _SAMPLE_BYTES = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
+_DATA_FILE = re.compile(r"^DataFile=(.*)$", re.MULTILINE)
 _MARKER = re.compile(rb"^Mk\d+=(.*)$", re.MULTILINE)
 
 
@@ -126,15 +127,40 @@ def check_companions(header: Path, beside: list[Path], name: str) -> None:
         ``unreadable``; ``missing_sfreq``; ``too_large`` for a signal written as text; ``too_many_annotations``.
     """
     parser, common = _settings(header, name)
+    _check_continuous(common, name)
     _check_numbers(parser, common, name)
     _check_names(parser, name)
     for file in beside:
         if file.suffix.lower() == ".vmrk":
             _check_markers(file, name)
+            _check_of_signal(file, common.get("DataFile", ""), name)
         elif common.get("DataFormat") != "BINARY":
             _check_text(file, name)
         else:
             _check_whole(file, parser, _number(common, "NumberOfChannels", name), name)
+
+
+def _check_continuous(common: configparser.SectionProxy, name: str) -> None:
+    """Refuse epochs, which MNE-Python reads as if they followed each other."""
+    kind = common.get("SegmentationType", "NOTSEGMENTED").strip().upper()
+    if kind not in ("", "NOTSEGMENTED"):
+        raise RecordingError(
+            "not_continuous",
+            f"{name}: SegmentationType={kind[:40]}: epochs, one below the other. Expected a continuous recording: the filter needs what is "
+            "around each epoch. Export it before it is cut.",
+        )
+
+
+def _check_of_signal(markers: Path, signal: str, name: str) -> None:
+    """Refuse markers that say they belong to another signal, such as those of another run."""
+    found = _DATA_FILE.search(_decoded(markers.read_bytes(), f"{name}: {markers.name}"))
+    said = found[1].strip() if found else ""
+    if said and said.replace("$b", markers.stem).casefold() != signal.replace("$b", Path(name).stem).casefold():
+        raise RecordingError(
+            "bad_companion",
+            f"{name}: {markers.name} says that its markers are those of {said[:80]}, and the header names {signal[:80]}. Expected the same "
+            f"file. Put the markers of this recording beside it; or, if files were renamed, correct DataFile in {markers.name}.",
+        )
 
 
 def _check_whole(path: Path, parser: configparser.ConfigParser, n_channels: int, name: str) -> None:

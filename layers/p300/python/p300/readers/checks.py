@@ -26,6 +26,7 @@ from .channels import present, unknown_bad
 from .corrections import moved, renamed
 from .declared import Declared
 from .look import looked_at
+from .timing import MOST_NAMED, NOT_CONTINUOUS
 
 
 def check(stream: RecordingStream, name: str, declared: Declared | None = None) -> RecordingStream:
@@ -68,8 +69,27 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
     bad = present({*stream.bad_channels, *declared.bad_channels}, stream.ch_names)
     unknown = [channel for channel in declared.bad_channels if not present([channel], stream.ch_names)]
     unknown_notes = [unknown_bad(unknown)] if unknown else []
-    notes = tuple(printable(note) for note in (*stream.notes, *unknown_notes))
+    notes = tuple(printable(note) for note in (*stream.notes, *unknown_notes, *_interrupted(stream)))
     return dataclasses.replace(stream, notes=notes, bad_channels=bad, blocks=lambda: _whole(stream, name))
+
+
+def _interrupted(stream: RecordingStream) -> list[str]:
+    """Say how many spans are marked as bad, and how many boundaries there are, where nothing else says it."""
+    notes = []
+    if stream.gaps and not any(note.startswith(NOT_CONTINUOUS) for note in stream.notes):
+        named = ", ".join(f"{gap / stream.sfreq:.1f} s" for gap in stream.gaps[:MOST_NAMED])
+        more = f" and {len(stream.gaps) - MOST_NAMED:,} more" if len(stream.gaps) > MOST_NAMED else ""
+        noun = "boundary" if len(stream.gaps) == 1 else "boundaries"
+        notes.append(f"{len(stream.gaps):,} {noun} in the recording, at {named}{more}: no epoch spans these")
+    if stream.bad_spans:
+        marked, reached = 0, 0
+        for first, after in sorted(stream.bad_spans):
+            marked, reached = marked + max(after - max(first, reached), 0), max(reached, after)
+        notes.append(
+            f"{n_of(len(stream.bad_spans), 'span')} marked as bad, {marked / stream.sfreq:.1f} s in all: epochs that touch these are left "
+            "out"
+        )
+    return notes
 
 
 def check_n_channels(n_channels: int, name: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p300.errors import RecordingError
+from p300.text import few_of
 
 FIRST_BYTES = 256
 ANNOTATIONS = {b"EDF Annotations", b"BDF Annotations"}
@@ -152,6 +153,13 @@ def check_header(path: Path, header: Header, name: str, *, sample_bytes: int) ->
         and label not in ANNOTATIONS
         and label.lower() not in _WITHOUT_RANGE
     ]
+    signals = [label.decode("latin-1") for label in header.labels if label not in ANNOTATIONS]
+    if unscaled and set(signals) <= set(unscaled):
+        raise _wrong(
+            name,
+            f"an empty physical or digital range for every signal ({few_of(unscaled)})",
+            "its smallest and largest value",
+        )
     held = (path.stat().st_size - header.n_bytes) // (sample_bytes * sum(n_samples))
     return Checked(tuple(unscaled), _check_length(n_records, held, first, sample_bytes, name))
 

@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     if raw.n_times <= 0:
         raise RecordingError("missing_eeg", f"{name} has no sample. Upload the recording again.")
     check_n_channels(len(raw.ch_names), name)
-    with _Explained(name):
+    with _Explained(name), _naming_unscaled(header):
         eeg, chosen, factors, read_as_v = choose_eeg(raw, path, name, declared)
         _check_labels(path, name, records, [raw.ch_names[pick] for pick in eeg])
     check_rate(float(raw.info["sfreq"]), name)
@@ -143,6 +144,19 @@ def _check_labels(path: Path, name: str, records: edf_records.Records | None, na
 
 def _unscaled_notes(header: Checked) -> tuple[str, ...]:
     return (f"left out, as the header gives them no range: {few_of(header.unscaled)}",) if header.unscaled else ()
+
+
+@contextmanager
+def _naming_unscaled(header: Checked) -> Iterator[None]:
+    """Name the signals that were left out for their range where no EEG is left."""
+    try:
+        yield
+    except RecordingError as refusal:
+        if refusal.code != "missing_eeg" or not header.unscaled:
+            raise
+        raise RecordingError(
+            refusal.code, f"{refusal.message} Left out, as the header gives them no range: {few_of(header.unscaled)}."
+        ) from refusal
 
 
 def _notes(

@@ -48,7 +48,7 @@ class Seen:
     suggested : dict
         Fields of a sidecar that may be the way out of a refusal, for a person to confirm.
     doubted : bool
-        Whether declared events were read as flashes that do not look like a P300 recording.
+        Whether what was declared is read, though it does not look like a P300 recording or something else in the file contradicts it.
     """
 
     channels: list[SeenChannel] = field(default_factory=list)
@@ -123,7 +123,7 @@ def suggest(**fields: Any) -> None:
 
 
 def doubt() -> None:
-    """Keep that what was declared is read, and does not look like a P300 recording."""
+    """Keep that what was declared is read, though something speaks against it."""
     if seen := _SEEN.get():
         seen.doubted = True
 

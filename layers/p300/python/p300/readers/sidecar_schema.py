@@ -91,7 +91,7 @@ SCHEMA: dict[str, Any] = {
             "description": "Line frequency in Hz, notched where it lies inside the pass band.",
             "examples": [60],
             "type": "number",
-            "minimum": 1,
+            "minimum": 20,
             "maximum": 1000,
         },
         "event_delay_ms": {

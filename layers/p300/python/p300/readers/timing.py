@@ -25,6 +25,8 @@ LONGEST_EPOCH_S = 10.0
 FEWEST_EPOCHS = 3
 UNITS_PER_S = {1.0: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
 MOST_NAMED = 3
+NOT_CONTINUOUS = "time is not continuous"
+"""How a note on gaps begins."""
 _BOUNDARY = re.compile(r"(?:bad|edge)[ _]boundary|boundary|new segment/.*", re.IGNORECASE)
 _SKIP = re.compile(r"bad_acq_skip", re.IGNORECASE)
 
@@ -236,7 +238,7 @@ def gap_notes(gaps: NDArray[np.integer], lost_s: NDArray[np.floating], sfreq: fl
         for gap, lost in list(zip(gaps.tolist(), lost_s.tolist(), strict=True))[:MOST_NAMED]
     ]
     more = f" and {len(gaps) - MOST_NAMED} more" if len(gaps) > MOST_NAMED else ""
-    return [f"time is not continuous: {', '.join(named)}{more}; no epoch spans these"]
+    return [f"{NOT_CONTINUOUS}: {', '.join(named)}{more}; no epoch spans these"]
 
 
 def boundaries(events: Iterable[tuple[float, float, str]], n_samples: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET
 
 from .events import Stimulation
-from .seen import unseen
+from .seen import doubt, unseen
 
 LARGEST_APART_S = 0.02
 """Between an annotation and its trigger: a sample of rounding, or the software that wrote one of the two a little late."""
@@ -79,6 +79,7 @@ def agreed(
         f"{n_contradicted} at the same time are of another class, and {n_unmatched} have no match of their class"
     )
     if way_out is None:
+        doubt()
         note = f"flashes taken from {names[0]}, as declared, though they contradict {names[1]}: {found}; {differing}"
         return replace(by_name, notes=(*by_name.notes, note, *of_other))
     raise RecordingError(

@@ -5,6 +5,7 @@ import numpy as np
 from p300.errors import RecordingError
 from p300.limits import LARGEST_FEATURES_BYTES, MOST_EPOCH_VALUES, MOST_FLASH_GROUPS, MOST_FLASHES_PER_S, MOST_VALUES
 from p300.recording import RecordingStream
+from p300.text import few_of
 
 from .parameters import Parameters
 from .resampling import window_samples
@@ -26,7 +27,7 @@ def check_derived(stream: RecordingStream, parameters: Parameters, name: str = "
     ------
     RecordingError
         ``sfreq_too_low`` where the pass band does not fit below half the sampling rate; ``too_large`` for the signal, and the epochs or
-        their features; ``too_many_flashes``; ``too_many_groups``.
+        their features; ``too_many_flashes``; ``too_many_groups``; ``no_good_channel`` where more than half are bad.
     """
     if stream.sfreq <= 2 * parameters.h_freq:
         raise RecordingError(
@@ -40,6 +41,13 @@ def check_derived(stream: RecordingStream, parameters: Parameters, name: str = "
             "too_large",
             f"{name} has {n_channels:,} channels of {stream.n_samples:,} samples; expected at most {MOST_VALUES:,} values in all. "
             "Split it into runs.",
+        )
+    if stream.bad_channels and 2 * len(stream.bad_channels) > n_channels:
+        raise RecordingError(
+            "no_good_channel",
+            f"{name}: {len(stream.bad_channels)} of {n_channels} EEG channels are bad, as marked, declared or by their signal: "
+            f"{few_of(stream.bad_channels)}. Expected at most half, as bad channels are replaced from good ones. Leave channels out "
+            f'instead: {{"channel_kinds": {{"{stream.bad_channels[0]}": "misc"}}}}.',
         )
     flashes = stream.flashes
     n_flashes = len(flashes)

@@ -72,13 +72,8 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
     watched = replace(stream, blocks=lambda: survey.watched(stream.blocks()))
     X, peak_to_peak, over, missing = _epochs(watched, starts, parameters, gaps, stillness)
     by_channel = over.sum(axis=0)
-    notes = (*stream.notes, *_missing_notes(stream, stillness, gaps, missing))
+    notes = (*stream.notes, *_line_notes(stream, parameters), *_missing_notes(stream, stillness, gaps, missing))
     bad = named = np.isin(stream.ch_names, stream.bad_channels)
-    if bad.all():
-        raise RecordingError(
-            "no_good_channel",
-            f"All {len(bad)} EEG channels are marked bad; expected good ones, which bad ones are replaced from.",
-        )
     if parameters.reject_peak_to_peak_uv is not None or missing.any():
         bad = named.copy()
         bad[~named] = find_bad_channels(over[:, ~named], peak_to_peak[:, ~named])
@@ -142,6 +137,16 @@ def _rows(chosen: NDArray[np.integer], n: int) -> NDArray[np.bool_]:
     rows = np.zeros(n, bool)
     rows[chosen] = True
     return rows
+
+
+def _line_notes(stream: RecordingStream, parameters: Parameters) -> tuple[str, ...]:
+    said = {**stream.bids, **stream.sidecar}
+    line = parameters.line_freq(said)
+    if line is None or "notch_freq" not in said or line < stream.sfreq / 2:
+        return ()
+    return (
+        f"line frequency {line:g} Hz is not below half the sampling rate of {stream.sfreq:g} Hz: nothing is notched",
+    )
 
 
 def _missing_notes(

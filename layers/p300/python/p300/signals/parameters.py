@@ -16,6 +16,9 @@ from .triggers import Triggers
 if TYPE_CHECKING:
     from p300.readers.declared import Declared
 
+LOWEST_LINE_HZ = 20.0
+"""Mains have 50 or 60 Hz, and the P300 nothing above 20: a lower notch would take out what is looked for."""
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -26,7 +29,7 @@ class Parameters:
     l_freq, h_freq : float
         Pass band of the zero-phase FIR filter in Hz, designed as MNE-Python's ``filter_data`` does.
     notch_freq : float or None
-        Line frequency in Hz. It and its harmonics are notched where they lie inside the pass band; the default band
+        Line frequency in Hz, at least 20. It and its harmonics are notched where they lie inside the pass band; the default band
         ends below it.
     tmin, tmax : float
         Epoch window in seconds from the flash's first sample.
@@ -93,7 +96,8 @@ class Parameters:
             "a baseline inside tmin..tmax": self.baseline is None
             or self.tmin <= self.baseline[0] <= self.baseline[1] <= self.tmax,
             "reject_peak_to_peak_uv > 0": self.reject_peak_to_peak_uv is None or self.reject_peak_to_peak_uv > 0,
-            "notch_freq > 0": self.notch_freq is None or self.notch_freq > 0,
+            f"notch_freq >= {LOWEST_LINE_HZ:g}, above the P300's band": self.notch_freq is None
+            or self.notch_freq >= LOWEST_LINE_HZ,
             "an event_id of names and classes 1 or 2": all(code in CLASS_NAMES for _, code in self.event_id),
             "triggers with min_s and refractory_s of at least 0": triggers.refractory_s >= 0
             and (triggers.min_s or 0) >= 0,
