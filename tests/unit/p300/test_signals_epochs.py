@@ -10,7 +10,7 @@ from tests.support.epochs import cut, recording
 
 PARAMETERS = {
     "default": Parameters(),
-    "notched": Parameters(notch_freq=10.0),
+    "notched": Parameters(h_freq=40.0, notch_freq=30.0),
     "float64, no baseline": Parameters(precision="float64", baseline=None, tmin=0.0),
 }
 
