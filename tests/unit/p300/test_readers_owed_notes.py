@@ -160,7 +160,16 @@ def test_boundaries_and_bad_spans_are_counted_and_left_out(tmp_path: Path) -> No
         file.write(f"Mk90=New Segment,,{at + 1},1,0,20240101100030000000\n")
     stream = open_recording(path)
     assert stream.gaps == (at,)
-    assert f"1 boundary in the recording, at {at / 256:.1f} s: no epoch spans these" in stream.notes
+    lost = (
+        f"time is not continuous: {30 - at / 256:.3g} s missing at {at / 256:.3f} s (sample {at}); no epoch spans these"
+    )
+    assert lost in stream.notes
+    undated = markers.read_text("utf-8").replace(",20240101100030000000", ",")
+    (markers.with_name("b.vmrk")).write_text(undated.replace("DataFile=a", "DataFile=b"), "utf-8")
+    path.with_name("b.vhdr").write_text(path.read_text("utf-8").replace("=a.", "=b."), "utf-8")
+    path.with_name("b.eeg").write_bytes(path.with_suffix(".eeg").read_bytes())
+    note = f"1 boundary in the recording, at {at / 256:.1f} s: no epoch spans these"
+    assert note in open_recording(path.with_name("b.vhdr")).notes
     keep = Parameters(reject_peak_to_peak_uv=None)
     features = extract(stream, keep)
     assert features.rejection.n_across_gaps > 0

@@ -7,6 +7,8 @@ import configparser
 import math
 import re
 from collections import Counter
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from p300.errors import RecordingError
@@ -26,6 +28,7 @@ _CODEPAGE = re.compile(r"Codepage=(.+)")
 _CHUNK_BYTES = 1 << 20
 _CHOICES = {"DataFormat": ("BINARY", "ASCII"), "DataOrientation": ("MULTIPLEXED", "VECTORIZED")}
 _SAMPLE_BYTES = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
+_DATE = re.compile(r"\d{20}")
 _DATA_FILE = re.compile(r"^DataFile=(.*)$", re.MULTILINE)
 _MARKER = re.compile(rb"^Mk\d+=(.*)$", re.MULTILINE)
 
@@ -212,6 +215,41 @@ def count_markers(path: Path) -> Counter[str]:
     """
     markers = (marker.decode("utf-8", "replace").split(",") for marker in _MARKER.findall(path.read_bytes()))
     return Counter("/".join(marker[:2]) for marker in markers)
+
+
+def lost_at_segments(path: Path, sfreq: float) -> dict[int, float]:
+    """Return how much time is missing before each segment but the first, by the dates of their markers.
+
+    Parameters
+    ----------
+    path : Path
+        The .vmrk file.
+    sfreq : float
+        Rate in Hz.
+
+    Returns
+    -------
+    lost_s : dict of int to float
+        Seconds by the segment's first sample; of segments whose dates are known.
+    """
+    segments = []
+    for marker in _MARKER.findall(path.read_bytes()):
+        kind, _, position, *rest = [*(part.strip().decode("latin-1") for part in marker.split(b",")), "", "", ""]
+        if kind == "New Segment":
+            date = next((part for part in rest if _DATE.fullmatch(part)), "")
+            segments.append((int(position) - 1, _at(date)))
+    return {
+        sample: (at - before).total_seconds() - (sample - first) / sfreq
+        for (first, before), (sample, at) in pairwise(sorted(segments, key=lambda segment: segment[0]))
+        if before and at
+    }
+
+
+def _at(date: str) -> datetime | None:
+    try:
+        return datetime.strptime(date, "%Y%m%d%H%M%S%f")
+    except ValueError:  # no date, or one of zeros
+        return None
 
 
 def _check_text(path: Path, name: str) -> None:

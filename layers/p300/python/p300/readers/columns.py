@@ -3,9 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +14,17 @@ from p300.limits import MOST_COLUMNS
 from p300.text import few_of
 
 from . import timing
+from .beside_stim import STIM, events_beside
 from .brain_invaders import BI2014A
 from .channels import MISC, FileChannel, is_electrode, other_kind
 from .declared import Declared
-from .event_messages import counted
 from .flash_groups import MISSING
-from .text_rows import is_number
 from .text_time import time_of
 from .units import declared_note, declared_volts_per, volts_per
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 EEG_PREFIX = "eeg_"
-STIM, FLASH = "stim", "flash"
+FLASH = "flash"
 TIMES = ("time", "timestamp", "timestamps")
-MOST_BESIDE = 4
-MOST_TEXTS = 10_000
 LARGEST_RATE_DIFFERENCE, LONGEST_RATE = 1e-6, 20
 WITH_UNIT = re.compile(r"(.*\S)\s*[\[(]\s*([^\])]{1,16})\s*[\])]")
 """A column's name and its unit, in brackets."""
@@ -81,83 +73,6 @@ def eeg_columns(columns: list[str], name: str, read: Callable[[str], NDArray[np.
             f"{GROUPS_ALONE if FLASH in columns else ''}{events_beside(other_stim(columns, eeg), read)}",
         )
     return eeg
-
-
-def events_beside(columns: list[str], read: Callable[[str], NDArray[np.number]]) -> str:
-    """Say which columns may hold the events that the stim column does not, and what is in them; empty where there is none.
-
-    Parameters
-    ----------
-    columns : list of str
-        Those whose names say so.
-    read : callable
-        Returns the values of a column.
-
-    Returns
-    -------
-    text : str
-        A sentence that begins with a blank.
-    """
-    told = []
-    for column in columns[:MOST_BESIDE]:
-        try:
-            values = read(column)
-        except RecordingError:
-            told.append(f"{column!r}: no numbers")
-            continue
-        begins = np.r_[True, values[1:] != values[:-1]] & (values != 0) & np.isfinite(values)
-        if n_events := Counter(f"{value:g}" for value in values[begins].tolist()):
-            told.append(f"{column!r}: {counted(n_events)}")
-    return f" Columns that may hold them: {'; '.join(told)}. If one does, rename it to {STIM!r}." if told else ""
-
-
-@contextmanager
-def naming_columns(columns: list[str], read: Callable[[str], NDArray[np.number]]) -> Iterator[None]:
-    """Add the columns that may hold the events to the refusal of a stim column without any; parameters as of `events_beside`."""
-    try:
-        yield
-    except RecordingError as refusal:
-        if refusal.code != "no_events":
-            raise
-        raise RecordingError(refusal.code, f"{refusal.message}{events_beside(columns, read)}") from refusal
-
-
-@contextmanager
-def naming_texts(texts: Callable[[], Iterator["pa.Array"]], name: str) -> Iterator[None]:
-    """Say what a stim column holds instead of numbers, and what to write.
-
-    Parameters
-    ----------
-    texts : callable
-        Yields the column in parts, as texts.
-    name : str
-        What to call the recording in messages.
-
-    Raises
-    ------
-    RecordingError
-        ``not_numeric``.
-    """
-    try:
-        yield
-    except RecordingError as refusal:
-        if refusal.code != "not_numeric":
-            raise
-        found: Counter[str] = Counter()
-        for part in texts():
-            encoded = part.dictionary_encode()
-            if len(found) + len(encoded.dictionary) > MOST_TEXTS:
-                raise
-            for value in encoded.value_counts():
-                found[str(value["values"].as_py() or "")] += value["counts"].as_py()
-        held = Counter({text: n for text, n in found.items() if text and not is_number(text)})
-        if not held:
-            raise
-        raise RecordingError(
-            "not_numeric",
-            f"{name}: column {STIM!r} holds texts, samples of {counted(held)}. Expected numbers: write 1 at the first sample of each "
-            "NonTarget flash, 2 at that of each Target flash, and 0 elsewhere.",
-        ) from refusal
 
 
 def check_different(columns: list[str], name: str) -> None:

@@ -10,19 +10,17 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 
 from . import delimited, events, muse, openbci, timing
+from .beside_stim import STIM, naming_columns, naming_texts
 from .brain_invaders import FILE_LAYOUTS, player_of
 from .channels import FileChannel, choose, marked_bad
 from .checks import check_n_channels
 from .columns import (
     EEG_PREFIX,
     FLASH,
-    STIM,
     channel_names,
     eeg_columns,
     flash_groups,
     kinds_of_eeg,
-    naming_columns,
-    naming_texts,
     other_stim,
     sampling_rate,
     stated_rate,

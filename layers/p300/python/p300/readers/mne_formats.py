@@ -16,8 +16,7 @@ from p300.errors import RecordingError
 from p300.recording import RecordingStream
 from p300.text import few_of
 
-from . import bids_events, edf_records, eeglab, eeglab73, mne_events, timing
-from .brainvision import check_companions
+from . import bids_events, brainvision, edf_records, eeglab, eeglab73, mne_events, timing
 from .checks import check_length, check_n_channels, check_rate
 from .cnt_structure import check_cnt, numbered_events
 from .companions import companions
@@ -78,6 +77,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     sfreq = float(raw.info["sfreq"])
     found = [*mne_events.markers(raw, onsets, name), *lost]
     decoded = mne_events.decide(found, stim_channels, raw.n_times, sfreq, declared, name, placed)
+    lost_notes += _segment_notes(beside, gaps or _boundaries(raw, name), sfreq)
     if declared.events:
         spans, boundaries = bids_events.marked(declared.events, raw.n_times, sfreq, name, placed)
         bad_spans, gaps = tuple(sorted({*bad_spans, *spans})), tuple(sorted({*gaps, *boundaries}))
@@ -170,6 +170,15 @@ def _notes(
     return (f"left out, as not sampled with the EEG: {named}", *notes)
 
 
+def _segment_notes(beside: list[Path], gaps: tuple[int, ...], sfreq: float) -> list[str]:
+    """Say how much time is missing between BrainVision's segments, where their dates tell it of all gaps."""
+    markers = [file for file in beside if file.suffix.lower() == ".vmrk"]
+    lost_s = brainvision.lost_at_segments(markers[0], sfreq) if markers and gaps else {}
+    if set(lost_s) != set(gaps):
+        return []
+    return timing.gap_notes(np.array(gaps), np.array([lost_s[gap] for gap in gaps]), sfreq)
+
+
 def _boundaries(raw: "mne.io.BaseRaw", name: str) -> tuple[int, ...]:
     found, sfreq = raw.annotations, float(raw.info["sfreq"])
     if not len(found):
@@ -195,7 +204,7 @@ def _companions_beside(path: Path, name: str) -> list[Path]:
                 "recording together, under the names they were exported with.",
             )
     if found and found[0].suffix.lower() != ".fdt":
-        check_companions(path, found, name)
+        brainvision.check_companions(path, found, name)
     return found
 
 

@@ -16,18 +16,16 @@ from p300.recording import RecordingStream
 from p300.text import few_of
 
 from . import events
+from .beside_stim import STIM, naming_columns, naming_texts
 from .channels import FileChannel, choose, marked_bad
 from .checks import check_length, check_n_channels, check_n_samples, check_unfolding
 from .columns import (
     EEG_PREFIX,
     FLASH,
-    STIM,
     channel_names,
     eeg_columns,
     flash_groups,
     kinds_of_eeg,
-    naming_columns,
-    naming_texts,
     other_stim,
     sampling_rate,
     stim_column,
