@@ -175,7 +175,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_wrong_unit_is_refused_with_the_unit_that_would_fit(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r'changes by .* uV .* declare the unit .*"unit": "V"') as raised:
+    with pytest.raises(
+        RecordingError, match=r'changes by .* uV .* correct the unit in the file, or declare it: .*"unit": "V"'
+    ) as raised:
         open_recording(volts_declared_as_microvolts(tmp_path))
     assert raised.value.code == "wrong_unit"
 

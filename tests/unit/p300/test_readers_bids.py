@@ -82,10 +82,14 @@ def test_the_nearest_file_wins_and_json_is_merged(tmp_path: Path, made: Lab) -> 
 
 def test_the_line_frequency_is_notched(tmp_path: Path, made: Lab) -> None:
     path = write_bids(tmp_path, made)
-    (path.parent / "sub-01_task-p300_eeg.json").write_text(json.dumps(EEG_JSON | {"PowerLineFrequency": 10}))
+    (path.parent / "sub-01_task-p300_eeg.json").write_text(json.dumps(EEG_JSON | {"PowerLineFrequency": 30}))
     stream = open_recording(path)
-    assert Parameters().line_freq({**stream.bids, **stream.sidecar}) == 10
-    assert not np.allclose(features(path).X, features(write(tmp_path, made, "parquet")).X, atol=1e-7)
+    assert Parameters().line_freq({**stream.bids, **stream.sidecar}) == 30
+    wide = Parameters(h_freq=45.0)
+    plain = open_recording(write(tmp_path, made, "parquet"))
+    assert not np.allclose(extract(stream, wide).X, extract(plain, wide).X, atol=1e-7)
+    (path.parent / "sub-01_task-p300_eeg.json").write_text(json.dumps(EEG_JSON | {"PowerLineFrequency": 10}))
+    assert any("not a line frequency of 20 to 1000 Hz" in note for note in open_recording(path).notes)
 
 
 def test_two_equally_near_files_are_refused(tmp_path: Path, made: Lab) -> None:
