@@ -9,6 +9,7 @@ from p300.formats import SIDECAR_ENDINGS, instead
 from p300.readers import sidecar as sidecars
 from p300.readers.companions import is_part_file
 
+from p300_client.bids_finding import refuse_one_person_twice
 from p300_client.finding import recordings_in
 from p300_client.progress import Notify, Progress, ignore_notes, no_progress
 
@@ -48,7 +49,7 @@ def inspect(
     Raises
     ------
     P300Error
-        ``not_found``, ``companion_named`` or ``no_recordings``.
+        ``not_found``, ``companion_named``, ``no_recordings`` or ``same_subject``.
     """
     from p300.inspection import inspect as look  # MNE takes seconds to import
 
@@ -70,6 +71,7 @@ def inspect(
     if not files:
         advice = "".join(dict.fromkeys(instead(path.name) for path in paths))
         raise P300Error("no_recordings", f"No recordings in {', '.join(map(str, paths))}.{advice}")
+    refuse_one_person_twice(list(files))
     found = []
     for number, (file, name) in enumerate(files.items()):
         progress(number, len(files), name)

@@ -93,15 +93,18 @@ def watch(
     everything: Annotated[bool, typer.Option("--all", help="Include executions that have ended.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Follow running executions until all have ended."""
+    """Follow running executions until all have ended.
+
+    The exit code is 1 if one of those listed failed, is quarantined, incomplete or unreadable, or was still running when following stopped.
+    """
     from p300_cli.following import follow, show_executions
     from p300_cli.targets import current
 
     began = datetime.now(UTC)
     executions = follow(current(), datetime.min.replace(tzinfo=UTC))
-    show_executions(
-        [one for one in executions if everything or one.stopped is None or one.stopped >= began], as_json=as_json
-    )
+    listed = [one for one in executions if everything or one.stopped is None or one.stopped >= began]
+    if not show_executions(listed, as_json=as_json):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from p300.errors import P300Error
+from p300_cli import targets
 from p300_cli.main import app
 from typer.testing import CliRunner, Result
 
@@ -58,6 +60,32 @@ def test_each_outcome_is_a_status_and_an_exit_code(
     assert {row["recording"]: row["status"] for row in json.loads(done.stdout)} == {A: "features", B: status}
     assert done.exit_code == code
     assert f"{status} {B}" in done.stderr
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("features", 0), ("quarantined", 1)])
+def test_watch_ends_with_the_outcome_of_what_it_lists(command: Any, outcome: str, code: int) -> None:
+    outputs = {A: FEATURES, B: {**FEATURES, "outcome": outcome, "reason": {"message": "no flashes"}}}
+    command(outputs, [])
+    done = CliRunner().invoke(app, ["watch", "--all", "--json"])
+    assert [row["status"] for row in json.loads(done.stdout)] == ["features", outcome]
+    assert done.exit_code == code
+    assert CliRunner().invoke(app, ["watch"]).exit_code == 0, "those had ended before"
+
+
+def test_watch_ends_with_1_where_an_execution_still_runs(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    command({A: FEATURES, B: FEATURES}, [])
+    stack: Any = targets.current()
+    stack.steps.start_execution(stateMachineArn=stack.outputs["StateMachineArn"], input="{}")
+    monkeypatch.setattr("p300_client.watching.Watcher.changes", stopped_following)
+    done = CliRunner().invoke(app, ["watch"])
+    assert done.exit_code == 1
+    assert "the executions continue" in done.stderr
+
+
+def stopped_following(watcher: Any, *_: Any) -> Any:
+    watcher.refresh()
+    yield []
+    raise P300Error("timeout", "stopped following after 900 s; the executions continue")
 
 
 def test_a_recording_that_another_one_s_training_left_out_says_so(command: Any) -> None:

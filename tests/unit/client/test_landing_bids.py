@@ -138,6 +138,9 @@ def test_two_labels_of_one_name_are_refused(tmp_path: Path, made: Lab, first: st
     with pytest.raises(P300Error, match="would both be subject_") as caught:
         find([tmp_path])
     assert caught.value.code == "same_subject"
+    with pytest.raises(P300Error) as caught:
+        inspecting.inspect([tmp_path])
+    assert caught.value.code == "same_subject"
 
 
 def test_a_subject_that_contradicts_the_name_is_refused(tmp_path: Path, made: Lab) -> None:

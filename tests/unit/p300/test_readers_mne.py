@@ -114,7 +114,7 @@ def test_brainvision_without_its_signal_file(tmp_path: Path) -> None:
 
 def test_no_stim_and_no_annotation(tmp_path: Path) -> None:
     raw_array(with_stim=False).save(tmp_path / "a_raw.fif", verbose="error")
-    with pytest.raises(RecordingError, match="neither a stim channel nor annotations") as raised:
+    with pytest.raises(RecordingError, match="neither a stim channel nor an annotation") as raised:
         open_recording(tmp_path / "a_raw.fif")
     assert raised.value.code == "missing_stim"
 

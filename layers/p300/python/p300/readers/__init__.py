@@ -4,7 +4,6 @@ A reader is one module here with ``read(path, name, declared) -> RecordingStream
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ from p300.limits import LONGEST_FACT
 from p300.recording import Recording, RecordingStream
 from p300.text import printable
 
-from . import bids
+from . import bids, bids_checks
 from . import sidecar as sidecars
 from .checks import check
 from .declared import Declared
@@ -104,16 +103,21 @@ def open_recording(
     said, said_notes = _sidecar(path, name, sidecar)
     sidecars.check_fits(said, name)
     by_data_set = bids.beside(path, name)
-    declared = replace(declared.overridden(by_data_set.with_sidecar(said)), events=by_data_set.events)
+    declared = replace(
+        declared.overridden(by_data_set.with_sidecar(said)), events=by_data_set.events, listed=by_data_set.channels
+    )
     reader = import_module(f"{__name__}.{READERS[extension]}")
-    with still_watched() if "event_id" in said else nullcontext() as seen:
+    with still_watched() as seen:
+        n_before = len(seen.channels)
         stream = check(reader.read(path, name, declared.by_names_of_file()), name, declared)
-    bids.check_fits(by_data_set, stream, name)
+        fit_notes = bids_checks.check_fits(
+            by_data_set, stream, seen.channels[n_before:], said.get("channel_kinds", {}), declared.channel_names, name
+        )
     groups = stream.flashes.flash if "layout" in said else None
     sidecars.check_groups(said, () if groups is None else set(groups[groups != 0].tolist()), name)
-    unused = sidecars.unused_events(said, seen.events) if seen else ()
+    unused = sidecars.unused_events(said, seen.events)
     facts = {about: printable(fact)[:LONGEST_FACT] for about, fact in stream.facts.items() if fact}
-    notes = (*by_data_set.notes, *said_notes, *unused, *stream.notes)
+    notes = (*by_data_set.notes, *fit_notes, *said_notes, *unused, *stream.notes)
     return replace(stream, notes=notes, sidecar=dict(said), bids=by_data_set.facts, facts=facts)
 
 

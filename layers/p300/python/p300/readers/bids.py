@@ -19,14 +19,11 @@ from p300.channels import plain
 from p300.errors import RecordingError
 from p300.json_text import is_number
 from p300.limits import LARGEST_BIDS_BYTES, LONGEST_NAME, MOST_CHANNELS
-from p300.recording import RecordingStream
 from p300.text import few_of, printable
 
 from .channels import EEG, MISC, TRIGGER, FileChannel, other_kind
 
 LONGEST_FACT = 256
-LARGEST_APART = 0.005
-"""Of the rate in ``_eeg.json`` and the file's own."""
 _ENTITIES = {"sub": "subject", "ses": "session", "acq": "acquisition", "rec": "recording"}
 
 
@@ -46,6 +43,10 @@ class Said:
         Names in ``channels.tsv``; empty without one.
     sfreq : float or None
         Rate in Hz that ``_eeg.json`` states.
+    rates : dict of str to float
+        Rate in Hz of channels in ``channels.tsv``, where it states one.
+    n_eeg, seconds : float or None
+        ``EEGChannelCount`` and ``RecordingDuration`` of ``_eeg.json``.
     notes : tuple of str
         What a person should know of it.
     """
@@ -55,6 +56,9 @@ class Said:
     events: Table | None = None
     channels: tuple[str, ...] = ()
     sfreq: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)
+    n_eeg: float | None = None
+    seconds: float | None = None
     notes: tuple[str, ...] = ()
 
     def with_sidecar(self, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,10 +136,8 @@ def said_by(made: Bundle) -> Said:
         fields["notch_freq"] = frequency
     elif frequency != "n/a":
         notes.append(f"PowerLineFrequency {str(frequency)[:40]!r} is not a line frequency of 20 to 1000 Hz: not used")
-    rate = stated.get("SamplingFrequency", "n/a")
-    sfreq = float(rate) if is_number(rate) and rate > 0 else None
-    if sfreq is None and rate != "n/a":
-        notes.append(f"SamplingFrequency {str(rate)[:40]!r} is not a rate in Hz: not compared with the file's")
+    sfreq = _positive(stated, "SamplingFrequency", notes)
+    n_eeg, seconds = _positive(stated, "EEGChannelCount", notes), _positive(stated, "RecordingDuration", notes)
     channels = _table(made, "channels", ("name", "type"))
     if channels:
         fields |= _of_channels(channels, notes)
@@ -146,6 +148,7 @@ def said_by(made: Bundle) -> Said:
     facts |= {name: fields[name] for name in ("reference", "notch_freq") if name in fields}
     events = _table(made, "events", ("onset",))
     sources = [one.name for one in (events, channels) if one] + from_json
+    rates = _rates(channels, notes) if channels else {}
     told = [f"BIDS: {printable(made.recording)} with {', '.join(sources) or 'no metadata'}", *notes]
     return Said(
         fields,
@@ -153,30 +156,11 @@ def said_by(made: Bundle) -> Said:
         events,
         tuple(channels.columns["name"]) if channels else (),
         sfreq,
+        rates,
+        n_eeg,
+        seconds,
         tuple(printable(note)[:500] for note in told),
     )
-
-
-def check_fits(said: Said, stream: RecordingStream, name: str) -> None:
-    """Refuse a recording that is not the one that its data set describes.
-
-    Raises
-    ------
-    RecordingError
-        ``contradictory_rate`` or ``bad_bids``.
-    """
-    if said.sfreq is not None and abs(said.sfreq - stream.sfreq) > LARGEST_APART * stream.sfreq:
-        raise RecordingError(
-            "contradictory_rate",
-            f"{name}: _eeg.json says SamplingFrequency {said.sfreq:g} Hz, the file {stream.sfreq:g} Hz; expected the same. Correct the "
-            "one that is wrong.",
-        )
-    listed = {plain(channel) for channel in said.channels}
-    if listed and not any(plain(channel) in listed for channel in stream.ch_names):
-        raise bad_bids(
-            name,
-            f"channels.tsv lists {few_of(said.channels[:8])}, the file has {few_of(stream.ch_names[:8])}; expected the same names",
-        )
 
 
 def _merged(made: Bundle) -> tuple[dict[str, Any], list[str]]:
@@ -232,6 +216,34 @@ def _kind(name: str, kind: str) -> str:
     if kind == "EEG":
         return EEG
     return TRIGGER if kind == "TRIG" or other_kind(FileChannel(name)) == TRIGGER else MISC
+
+
+def _positive(stated: Mapping[str, Any], name: str, notes: list[str]) -> float | None:
+    """Return a number that ``_eeg.json`` states; None where it states none, which a note tells of any other value."""
+    value = stated.get(name, "n/a")
+    if is_number(value) and value > 0:
+        return float(value)
+    if value != "n/a":
+        notes.append(f"{name} {str(value)[:40]!r} is not a number above 0: not compared with the file's")
+    return None
+
+
+def _rates(table: Table, notes: list[str]) -> dict[str, float]:
+    rates, odd = {}, []
+    for name, stated in zip(table.columns["name"], table.known("sampling_frequency"), strict=True):
+        if stated is None:
+            continue
+        try:
+            rate = float(stated)
+        except ValueError:
+            rate = math.nan
+        if 0 < rate < math.inf:
+            rates[name] = rate
+        else:
+            odd.append(stated[:40])
+    if odd:
+        notes.append(f"{table.name} says sampling_frequency {few_of(odd)}: not compared with the file's")
+    return rates
 
 
 def _participant(made: Bundle, label: str, notes: list[str]) -> dict[str, str]:

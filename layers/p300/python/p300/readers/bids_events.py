@@ -14,7 +14,7 @@ from .declared import Declared
 from .edf_records import Placement
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
 from .events import Stimulation, from_markers
-from .markers import Marker
+from .markers import Marker, events_of
 
 LARGEST_ROUNDING_S = 0.002
 """Of onsets: many tables have milliseconds."""
@@ -79,7 +79,8 @@ def stimulation(
 def counts(table: Table) -> Counter[str]:
     """Return how many events there are of each name, by the column that tells them apart."""
     columns = _columns(table)
-    return Counter(value for value in table.known(columns[0]) if value) if columns else Counter()
+    values = [Marker(0, value) for value in table.known(columns[0]) if value] if columns else []
+    return Counter(marker.description for marker in events_of(values))
 
 
 def _columns(table: Table) -> list[str]:
@@ -134,40 +135,52 @@ def _samples(
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], list[str]]:
     """Return the rows that have an onset, the sample of each, and notes."""
     onset_s = _numbers(table, "onset")
-    stated = _numbers(table, "sample")
     notes = []
     rows = np.flatnonzero(np.isfinite(onset_s))
     if lost := table.n_rows - len(rows):
         notes.append(f"{lost} rows of {table.name} without an onset ignored")
-    exact = onset_s[rows] * sfreq
-    if placed is not None and placed.gaps and not np.isfinite(stated[rows]).all():
-        at = placed.samples(onset_s[rows])
-        if n_out := int((at < 0).sum()):
-            notes.append(f"{n_out} events in gaps of the recording ignored")
-        return rows[at >= 0], at[at >= 0].astype(np.int64), notes
+    onset_s, stated = onset_s[rows], _numbers(table, "sample")[rows]
+    exact = onset_s * sfreq
     if (np.abs(exact) > 1 << 53).any():
         raise bad_bids(
             table.name, "an onset lies beyond any recording; expected seconds from the recording's first sample on"
         )
-    at = np.floor(exact + 0.5).astype(np.int64)
-    if not np.isfinite(stated[rows]).all() or not len(rows):
-        return rows, at, notes
-    if placed is not None and placed.gaps:  # seconds count the gaps, samples do not
-        return rows, np.clip(stated[rows], -1, 1 << 53).astype(np.int64), notes
-    apart = stated[rows] - exact
+    by_onset = np.floor(exact + 0.5).astype(np.int64)
+    has_gaps = placed is not None and bool(placed.gaps)
+    if placed is not None and has_gaps:  # seconds count the gaps, samples may not
+        by_onset = placed.samples(onset_s).astype(np.int64)
+        if n_out := int((by_onset < 0).sum()):
+            notes.append(f"{n_out} events in gaps of the recording ignored")
+    known = np.isfinite(stated) & ((by_onset >= 0) | (not has_gaps))
+    if not known.any():
+        kept = (by_onset >= 0) | (not has_gaps)
+        return rows[kept], by_onset[kept], notes
     tolerance = max(1.0, LARGEST_ROUNDING_S * sfreq)
-    shift = round(float(np.median(apart)))
-    if shift not in (0, 1) or np.abs(apart - shift).max() > tolerance or (stated[rows] != np.floor(stated[rows])).any():
-        worst = int(np.abs(apart - (shift if shift == 1 else 0)).argmax())
-        raise RecordingError(
-            "contradictory_events",
-            f"{name}: {table.name} contradicts itself: its row {rows[worst] + 1} has the onset {onset_s[rows][worst]:g} s, sample "
-            f"{exact[worst]:.1f} at {sfreq:g} Hz, and the sample {stated[rows][worst]:g}. Expected the same, counted from 0 at the "
-            "recording's first sample. Correct the column that is wrong, or remove sample.",
-        )
-    if shift == 1:
-        notes.append(f"{table.name}: sample counts from 1")
-    return rows, stated[rows].astype(np.int64) - shift, notes
+    is_whole = (stated[known] == np.floor(stated[known])).all()
+    for expected, counts_gaps in ((by_onset if has_gaps else exact, False), *(((exact, True),) if has_gaps else ())):
+        apart = stated[known] - expected[known]
+        shift = round(float(np.median(apart)))
+        if not is_whole or shift not in (0, 1) or np.abs(apart - shift).max() > tolerance:
+            continue
+        if shift == 1:
+            notes.append(f"{table.name}: sample counts from 1")
+        at = by_onset.copy()
+        if counts_gaps:
+            notes.append(f"{table.name}: sample counts the gaps of the recording; onset is used")
+        else:
+            at[known] = stated[known].astype(np.int64) - shift
+        kept = (at >= 0) | (not has_gaps)
+        return rows[kept], at[kept], notes
+    expected = (by_onset if has_gaps else exact)[known]
+    apart = stated[known] - expected
+    worst = int(np.abs(apart - (1 if round(float(np.median(apart))) == 1 else 0)).argmax())
+    at_row = np.flatnonzero(known)[worst]
+    raise RecordingError(
+        "contradictory_events",
+        f"{name}: {table.name} contradicts itself: its row {rows[at_row] + 1} has the onset {onset_s[at_row]:g} s, sample "
+        f"{expected[worst]:.1f} at {sfreq:g} Hz, and the sample {stated[at_row]:g}. Expected the same, counted from 0 at the "
+        "recording's first sample. Correct the column that is wrong, or remove sample.",
+    )
 
 
 def _numbers(table: Table, column: str, *, nonnegative: bool = False) -> NDArray[np.float64]:

@@ -46,6 +46,8 @@ class Declared:
         Column of a text file that holds the events.
     events : Table or None
         The table of events of a BIDS data set.
+    listed : tuple of str
+        Channels in its table of channels, which is compared with the file's by itself.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Declared:
     sfreq: float | None = None
     event_column: str | None = None
     events: Table | None = None
+    listed: tuple[str, ...] = ()
 
     @property
     def codes(self) -> dict[int, int]:

@@ -73,8 +73,11 @@ def choose_eeg(
         for number, kind, unit in zip(numbers, plain_kinds, stated, strict=True)
     ]
     stim = {plain(channel) for channel, kind in zip(raw.ch_names, kinds, strict=True) if kind == "stim"}
+    absent = {plain(channel) for channel in declared.listed} - {plain(channel) for channel in raw.ch_names}
     declared_kinds = {
-        channel: kind for channel, kind in declared.channel_kinds.items() if kind == EEG or plain(channel) not in stim
+        channel: kind
+        for channel, kind in declared.channel_kinds.items()
+        if (kind == EEG or plain(channel) not in stim) and plain(channel) not in absent
     }
     chosen = choose(channels, declared_kinds, name)
     by_mne = [_by_mne(extension, stated[pick]) for pick in chosen.picks]

@@ -14,7 +14,7 @@ from p300.errors import RecordingError
 from p300.limits import MOST_ANNOTATIONS
 from p300.text import n_of
 
-from . import bids_events, stim_lines
+from . import bids_events, own_events, stim_lines
 from .brainvision import count_markers
 from .channels import MISC
 from .declared import Declared
@@ -216,7 +216,12 @@ def decide(
     if table is None:
         return _of_file(found, stim, n_samples, sfreq, declared, name)
     of_table = bids_events.stimulation(table, n_samples, sfreq, declared, name, placed)
-    of_file, unused = None, []
+    way_out = None
+    if not declared.event_id:
+        way_out = (
+            f"If {table.name} is right, declare that: {remedy(bids_events.counts(table))}. Else correct {table.name}."
+        )
+    of_file = None
     try:
         with unseen():  # the events of the table are the ones to declare
             of_file = _of_file(found, stim, n_samples, sfreq, declared, name, beside=of_table)
@@ -224,13 +229,25 @@ def decide(
         if refusal.code in (DAMAGED, "contradictory_events"):
             raise
         if refusal.code not in ("missing_stim", "no_events"):
-            unused.append(f"{OWN_FILE} ({refusal.code})")
-    way_out = None
-    if not declared.event_id:
-        way_out = (
-            f"If {table.name} is right, declare that: {remedy(bids_events.counts(table))}. Else correct {table.name}."
-        )
-    return agreed(of_table, of_file, unused, sfreq, name, way_out, (table.name, OWN_FILE))
+            sources = _sources(found, stim, sfreq, declared, name)
+            compared = own_events.compare(of_table, sources, sfreq, name, table.name, way_out)
+            compared = compared or (f"not used for flashes: {OWN_FILE} ({refusal.code})",)
+            return replace(of_table, notes=(*of_table.notes, *compared))
+    return agreed(of_table, of_file, [], sfreq, name, way_out, (table.name, OWN_FILE))
+
+
+def _sources(
+    found: list[Marker], stim: list[StimLine], sfreq: float, declared: Declared, name: str
+) -> list[own_events.Source]:
+    """Return all events of the file itself, whatever they are."""
+    at: dict[str, list[int]] = {}
+    for marker in events_of(found):
+        if marker.sample >= 0:
+            at.setdefault(marker.description, []).append(marker.sample)
+    by_name = {event: np.array(samples, np.int64) for event, samples in at.items()}
+    with unseen():
+        by_code = stim_lines.codes_of(stim, sfreq, declared, name)
+    return [*([own_events.Source(ANNOTATIONS, by_name)] if by_name else []), *by_code]
 
 
 def _of_file(
@@ -261,8 +278,9 @@ def _of_file(
         refusals.append(refusal)
     by_code, line_name, unread = stim_lines.decoded(stim, n_samples, sfreq, declared, name, beside=by_name or beside)
     refusals += [line.refusal for line in unread]
-    samples = np.array([marker.sample for marker in found], np.int64)
-    described = Events.at([marker.description for marker in found], samples, sfreq)
+    events = events_of(found)
+    samples = np.array([marker.sample for marker in events], np.int64)
+    described = Events.at([marker.description for marker in events], samples, sfreq)
     if by_name is not None:
         way_out = None if declared.event_id else _way_out(line_name, described)
         not_used = [text for line in unread for text in line.said]
@@ -284,7 +302,11 @@ def _of_file(
         )
     if refusals:
         raise refusals[0]
-    raise RecordingError("missing_stim", f"{name}: neither a stim channel nor annotations. Expected {NAMES_EXPECTED}.")
+    marks = Counter(marker.description for marker in found)
+    but = f" that is an event, only marks: {counted(marks)}" if marks else ""
+    raise RecordingError(
+        "missing_stim", f"{name}: neither a stim channel nor an annotation{but}. Expected {NAMES_EXPECTED}."
+    )
 
 
 def _way_out(line_name: str, described: Events) -> str:

@@ -26,6 +26,7 @@ from .edf_structure import check_edf
 from .fif_structure import check_fif
 from .hdf5_files import is_hdf5
 from .mne_channels import as_written, choose_eeg, marked, same_factor, stated_units, trigger_channels, unit_notes
+from .seen import add_channel
 from .stim_lines import StimLine
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ LOWER_16_BITS = 0xFFFF  # BioSemi keeps its own state in the bits above the trig
 def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     """Open a recording through MNE-Python, which knows the units."""
     header, records, others = _records(path, name)
+    for label in (*others, *header.unscaled):
+        add_channel(label, "left out")
     beside = _companions_beside(path, name)
     annotations = check_fif(path, name) if PurePosixPath(name).suffix.lower() == ".fif" else None
     raw = _opened(path, name, beside, exclude=(*others, *header.unscaled))

@@ -1,6 +1,7 @@
 """Flashes on stim channels and columns. Where a file has several that can be read, they have to say the same."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from .channels import MISC
 from .declared import Declared
 from .event_messages import counted
 from .events import Stimulation, from_codes
+from .own_events import Source
 from .seen import Seen, unseen, watched, watched_too
 from .two_sources import agreed, even_doubtful
 
@@ -265,6 +267,35 @@ def _flashes(
         return _on_samples(from_codes(codes, name, rate, declared, doubtful=doubtful), n_samples, sfreq / rate)
 
     return even_doubtful(read, beside, sfreq)
+
+
+def codes_of(lines: Sequence[StimLine], sfreq: float, declared: Declared, name: str) -> list[Source]:
+    """Return the codes of stim channels whose classes are not known, at the samples of the EEG.
+
+    Parameters
+    ----------
+    lines : sequence of StimLine
+        All that the file has; those declared ``misc`` are not read.
+    sfreq : float
+        Rate of the EEG in Hz.
+    declared : Declared
+        What a person says about the file.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    list of Source
+    """
+    found = []
+    for line in without_declared(lines, declared):
+        codes, rate = line.read()
+        with watched() as seen, suppress(RecordingError):
+            from_codes(codes, name, rate, declared)
+        events = {code: np.round(at * (sfreq / rate)).astype(np.int64) for code, at in seen.events.items()}
+        if events:
+            found.append(Source(f"the stim channel {line.name}", events))
+    return found
 
 
 def without_declared(lines: Sequence[StimLine], declared: Declared) -> list[StimLine]:

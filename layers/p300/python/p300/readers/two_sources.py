@@ -61,7 +61,7 @@ def agreed(
         note = f"flashes taken from {names[0]}; not used for flashes: {', '.join(unused)}"
         return replace(by_name, notes=(*by_name.notes, note)) if unused else by_name
     onset, other = np.flatnonzero(by_name.stim), np.flatnonzero(by_code.stim)
-    at = _nearest(onset, other)
+    at = nearest(onset, other)
     together = np.abs(other[at] - onset) <= max(1, round(LARGEST_APART_S * sfreq))
     same = together & (by_code.stim[other[at]] == by_name.stim[onset])
     n_unmatched = max(len(onset), len(other)) - len(np.unique(at[same]))
@@ -108,7 +108,7 @@ def coincide(first: Stimulation, second: Stimulation, sfreq: float) -> bool:
     onset, other = np.flatnonzero(first.stim), np.flatnonzero(second.stim)
     if not len(other):
         return False
-    together = np.abs(other[_nearest(onset, other)] - onset) <= max(1, round(LARGEST_APART_S * sfreq))
+    together = np.abs(other[nearest(onset, other)] - onset) <= max(1, round(LARGEST_APART_S * sfreq))
     return 2 * int(together.sum()) > len(onset)
 
 
@@ -149,8 +149,20 @@ def even_doubtful[S: Stimulation | None](read: Callable[[bool], S], beside: Stim
         return found
 
 
-def _nearest(onset: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return which of the others is nearest to each onset."""
+def nearest(onset: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which of the others is nearest to each onset.
+
+    Parameters
+    ----------
+    onset : ndarray of int, shape (n_onsets,)
+        Samples.
+    other : ndarray of int, shape (n_others,)
+        Samples, ascending; at least one.
+
+    Returns
+    -------
+    places : ndarray of int, shape (n_onsets,)
+    """
     after = np.clip(np.searchsorted(other, onset), 0, len(other) - 1)
     before = np.maximum(after - 1, 0)
     return np.where(np.abs(other[before] - onset) <= np.abs(other[after] - onset), before, after)
