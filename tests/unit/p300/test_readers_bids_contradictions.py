@@ -125,7 +125,7 @@ def test_events_that_are_something_else_are_noted(tmp_path: Path, made: Lab) -> 
 def test_codes_on_a_stim_channel_are_compared_too(tmp_path: Path, made: Lab) -> None:
     path = write_bids(tmp_path, made, "edf", events=events_tsv(made, **at(made.onsets + 26)))
     row = np.where(made.stim, 100 + made.stim, 0).astype(float)
-    held = sum(np.roll(row, shift) for shift in range(6))
+    held = np.sum([np.roll(row, shift) for shift in range(6)], axis=0)
     write(path.parent, without_events(made).with_channel(held, "Trigger"), "edf", stem=path.stem)
     assert "the stim channel Trigger" in refusal(path)
 

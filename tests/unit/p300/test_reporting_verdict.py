@@ -7,6 +7,7 @@ import pytest
 from p300 import synth
 from p300.features import FeatureSet
 from p300.recording import Recording
+from p300.reporting.component import at_usual_sites
 from p300.reporting.verdict import (
     CANNOT_TELL,
     FEWEST_TARGETS,
@@ -93,6 +94,35 @@ def test_an_early_difference_is_no_p300() -> None:
     facts = judge(features, "subject_01/x").facts
     assert facts["words"] == NOT_FOUND
     assert "comes earlier" in facts["sentence"]
+
+
+@pytest.mark.parametrize(("first", "last"), [(28, 33), (36, 50)])
+def test_a_negative_difference_is_no_p300(first: int, last: int) -> None:
+    """At the window's start, and where a P300 is, as with labels the other way round."""
+    features = epochs(7)
+    features.epochs[features.label == 2, 1:, first:last] -= 8e-6
+    facts = judge(features, "subject_01/x").facts
+    assert facts["clusters"]
+    assert (facts["words"], facts["p300"]) == (NOT_FOUND, None)
+    assert "what differs is not a P300" in facts["sentence"]
+    assert "AUC" in facts["sentence"]
+
+
+def test_the_peak_that_is_named_is_the_positive_one_whatever_else_differs_more() -> None:
+    features = epochs(8, effect_uv=4.0)
+    features.epochs[features.label == 2, 5, 30:36] -= 2e-5
+    peak = judge(features, "subject_01/x").facts["p300"]["peak"]
+    assert peak["channel"] in ("P3", "Pz", "P4")
+    assert peak["amplitude_uv"] > 0
+    assert 0.25 <= peak["latency_s"] <= 0.35
+
+
+@pytest.mark.parametrize(
+    ("names", "usual"),
+    [(["Fp1", "EEG Cz", "PO7", "T7"], [False, True, True, False]), (["EEG 1", "EEG 2"], [True, True])],
+)
+def test_usual_sites_go_by_name(names: list[str], usual: list[bool]) -> None:
+    assert at_usual_sites(names).tolist() == usual
 
 
 def test_signal_to_noise_is_that_of_plus_minus_averages() -> None:

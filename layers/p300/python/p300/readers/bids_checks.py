@@ -63,7 +63,7 @@ def check_fits(
 
 
 def _check_rates(said: Said, stream: RecordingStream, channels: Sequence[SeenChannel], name: str) -> list[str]:
-    notes = []
+    notes: list[str] = []
     eeg = {plain(channel.name) for channel in channels if channel.kind == EEG}
     stated = [("_eeg.json says SamplingFrequency", said.sfreq)] if said.sfreq is not None else []
     stated += [

@@ -1,6 +1,6 @@
 """Whether a recording holds a P300: where targets differ from non-targets, how well single flashes tell, signal to noise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from p300.features import VOLTS_TO_UV, FeatureSet
 from p300.models import RecordingEpochs
 from p300.recording import TARGET
 from p300.reporting.clusters import N_PERMUTATIONS, SEED, Cluster, cluster_test
+from p300.reporting.component import PEAK_FROM_S, SITES, positive_peak
 from p300.reporting.positions import neighbours
 from p300.text import n_of
 
@@ -56,8 +57,8 @@ def judge(feature_set: FeatureSet, recording: str) -> Finding:
     It does where a cluster permutation test finds that responses to targets and non-targets differ from `EARLIEST_S` on, and single flashes
     are told apart better than with shuffled labels. Both must hold at a level of 0.05. Where they do not, and fewer than `FEWEST_TARGETS`
     target epochs were kept, nothing can be said. The test takes the average of the channels as reference: noise of the electrode that a
-    recording was referenced to is in all channels, and hides what is in some of them. A P300 is then positive at some electrodes and
-    negative at others, so both signs count.
+    recording was referenced to is in all channels, and hides what is in some of them. A difference is a P300 only where it has a positive
+    peak as `p300.reporting.component` finds it.
 
     Parameters
     ----------
@@ -72,10 +73,10 @@ def judge(feature_set: FeatureSet, recording: str) -> Finding:
     """
     single = single_flash(feature_set, recording)
     clusters = significant_clusters(feature_set)
-    best = clusters[0] if clusters else None
+    p300 = next((facts for one in clusters if (facts := _p300_facts(one, feature_set))), None)
     n_targets = int((feature_set.label == TARGET).sum())
     told_apart = single["chance"] is not None and not single["chance"]["at_chance"]
-    found: bool | None = best is not None and told_apart
+    found: bool | None = p300 is not None and told_apart
     if not found and (n_targets < FEWEST_TARGETS or single["chance"] is None):
         found = None
     facts: dict[str, Any] = {
@@ -84,7 +85,7 @@ def judge(feature_set: FeatureSet, recording: str) -> Finding:
         "n_target": n_targets,
         "n_non_target": len(feature_set.label) - n_targets,
         "clusters": [cluster_facts(one, feature_set) for one in clusters],
-        "p300": None if best is None else cluster_facts(best, feature_set),
+        "p300": p300,
         "n_permutations": N_PERMUTATIONS,
         "seed": SEED,
         "reference": "average" if len(feature_set.ch_names) >= FEWEST_REFERENCED else "as recorded",
@@ -258,7 +259,6 @@ def cluster_facts(cluster: Cluster, feature_set: FeatureSet) -> dict[str, Any]:
     times, difference = times_s(feature_set), difference_uv(feature_set)
     inside = np.flatnonzero(cluster.mask.any(axis=0))
     at = np.unravel_index(np.argmax(np.where(cluster.mask, np.abs(difference), -1)), difference.shape)
-    channel, sample = int(at[0]), int(at[1])
     return {
         "p_value": cluster.p_value,
         "mass": round(cluster.mass, 2),
@@ -269,11 +269,27 @@ def cluster_facts(cluster: Cluster, feature_set: FeatureSet) -> dict[str, Any]:
             for name, row in zip(feature_set.ch_names, cluster.mask, strict=True)
             if row.any()
         },
-        "peak": {
-            "channel": feature_set.ch_names[channel],
-            "latency_s": float(times[sample]),
-            "amplitude_uv": round(float(difference[channel, sample]), 3),
-        },
+        "peak": _peak((int(at[0]), int(at[1])), difference, times, feature_set.ch_names),
+    }
+
+
+def _p300_facts(cluster: Cluster, feature_set: FeatureSet) -> dict[str, Any] | None:
+    """Return a cluster whose peak is that of a P300; None of any other."""
+    difference, times = difference_uv(feature_set), times_s(feature_set)
+    at = positive_peak(cluster.mask, difference, times, feature_set.ch_names)
+    if at is None:
+        return None
+    return {**cluster_facts(cluster, feature_set), "peak": _peak(at, difference, times, feature_set.ch_names)}
+
+
+def _peak(
+    at: tuple[int, int], difference: NDArray[np.float64], times: NDArray[np.float64], ch_names: Sequence[str]
+) -> dict[str, Any]:
+    channel, sample = at
+    return {
+        "channel": ch_names[channel],
+        "latency_s": float(times[sample]),
+        "amplitude_uv": round(float(difference[channel, sample]), 3),
     }
 
 
@@ -305,15 +321,21 @@ def _sentence(facts: Mapping[str, Any], single: Mapping[str, Any], *, told_apart
         f"single flashes are told apart with an AUC of {single['roc_auc']:.2f} (shuffled labels give {single['shuffled'][0]:.2f} to "
         f"{single['shuffled'][1]:.2f})"
     )
-    if p300 is not None:
-        peak = p300["peak"]
+    largest = p300 or next(iter(facts["clusters"]), None)
+    if largest is not None:
+        peak = largest["peak"]
         difference = (
-            f"responses to target and non-target flashes differ from {1000 * p300['start_s']:.0f} to {1000 * p300['end_s']:.0f} ms "
-            f"(cluster permutation test, {N_PERMUTATIONS:,} permutations, p = {p300['p_value']:.3f}), most at {peak['channel']} "
+            f"responses to target and non-target flashes differ from {1000 * largest['start_s']:.0f} to {1000 * largest['end_s']:.0f} ms "
+            f"(cluster permutation test, {N_PERMUTATIONS:,} permutations, p = {largest['p_value']:.3f}), most at {peak['channel']} "
             f"({peak['amplitude_uv']:+.1f} µV at {1000 * peak['latency_s']:.0f} ms)"
         )
         if facts["found"]:
             return f"{begin}: {difference}, and {auc}."
+        if p300 is None:
+            return (
+                f"{begin}: {difference}, but what differs is not a P300, which is positive at {SITES} and has its peak from "
+                f"{1000 * PEAK_FROM_S:.0f} ms on; {auc}."
+            )
         return f"{begin}: {difference}, but {auc}: {in_words(single['chance'])}."
     nothing = (
         f"from {1000 * EARLIEST_S:.0f} ms on, responses to target and non-target flashes do not differ (cluster permutation test, "
