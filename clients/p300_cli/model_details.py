@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from p300.chance import chance_of, in_words
 from p300.errors import ArtifactError
+from p300.text import few_of, n_of
 from p300_pipeline.provenance import short
 from p300_pipeline.registry import Registry
 
@@ -150,12 +151,16 @@ def montage_lines(training: Mapping[str, Any]) -> Iterator[str]:
         )
         compared = f" (AUC on left-out people: {figures})" if figures else ""
         yield f"montage {montage.get('group')}: some recordings lack channels; {WAYS[montage['used']]}{compared}"
+    if n := training.get("n_synthetic"):
+        yield f"trained on {n_of(n, 'synthetic recording')}: the metrics say nothing about people"
     others = training.get("other_montages") or []
-    for entry in others[:SHOWN_LEFT_OUT]:
-        yield f"of another montage: {entry.get('recording')}: {entry.get('reason')}"
-    total = training.get("n_other_montages", len(others))
-    if total > SHOWN_LEFT_OUT:
-        yield f"of another montage: {total - SHOWN_LEFT_OUT} more; `p300 models` lists recordings that are in no model"
+    by_reason: dict[str, list[str]] = {}
+    for entry in others:
+        by_reason.setdefault(str(entry.get("reason")), []).append(str(entry.get("recording")))
+    for reason, names in by_reason.items():
+        yield f"of another montage: {n_of(len(names), 'recording')} ({few_of(names)}): {reason}"
+    if (total := training.get("n_other_montages", len(others))) > len(others):
+        yield f"of another montage: {total - len(others)} more; `p300 models` lists recordings that are in no model"
 
 
 def _summary(metrics: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> Iterator[list[Any]]:

@@ -68,6 +68,11 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
             ],
         )
     )
+    for row in rows:
+        if n := row.get("synthetic"):
+            out.print(
+                f"{row['version']}: {n} of its {row['recordings']} recordings are synthetic; its metrics say nothing about people"
+            )
     montages = {row["montage"]: row["channels"] for row in reversed(rows) if row["aliases"] and "montage" in row}
     if len(montages) > 1:
         for name, channels in montages.items():

@@ -13,6 +13,7 @@ from p300_pipeline.montage_groups import PREFIX, Montage, add_group, mend_groups
 from p300_pipeline.promotions import CHAMPION, Promotions
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
+from p300_pipeline.synthetic import n_synthetic
 
 from p300_client.coverage import coverage
 from p300_client.target import Target
@@ -164,6 +165,7 @@ def list_models(target: Target) -> dict[str, Any]:
                 "channels": manifest["channels"],
                 "subjects": len(manifest["subjects"]),
                 "recordings": len(manifest["recordings"]),
+                "synthetic": n_synthetic(manifest),
                 "epochs": manifest["n_epochs"],
                 **headline(manifest["metrics"]),
                 "chance": in_words(chance) if (chance := chance_of(manifest["metrics"])) else None,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 NON_TARGET = 1
 TARGET = 2
 CLASS_NAMES = {NON_TARGET: "NonTarget", TARGET: "Target"}
+SYNTHETIC = "synthetic recording: simulated, not measured"
+"""Note of a recording whose file says so; features keep it."""
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,7 @@ class TrainResult(UsedRecordings, total=False):
     why: str
     kind: str
     n_recordings: int
+    n_synthetic: int
     n_epochs: int
     subjects: list[str]
     held_out: list[str]

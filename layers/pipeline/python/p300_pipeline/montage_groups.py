@@ -16,6 +16,7 @@ from p300.montages import Channels, key_of, name_of
 
 from p300_pipeline.documents import is_texts, parse
 from p300_pipeline.storage import Keep, NotFoundError, Store, Write, compare_and_swap
+from p300_pipeline.synthetic import is_synthetic
 
 if TYPE_CHECKING:
     from p300_pipeline.promotions import Promotions
@@ -38,11 +39,14 @@ class Montage:
         The channels of the group; a model on the common channels of its recordings has fewer.
     people : int
         People of the group that the model was trained on.
+    synthetic : bool
+        Whether it was trained on synthetic recordings alone.
     """
 
     group: str
     channels: Channels
     people: int
+    synthetic: bool = False
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> "Montage":
@@ -50,7 +54,7 @@ class Montage:
         told = manifest.get("montage")
         if isinstance(told, dict) and is_texts(told.get("channels")) and type(told.get("people")) is int:
             channels = tuple(told["channels"])
-            return cls(name_of(channels), channels, told["people"])
+            return cls(name_of(channels), channels, told["people"], is_synthetic(manifest))
         channels = tuple(manifest["channels"])
         return cls(name_of(channels), channels, len(manifest["subjects"]))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from p300.arrow import to_numpy
 from p300.errors import RecordingError
 from p300.limits import LARGEST_FOOTER_BYTES, LARGEST_IN_MEMORY_BYTES, MOST_COLUMNS
-from p300.recording import RecordingStream
+from p300.recording import SYNTHETIC, RecordingStream
 from p300.text import few_of
 
 from . import events
@@ -131,7 +131,7 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
             *bad_notes,
             *stim_notes,
             *decoded.notes,
-            *(["synthetic recording: simulated, not measured"] if synthetic else []),
+            *([SYNTHETIC] if synthetic else []),
         ),
         gaps=timed.gaps if timed else (),
         bad_channels=bad,

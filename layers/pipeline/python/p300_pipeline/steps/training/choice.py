@@ -13,10 +13,10 @@ from p300.features import FeatureSet, read_features, stored_shape
 from p300.likeness import sketch
 from p300.models import n_fits
 from p300.montages import fitted, key_of, missing, name_of, why_not_interpolated
-from p300.recording import TARGET
+from p300.recording import SYNTHETIC, TARGET
 from p300.signals.parameters import Parameters
 
-from p300_pipeline import provenance
+from p300_pipeline import provenance, synthetic
 from p300_pipeline.documents import parse
 from p300_pipeline.feature_store import find_features, subject_of
 from p300_pipeline.making.model import Downloaded
@@ -110,6 +110,8 @@ class _Candidates:
                 continue
             self.channels[name] = features.ch_names
             self.facts[name] |= {"features_sha256": sha256_hex(path), "raw": raw_identity(features.provenance)}
+            if SYNTHETIC in features.notes:
+                self.facts[name]["synthetic"] = True
             n_targets = int(np.sum(features.label == TARGET))
             n_non_targets = len(features.label) - n_targets
             if min(n_targets, n_non_targets) < FEWEST_OF_A_CLASS:
@@ -189,6 +191,8 @@ def choose(
         raise _nothing_left(names, found.unfit)
     chosen = montage.plan(registry, request, channels)
     found.unfit |= chosen.left_out
+    members = [name for name in names if name in found.fit]
+    found.unfit |= dict.fromkeys(synthetic.beside_measured(members, found.facts), synthetic.LEFT_OUT)
     shared = chosen.common or chosen.wanted
     for name in held_out:
         if name in found.fit and (

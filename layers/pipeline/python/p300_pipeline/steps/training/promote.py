@@ -14,6 +14,7 @@ from p300_pipeline.montage_groups import Montage, add_group
 from p300_pipeline.promotions import Promotions
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
+from p300_pipeline.synthetic import is_synthetic
 
 PROMOTION_MARGIN_AUC = 0.01
 
@@ -59,7 +60,8 @@ def promote(store: Store, models_bucket: str, version: str, *, execution: str) -
             break  # else its group became the default meanwhile, so that another alias counts
     if line is not registry:
         answer = {**answer, "alias": line.role}
-        if answer["outcome"] == "promoted" and now and own.people > now.people:
+        is_larger = now is not None and (own.synthetic, -own.people) < (now.synthetic, -now.people)
+        if answer["outcome"] == "promoted" and now and is_larger:
             answer = _make_default(registry, answer, own, now, execution)
     registry.keep_decision(version, answer)
     return answer
@@ -74,7 +76,9 @@ def _promote(registry: Registry, line: Promotions, challenger: dict[str, Any], e
             line.finish_promotion()
         # A retry compares with the same model as the attempt that failed, and gives the same answer.
         other = line.replaced_by(version) if champion == version else champion
-        decision = _at_chance(challenger) or _compare(registry, other, challenger)
+        decision = (
+            _at_chance(challenger) or _synthetic(registry, other, challenger) or _compare(registry, other, challenger)
+        )
         if not decision.pop("promote"):
             if champion != version:
                 return _answer("kept", champion=champion, challenger=version, **decision)
@@ -99,9 +103,8 @@ def _make_default(
 ) -> PromoteResult:
     """Make a group of more people the default, unless the default changed meanwhile: the next promotion then sees to it."""
     before = registry.champion()
-    why = (
-        f"{answer['why']} Its montage {own.group} has {own.people} subjects, more than the {now.people} of {now.group}."
-    )
+    more = f"more than the {now.people} of" if own.people > now.people else "and only synthetic recordings have that of"
+    why = f"{answer['why']} Its montage {own.group} has {own.people} subjects, {more} {now.group}."
     if not before or not registry.make_default(
         answer["champion"] or "", expected=before, entry={"execution": execution, "why": why}
     ):
@@ -116,6 +119,20 @@ def _at_chance(challenger: dict[str, Any]) -> dict[str, Any] | None:
         return None
     why = f"It is {in_words(chance)} on left-out subjects. `p300 promote {challenger['version']} --force` makes it the champion."
     return {"promote": False, "why": why, "p_chance": chance["p_value"]}
+
+
+def _synthetic(registry: Registry, champion: str | None, challenger: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the decision where one of the two was trained on synthetic recordings alone; None where that is not so."""
+    try:
+        replaces_demo = champion is not None and is_synthetic(registry.manifest(champion))
+    except ArtifactError:
+        return None
+    if champion is None or replaces_demo == is_synthetic(challenger):
+        return None
+    if replaces_demo:
+        return {"promote": True, "why": "The champion was trained on synthetic recordings alone."}
+    why = f"It was trained on synthetic recordings alone. `p300 promote {challenger['version']}` makes it the champion."
+    return {"promote": False, "why": why}
 
 
 def _answer(outcome: PromoteOutcome, **facts: Any) -> PromoteResult:

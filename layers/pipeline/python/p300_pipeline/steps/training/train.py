@@ -141,6 +141,7 @@ def _train(
         "subjects": sorted({subject_of(name) for name in recordings.names}),
         "held_out": list(request.held_out),
         "recordings": [{"recording": name, **chosen.facts[name]} for name in sorted(recordings.names)],
+        "n_synthetic": sum(bool(chosen.facts[name].get("synthetic")) for name in recordings.names),
         "left_out": left_out,
         "other_montages": chosen.other_montages,
         "montage": {**chosen.montage, **way.facts},
@@ -203,7 +204,7 @@ def _trained(registry: Registry, version: str) -> TrainResult:
     if (registry.held_by("challenger") or "") <= version:  # a late retry does not replace it by an older one
         registry.set_alias("challenger", version)
     manifest = registry.manifest(version)
-    told = ("kind", "n_epochs", "subjects", "held_out", "montage")
+    told = ("kind", "n_epochs", "subjects", "held_out", "montage", "n_synthetic")
     facts: dict[str, Any] = {name: manifest[name] for name in told if name in manifest}
     facts |= {"outcome": "trained", "version": version, "n_recordings": len(manifest["recordings"])}
     return cast(TrainResult, facts | headline(manifest["metrics"]))
