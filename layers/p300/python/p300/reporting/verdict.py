@@ -73,7 +73,7 @@ def judge(feature_set: FeatureSet, recording: str) -> Finding:
     """
     single = single_flash(feature_set, recording)
     clusters = significant_clusters(feature_set)
-    p300 = next((facts for one in clusters if (facts := _p300_facts(one, feature_set))), None)
+    p300 = next((known for one in clusters if (known := _p300_facts(one, feature_set))), None)
     n_targets = int((feature_set.label == TARGET).sum())
     told_apart = single["chance"] is not None and not single["chance"]["at_chance"]
     found: bool | None = p300 is not None and told_apart
