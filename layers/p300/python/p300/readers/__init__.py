@@ -21,6 +21,7 @@ from . import sidecar as sidecars
 from .checks import check
 from .declared import Declared
 from .seen import still_watched
+from .spelling import spelled_notes
 
 READERS = {  # extension -> module of this package, imported when first needed
     ".parquet": "parquet",
@@ -117,7 +118,8 @@ def open_recording(
     sidecars.check_groups(said, () if groups is None else set(groups[groups != 0].tolist()), name)
     unused = sidecars.unused_events(said, seen.events)
     facts = {about: printable(fact)[:LONGEST_FACT] for about, fact in stream.facts.items() if fact}
-    notes = (*by_data_set.notes, *fit_notes, *said_notes, *unused, *stream.notes)
+    spelled = spelled_notes(said, stream)
+    notes = (*by_data_set.notes, *fit_notes, *said_notes, *unused, *spelled, *stream.notes)
     return replace(stream, notes=notes, sidecar=dict(said), bids=by_data_set.facts, facts=facts)
 
 
