@@ -8,6 +8,7 @@ from p300.errors import ArtifactError, RequestError
 from p300.montages import Channels, group_of, leaders
 from p300_pipeline.documents import is_texts, parse
 from p300_pipeline.feature_store import find_features
+from p300_pipeline.montage_groups import Montage
 from p300_pipeline.promotions import CHAMPION
 from p300_pipeline.registry import Registry
 from p300_pipeline.serving.routing import choose_champion
@@ -36,10 +37,12 @@ def coverage(target: Target, manifests: Mapping[str, Any], aliases: Mapping[str,
         ``total``, ``in_models``, and ``left_out``: ``recording`` and ``reason`` of each, the reason being that of the newest training which
         left it out, and the way out.
     """
-    present = find_features(Store(target.client("s3")), target.outputs["FeaturesBucketName"])
+    store, features = Store(target.client("s3")), target.outputs["FeaturesBucketName"]
+    present = find_features(store, features)
     serving = {version for alias, version in aliases.items() if version and alias != "challenger"}
     used: set[str] = set()
     reasons: dict[str, str] = {}
+    of_others: set[str] = set()
     for version, manifest in manifests.items():
         if not isinstance(manifest, Mapping):
             continue
@@ -55,14 +58,37 @@ def coverage(target: Target, manifests: Mapping[str, Any], aliases: Mapping[str,
             for recording in present:
                 if recording.startswith(f"{name}/"):
                     reasons.setdefault(recording, f"{name} was held out of {version} by request")
-        for entry in [*(manifest.get("left_out") or []), *(manifest.get("other_montages") or [])]:
+        for entry in manifest.get("left_out") or []:
             reasons.setdefault(entry["recording"], entry["reason"])
+        for entry in manifest.get("other_montages") or []:
+            reasons.setdefault(entry["recording"], entry["reason"])
+            of_others.add(entry["recording"])
     left_out = sorted(set(present) - used)
+    champions = {
+        alias: manifests[version] for alias, version in aliases.items() if _is_champion(alias, version, manifests)
+    }
+    for name in (
+        set(left_out) & of_others
+    ):  # a training of another montage named them; their own may only be still to come
+        channels = _channels_of(store, features, name)
+        if alias := _own_champion(channels, champions):
+            reasons[name] = f"{alias} is the champion of its montage; {NOT_YET}"
     return {
         "total": len(present),
         "in_models": len(used & set(present)),
         "left_out": [{"recording": name, "reason": reasons.get(name, NOT_YET)} for name in left_out],
     }
+
+
+def _is_champion(alias: str, version: str | None, manifests: Mapping[str, Any]) -> bool:
+    return alias.startswith(CHAMPION) and isinstance(manifests.get(version or ""), Mapping)
+
+
+def _own_champion(channels: Channels, champions: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return the champion of the group that a recording's channels belong to; None where it has none."""
+    groups = {alias: Montage.of(manifest).channels for alias, manifest in champions.items()}
+    own = group_of(channels, list(groups.values())) if channels and groups else ()
+    return next((alias for alias, group in groups.items() if group == own), None)
 
 
 def without_champion(target: Target, recordings: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from p300.errors import P300Error
+from p300.text import n_of
 from p300_pipeline import executions
 from p300_pipeline.errors import InputError
 from p300_pipeline.executions import UNKNOWN_INPUT
@@ -74,7 +75,8 @@ def _until_training(output: dict[str, Any]) -> str:
     due = output.get("training_due")
     if not isinstance(due, dict) or due.get("outcome") != "counted" or due.get("gathered_by") or not due.get("montage"):
         return ""
-    return f"; {due['new_recordings']} of the {due['retrain_every']} new recordings of montage {due['montage']} that make a training due"
+    new, every = due["new_recordings"], due["retrain_every"]
+    return f"; {n_of(every - new, 'more new recording')} of montage {due['montage']}, then it trains ({new} of {every})"
 
 
 def _of_montage(output: dict[str, Any]) -> str:

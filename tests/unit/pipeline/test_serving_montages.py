@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from p300.errors import RequestError
-from p300.montages import name_of
+from p300.montages import fit, name_of
 from p300_pipeline.errors import HttpError
 from p300_pipeline.montage_groups import MONTAGES_KEY, alias_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.serving import Service
+from p300_pipeline.serving.requests import interpolation_notes
 from p300_pipeline.storage import Store
 
 from tests.support.buckets import MODELS
@@ -119,6 +120,22 @@ def test_a_quarter_is_interpolated_and_the_answer_says_so(ask: Any) -> None:
     answer = ask(3, FOUR[:3])
     assert answer["alias"] == alias_of(name_of(FOUR))
     assert "channels interpolated from the others, as the request lacks them: PO8" in answer["notes"]
+    assert any("is not known: no recording that lacked some was left out" in note for note in answer["notes"])
+
+
+@pytest.mark.parametrize(
+    ("auc", "note"),
+    [
+        (0.488, "AUC 0.488 on 1 left-out recording that lacked channels too: no better than guesses"),
+        (0.8, "AUC 0.800 on 1 left-out recording that lacked channels too"),
+    ],
+)
+def test_interpolation_at_chance_on_left_out_recordings_is_told(auc: float, note: str) -> None:
+    manifest = {
+        "recordings": [{"recording": "a/b", "missing_channels": ["PO8"]}, {"recording": "c/d"}],
+        "metrics": {"left_out_recordings": {"a/b": auc, "c/d": 0.9}},
+    }
+    assert note in interpolation_notes(fit(FOUR[:3], FOUR), manifest)
 
 
 def test_the_list_of_models_names_the_montages(store: Store, champions: dict[str, str]) -> None:

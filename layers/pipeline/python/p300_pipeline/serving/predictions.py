@@ -54,7 +54,7 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
 
         raw = features_of(request, served)
         rows, notes = _scored(raw.X, form, served)
-        notes += interpolation_notes(channel_fit(request.get("channels"), served))
+        notes += interpolation_notes(channel_fit(request.get("channels"), served), served.manifest)
         more: dict[str, Any] = {"filter": raw.filter}
         for row, rejected in zip(rows, raw.rejected.tolist(), strict=True):
             row["rejected"] = rejected
@@ -62,7 +62,7 @@ def predict(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         chosen = channel_fit(request.get("channels"), served)
         X = fitted(_features(form, request, naming(served, request.get("channels"), chosen)), chosen)
         rows, notes = _scored(X, form, served)
-        notes += interpolation_notes(chosen)
+        notes += interpolation_notes(chosen, served.manifest)
         more = {}
     if notes:
         more["notes"] = notes

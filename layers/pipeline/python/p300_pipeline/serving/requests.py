@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from p300 import json_text
 from p300.errors import P300Error, RequestError
 from p300.montages import Fit, fit
+from p300.text import n_of
 
 from p300_pipeline.errors import HttpError
 
@@ -30,6 +31,8 @@ else:
 MAX_CHANNELS = 512
 MAX_BODY_BYTES = 6_000_000
 """Lambda takes 6 MiB with the event around the body; LocalStack takes anything."""
+GUESSING_AUC = 0.55
+"""Mean AUC on left-out recordings with interpolated channels below which answers are called guesses."""
 NUMBERS = frozenset({float, int})  # not bool: JSON's true is not a number
 
 
@@ -160,11 +163,28 @@ def fitted(X: NDArray[np.float32], chosen: Fit | None) -> NDArray[np.float32]:
     return epochs.reshape(len(X), -1)
 
 
-def interpolation_notes(chosen: Fit | None) -> list[str]:
-    """Return a note where channels of the model are interpolated."""
+def interpolation_notes(chosen: Fit | None, manifest: Mapping[str, Any]) -> list[str]:
+    """Return notes where channels of the model are interpolated: which, and what that came to on left-out recordings."""
     if chosen is None or not chosen.interpolated:
         return []
-    return [f"channels interpolated from the others, as the request lacks them: {', '.join(chosen.interpolated)}"]
+    return [
+        f"channels interpolated from the others, as the request lacks them: {', '.join(chosen.interpolated)}",
+        _worth(manifest),
+    ]
+
+
+def _worth(manifest: Mapping[str, Any]) -> str:
+    """Say what the model's AUC is on left-out recordings that lacked channels."""
+    metrics = manifest.get("metrics")
+    by_recording = metrics.get("left_out_recordings") if isinstance(metrics, Mapping) else None
+    auc = by_recording if isinstance(by_recording, Mapping) else {}
+    lacking = [entry.get("recording") for entry in manifest["recordings"] if entry.get("missing_channels")]
+    known = [float(auc[name]) for name in lacking if is_number(auc.get(name))]
+    if not known:
+        return "how well this model does with interpolated channels is not known: no recording that lacked some was left out in training"
+    mean = sum(known) / len(known)
+    worth = f"AUC {mean:.3f} on {n_of(len(known), 'left-out recording')} that lacked channels too"
+    return f"{worth}: no better than guesses" if mean < GUESSING_AUC else worth
 
 
 def short(value: Any) -> str:

@@ -104,7 +104,8 @@ def choose_champion(channels: Sequence[str], manifests: Mapping[str, Mapping[str
     raise RequestError(
         "wrong_channels",
         f"The channels are {few_of(channels)}, and no model takes them (in any order, among others, or with at most a quarter missing that "
-        f"can be interpolated); there are {_montages(own)}. `p300 train --channels {','.join(channels[:64])}` trains one.",
+        f"can be interpolated); there are {_montages(own)}. Once recordings with these channels have landed, "
+        f"`p300 train --channels {','.join(channels[:64])}` trains one.",
     )
 
 

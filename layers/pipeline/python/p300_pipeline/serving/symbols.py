@@ -107,7 +107,7 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         raise RequestError("bad_adapt", f"adapt is {str(wish)[:40]}; expected true or false.")
     lit = layout.lit(flashes.groups)
     adapted = wish and flashes.X is not None and served.response is not None
-    notes = _scale_notes(flashes, served) + interpolation_notes(chosen)
+    notes = _scale_notes(flashes, served) + interpolation_notes(chosen, served.manifest)
     decode_trial = _adapted(flashes, lit, trials, served) if adapted else _plain(flashes, lit, trials, served)
     decoded = decode_trial(len(trials) - 1, confidence=confidence, prior=prior)
     answer = {
