@@ -10,10 +10,9 @@ from p300.recording import TARGET, Speller
 
 from .bci2000_header import Header
 from .events import Stimulation
+from .spelling import PAUSE_FACTOR
 
 MOST_SYMBOLS = 1024
-PAUSE_FACTOR = 4
-"""Times the usual interval between flashes, from which on another symbol is spelled."""
 LONGEST_TEXT = 200
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from p300.recording import TARGET, RecordingStream
 
-from .bci2000_speller import PAUSE_FACTOR
-
+PAUSE_FACTOR = 4
+"""Times the usual interval between flashes, from which on another symbol is spelled."""
 UNKNOWN = "?"
 
 
