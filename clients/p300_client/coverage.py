@@ -65,7 +65,9 @@ def coverage(target: Target, manifests: Mapping[str, Any], aliases: Mapping[str,
             of_others.add(entry["recording"])
     left_out = sorted(set(present) - used)
     champions = {
-        alias: manifests[version] for alias, version in aliases.items() if _is_champion(alias, version, manifests)
+        alias: manifests[version]
+        for alias, version in aliases.items()
+        if version and alias.startswith(CHAMPION) and isinstance(manifests.get(version), Mapping)
     }
     for name in (
         set(left_out) & of_others
@@ -78,10 +80,6 @@ def coverage(target: Target, manifests: Mapping[str, Any], aliases: Mapping[str,
         "in_models": len(used & set(present)),
         "left_out": [{"recording": name, "reason": reasons.get(name, NOT_YET)} for name in left_out],
     }
-
-
-def _is_champion(alias: str, version: str | None, manifests: Mapping[str, Any]) -> bool:
-    return alias.startswith(CHAMPION) and isinstance(manifests.get(version or ""), Mapping)
 
 
 def _own_champion(channels: Channels, champions: Mapping[str, Mapping[str, Any]]) -> str | None:

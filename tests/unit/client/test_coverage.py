@@ -4,10 +4,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from p300.montages import name_of
 from p300_client.coverage import coverage
 from p300_client.watching import Execution
 from p300_pipeline.montage_groups import alias_of
-from p300_pipeline.montage_groups import name_of as group_name
 from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store
 
@@ -40,7 +40,7 @@ def test_a_recording_that_waits_for_its_own_montage_says_so(
     reasons = {entry["recording"]: entry["reason"] for entry in found["left_out"]}
     assert set(reasons) == {"subject_06/run", "subject_07/run"}
     assert reasons["subject_06/run"].startswith(
-        f"{alias_of(group_name(FOUR))} is the champion of its montage; no training"
+        f"{alias_of(name_of(FOUR))} is the champion of its montage; no training"
     )
     assert "lacks Fz, Cz, Pz" in reasons["subject_07/run"]
 
