@@ -278,9 +278,9 @@ def _of_file(
         refusals.append(refusal)
     by_code, line_name, unread = stim_lines.decoded(stim, n_samples, sfreq, declared, name, beside=by_name or beside)
     refusals += [line.refusal for line in unread]
-    events = events_of(found)
-    samples = np.array([marker.sample for marker in events], np.int64)
-    described = Events.at([marker.description for marker in events], samples, sfreq)
+    stimuli = events_of(found)
+    samples = np.array([marker.sample for marker in stimuli], np.int64)
+    described = Events.at([marker.description for marker in stimuli], samples, sfreq)
     if by_name is not None:
         way_out = None if declared.event_id else _way_out(line_name, described)
         not_used = [text for line in unread for text in line.said]
