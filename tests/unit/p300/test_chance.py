@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300 import chance, models
 from p300.chance import ALPHA, CROSS_VALIDATION_VARIANCE, FEWEST_FOR_NORMAL, against_chance, in_words, shuffled_interval
-from p300.evaluation import N_BLOCKS, evaluate, within_recording
+from p300.evaluation import N_BLOCKS, chance_within_recording, evaluate, within_recording
 from p300.metrics import roc_auc
 from p300.models import RecordingEpochs
 from p300.models.data import blocks
@@ -114,7 +114,9 @@ def test_scores_are_tested_as_the_model_gives_them():
         roc_auc(block.y, trained._uncalibrated(block.X))
         for _, trained, (block,) in model.leave_out(blocks([recording], N_BLOCKS), lambda block: block.subject)
     ]
-    assert within_recording(recording)["chance"]["roc_auc"] == pytest.approx(np.mean([auc or 0.0 for auc in aucs]))
+    chance = within_recording(recording)["chance"]
+    assert chance["roc_auc"] == pytest.approx(np.mean([auc or 0.0 for auc in aucs]))
+    assert chance_within_recording(recording) == pytest.approx(chance)
 
 
 @pytest.mark.parametrize("n_subjects", [1, 4])

@@ -1,6 +1,8 @@
 """Reports: what is drawn is what features and models hold, and it is drawn once."""
 
+import hashlib
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from p300.chance import in_words
 from p300.errors import ArtifactError
 from p300.features import FeatureSet
-from p300.reporting import picture
+from p300.reporting import picture, verdict
 from p300.reporting.verdict import Finding
 from p300.signals import Parameters
 from p300_pipeline.registry import Registry
@@ -26,6 +28,8 @@ FEATURES_KEY, PICTURE_KEY, PAGE_KEY = (
     f"subject_11/run_01/{name}" for name in ("features.parquet", "erp.png", "report.html")
 )
 PNG = b"\x89PNG"
+JUDGE = verdict.judge
+FINDINGS: dict[bytes, Finding] = {}
 
 
 @pytest.fixture
@@ -42,13 +46,20 @@ def preprocessed(store: Store, recording_bytes: Callable[..., bytes]) -> Callabl
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[FeatureSet]:
-    """Draw nothing: what would be drawn is in the list."""
+    """Draw nothing, and judge the same features once: what would be drawn is in the list."""
     drawn: list[FeatureSet] = []
+
+    def judge(features: FeatureSet, recording: str) -> Finding:
+        key = hashlib.sha256(pickle.dumps((features, recording))).digest()
+        if key not in FINDINGS:
+            FINDINGS[key] = JUDGE(features, recording)
+        return FINDINGS[key]
 
     def draw(features: FeatureSet, title: str, finding: Finding) -> bytes:
         drawn.append(features)
         return PNG + title.encode()
 
+    monkeypatch.setattr(verdict, "judge", judge)
     monkeypatch.setattr(picture, "draw", draw)
     monkeypatch.setattr("p300.reporting.maps.map_pngs", lambda maps: [PNG] * len(maps.windows))
     return drawn

@@ -30,7 +30,9 @@ MOST_LOST_AUC = 0.02
 def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FeatureSet]:
     """Features of a synthetic person with these channels, without those that are dropped."""
 
-    def make(number: int, channels: tuple[str, ...], dropped: tuple[str, ...] = ()) -> FeatureSet:
+    def make(
+        number: int, channels: tuple[str, ...], dropped: tuple[str, ...] = (), n_repetitions: int = 15
+    ) -> FeatureSet:
         # From above: as far from the middle of the disc as the electrode is from the top of the head.
         directions = np.array([DIRECTIONS[name.casefold()] for name in channels])
         away = np.arccos(np.clip(directions[:, 2], -1, 1)) / (np.pi / 2)
@@ -38,7 +40,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fea
         with monkeypatch.context() as patch:
             patch.setattr(synth, "CHANNELS", channels)
             patch.setattr(synth, "POSITIONS", flat * away[:, np.newaxis])
-            (path,) = synth.write_subjects(tmp_path / "made", [number], n_repetitions=15, pause_s=0.2)
+            (path,) = synth.write_subjects(tmp_path / "made", [number], n_repetitions=n_repetitions, pause_s=0.2)
         features = extract(read_recording(path, name=path.name), Parameters.from_dict(_parameters()))
         kept = [name for name in channels if name not in dropped]
         X = features.epochs[:, [features.ch_names.index(name) for name in kept]].reshape(len(features.X), -1)
@@ -86,7 +88,7 @@ def test_people_of_three_montages_are_each_in_a_model(
     names = {}
     for first, channels in ((1, EIGHT), (11, SIXTEEN), (21, THIRTY_TWO)):
         for number in range(first, first + 3):
-            put_features(f"subject_{number:02d}/run", features=person(number, channels))
+            put_features(f"subject_{number:02d}/run", features=person(number, channels, n_repetitions=10))
             names[f"subject_{number:02d}/run"] = channels
     for number, first in enumerate((1, 11, 21)):
         recording = f"subject_{first:02d}/run"

@@ -18,6 +18,8 @@ from p300.recording import TARGET
 ALPHA = 0.05
 """A p-value from here on is "at chance"."""
 N_PERMUTATIONS = 2000
+_VALUES_AT_ONCE = 1 << 18
+"""Ranks in memory: permutations are drawn in batches of so many."""
 FEWEST_FOR_NORMAL = 50
 """With so many epochs of the rarer class and few ties, the normal approximation is within 0.01 of the permutations' p-value."""
 CROSS_VALIDATION_VARIANCE = 2.0
@@ -140,7 +142,7 @@ def _ranks(score: NDArray[np.floating]) -> NDArray[np.float64]:
     return ranks
 
 
-def _excess(rank_sum: float, target: NDArray[np.bool_]) -> float:
+def _excess[T: (float, NDArray[np.float64])](rank_sum: T, target: NDArray[np.bool_]) -> T:
     """Return the AUC above 0.5 of targets with this sum of ranks."""
     n, n_targets = len(target), int(target.sum())
     return (rank_sum - n_targets * (n + 1) / 2) / (n_targets * (n - n_targets))
@@ -177,7 +179,9 @@ def _permuted(ranked: Ranked, seed: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     excess = np.zeros(N_PERMUTATIONS)
     for rank, target in ranked:
-        n_targets = int(target.sum())
-        sums = [rng.choice(rank, n_targets, replace=False, shuffle=False).sum() for _ in range(N_PERMUTATIONS)]
-        excess += [_excess(float(one), target) for one in sums]
+        at_once = max(1, _VALUES_AT_ONCE // len(rank))
+        for start in range(0, N_PERMUTATIONS, at_once):
+            drawn = excess[start : start + at_once]
+            shuffled = rng.permuted(np.broadcast_to(rank, (len(drawn), len(rank))), axis=1)
+            drawn += _excess(shuffled[:, : int(target.sum())].sum(axis=1), target)
     return excess / len(ranked)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import TrainingError
-from p300.evaluation import within_recording
+from p300.evaluation import chance_within_recording
 from p300.features import VOLTS_TO_UV, FeatureSet
 from p300.models import RecordingEpochs
 from p300.recording import TARGET
@@ -108,7 +108,7 @@ def _auc(feature_set: FeatureSet, epochs: NDArray[np.floating]) -> Band:
     X = np.ascontiguousarray(epochs).reshape(len(epochs), -1)
     recording = RecordingEpochs("recording", "subject", X, feature_set.label, epochs.shape[1])
     try:
-        metrics = within_recording(recording)
+        chance = chance_within_recording(recording)
     except TrainingError:
         return Band(None, None)
-    return Band(metrics["mean"]["roc_auc"], metrics["chance"]["p_value"])
+    return Band(chance["roc_auc"], chance["p_value"])
