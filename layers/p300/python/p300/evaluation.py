@@ -186,12 +186,10 @@ def chance_within_recording(recording: RecordingEpochs, kind: str = "lda", seed:
     TrainingError
         Where too few epochs of a class are left to train on.
     """
+    from p300.models.base import left_out_scores
+
     model, _, _ = _prepare([recording], kind, seed, SFREQ)
-    return against_chance(
-        (block.y, fitted.decision_function(block.X))
-        for _, fitted, left_out in model.leave_out(blocks([recording], N_BLOCKS), _block)
-        for block in left_out
-    )
+    return against_chance(left_out_scores(model, blocks([recording], N_BLOCKS), _block))
 
 
 def _block(block: RecordingEpochs) -> str:

@@ -268,6 +268,13 @@ def cross_validate(model: Estimator, recordings: Recordings, fold_of: FoldOf) ->
     )
 
 
+def left_out_scores(model: Estimator, recordings: Recordings, fold_of: FoldOf) -> Iterator[tuple[Labels, Array]]:
+    """Yield labels and uncalibrated scores of each recording, by a model fitted to the other folds; arguments as `cross_validate` takes."""
+    for _, trained, left_out in model.leave_out(recordings, fold_of):
+        for recording in left_out:
+            yield recording.y, trained._uncalibrated(recording.X)
+
+
 def _sessions(fitted: dict[str, Estimator], recordings: Recordings, fold_of: FoldOf) -> dict[str, Array]:
     """Return log-odds of the flashes of each fold whose sessions can be decoded."""
     parts: dict[str, list[Array | None]] = {}
