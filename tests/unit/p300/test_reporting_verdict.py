@@ -13,6 +13,7 @@ from p300.reporting.verdict import (
     FEWEST_TARGETS,
     FOUND,
     NOT_FOUND,
+    ONLY_TOLD_APART,
     judge,
     referenced,
     signal_to_noise,
@@ -92,7 +93,7 @@ def test_an_early_difference_is_no_p300() -> None:
     features = epochs(5)
     features.epochs[features.label == 2, 2:5, 12:20] += 8e-6
     facts = judge(features, "subject_01/x").facts
-    assert facts["words"] == NOT_FOUND
+    assert (facts["found"], facts["words"]) == (False, ONLY_TOLD_APART)
     assert "comes earlier" in facts["sentence"]
 
 
@@ -103,7 +104,7 @@ def test_a_negative_difference_is_no_p300(first: int, last: int) -> None:
     features.epochs[features.label == 2, 1:, first:last] -= 8e-6
     facts = judge(features, "subject_01/x").facts
     assert facts["clusters"]
-    assert (facts["words"], facts["p300"]) == (NOT_FOUND, None)
+    assert (facts["found"], facts["words"], facts["p300"]) == (False, ONLY_TOLD_APART, None)
     assert "what differs is not a P300" in facts["sentence"]
     assert "AUC" in facts["sentence"]
 

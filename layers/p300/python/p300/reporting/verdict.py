@@ -26,6 +26,7 @@ FEWEST_REFERENCED = 4
 FEWEST_TARGETS = 40
 """Target epochs without which "no P300" cannot be told from "too few": see docs/reports.md for how often fewer show one that is there."""
 FOUND, NOT_FOUND, CANNOT_TELL = "P300 found", "no P300 found", "cannot tell (too few flashes)"
+ONLY_TOLD_APART = "targets told apart, no P300 found"
 SNR_FORMULA = (
     "(P - N) / N: P is the mean square over channels and times from 0.2 s on of target minus non-target averages, N that of the same "
     "difference of plus-minus averages (Schimmel 1967, Science 157:92-94)"
@@ -81,7 +82,7 @@ def judge(feature_set: FeatureSet, recording: str) -> Finding:
         found = None
     facts: dict[str, Any] = {
         "found": found,
-        "words": {True: FOUND, False: NOT_FOUND, None: CANNOT_TELL}[found],
+        "words": {True: FOUND, False: ONLY_TOLD_APART if told_apart else NOT_FOUND, None: CANNOT_TELL}[found],
         "n_target": n_targets,
         "n_non_target": len(feature_set.label) - n_targets,
         "clusters": [cluster_facts(one, feature_set) for one in clusters],
