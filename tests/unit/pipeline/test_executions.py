@@ -277,5 +277,5 @@ def test_watching_goes_through_odd_executions(stack: Stack, monkeypatch: pytest.
     monkeypatch.setattr(stack.steps, "get_execution_history", lambda **_: {"events": []})
     monkeypatch.setattr("p300_cli.targets.current", lambda: stack)
     done = CliRunner().invoke(app, ["watch", "--all"])
-    assert done.exit_code == 0, done.exception
+    assert (done.exit_code, type(done.exception)) == (1, SystemExit)  # some have failed
     assert done.stdout.count(UNKNOWN_INPUT) >= len(names)

@@ -72,6 +72,22 @@ RULES: dict[str, tuple[list[str], list[str]]] = {
             "pyarrow/lib.cpython-313-x86_64-linux-gnu.so",
         ],
     ),
+    "pyarrow JSON, Feather and query plans": (
+        [
+            "pyarrow/_json.cpython-313-x86_64-linux-gnu.so",
+            "pyarrow/_feather.cpython-313-x86_64-linux-gnu.so",
+            "pyarrow/_substrait.cpython-313-x86_64-linux-gnu.so",
+        ],
+        ["pyarrow/json.py", "pyarrow/_csv.cpython-313-x86_64-linux-gnu.so"],
+    ),
+    "MNE windows and commands": (
+        ["mne/gui/_coreg.py", "mne/commands/mne_what.py"],
+        ["mne/gui/__init__.py", "mne/commands/__init__.py", "mne/gui/__init__.pyi", "mne/viz/__init__.py"],
+    ),
+    "Matplotlib for its developers": (
+        ["matplotlib/testing/compare.py", "matplotlib/sphinxext/roles.py"],
+        ["matplotlib/pyplot.py", "matplotlib/tests.py"],
+    ),
     "MNE head models and web pages": (
         [
             "mne/data/fsaverage/fsaverage-inner_skull-bem.fif",
