@@ -35,8 +35,8 @@ service = Service(ModelStore(), settings.models_bucket, tell_fault)
 
 @app.post("/predict")
 def predict() -> Response[str]:
-    alias = _query("alias").get("alias")
-    answer = service.predict(_body(), alias)
+    query = _query("alias", "subject")
+    answer = service.predict(_body(), query.get("alias"), query.get("subject"))
     metrics.add_metric(name="EpochsPredicted", unit=MetricUnit.Count, value=answer.get("n_epochs", 1))
     metrics.add_metadata(key="model_version", value=answer["model_version"])
     return _json(200, answer)
@@ -44,8 +44,8 @@ def predict() -> Response[str]:
 
 @app.post("/decode")
 def decode() -> Response[str]:
-    alias = _query("alias").get("alias")
-    answer = service.decode(_body(), alias)
+    query = _query("alias", "subject")
+    answer = service.decode(_body(), query.get("alias"), query.get("subject"))
     metrics.add_metric(name="SymbolsDecoded", unit=MetricUnit.Count, value=1)
     metrics.add_metadata(key="model_version", value=answer["model_version"])
     return _json(200, answer)

@@ -1,4 +1,4 @@
-"""Training: trains a challenger on the available features."""
+"""Training: trains a challenger on the available features, and makes subjects' personal models."""
 
 from datetime import datetime
 
@@ -7,9 +7,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from p300.signals.parameters import Parameters
 from p300_pipeline import executions
-from p300_pipeline.contracts import TrainInput, TrainResult
+from p300_pipeline.contracts import PersonalInput, PersonalResult, TrainInput, TrainResult
 from p300_pipeline.settings import TrainingSettings
-from p300_pipeline.steps.training import TrainingRequest, train
+from p300_pipeline.steps.training import TrainingRequest, make_personal, train
 from p300_pipeline.storage import Store
 
 logger, metrics, tracer = Logger(), Metrics(), Tracer()
@@ -19,7 +19,21 @@ settings = TrainingSettings.from_environment()
 @logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics
 @tracer.capture_lambda_handler
-def handler(event: TrainInput, context: LambdaContext) -> TrainResult:
+def handler(event: TrainInput | PersonalInput, context: LambdaContext) -> TrainResult | PersonalResult:
+    execution = executions.root_of(event["execution"], event["input"])
+    started = datetime.fromisoformat(event["started"])
+    if "personal" in event:
+        personal = make_personal(
+            Store(),
+            settings.features_bucket,
+            settings.models_bucket,
+            event["personal"],
+            execution=execution,
+            started=started,
+            memory_mb=settings.memory_mb,
+        )
+        logger.info("personal model", extra=personal)
+        return personal
     executions.parse(event["input"], event["execution"])
     result = train(
         Store(),
@@ -27,8 +41,8 @@ def handler(event: TrainInput, context: LambdaContext) -> TrainResult:
         settings.models_bucket,
         TrainingRequest.parse(event["request"], settings.model_kind),
         Parameters.from_json(settings.preprocessing),
-        execution=executions.root_of(event["execution"], event["input"]),
-        started=datetime.fromisoformat(event["started"]),
+        execution=execution,
+        started=started,
         memory_mb=settings.memory_mb,
     )
     if auc := result.get("auc_mean"):

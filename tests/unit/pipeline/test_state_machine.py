@@ -63,7 +63,8 @@ def test_a_failure_is_caught_only_where_the_execution_carries_on_without_the_ste
         if "Catch" in state
     }
     assert caught == {
-        ("pipeline", "Request the report"): "Count new recordings",
+        ("pipeline", "Request the report"): "Make the personal model",
+        ("pipeline", "Make the personal model"): "Personal model failed",
         ("pipeline", "Draw plots"): "Plots failed",
         ("pipeline", "Track"): "Tracking failed",
         ("pipeline", "Notify"): "Done",
@@ -112,9 +113,9 @@ def test_one_state_notifies_with_the_subject_set_before_it() -> None:
     assert notify["Parameters"]["Subject.$"] == "$.subject"
     assert notify["Parameters"]["Message.$"] == STATES[notify["Next"]]["OutputPath"] == "$.step.result"
     leading = {name for name in STATES if "Notify" in following(STATES[name]) and name != "Notify"}
-    assert leading == {"Quarantined", "Incomplete", "Unreadable", "Did plots and tracking succeed?"}
+    assert leading == {"Quarantined", "Incomplete", "Unreadable", "Did everything succeed?"}
     subjects = {state["Result"] for state in STATES.values() if state.get("ResultPath") == "$.subject"}
-    assert len(subjects) == 5
+    assert len(subjects) == 6
     assert all(subject.startswith("P300 ") and len(subject) < 100 for subject in subjects)
 
 
@@ -201,6 +202,7 @@ PAYLOADS = {
     "Request the report": contracts.ReportInput,
     "Draw the report": contracts.ReportInput,
     "Count new recordings": contracts.ScheduleInput,
+    "Make the personal model": contracts.PersonalInput,
     "Train": contracts.TrainInput,
     "Evaluate": contracts.EvaluateInput,
     "Promote": contracts.PromoteInput,
@@ -262,10 +264,23 @@ def test_nothing_waits_for_the_report() -> None:
 
 
 # ---- a model
+def test_a_personal_model_is_made_before_anything_waits_and_fails_no_recording() -> None:
+    task, failed = STATES["Make the personal model"], STATES["Personal model failed"]
+    assert following(STATES["Request the report"]) == {"Make the personal model"}
+    assert task["Next"] == failed["Next"] == "Count new recordings"
+    assert task["Catch"][0]["ResultPath"] == "$.personal.result"
+    assert STATES["Features ready"]["Parameters"]["personal.$"] == "$.personal.result"
+    assert STATES["Features ready"]["Next"] == STATES["Model ready"]["Next"] == "Did everything succeed?"
+
+
 def test_a_model_is_trained_as_scheduling_or_somebody_asks() -> None:
     assert STATES["Train"]["Parameters"]["Payload"]["request.$"] == "$.schedule.result.request"
     request = STATES["Take the training request"]
-    assert request["Parameters"] == {"step": {"result": None}, "schedule": {"result": {"request.$": "$.train"}}}
+    assert request["Parameters"] == {
+        "step": {"result": None},
+        "personal": {"result": None},
+        "schedule": {"result": {"request.$": "$.train"}},
+    }
     assert request["Next"] == "Train"
 
 

@@ -9,9 +9,13 @@ from p300.errors import ArtifactError
 from p300_pipeline.storage import Item, NotFoundError, Store
 
 VERSION = re.compile(r"v\d{14}", re.ASCII)
+PERSONAL_VERSION = re.compile(r"(subject_[0-9a-z+]{1,65})/v\d{14}", re.ASCII)
+SUBJECT_ALIAS = re.compile(r"subject_[0-9a-z+]{1,65}(_\d{1,3}ch-[0-9a-f]{8})?", re.ASCII)
+"""Of a subject's personal models; with a montage group where it is not the first that the subject has a model of."""
 ALIASES = ("champion", "challenger")
 POINTER_KEY = "active_model_pointer.txt"
-_LIKE_A_VERSION = re.compile(r"v\d{1,14}", re.ASCII)  # its manifest shows whether it exists
+_MOST_BYTES = 128
+_LIKE_A_VERSION = re.compile(r"(subject_[0-9a-z+]{1,65}/)?v\d{1,14}", re.ASCII)  # its manifest shows whether it exists
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def read_alias(store: Store, bucket: str, name: str, *, unless: str | None = Non
     bucket : str
         Models bucket.
     name : str
-        One of `ALIASES`.
+        One of `ALIASES`, or that of a montage group or a subject.
     unless : str, optional
         ETag that the caller has already.
 
@@ -70,8 +74,8 @@ def read_alias(store: Store, bucket: str, name: str, *, unless: str | None = Non
         body, item = store.get(bucket, key, unless=unless)
     except NotFoundError:
         return None
-    text = body[:64].decode(errors="replace").strip()
-    if len(body) <= 64 and _LIKE_A_VERSION.fullmatch(text):
+    text = body[:_MOST_BYTES].decode(errors="replace").strip()
+    if len(body) <= _MOST_BYTES and _LIKE_A_VERSION.fullmatch(text):
         return Alias(text, item)
     found = f"holds {reprlib.repr(text)}" if body else "is empty"
     advice = "`p300 promote VERSION` sets it again" if name == "champion" else "The next training sets it again"

@@ -135,6 +135,7 @@ class ScheduleResult(TypedDict):
 TrainOutcome = Literal["trained", "unchanged"]
 
 
+@final
 class TrainInput(StepInput):
     """A training request, as `p300_pipeline.steps.training.TrainingRequest` parses it; when the execution started (ISO 8601)."""
 
@@ -170,6 +171,35 @@ class TrainResult(UsedRecordings, total=False):
     auc_mean: float | None
     auc_sd: float | None
     auc_by_fold: dict[str, float | None]
+
+
+PersonalOutcome = Literal["promoted", "kept", "unchanged", "none"]
+
+
+@final
+class PersonalInput(StepInput):
+    """The recording whose subject gets a personal model; when the execution started (ISO 8601)."""
+
+    input: Any
+    started: str
+    personal: str
+
+
+class PersonalResult(TypedDict, total=False):
+    """See `p300_pipeline.steps.training.make_personal`."""
+
+    outcome: Required[PersonalOutcome]
+    subject: Required[str]
+    why: Required[str]
+    version: str
+    alias: str
+    population: str
+    n_recordings: int
+    n_epochs: int
+    auc_population: float | None
+    auc_personal: float | None
+    n_flashes: int
+    left_out: list[dict[str, str]]
 
 
 class EvaluateInput(StepInput):

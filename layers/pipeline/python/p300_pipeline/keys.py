@@ -74,6 +74,12 @@ def subject_name(spelled: str) -> str:
     return f"subject_{letters}{number.lstrip('0').rjust(2, '0') if number else ''}"
 
 
+def subject_named(text: str) -> str | None:
+    """Return the canonical name of a subject in any spelling, or by its label alone (``07``); None where it can be none."""
+    label = text if _SUBJECT.fullmatch(text) else f"subject_{text}"
+    return subject_name(label) if _SUBJECT.fullmatch(label) else None
+
+
 @dataclass(frozen=True, order=True)
 class RecordingKey:
     """The key of a recording in the landing and raw buckets: ``<folder>/<recording>.<ext>``.

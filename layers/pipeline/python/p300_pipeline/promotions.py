@@ -11,7 +11,7 @@ from typing import Any
 from p300.errors import ArtifactError
 from p300.montages import Channels
 
-from p300_pipeline.aliases import ALIASES, POINTER_KEY, Alias, no_such_version, read_alias
+from p300_pipeline.aliases import ALIASES, POINTER_KEY, SUBJECT_ALIAS, Alias, no_such_version, read_alias
 from p300_pipeline.documents import MEND, parse
 from p300_pipeline.montage_groups import GROUP_ALIAS, Montage, add_group, alias_of, read_groups
 from p300_pipeline.storage import Keep, NotFoundError, Store, Write, compare_and_swap, find
@@ -31,7 +31,7 @@ class Promotions:
     bucket : str
         Name of the models bucket.
     role : str
-        Whose promotions: ``champion`` (of the default group), or another group's alias.
+        Whose promotions: ``champion`` (of the default group), or the alias of another group or of a subject.
     """
 
     def __init__(self, store: Store, bucket: str, role: str = CHAMPION) -> None:
@@ -138,7 +138,7 @@ class Promotions:
         ArtifactError
             If the alias is not set.
         """
-        if name not in ALIASES and not GROUP_ALIAS.fullmatch(name):
+        if name not in ALIASES and not GROUP_ALIAS.fullmatch(name) and not SUBJECT_ALIAS.fullmatch(name):
             return name
         version = self.alias(name)
         if version is None:

@@ -15,6 +15,8 @@ Layout of the models bucket::
     aliases/montages.json             the channels of each montage that has a champion; written before its alias
     aliases/history.json              every promotion, newest last; written after the alias, if need be by the next promotion
     aliases/history_champion_<group>.json  the same of another montage
+    <subject>/<version>/...           a subject's personal models; they are in no list of all models (see `p300_pipeline.personal_models`)
+    aliases/<subject>                 the personal model that serves, or <subject>_<group> for another montage; with a history each
     active_model_pointer.txt          equals the champion
 """
 
@@ -28,7 +30,7 @@ from typing import Any
 from p300.errors import ArtifactError
 from p300.json_text import is_number
 
-from p300_pipeline.aliases import ALIASES, POINTER_KEY, VERSION
+from p300_pipeline.aliases import ALIASES, PERSONAL_VERSION, POINTER_KEY, VERSION
 from p300_pipeline.documents import Check, is_count, is_text, is_texts, parse, require
 from p300_pipeline.model_index import update_index
 from p300_pipeline.promotions import HISTORY_KEY, Promotions
@@ -182,12 +184,12 @@ class Registry(Promotions):
         return version
 
     # -- writing
-    def claim(self, execution: str, fingerprint: str, started: datetime) -> Claim:
+    def claim(self, execution: str, fingerprint: str, started: datetime, folder: str = "") -> Claim:
         """Reserve a version name for one training.
 
         The name is the execution's start, so that a retry of the same execution gets the same name, or the next free second if another
         training started in the same one. If an alias holds a version from the future because a clock was wrong, the name comes after it:
-        versions are compared by name, and no other could replace it.
+        versions are compared by name, and no other could replace it. A version in a `folder`, such as ``subject_07/``, is a subject's.
         """
         if version := self.version_of_training(fingerprint):
             return Claim(version, finished=True)
@@ -196,7 +198,7 @@ class Registry(Promotions):
         held = [time for time in map(_started, self.aliases()[0].values()) if time and time > soon]
         started = max([started, *(time + timedelta(seconds=1) for time in held)])
         for second in range(_MAX_IN_A_SECOND):
-            version = (started.astimezone(UTC) + timedelta(seconds=second)).strftime("v%Y%m%d%H%M%S")
+            version = folder + (started.astimezone(UTC) + timedelta(seconds=second)).strftime("v%Y%m%d%H%M%S")
             try:
                 self.store.put(
                     self.bucket, f"{version}/request.json", claim, content_type="application/json", if_absent=True
@@ -256,7 +258,8 @@ class Registry(Promotions):
             elif winner != version:
                 self.discard(version)
                 return Claim(winner, finished=True)
-        update_index(self)
+        if not PERSONAL_VERSION.fullmatch(version):
+            update_index(self)
         return Claim(version, finished=False)
 
     def keep_evaluation(self, version: str, evaluation: Mapping[str, Any]) -> None:

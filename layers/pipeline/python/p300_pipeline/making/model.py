@@ -95,10 +95,11 @@ def make_model(recordings: Downloaded, kind: str, seed: int) -> Made:
         sfreq = recordings.features(recordings.names[0]).sfreq
         estimator, metrics = evaluation.train(recordings, kind, seed, sfreq)
         response = getattr(estimator, "response_", None) or Response.fit(recordings, sfreq)
-    return Made(estimator, metrics, _npz({**estimator.to_arrays(), **response.to_arrays()}))
+    return Made(estimator, metrics, npz({**estimator.to_arrays(), **response.to_arrays()}))
 
 
-def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return arrays as a ``model.npz``."""
     buffer = io.BytesIO()
     np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]  # its entries are all dated 1980
     return buffer.getvalue()

@@ -227,6 +227,16 @@ class ModelCache:
                 continue
             return
 
+    def load(self, version: str) -> Served:
+        """Return a version, from memory where it is one of the last few; raises as `Registry.manifest` and `Registry.artifact`."""
+        with self._lock:
+            return self._load(version)
+
+    @staticmethod
+    def now() -> float:
+        """Return the time that aliases are checked by, in seconds."""
+        return time.monotonic()
+
     def unreadable(self, error: Exception) -> str:
         """Return what to say about an error of the storage."""
         if isinstance(error, NoBucketError):

@@ -82,6 +82,18 @@ Alias = Annotated[
 ]
 
 
+class Answering(BaseModel):
+    """The model that answered a request about a subject."""
+
+    subject: Annotated[str, Field(description="as the models name it, such as subject_07")]
+    alias: Annotated[str, Field(description="the subject's, or that of the population's champion")]
+    version: str
+    note: Annotated[str | None, Field(description="why the population's model answered")] = None
+
+
+Model = Annotated[Answering | None, Field(description="which model answered, where the query names a subject")]
+
+
 class Prediction(BaseModel):
     """What one epoch is."""
 
@@ -95,6 +107,7 @@ class OnePrediction(Prediction):
 
     model_version: str
     alias: Alias = None
+    model: Model = None
     notes: Notes = None
 
 
@@ -113,6 +126,7 @@ class Predictions(BaseModel):
     n_epochs: int
     model_version: str
     alias: Alias = None
+    model: Model = None
     filter: Annotated[
         Literal["exact", "approximate", "none"] | None,
         Field(description="of raw epochs: whether the samples around them reached as far as the filter does"),
@@ -197,6 +211,7 @@ class Decoded(BaseModel):
 
     model_version: str
     alias: Alias = None
+    model: Model = None
     symbol: str
     confidence: Probability
     stop: Annotated[bool, Field(description="the confidence asked for was reached")]
@@ -279,7 +294,7 @@ class Error(BaseModel):
 PREDICT = (OneEpoch, Epochs, PackedEpochs, RawEpochs)
 DECODE = (Session, PackedSession)
 REFUSALS = {
-    400: "not JSON, an unknown query parameter, or an alias that is none",
+    400: "not JSON, an unknown query parameter, an alias or a subject that is none, or both",
     403: "no key",
     404: "no such version",
     413: "too large",
@@ -337,7 +352,7 @@ def _post(summary: str, bodies: tuple[type[BaseModel], ...], answers: tuple[type
     return {
         "summary": summary,
         "operationId": bodies[0].__name__,
-        "parameters": [alias],
+        "parameters": [alias, _SUBJECT],
         "requestBody": {"required": True, "content": _json(*bodies)},
         "responses": {
             "200": {"description": "the answer", "content": _json(*answers)},
@@ -346,6 +361,12 @@ def _post(summary: str, bodies: tuple[type[BaseModel], ...], answers: tuple[type
     }
 
 
+_SUBJECT = {
+    "name": "subject",
+    "in": "query",
+    "description": "whose flashes these are: the subject's personal model answers where there is one; not together with alias",
+    "schema": {"type": "string", "pattern": r"^(subject_|sub-)?[0-9A-Za-z+]{1,64}$"},
+}
 VERSION_PATTERN = r"^v[0-9]{14}$"
 _LIMIT = {
     "name": "limit",

@@ -14,6 +14,7 @@ from p300_pipeline.registry import Registry
 from p300_pipeline.storage import Store, storage_errors
 
 from .cache import ModelCache, Served
+from .personal import PersonalModels, parse_subject
 from .predictions import predict
 from .requests import parse_json, short
 from .routing import DEFAULT, route
@@ -38,8 +39,9 @@ class Service:
         self, store: Store, bucket: str, on_fault: Callable[[str, str], None] = lambda alias, problem: None
     ) -> None:
         self.cache = ModelCache(store, bucket, on_fault)
+        self.personal = PersonalModels(self.cache, on_fault)
 
-    def predict(self, body: bytes | str | None, alias: str | None = None) -> dict[str, Any]:
+    def predict(self, body: bytes | str | None, alias: str | None = None, subject: str | None = None) -> dict[str, Any]:
         """Answer ``POST /predict``: see `p300_pipeline.serving.predictions.predict`.
 
         Parameters
@@ -49,28 +51,46 @@ class Service:
         alias : str, optional
             ``champion``, ``challenger``, ``champion_<montage>`` or a version. By default the champion of the request's channels: see
             `p300_pipeline.serving.routing.route`.
+        subject : str, optional
+            Whose flashes these are, in any spelling: the subject's personal model answers where there is one, and ``model`` in the answer
+            says which model it was (`p300_pipeline.serving.personal`).
 
         Raises
         ------
         RequestError
-            If the body is not what the model expects, or no model serves.
+            If the body is not what the model expects, no model serves, or both `alias` and `subject` are given.
         """
         request = parse_json(body)
-        return self._answer(predict, request, alias)
+        return self._answer(predict, request, alias, subject)
 
-    def decode(self, body: bytes | str | None, alias: str | None = None) -> dict[str, Any]:
+    def decode(self, body: bytes | str | None, alias: str | None = None, subject: str | None = None) -> dict[str, Any]:
         """Answer ``POST /decode``: see `p300_pipeline.serving.symbols.decode`; parameters and errors as in `predict`."""
         from .symbols import decode
 
         request = parse_json(body)
-        return self._answer(decode, request, alias)
+        return self._answer(decode, request, alias, subject)
 
     def _answer(
-        self, ask: Callable[[Mapping[str, Any], Served], dict[str, Any]], request: Mapping[str, Any], alias: str | None
+        self,
+        ask: Callable[[Mapping[str, Any], Served], dict[str, Any]],
+        request: Mapping[str, Any],
+        alias: str | None,
+        subject: str | None,
     ) -> dict[str, Any]:
+        if alias is not None and subject is not None:
+            raise HttpError(
+                "alias_and_subject",
+                "The query has alias and subject, which name two models; expected one of them.",
+                400,
+            )
+        name = parse_subject(subject) if subject is not None else None
         if alias is not None:
             return ask(request, self.cache.model(alias))
         chosen, served = route(request, self.cache)
+        if name is not None:
+            found = self.personal.answering(name, chosen, served, request)
+            told = {"subject": name, "alias": found.alias, "version": found.served.version}
+            return {**ask(request, found.served), "model": {**told, "note": found.note} if found.note else told}
         answer = ask(request, served)
         return answer if chosen == DEFAULT else {**answer, "alias": chosen}
 

@@ -103,14 +103,14 @@ def _usable(
     """Load recordings one at a time; those that the model cannot be judged by go to `skipped`, with the reason."""
     trained_on = {entry.get("raw"): entry["recording"] for entry in manifest["recordings"] if entry.get("raw")}
     for name, item in candidates.items():
-        reason = _too_large(item, memory_mb)
+        reason = too_large(item, memory_mb)
         if not reason:
             try:
                 features = load_features(store, bucket, name, etag=item.etag)
             except ArtifactError as error:
                 reason = error.message
             else:
-                reason = _unusable(features, manifest)
+                reason = unusable(features, manifest)
                 same = trained_on.get(raw_identity(features.provenance))
                 if not reason and same and not seen:
                     reason = f"it is the same upload as {same}, which the model was trained on"
@@ -120,7 +120,8 @@ def _usable(
         skipped.append({"recording": name, "reason": reason})
 
 
-def _too_large(item: Item, memory_mb: int) -> str | None:
+def too_large(item: Item, memory_mb: int) -> str | None:
+    """Say why features take too much memory; None where they do not."""
     most_mb = memory_mb // MEMORY_SHARE
     if item.size <= most_mb << 20:
         return None
@@ -130,7 +131,8 @@ def _too_large(item: Item, memory_mb: int) -> str | None:
     )
 
 
-def _unusable(features: FeatureSet, manifest: Mapping[str, Any]) -> str | None:
+def unusable(features: FeatureSet, manifest: Mapping[str, Any]) -> str | None:
+    """Say why features are not what a model takes; None where they are, or can be interpolated to it."""
     # Older models do not state their preprocessing, and take features of their shape.
     made_by: Any = manifest.get("features_made_by")
     outdated = provenance.other_code(features.provenance, made_by["code_digest"]) if isinstance(made_by, dict) else None
