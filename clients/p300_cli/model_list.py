@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from p300_client.model_versions import list_models
+from p300_client.model_versions import list_models, registry
+from p300_client.personal_models import list_personal
 from p300_client.target import Target
 
 from p300_cli.terminal import err, escape, out, print_json, table
@@ -88,3 +89,35 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
                 + "  ".join(f"{name} {auc:.3f}" for name, auc in by_fold.items() if auc is not None)
             )
         )
+
+
+def show_personal(target: Target, subject: str, *, as_json: bool = False) -> None:
+    """Print a subject's personal models, newest first, with both AUCs on the same flashes."""
+    found = list_personal(registry(target), subject)
+    if as_json:
+        print_json(found)
+        return
+    rows = found["models"]
+    if not rows:
+        out.print(
+            escape(
+                f"{found['subject']} has no personal model. One is made when a labelled recording lands and a champion has its channels."
+            )
+        )
+        return
+    columns = ["version", "alias", "population", "AUC population", "AUC personal", "flashes", "recordings", "montage"]
+    fields = ("population", "auc_population", "auc_personal", "n_flashes", "recordings", "montage")
+    out.print(
+        table(
+            f"Personal models of {found['subject']} (AUC on flashes that the personal model did not learn from)",
+            columns,
+            [
+                [row["version"], row["aliases"] or row.get("problem")]
+                + [len(row[name]) if name == "recordings" and name in row else row.get(name) for name in fields]
+                for row in rows
+            ],
+        )
+    )
+    if any(row.get("population_trained_on_subject") for row in rows):
+        out.print("The population's model was trained on this subject too: its AUC is higher than for a new subject.")
+    out.print(escape(f"newest learnt from: {', '.join(rows[0].get('recordings', []))}"), soft_wrap=True)

@@ -97,6 +97,7 @@ class Api:
         notify: Notify = ignore_notes,
         *,
         channels: Sequence[str] | None = None,
+        subject: str | None = None,
     ) -> tuple[NDArray[np.float64], str]:
         """Return the probability of Target for each epoch, and the version of the model that gave it.
 
@@ -111,6 +112,8 @@ class Api:
         channels : sequence of str, optional
             Channel names in the order of `X`: the API selects the model's by name, interpolates a few, and refuses others. By default
             `X` is taken to be in the model's order.
+        subject : str, optional
+            Whose personal model answers, where there is one; a note says where there is none. Not together with `alias`.
 
         Returns
         -------
@@ -130,22 +133,22 @@ class Api:
             body = {"epochs_b64": base64.b64encode(batch.tobytes()).decode(), "n_epochs": len(batch)}
             if channels is not None:
                 body["channels"] = list(channels)
-            answer = self.ask("POST", "/predict" + _query(alias), body)
+            answer = self.ask("POST", "/predict" + _query(alias, subject), body)
             answer.required("POST /predict")
             pass_on_notes(answer, said, notify)
             probabilities += [prediction["probability_target"] for prediction in answer.body["predictions"]]
             version = answer.body["model_version"]
         return np.array(probabilities), version
 
-    def decode(self, body: dict[str, Any], alias: str | None = None) -> dict[str, Any]:
-        """Return the answer of POST /decode for flashes and a layout.
+    def decode(self, body: dict[str, Any], alias: str | None = None, subject: str | None = None) -> dict[str, Any]:
+        """Return the answer of POST /decode for flashes and a layout; `alias` and `subject` as in `predict`.
 
         Raises
         ------
         P300Error
             ``refused``, with what the API said.
         """
-        return self._success("POST", "/decode" + _query(alias), body)
+        return self._success("POST", "/decode" + _query(alias, subject), body)
 
     def models(self) -> dict[str, Any]:
         """Return the answer of GET /models; raises as `decode` does."""
@@ -161,7 +164,9 @@ class Api:
 
 def pass_on_notes(answer: Answer, said: set[str], notify: Notify) -> None:
     """Pass on the notes in the API's answer: the first few, each once."""
-    for text in set(answer.body.get("notes", [])) - said:
+    model = answer.body.get("model") or {}
+    notes = {*answer.body.get("notes", []), *([model["note"]] if "note" in model else [])}
+    for text in notes - said:
         if len(said) < MAX_NOTES:
             notify(text)
         elif len(said) == MAX_NOTES:
@@ -205,8 +210,10 @@ def recordings(target: Target, subject: str | None = None) -> list[str]:
     return [key.removesuffix("/features.parquet") for key in keys if key.endswith("/features.parquet")]
 
 
-def _query(alias: str | None) -> str:
-    return f"?alias={quote(alias, safe='')}" if alias is not None else ""
+def _query(alias: str | None, subject: str | None = None) -> str:
+    named = {"alias": alias, "subject": subject}
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in named.items() if value is not None)
+    return f"?{query}" if query else ""
 
 
 def time_single_epoch(api: Api, features: FeatureSet, alias: str | None = None) -> tuple[Answer, float]:

@@ -16,6 +16,7 @@ from p300_pipeline.storage import Store
 from p300_pipeline.synthetic import n_synthetic
 
 from p300_client.coverage import coverage
+from p300_client.personal_models import is_personal, promote_personal
 from p300_client.target import Target
 
 
@@ -44,7 +45,8 @@ def promote(target: Target, version: str | None, *, force: bool = False, alias: 
     force : bool
         Whether to promote a version even if it is at chance.
     alias : str, optional
-        Whose previous champion, where `version` is None: ``champion`` by default, or ``champion_<montage>``.
+        Whose previous champion, where `version` is None: ``champion`` by default, ``champion_<montage>``, or ``subject_<label>``, whose
+        first personal model goes back to the population's.
 
     Returns
     -------
@@ -57,6 +59,8 @@ def promote(target: Target, version: str | None, *, force: bool = False, alias: 
         ``at_chance`` without `force`.
     """
     models = registry(target)
+    if is_personal(version or alias):
+        return Promoted(*promote_personal(models, version, alias))
     line: Promotions = models.line(alias.removeprefix(PREFIX)) if alias and alias != CHAMPION else models
     serving = line.champion()
     version_is_previous = version is None

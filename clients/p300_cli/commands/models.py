@@ -14,12 +14,23 @@ app.add_typer(models_app, name="models")
 
 
 @models_app.callback()
-def models(context: typer.Context, as_json: Json = False) -> None:
+def models(
+    context: typer.Context,
+    subject: Annotated[
+        str | None,
+        typer.Option(help="List this subject's personal models, beside the population's on the same flashes."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the model versions with their metrics."""
-    from p300_cli.model_list import show_models
+    from p300_cli.model_list import show_models, show_personal
     from p300_cli.targets import current
 
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        return
+    if subject is not None:
+        show_personal(current(), subject, as_json=as_json)
+    else:
         show_models(current(), as_json=as_json)
 
 
@@ -32,10 +43,13 @@ def show_one_model(
     """Show one version's metrics beside those of a plain LDA, its promotions and its plots."""
     from p300_client.model_versions import registry
     from p300_client.paths import STATE
+    from p300_client.personal_models import is_personal
 
     from p300_cli.model_details import show_model
     from p300_cli.targets import current
 
+    if is_personal(version):
+        fail(f"{version} is a personal model; `p300 models --subject {version.split('/')[0]}` shows its metrics.", 2)
     pictures = show_model(registry(current()), version, STATE / "models", as_json=as_json)
     if browser and not as_json:
         open_in_browser(pictures)
@@ -47,7 +61,7 @@ def promote(
     rollback: Annotated[bool, typer.Option("--rollback", help="Return to the previous champion.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Promote even a version that is at chance.")] = False,
     alias: Annotated[
-        str | None, typer.Option(help="With --rollback: champion (the default) or champion_<montage>.")
+        str | None, typer.Option(help="With --rollback: champion (the default), champion_<montage> or subject_<label>.")
     ] = None,
 ) -> None:
     """Make a version the champion of its montage, even a worse one; the API serves it within seconds."""
@@ -64,6 +78,7 @@ def promote(
     champion, replaced, role = promote_version(target, version, force=force, alias=alias)
     print(champion)
     what = "the champion" if role == "champion" else f"the champion of its montage ({role})"
+    what = f"served as {role}" if role.startswith("subject_") else what
     note(f"{champion} is {what} instead of {replaced or 'none'}{at_chance(registry(target), champion)}")
 
 
@@ -73,8 +88,13 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Rebuild a version from its raw recordings on this machine and compare: exit code 0 if it is bit-identical."""
+    from p300_client.personal_models import is_personal
+
     from p300_cli import reproducing
     from p300_cli.targets import current
+
+    if is_personal(version):
+        fail(f"{version} is a personal model; expected a population's version, or an alias of one.", 2)
 
     found = reproducing.reproduce_version(current(), version)
     reproducing.show(found, as_json=as_json)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from p300_cli.commands.options import Alias, Json
-from p300_cli.terminal import note, out, print_json, progress_of, table
+from p300_cli.commands.options import Alias, Json, SubjectModel
+from p300_cli.terminal import fail, note, out, print_json, progress_of, table
 
 app = typer.Typer()
 LAYOUTS_HELP = "speller (6 x 6, columns first), brain_invaders, or a JSON file as POST /decode takes it."
@@ -19,27 +19,46 @@ Plot = Annotated[Path | None, typer.Option(help="PNG to draw accuracy against re
 def predict(
     recording: Annotated[str, typer.Argument(help="<subject>/<recording> whose features are in the features bucket.")],
     alias: Alias = None,
+    subject_model: SubjectModel = None,
     as_json: Json = False,
 ) -> None:
     """Ask the API for every flash of a recording and compare with its labels."""
     from p300.metrics import classification_metrics
     from p300_client.api import Api, load_features
+    from p300_client.session_scores import session_scores
     from p300_client.simulating import manifest_for
 
     from p300_cli.targets import current
 
+    if alias and subject_model:
+        fail("--alias and --subject-model name two models: give one of them.", 2)
     target = current()
     features = load_features(target, recording)
     manifest_for(target, features.ch_names, alias)  # there is no such model: said before anything is asked
-    probability, version = Api(target).predict(features.X, alias, note, channels=features.ch_names)
+    api = Api(target)
+    probability, version = api.predict(features.X, alias, note, channels=features.ch_names, subject=subject_model)
     figures = classification_metrics(features.label, probability)
+    session = session_scores(api, features, alias, subject_model)
+    of_session = None if session.probability is None else classification_metrics(features.label, session.probability)
     if as_json:
-        print_json(
-            {"recording": recording, "model_version": version, "probability_target": probability.tolist(), **figures}
-        )
+        document = {
+            "recording": recording,
+            "model_version": version,
+            "probability_target": probability.tolist(),
+            **figures,
+        }
+        if session.probability is not None and of_session:
+            scores = {"score": "session", "probability_target": session.probability.tolist()}
+            document["session"] = {**scores, **of_session}
+        print_json(document)
         return
     names = ["n_epochs", "roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier"]
-    out.print(table(f"{recording}, model {version}", names, [[figures[name] for name in names]]))
+    rows = [["each flash on its own", *(figures[name] for name in names)]]
+    if of_session:
+        rows.append(["whole session known", *(of_session[name] for name in names)])
+    else:
+        note(f"no score of the whole session: {session.why_not}")
+    out.print(table(f"{recording}, model {version}", ["score", *names], rows))
 
 
 @app.command()

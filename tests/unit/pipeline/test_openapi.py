@@ -125,6 +125,10 @@ USED = {
         "/decode",
         {"layout": GRID, "flashes": [{"group": 1, "features": EPOCH}, {"group": ["A"]}], "trials": [1, 1]},
     ),
+    "scored session": (
+        "/decode",
+        {"layout": GRID, "flashes": [{"group": 1, "features": EPOCH}, {"group": 3}], "flash_scores": "causal"},
+    ),
     "probabilities": ("/decode", {"layout": {"type": "brain_invaders"}, "flashes": [{"group": 1, "probability": 0.5}]}),
     "packed session": (
         "/decode",

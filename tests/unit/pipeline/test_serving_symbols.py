@@ -68,6 +68,44 @@ def ask(request: dict[str, Any], model: Served | None = None) -> dict[str, Any]:
 
 
 # ---- answers
+@pytest.mark.parametrize("score", ["session", "causal"])
+def test_flashes_are_scored_by_what_decodes_them_and_the_score_says_what_it_knows(score: str) -> None:
+    X, _, lit, _ = session()
+    response = served().response
+    assert response is not None
+    whole = decoding.SessionDecoder(response).fit(X, lit, TRIALS).log_likelihood_ratio_
+    ratio = whole if score == "session" else decoding.causal_log_likelihood_ratio(X, response, lit, TRIALS)
+    found = ask(compact(trials=LENGTHS, flash_scores=score))["flashes"]
+    prior = served().scorer.prior_target
+    assert found["score"] == score
+    p = np.array(found["probability_target"])
+    assert np.log(p / (1 - p)) == pytest.approx(ratio + np.log(prior / (1 - prior)), rel=1e-3, abs=1e-3)
+    assert "flashes" not in ask(compact(trials=LENGTHS))
+
+
+def test_a_flash_without_an_epoch_has_no_score() -> None:
+    values = [{"features": row.tolist()} for row in session()[0][:24]]
+    values[3] = {}
+    found = ask(listed(values, flash_scores="session"))["flashes"]["probability_target"]
+    assert [number for number, p in enumerate(found) if p is None] == [3]
+
+
+@pytest.mark.parametrize(
+    ("request_", "model", "code"),
+    [
+        (compact(flash_scores="whole"), None, "bad_flash_scores"),
+        (compact(flash_scores=["session"]), None, "bad_flash_scores"),
+        (compact(flash_scores="session", adapt=False), None, "no_flash_scores"),
+        (compact(flash_scores="causal"), without_response, "no_flash_scores"),
+        (listed([{"probability": 0.5}], flash_scores="session"), None, "no_flash_scores"),
+    ],
+)
+def test_scores_that_cannot_be_given_are_refused(request_: dict[str, Any], model: Any, code: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        ask(request_, model() if model else None)
+    assert refused.value.code == code
+
+
 def test_a_session_is_decoded_as_decoding_does() -> None:
     X, _, lit, _ = session()
     response = served().response

@@ -184,6 +184,10 @@ class _Session(_Closed):
     confidence: Annotated[float, Field(gt=0, le=1, description="stop once a symbol is this likely")] = 1.0
     prior: Annotated[dict[str, Probability] | None, Field(description="of every symbol")] = None
     adapt: Annotated[bool, Field(description="to this person, by the structure of the stimulation")] = True
+    flash_scores: Annotated[
+        Literal["session", "causal"] | None,
+        Field(description="answer a probability for each flash too: with all flashes known, or only those up to each"),
+    ] = None
 
 
 class Session(_Session):
@@ -206,6 +210,16 @@ class Believed(BaseModel):
     confidence: Probability
 
 
+class FlashScores(BaseModel):
+    """The probability of each flash, from what decodes symbols."""
+
+    score: Annotated[
+        Literal["session", "causal"],
+        Field(description="with all flashes of the request known, or only those up to each"),
+    ]
+    probability_target: Annotated[list[Probability | None], Field(description="null where a flash has no usable epoch")]
+
+
 class Decoded(BaseModel):
     """The answer to a session."""
 
@@ -219,6 +233,7 @@ class Decoded(BaseModel):
     posterior: dict[str, Probability]
     adapted: bool
     trials: list[Believed] | None = None
+    flashes: FlashScores | None = None
     notes: Notes = None
 
 

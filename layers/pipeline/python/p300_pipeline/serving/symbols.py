@@ -34,7 +34,19 @@ MAX_SYMBOLS = 1024
 MAX_SYMBOL_LENGTH = 64
 CERTAIN = 1e-12
 """A probability this close to 0 or 1 counts as this far away: that of a distant epoch rounds to them."""
-FIELDS = ("layout", "flashes", "groups", "epochs_b64", "channels", "trials", "confidence", "prior", "adapt")
+FIELDS = (
+    "layout",
+    "flashes",
+    "groups",
+    "epochs_b64",
+    "channels",
+    "trials",
+    "confidence",
+    "prior",
+    "adapt",
+    "flash_scores",
+)
+FLASH_SCORES = ("session", "causal")
 FLASH_FIELDS = ("group", "features", "probability")
 LAYOUT_FIELDS = {
     "grid": ("type", "rows", "rows_first"),
@@ -78,7 +90,7 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     ----------
     request : mapping
         ``layout`` and the flashes, as ``flashes`` (a list of ``{"group", "features" | "probability"}``) or as ``groups`` with
-        ``epochs_b64``; optionally ``channels`` of the features, ``trials``, ``confidence``, ``prior``, ``adapt``.
+        ``epochs_b64``; optionally ``channels`` of the features, ``trials``, ``confidence``, ``prior``, ``adapt``, ``flash_scores``.
     served : Served
         The model.
 
@@ -86,7 +98,8 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     -------
     dict
         ``model_version``, ``symbol``, ``confidence``, ``stop``, ``n_flashes``, ``posterior``, ``adapted``, ``trials`` of the earlier
-        symbols where there are any, and ``notes`` where something about the features is implausible.
+        symbols where there are any, ``flashes`` where their scores are asked for, and ``notes`` where something about the features is
+        implausible.
 
     Raises
     ------
@@ -108,7 +121,12 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
     lit = layout.lit(flashes.groups)
     adapted = wish and flashes.X is not None and served.response is not None
     notes = _scale_notes(flashes, served) + interpolation_notes(chosen, served.manifest)
-    decode_trial = _adapted(flashes, lit, trials, served) if adapted else _plain(flashes, lit, trials, served)
+    scores = _flash_scores(request.get("flash_scores"), adapted=adapted)
+    if adapted:
+        decoder = _adapted(flashes, lit, trials, served)
+        decode_trial: DecodeTrial = decoder.decode
+    else:
+        decode_trial = _plain(flashes, lit, trials, served)
     decoded = decode_trial(len(trials) - 1, confidence=confidence, prior=prior)
     answer = {
         "model_version": served.version,
@@ -119,6 +137,8 @@ def decode(request: Mapping[str, Any], served: Served) -> dict[str, Any]:
         "posterior": dict(zip(layout.symbols, decoded.posterior.tolist(), strict=True)),
         "adapted": adapted,
     }
+    if scores:
+        answer["flashes"] = _scored(scores, decoder, flashes, lit, trials, served)
     if len(trials) > 1:
         earlier = [decode_trial(number) for number in range(len(trials) - 1)]
         answer["trials"] = [{"symbol": layout.symbols[one.best], "confidence": one.confidence} for one in earlier]
@@ -132,14 +152,53 @@ def _scale_notes(flashes: Flashes, served: Served) -> list[str]:
     return scale_notes("features", flashes.X[~np.isnan(flashes.X[:, 0])], served)
 
 
-def _adapted(flashes: Flashes, lit: NDArray[np.bool_], trials: Sequence[slice], served: Served) -> DecodeTrial:
+def _adapted(
+    flashes: Flashes, lit: NDArray[np.bool_], trials: Sequence[slice], served: Served
+) -> decoding.SessionDecoder:
     assert flashes.X is not None and served.response is not None  # noqa: S101 - asked before
     try:
-        return decoding.SessionDecoder(served.response).fit(flashes.X, lit, trials).decode
+        return decoding.SessionDecoder(served.response).fit(flashes.X, lit, trials)
     except np.linalg.LinAlgError as error:
         raise RequestError(
             "not_decodable", "The features' covariance cannot be used: they are none of an EEG. Expected volts."
         ) from error
+
+
+def _scored(
+    score: str,
+    decoder: decoding.SessionDecoder,
+    flashes: Flashes,
+    lit: NDArray[np.bool_],
+    trials: Sequence[slice],
+    served: Served,
+) -> dict[str, Any]:
+    """Return the probability of each flash from the engine that decodes symbols, and what that score knows."""
+    assert flashes.X is not None and served.response is not None  # noqa: S101 - asked before
+    if score == "session":
+        ratio = decoder.log_likelihood_ratio_
+    else:
+        ratio = decoding.causal_log_likelihood_ratio(flashes.X, served.response, lit, trials)
+    prior = served.scorer.prior_target
+    probability = 1 / (1 + np.exp(-np.clip(ratio + np.log(prior / (1 - prior)), -500, 500)))
+    unusable = np.isnan(flashes.X).any(axis=1)
+    return {
+        "score": score,
+        "probability_target": [None if lost else p for p, lost in zip(probability.tolist(), unusable, strict=True)],
+    }
+
+
+def _flash_scores(value: Any, *, adapted: bool) -> str | None:
+    if value is None:
+        return None
+    if value not in FLASH_SCORES:
+        raise RequestError("bad_flash_scores", f"flash_scores is {short(value)}; expected {' or '.join(FLASH_SCORES)}.")
+    if not adapted:
+        raise RequestError(
+            "no_flash_scores",
+            f"flash_scores is {value}, which takes flashes with features, adapt not false, and a model with a response: "
+            "these flashes are not decoded with one. POST /predict scores each epoch on its own.",
+        )
+    return str(value)
 
 
 def _plain(flashes: Flashes, lit: NDArray[np.bool_], trials: Sequence[slice], served: Served) -> DecodeTrial:
