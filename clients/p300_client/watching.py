@@ -53,13 +53,13 @@ class Execution:
         output = self.output
         match output.get("outcome"):
             case "features":
-                return f"features{_notes(output)}{_until_training(output)}"
+                return f"features{_personal(output)}{_notes(output)}{_until_training(output)}"
             case "model":
                 made = (
                     "features, " if output.get("recording") else ""
                 )  # without a recording, only a model was requested
                 model = f"model {_field(output, 'training', 'version')} {_field(output, 'promotion', 'outcome')}"
-                return f"{made}{model}{_of_montage(output)}{_notes(output)}{_left_out(output)}"
+                return f"{made}{model}{_of_montage(output)}{_personal(output)}{_notes(output)}{_left_out(output)}"
             case "quarantined" | "incomplete" | "unreadable" as stuck:
                 return f"{stuck}: {output.get('detail') or _field(output, 'reason', 'message')}"
             case "unchanged" if "version" in output:
@@ -77,6 +77,22 @@ def _until_training(output: dict[str, Any]) -> str:
         return ""
     new, every = due["new_recordings"], due["retrain_every"]
     return f"; {n_of(every - new, 'more new recording')} of montage {due['montage']}, then it trains ({new} of {every})"
+
+
+def _personal(output: dict[str, Any]) -> str:
+    """Say what became of the subject's personal model; an empty string where there was nothing to make one of."""
+    personal = output.get("personal")
+    if not isinstance(personal, dict):
+        return ""
+    match personal.get("outcome"):
+        case "promoted":
+            return f", personal model {personal.get('version')}"
+        case "kept":
+            return f"; personal model {personal.get('version')} does not serve: {personal.get('why')}"
+        case None if "Error" in personal:
+            return f"; no personal model: {executions.reason(str(personal.get('Cause') or personal['Error']))}"
+        case _:
+            return ""
 
 
 def _of_montage(output: dict[str, Any]) -> str:

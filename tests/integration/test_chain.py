@@ -216,6 +216,30 @@ def test_bad_input_is_quarantined_and_stops_nobody(trained: Stack) -> None:
     assert trained.keys(trained.landing) == []
 
 
+def test_a_new_recording_makes_a_personal_model_that_answers(trained: Stack) -> None:
+    execution = trained.land(("subject_50/run_01.parquet", recording(50)))["subject_50/run_01.parquet"]
+    personal = execution.output["personal"]
+    assert personal["outcome"] == "promoted", personal
+    assert personal["auc_personal"] >= personal["auc_population"] - 0.01
+    body = {"features": features_of(trained, "subject_50/run_01").X[0].tolist()}
+
+    def answered() -> dict[str, Any] | None:
+        answer = trained.api.ask("POST", "/predict?subject=50", body)
+        assert answer.status == 200, answer.body
+        return answer.body if answer.body["model_version"] == personal["version"] else None
+
+    wanted = {"subject": "subject_50", "alias": "subject_50", "version": personal["version"]}
+    assert wait_for(answered, "the personal model")["model"] == wanted
+    assert trained.api.ask("POST", "/predict?subject=51", body).body["model"]["alias"] == "champion"
+    assert trained.api.ask("POST", "/predict?subject=no-one", body).status == 400
+    again = trained.land(("subject_50/run_01.parquet", recording(50)))["subject_50/run_01.parquet"]
+    assert (again.output["personal"]["outcome"], again.output["personal"]["version"]) == (
+        "unchanged",
+        personal["version"],
+    )
+    assert personal["version"] in run_p300("models", "--subject", "subject_50", "--json").stdout
+
+
 def test_another_montage_is_left_out_by_name_and_refused_at_prediction(trained: Stack) -> None:
     execution = trained.land(("subject_40/run_01.parquet", recording(40, n_channels=8)))["subject_40/run_01.parquet"]
     assert execution.output["outcome"] == "features"

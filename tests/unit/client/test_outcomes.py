@@ -91,3 +91,18 @@ def test_what_a_recording_replaced_is_part_of_what_came_of_it() -> None:
     recording = {**A, "notes": ["replaced another recording under subject_01/a.edf"]}
     for output in ({"outcome": "features"}, {"outcome": "model", "training": {"version": "v1"}}):
         assert "; replaced another recording under" in execution({**output, "recording": recording}).outcome
+
+
+def test_what_became_of_a_personal_model_is_part_of_what_came_of_a_recording() -> None:
+    failed = {"Error": "ArtifactError", "Cause": '{"errorMessage": "It is not loaded."}'}
+    for personal, said in (
+        (
+            {"outcome": "promoted", "version": "subject_01/v1", "why": "Not worse."},
+            "features, personal model subject_01/v1",
+        ),
+        ({"outcome": "kept", "version": "subject_01/v1", "why": "Worse."}, "subject_01/v1 does not serve: Worse."),
+        ({"outcome": "none", "why": "There is no population model yet."}, "features"),
+        (failed, "features; no personal model: It is not loaded."),
+        (None, "features"),
+    ):
+        assert execution({"outcome": "features", "recording": A, "personal": personal}).outcome.endswith(said)
