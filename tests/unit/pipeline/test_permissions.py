@@ -249,6 +249,9 @@ def test_training(
     request = payload("Train", request={}, started="2026-01-02T04:04:05Z")
     assert run("training", request)["outcome"] == "trained"
     assert run("training", request)["outcome"] == "trained"
+    personal = payload("Make the personal model", personal="subject_04/run", started="2026-01-02T04:14:05Z")
+    assert run("training", personal)["outcome"] in {"promoted", "kept"}
+    assert run("training", personal)["outcome"] == "unchanged"
     # Another execution finishes the same training first: the version that lost is taken back.
     put_features("subject_05/run")
     publish = Registry.publish

@@ -18,7 +18,7 @@ from p300.features import read_features
 from p300.signals import Parameters
 from p300_pipeline import provenance
 from p300_pipeline.contracts import TrainResult
-from p300_pipeline.making.model import _npz
+from p300_pipeline.making.model import npz
 from p300_pipeline.provenance import FEATURES as FEATURES_CODE
 from p300_pipeline.provenance import MODEL, code_of
 from p300_pipeline.registry import Registry
@@ -145,8 +145,8 @@ with one_thread():
 
 def test_equal_arrays_are_equal_files() -> None:
     arrays = {"a": np.arange(5), "b": np.eye(2)}
-    body = _npz(arrays)
-    assert body == _npz(arrays)
+    body = npz(arrays)
+    assert body == npz(arrays)
     assert b"\x00\x00\x21\x00" in body  # 1980-01-01, 00:00: no entry has the time of its writing
 
 
