@@ -87,7 +87,9 @@ def promote_personal(models: Registry, version: str | None, alias: str | None) -
         If there is no such version, it serves already, or another promotion came in between.
     """
     if version is None:
-        line = Promotions(models.store, models.bucket, str(alias))
+        label, _, group = str(alias).removeprefix("subject_").partition("_")
+        role = canonical(label) + (f"_{group}" if group else "")
+        line = Promotions(models.store, models.bucket, role)
         version = before(models, line)
         manifest = models.manifest(version)
     else:

@@ -20,6 +20,8 @@ from typing import Any
 
 FEATURES, MODEL = "p300_pipeline.making.features", "p300_pipeline.making.model"
 """Modules that make features and models."""
+PERSONAL = "p300_pipeline.making.personal"
+"""Module that makes personal models of them."""
 PACKAGES = ("p300", "p300_pipeline")
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 """Distribution of each package that has another name."""
@@ -56,7 +58,7 @@ def code_of(entry: str) -> Code:
     Parameters
     ----------
     entry : str
-        Name of the module; `FEATURES` or `MODEL`.
+        Name of the module; `FEATURES`, `MODEL` or `PERSONAL`.
 
     Raises
     ------

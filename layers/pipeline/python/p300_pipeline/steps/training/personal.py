@@ -185,7 +185,7 @@ def make_personal(
             "execution": execution,
             "created": started.isoformat(timespec="seconds"),
             "code_version": __version__,
-            **provenance.code_of(provenance.MODEL).stated(),
+            **provenance.code_of(provenance.PERSONAL).stated(),
             "machine": provenance.machine(),
         }
         artifacts = {"model.npz": (made.npz, "application/octet-stream")}
@@ -275,7 +275,7 @@ def _fingerprint(subject: str, population: _Population, own: _Own) -> str:
         "personal": subject,
         "population": [population.manifest["version"], population.sha256],
         "recordings": sorted((name, facts["features_etag"]) for name, facts in own.facts.items()),
-        **provenance.code_of(provenance.MODEL).stated(),
+        **provenance.code_of(provenance.PERSONAL).stated(),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
