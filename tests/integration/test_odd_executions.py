@@ -51,7 +51,8 @@ def test_odd_input_fails_clearly_is_listed_and_stops_nothing(stack: Stack) -> No
     assert refused.returncode == 1
     assert "--drop" in refused.stderr
     run_p300("retry", *unknown, "--drop")
-    watched = run_p300("watch", "--all", COLUMNS="300")
+    watched = run_p300("watch", "--all", check=False, COLUMNS="300")
+    assert watched.returncode == 1
     assert watched.stdout.count(UNKNOWN_INPUT) >= len(unknown)
     with console() as address:
         base, cookie = enter(address)

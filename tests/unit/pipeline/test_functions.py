@@ -147,7 +147,9 @@ def test_scheduling(store: Store, load_function: Load, context: Any, logged: Any
     module.handler(new_recording(1) | {"execution": "before"}, context)
     logged()
     schedule = selected("Count new recordings", module.handler(new_recording(2), context))["result"]
-    common = {"new_recordings": 2, "retrain_every": 2, "gathered_by": None, "montage": "2ch-d73d6e97"}
+    common = {
+        "new_recordings": 2, "retrain_every": 2, "gathered_by": None, "montage": "2ch-d73d6e97", "has_champion": False,
+    }  # fmt: skip
     assert schedule == {**common, "outcome": "gathering", "look_again_s": 60, "request": None}
     line = message(logged(), "counted")
     assert (line["correlation_id"], line["service"], line["outcome"]) == (EXECUTION, "scheduling", "gathering")

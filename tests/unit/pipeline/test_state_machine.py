@@ -63,7 +63,7 @@ def test_a_failure_is_caught_only_where_the_execution_carries_on_without_the_ste
         if "Catch" in state
     }
     assert caught == {
-        ("pipeline", "Request the report"): "Make the personal model",
+        ("pipeline", "Request the report"): "Count new recordings",
         ("pipeline", "Make the personal model"): "Personal model failed",
         ("pipeline", "Draw plots"): "Plots failed",
         ("pipeline", "Track"): "Tracking failed",
@@ -265,9 +265,16 @@ def test_nothing_waits_for_the_report() -> None:
 
 # ---- a model
 def test_a_personal_model_is_made_before_anything_waits_and_fails_no_recording() -> None:
-    task, failed = STATES["Make the personal model"], STATES["Personal model failed"]
-    assert following(STATES["Request the report"]) == {"Make the personal model"}
-    assert task["Next"] == failed["Next"] == "Count new recordings"
+    task, failed, none = (
+        STATES[name] for name in ("Make the personal model", "Personal model failed", "No population model")
+    )
+    wanted = STATES[STATES["Count new recordings"]["Next"]]
+    assert wanted["Choices"] == [
+        {"Variable": "$.personal", "IsPresent": True, "Next": "Is training due?"},  # counted again after a wait
+        {"Variable": "$.schedule.result.has_champion", "BooleanEquals": True, "Next": "Make the personal model"},
+    ]
+    assert wanted["Default"] == "No population model"
+    assert task["Next"] == failed["Next"] == none["Next"] == "Is training due?"
     assert task["Catch"][0]["ResultPath"] == "$.personal.result"
     assert STATES["Features ready"]["Parameters"]["personal.$"] == "$.personal.result"
     assert STATES["Features ready"]["Next"] == STATES["Model ready"]["Next"] == "Did everything succeed?"

@@ -82,12 +82,20 @@ def test_what_was_claimed_is_not_looked_at_again(store: Store) -> None:
     assert waiting(store) == ["trainings/new/subject_10/run@a", "trainings/new/subject_11/run@a"]
 
 
+def test_whether_any_montage_has_a_champion_is_said(store: Store) -> None:
+    assert look(store, "a", 5)["has_champion"] is False
+    store.put(MODELS, "aliases/challenger", b"v20260102030405")
+    assert look(store, "b", 5, 1)["has_champion"] is False
+    store.put(MODELS, "aliases/champion_8ch-1a2b3c4d", b"v20260102030405")
+    assert look(store, "c", 5, 2)["has_champion"] is True
+
+
 # ---- recordings that come together
 def test_twelve_recordings_at_once_are_one_training_of_all(store: Store) -> None:
     first = [look(store, f"execution-{number}", 5, number) for number in range(7)]
     assert first[4] == {
-        "outcome": "gathering", "montage": "0ch-4f53cda1", "new_recordings": 5, "retrain_every": 5, "look_again_s": 8,
-        "gathered_by": None, "request": None,
+        "outcome": "gathering", "has_champion": False, "montage": "0ch-4f53cda1", "new_recordings": 5, "retrain_every": 5,
+        "look_again_s": 8, "gathered_by": None, "request": None,
     }  # fmt: skip
     assert [answer["gathered_by"] for answer in first] == [None] * 5 + ["execution-4"] * 2
     assert look(store, "execution-4", 5, 4, now=NOW + 8)["look_again_s"] == 8  # two have come meanwhile

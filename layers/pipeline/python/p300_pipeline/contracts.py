@@ -124,6 +124,7 @@ class ScheduleResult(TypedDict):
     """See `p300_pipeline.steps.scheduling.check_due`."""
 
     outcome: ScheduleOutcome
+    has_champion: bool
     montage: str
     new_recordings: int
     retrain_every: int

@@ -178,7 +178,8 @@ def check_due(
     dict
         ``outcome`` is ``due`` (this execution trains, as ``request`` says), ``gathering`` (ask again after ``look_again_s``) or
         ``counted`` (nothing more to do: too few recordings, or ``gathered_by`` names the execution that trains on this one); with
-        ``new_recordings`` of the group, its ``montage`` and ``retrain_every``.
+        ``new_recordings`` of the group, its ``montage`` and ``retrain_every``. ``has_champion`` says whether any montage has a champion, on
+        which a personal model could stand.
     """
     now = time.time() if now is None else now
     montage, group = _group(store, models_bucket, tuple(channels))
@@ -211,6 +212,7 @@ def check_due(
     outcome: ScheduleOutcome = "due" if claim else "gathering" if gatherer == execution else "counted"
     return {
         "outcome": outcome,
+        "has_champion": any(store.list(models_bucket, "aliases/champion")),
         "montage": montage,
         "new_recordings": claim["n"] if claim else decided.n_new,
         "retrain_every": retrain_every,
