@@ -20,6 +20,7 @@ settings = TrainingSettings.from_environment()
 @metrics.log_metrics
 @tracer.capture_lambda_handler
 def handler(event: TrainInput | PersonalInput, context: LambdaContext) -> TrainResult | PersonalResult:
+    executions.parse(event["input"], event["execution"])
     execution = executions.root_of(event["execution"], event["input"])
     started = datetime.fromisoformat(event["started"])
     if "personal" in event:
@@ -34,7 +35,6 @@ def handler(event: TrainInput | PersonalInput, context: LambdaContext) -> TrainR
         )
         logger.info("personal model", extra=personal)
         return personal
-    executions.parse(event["input"], event["execution"])
     result = train(
         Store(),
         settings.features_bucket,
