@@ -22,7 +22,7 @@ SIXTEEN = synth.CHANNELS
 THIRTY_TWO = (
     *SIXTEEN, "Fz", "PO7", "PO8", "F3", "F4", "F7", "F8", "FC1", "FC2", "C3", "C4", "CP1", "CP2", "P5", "P6", "POz",
 )  # fmt: skip
-PREPROCESSING = {"tmin": 0.0, "tmax": 0.8}
+PREPROCESSING = {"tmin": 0.0, "tmax": 0.8, "sfreq": 50.0}
 MOST_LOST_AUC = 0.02
 
 
