@@ -161,6 +161,10 @@ RULES: dict[str, tuple[list[str], list[str]]] = {
         ["scipy/io/_fast_matrix_market/__init__.py"],
     ),
     "HiGHS": (["scipy/optimize/_highspy/_core.cpython-313-x86_64-linux-gnu.so"], ["scipy/optimize/_linprog_highs.py"]),
+    "Orthogonal distance regression": (
+        ["scipy/odr/__init__.py", "scipy/odr/__odrpack.cpython-313-x86_64-linux-gnu.so"],
+        ["scipy/optimize/_minpack_py.py", "scipy/odr.py"],
+    ),
     "Swagger page": (
         ["aws_lambda_powertools/event_handler/openapi/swagger_ui/swagger-ui.min.css"],
         ["aws_lambda_powertools/event_handler/openapi/swagger_ui/html.py"],
