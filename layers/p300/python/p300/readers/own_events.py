@@ -171,12 +171,12 @@ def _same_order(
         if len(found)
     }
     n_other = sum(int((of_class[code] != expected).sum()) for code, expected in classes.items())
-    if n_other <= max(2, LARGEST_UNMATCHED * len(label)) and set(classes.values()) == {TARGET, NON_TARGET}:
+    few = max(2, LARGEST_UNMATCHED * len(label))
+    if n_other <= few and set(classes.values()) == {TARGET, NON_TARGET}:
         return False, f"{told} has events at the same times{late}, in the same order of classes"
     n_of_class = [int((label == code).sum()) for code in (NON_TARGET, TARGET)]
     codes = sorted(of_class, key=lambda code: len(of_class[code]))
     counts = [len(of_class[code]) for code in codes]
-    few = max(2, LARGEST_UNMATCHED * len(label))
     if (
         len(codes) == 2
         and abs(n_of_class[0] - n_of_class[1]) > 2 * few
