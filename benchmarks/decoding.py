@@ -1,8 +1,8 @@
-"""Symbol decoding on real recordings: which way of using other people's data wins, printed as a table.
+"""Symbol decoding on real recordings: which way of using other subjects' data wins, printed as a table.
 
     python benchmarks/decoding.py [--calibration] [--plot docs/decoding.png]
 
-Data: five people's two runs of BNCI Horizon 2020 003-2015 (6 x 6 grid, 5 symbols a run, 15 repetitions of 12 flashes every
+Data: five subjects' two runs of BNCI Horizon 2020 003-2015 (6 x 6 grid, 5 symbols a run, 15 repetitions of 12 flashes every
 78 ms), found through P300_DATA. Every person spelled the same two words, LUKAS and WATER, and some with the very same order of
 flashes: nothing here learns words or orders, and "others, run 1" trains on LUKAS alone as a check.
 
@@ -22,7 +22,7 @@ and every repetition has the same expected share, its system of equations is sin
 Columns: share of the 25 symbols of run 2 right after 4 and 15 repetitions, with its 95 % Wilson interval; the share after 4
 repetitions of 150 (both runs, starting at repetitions 1, 5, 9: each a session of its own), after 8 of 100, after 15 of 50;
 and the log-loss of all these posteriors. 25 symbols cannot tell neighbouring methods apart, so choices were made by the last four
-columns (and constants, where they did not tell either, by synthetic people). docs/decoding.md holds what was seen.
+columns (and constants, where they did not tell either, by synthetic subjects). docs/decoding.md holds what was seen.
 """
 
 import argparse
@@ -275,11 +275,11 @@ def draw(path: Path) -> None:
         return [Share.of([right for _, right, _ in bench.decisions(method, n)]) for n in range(1, 16)]
 
     curves = [
-        Curve("trained on other people, adapted", shares(others, others.adapted)),
+        Curve("trained on other subjects, adapted", shares(others, others.adapted)),
         Curve("trained on the person's other run", shares(own, own.adapted)),
-        Curve("trained on other people, LDA scores summed", shares(others, others.plain)),
+        Curve("trained on other subjects, LDA scores summed", shares(others, others.plain)),
     ]
-    draw_accuracy(path, "BNCI 2015-003: 50 symbols of five people, one of 36 each", curves)
+    draw_accuracy(path, "BNCI 2015-003: 50 symbols of five subjects, one of 36 each", curves)
 
 
 def curve(bench: Benchmark) -> None:

@@ -1,4 +1,4 @@
-"""One model version: its figures on people left out, beside the reference, and its pictures."""
+"""One model version: its figures on left-out subjects, beside the reference, and its pictures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -149,10 +149,10 @@ def montage_lines(training: Mapping[str, Any]) -> Iterator[str]:
             for name, what in (("auc_interpolated", "interpolated"), ("auc_common", "on the common channels"))
             if montage.get(name) is not None
         )
-        compared = f" (AUC on left-out people: {figures})" if figures else ""
+        compared = f" (AUC on left-out subjects: {figures})" if figures else ""
         yield f"montage {montage.get('group')}: some recordings lack channels; {WAYS[montage['used']]}{compared}"
     if n := training.get("n_synthetic"):
-        yield f"trained on {n_of(n, 'synthetic recording')}: the metrics say nothing about people"
+        yield f"trained on {n_of(n, 'synthetic recording')}: the metrics say nothing about real subjects"
     others = training.get("other_montages") or []
     by_reason: dict[str, list[str]] = {}
     for entry in others:
@@ -166,9 +166,9 @@ def montage_lines(training: Mapping[str, Any]) -> Iterator[str]:
 def _summary(metrics: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -> Iterator[list[Any]]:
     adapted = metrics["leave_one_subject_out"]
     rows = [
-        ("people left out", adapted),
+        ("left-out subjects", adapted),
         ("  each epoch on its own", metrics.get("leave_one_subject_out_single_epochs")),
-        ("blocks of one person", metrics["within_subject_blocks"]),
+        ("blocks of one subject", metrics["within_subject_blocks"]),
         ("  plain LDA, the reference", metrics.get("reference_lda")),
         ("first recording trained on, the rest tested", metrics["train_first_test_rest"]),
     ]
@@ -176,7 +176,7 @@ def _summary(metrics: Mapping[str, Any], evaluation: Mapping[str, Any] | None) -
         if part:
             yield [name, *(part["mean"][figure] for figure in FIGURES)]
             if part is adapted:
-                yield ["  ± sd over people", *(part["sd"][figure] for figure in FIGURES)]
+                yield ["  ± sd over subjects", *(part["sd"][figure] for figure in FIGURES)]
     overall = (evaluation or {}).get("overall")
     seen = "seen in training" if (evaluation or {}).get("seen_in_training") else "held out"
     for name, figures in (

@@ -32,7 +32,7 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
     rows = found["models"]
     out.print(
         table(
-            "Models (AUC on people left out of training; the random split is optimistic)",
+            "Models (AUC on subjects left out of training; the random split is optimistic)",
             [
                 "version",
                 "alias",
@@ -72,7 +72,7 @@ def show_models(target: Target, *, as_json: bool = False) -> None:
     for row in rows:
         if n := row.get("synthetic"):
             out.print(
-                f"{row['version']}: {n} of its {row['recordings']} recordings are synthetic; its metrics say nothing about people"
+                f"{row['version']}: {n} of its {row['recordings']} recordings are synthetic; its metrics say nothing about real subjects"
             )
     montages = {row["montage"]: row["channels"] for row in reversed(rows) if row["aliases"] and "montage" in row}
     if len(montages) > 1:

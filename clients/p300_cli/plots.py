@@ -31,7 +31,7 @@ class Stop:
 def draw_accuracy(
     path: Path, title: str, curves: Sequence[Curve], *, behind: Sequence[Curve] = (), stop: Stop | None = None
 ) -> None:
-    """Draw accuracy against repetitions to a PNG: up to three curves, the first with its 95 % interval, single people behind them."""
+    """Draw accuracy against repetitions to a PNG: up to three curves, the first with its 95 % interval, single subjects behind them."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ def draw_accuracy(
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         for number, curve in enumerate(behind):
-            axes.plot(*_points(curve), color=FAINT, linewidth=1, label="each person" if number == 0 else None)
+            axes.plot(*_points(curve), color=FAINT, linewidth=1, label="each subject" if number == 0 else None)
         for number, (curve, colour) in enumerate(zip(curves, COLOURS, strict=False)):
             n, accuracy = _points(curve)
             if number == 0:

@@ -103,7 +103,7 @@ def predict_each(target: Target, names: Sequence[str]) -> None:
                 seen,
             ]
         )
-    columns = ["recording", "model", "epochs", "AUC", "balanced accuracy", "kappa", "person seen in training"]
+    columns = ["recording", "model", "epochs", "AUC", "balanced accuracy", "kappa", "subject seen in training"]
     out.print(table("POST /predict", columns, rows))
     answer, milliseconds = time_single_epoch(api, features)
     if answer.status != 200:

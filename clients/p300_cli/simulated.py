@@ -30,9 +30,9 @@ def draw(document: Mapping[str, Any], path: Path) -> bool:
         pooled["accuracy_stopping"],
         f"stopping at {document['confidence']:g}: {pooled['bits_per_minute']:.1f} bits/min",
     )
-    people = "person" if len(document["subjects"]) == 1 else "people"
+    subjects = "subject" if len(document["subjects"]) == 1 else "subjects"
     seen = "who trained the model" if document["seen_in_training"] else "the model has not seen"
-    title = f"{n} symbols of {len(document['subjects'])} {people} {seen}"
+    title = f"{n} symbols of {len(document['subjects'])} {subjects} {seen}"
     behind = others if len(others) > 1 else []
     draw_accuracy(path, title, [Curve("all symbols", _shares(pooled))], behind=behind, stop=stop)
     return True

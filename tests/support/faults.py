@@ -157,6 +157,29 @@ def check(stack: Stack, landed: Landed) -> None:
     check_models(stack)
 
 
+def _read(stack: Stack, bucket: str, key: str | None, of: str) -> tuple[bytes, dict[str, str]]:
+    """Return an object's bytes and metadata; where it is missing, the executions of what it belongs to may say why."""
+    try:
+        answer = stack.s3.get_object(Bucket=bucket, Key=str(key))
+    except stack.s3.exceptions.NoSuchKey:
+        pytest.fail(f"{of} has no {key}; {_executions(stack, of)}")
+    return answer["Body"].read(), answer["Metadata"]
+
+
+def _executions(stack: Stack, of: str) -> str:
+    """Return how the executions ended whose input names the last two parts of a key."""
+    steps, name = stack.target.client("stepfunctions"), "/".join(of.split("/")[-2:])
+    found = []
+    for page in steps.get_paginator("list_executions").paginate(stateMachineArn=stack.outputs["StateMachineArn"]):
+        for entry in page["executions"]:
+            whole = steps.describe_execution(executionArn=entry["executionArn"])
+            if f'{name}"' in whole["input"]:
+                found.append(
+                    f"{whole['status']} {whole.get('error', '')} {whole.get('cause', whole.get('output', ''))[:300]}"
+                )
+    return " | ".join(found) or "it has no execution"
+
+
 def check_bytes(stack: Stack, landed: Landed) -> None:
     current: dict[str, list[str]] = {}
     everything: dict[str, list[str]] = {}
@@ -178,7 +201,7 @@ def check_bytes(stack: Stack, landed: Landed) -> None:
             assert digest == digests[-1] or len(current.get(digest, [])) <= 1, f"{key}: {current[digest]}"
         COUNTS["uploads looked for: none lost, none there twice"] += len(bodies)
     for key in stack.keys(stack.raw, "quarantine/"):
-        reason = stack.s3.get_object(Bucket=stack.raw, Key=record_key(key))["Body"].read()
+        reason, _ = _read(stack, stack.raw, record_key(key), key)
         assert json.loads(reason)["message"], key
 
 
@@ -188,13 +211,13 @@ def check_features(stack: Stack) -> None:
     for name, key in raw.items():
         etag = stack.s3.head_object(Bucket=stack.raw, Key=key)["ETag"].strip('"')
         assert f"{name}/features.parquet" in found, f"{key} has no features"
-        answer = stack.s3.get_object(Bucket=stack.features, Key=f"{name}/features.parquet")
-        features = read_features(io.BytesIO(answer["Body"].read()))
+        body, stamp = _read(stack, stack.features, f"{name}/features.parquet", key)
+        features = read_features(io.BytesIO(body))
         assert len(features.X), key
-        assert (features.provenance["raw_etag"], answer["Metadata"]["raw-etag"]) == (etag, etag)
-        report = stack.s3.get_object(Bucket=stack.features, Key=f"{name}/report.json")
-        assert report["Metadata"] == answer["Metadata"], key
-        assert json.loads(report["Body"].read())["raw_etag"] == etag
+        assert (features.provenance["raw_etag"], stamp["raw-etag"]) == (etag, etag)
+        report, reports_stamp = _read(stack, stack.features, f"{name}/report.json", key)
+        assert reports_stamp == stamp, key
+        assert json.loads(report)["raw_etag"] == etag
 
 
 def check_models(stack: Stack, *, settled: bool = True) -> str | None:
@@ -210,8 +233,8 @@ def check_models(stack: Stack, *, settled: bool = True) -> str | None:
         return None
     if settled:
         assert registry.history()[-1]["version"] == champion
-        pointer = stack.s3.get_object(Bucket=stack.models, Key="active_model_pointer.txt")["Body"].read().decode()
-        assert pointer == champion
+        pointer, _ = _read(stack, stack.models, "active_model_pointer.txt", champion)
+        assert pointer.decode() == champion
 
     def serves() -> bool | None:
         health = stack.api.ask("GET", "/health").body

@@ -1,4 +1,4 @@
-"""The pictures of a model: AUC of each person left out, what more people would bring, and whether its probabilities can be believed."""
+"""The pictures of a model: AUC of each left-out subject, what more subjects would bring, and whether its probabilities can be believed."""
 
 import io
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OURS, REFERENCE = TARGET_COLOUR, NON_TARGET_COLOUR
 DPI = 110
 MAX_NAMES = 40
-"""More people than this are not named one by one."""
+"""More subjects than this are not named one by one."""
 
 
 def draw_model(kind: str, metrics: Mapping[str, Any]) -> dict[str, bytes]:
@@ -31,7 +31,7 @@ def draw_model(kind: str, metrics: Mapping[str, Any]) -> dict[str, bytes]:
     Returns
     -------
     pictures : dict of str to bytes
-        PNG by file name: ``subjects.png`` (or blocks, with one person), ``calibration.png`` and, with several people,
+        PNG by file name: ``subjects.png`` (or blocks, with one subject), ``calibration.png`` and, with several subjects,
         ``learning_curve.png``. The same figures give the same bytes.
     """
     pictures = {"calibration.png": _calibration(metrics)}
@@ -74,7 +74,7 @@ def _subjects(kind: str, metrics: Mapping[str, Any]) -> bytes:
     ax.set_xlim(min(0.48, float(min(ours.min(), theirs.min())) - 0.02), 1.01)
     ax.set_xlabel("ROC AUC")
     if what == "subjects":
-        title = f"{len(rows)} people, each left out of training"
+        title = f"{len(rows)} subjects, each left out of training"
     else:
         title = f"One person only: {len(rows)} blocks of time, each left out"
     return _png(figure, ax, title, legend_columns=2)
@@ -89,7 +89,7 @@ def _learning_curve(kind: str, metrics: Mapping[str, Any]) -> bytes:
     )
     people = len((metrics["leave_one_subject_out"] or {}).get("subjects") or {}) or 1
     half = sd / np.sqrt(people)
-    ax.fill_between(n, auc - half, auc + half, color=OURS, alpha=0.15, lw=0, label="± 1 standard error over people")
+    ax.fill_between(n, auc - half, auc + half, color=OURS, alpha=0.15, lw=0, label="± 1 standard error over subjects")
     if kind != "lda":
         ax.plot(n, reference, "o-", color=REFERENCE, mfc="white", ms=5, lw=1.4, label="plain LDA")
     ax.plot(n, auc, "o-", color=OURS, ms=5.5, lw=1.8, label=f"{kind}, each epoch on its own")
@@ -99,9 +99,9 @@ def _learning_curve(kind: str, metrics: Mapping[str, Any]) -> bytes:
     ax.set_xscale("log", base=2)
     ax.set_xticks(n, [str(size) for size in n])
     ax.minorticks_off()
-    ax.set_xlabel("people trained on")
-    ax.set_ylabel("ROC AUC on people left out")
-    return _png(figure, ax, "Would more people help?", legend_columns=2)
+    ax.set_xlabel("subjects trained on")
+    ax.set_ylabel("ROC AUC on subjects left out")
+    return _png(figure, ax, "Would more subjects help?", legend_columns=2)
 
 
 def _calibration(metrics: Mapping[str, Any]) -> bytes:

@@ -274,7 +274,7 @@ class Version(BaseModel):
     aliases: list[str] = []
     subjects: int | None = None
     n_epochs: int | None = None
-    auc_left_out: Annotated[float | None, Field(description="mean ROC AUC on people left out of training")] = None
+    auc_left_out: Annotated[float | None, Field(description="mean ROC AUC on subjects left out of training")] = None
     at_chance: AtChance = None
     p_chance: PChance = None
     created: str | None = None
