@@ -164,6 +164,8 @@ def test_a_good_recording_succeeds_and_a_bad_one_is_quarantined_before_ones_eyes
     bad = table.get_by_role("row").filter(has_text="subject_08/notes.csv")
     expect(bad).to_contain_text("quarantined:", timeout=WAIT_MS)
     expect(table.get_by_role("row").filter(has_text=EVIL)).to_contain_text("quarantined:", timeout=WAIT_MS)
+    expect(table.locator("tbody tr")).to_have_count(len(SUBJECTS) + 2, timeout=WAIT_MS)
+    wait_for(lambda: stack.keys(stack.models, "aliases/champion") or None, "the training that is due", 300)
     expect(page.get_by_role("link", name=re.compile(r"Running\s+0"))).to_be_visible(timeout=WAIT_MS)
     assert page.evaluate("window.untouched"), "the page was loaded anew instead of kept"
 
