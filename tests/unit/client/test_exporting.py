@@ -6,12 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from bids_validator import BIDSValidator
 from numpy.typing import NDArray
 from p300.errors import P300Error
 from p300.features import read_features
 from p300.readers import open_recording
+from p300.recording import SYNTHETIC
 from p300.signals import Parameters, extract
 from p300_client import exporting
 from p300_client.exporting import export_bids
@@ -235,3 +237,17 @@ def test_nothing_is_left_of_an_export_that_fails(
     with pytest.raises(OSError, match="no space"):
         export_bids(target, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_a_synthetic_recording_stays_one(target: Any, store: Store, tmp_path: Path, made: Lab) -> None:
+    folder = tmp_path / "subject_5"
+    folder.mkdir()
+    path = write(folder, made, "parquet", stem="run_01")
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"synthetic": b"true"}), path)
+    put(store, target, folder)
+    out = tmp_path / "out"
+    (exported,) = export_bids(target, out).recordings.values()
+    assert SYNTHETIC in open_recording(path).notes
+    assert SYNTHETIC in open_recording(out / exported).notes
+    check_valid(out)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from p300.errors import RecordingError
 from p300.inspection import check, inspect
 from p300.readers import READERS, open_recording
 from p300.signals import Parameters
+from pyarrow import csv as pacsv
 
 from tests.support.bci2000 import write_bci2000
 from tests.support.gdf import write_gdf
@@ -140,21 +142,81 @@ def test_faults_of_the_whole_signal_are_told_where_it_is_read(tmp_path: Path, mo
     assert not any("stand still" in note for note in unread.notes)
 
 
-def test_streams_are_proposed_one_after_the_other(tmp_path: Path) -> None:
+def streams(path: Path, n_of_one: int, *flashes: str, kind: str = "EEG") -> Path:
     stamps = 100 + np.arange(N_SAMPLES) / 256
     names = ["Target" if label == 2 else "NonTarget" for label in LABELS.tolist()]
     eeg = [
-        Written(name, "EEG", eeg_uv(3), stamps, 256.0, labels=("Fz", "Cz", "Pz"), units=("uV",) * 3)
-        for name in ("one", "two")
+        Written(name, kind, eeg_uv(3)[:n], stamps[:n], 256.0, labels=("Fz", "Cz", "Pz"), units=("uV",) * 3)
+        for name, n in (("one", n_of_one), ("two", N_SAMPLES))
     ]
-    flashes = [Written(name, "Markers", names, stamps[ONSETS], format="string") for name in ("screen", "log")]
-    path = write_xdf(tmp_path / "run.xdf", *eeg, *flashes)
+    return write_xdf(
+        path, *eeg, *(Written(name, "Markers", names, stamps[ONSETS], format="string") for name in flashes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_of_one", "flashes", "kind"),
+    [(N_SAMPLES, ["screen"], "EEG"), (N_SAMPLES, ["screen"], "signal"), (200, ["screen", "log"], "EEG")],
+)
+def test_of_several_streams_that_fit_all_are_named_and_none_is_proposed(
+    tmp_path: Path, n_of_one: int, flashes: list[str], kind: str
+) -> None:
+    found = inspect(streams(tmp_path / "run.xdf", n_of_one, *flashes, kind=kind))
+    assert found.refusal is not None
+    assert found.refusal.code == ("several_streams" if kind == "EEG" else "missing_eeg")
+    assert '{"streams": ["one"]} or {"streams": ["two"]}' in found.refusal.message
+    assert (found.mapping, found.with_mapping) == ({}, None)
+
+
+def test_the_only_stream_that_fits_is_proposed(tmp_path: Path) -> None:
+    path = streams(tmp_path / "run.xdf", 200, "screen")
     found = inspect(path)
     assert found.refusal is not None
     assert found.refusal.code == "several_streams"
-    assert found.mapping == {"streams": ["one", "screen"]}
-    assert found.with_mapping is not None
+    assert found.mapping == {"streams": ["two"]}
     assert inspect(path, sidecar=found.mapping).usable == found.with_mapping
+
+
+def test_of_two_sources_with_other_classes_at_the_same_times_none_is_proposed(tmp_path: Path) -> None:
+    stamps = 100 + np.arange(N_SAMPLES) / 256
+    eeg = Written("amp", "EEG", eeg_uv(3), stamps, 256.0, labels=("Fz", "Cz", "Pz"), units=("uV",) * 3)
+    one, other = (
+        Written(name, "Markers", [names[label - 1] for label in labels], stamps[ONSETS], format="string")
+        for name, names, labels in (
+            ("screen", ("std", "odd"), LABELS.tolist()),
+            ("log", ("a", "b"), np.roll(LABELS, 1).tolist()),
+        )
+    )
+    found = inspect(write_xdf(tmp_path / "run.xdf", eeg, one, other))
+    assert found.refusal is not None
+    assert (found.refusal.code, found.mapping) == ("unknown_codes", {})
+
+
+@pytest.mark.parametrize("columns", [["y"], ["y", "z"]])
+def test_a_column_of_events_is_proposed_if_it_is_the_only_one_that_fits(tmp_path: Path, columns: list[str]) -> None:
+    codes = np.zeros(N_SAMPLES, int)
+    codes[ONSETS] = LABELS
+    table = {
+        "time": np.arange(N_SAMPLES) / 256,
+        **dict(zip(("Fz", "Cz", "Pz"), eeg_uv(3).T, strict=True)),
+        **dict.fromkeys(columns, codes),
+    }
+    pacsv.write_csv(pa.table(table), path := tmp_path / "run.csv")
+    found = inspect(path)
+    assert found.refusal is not None
+    assert found.refusal.code == "missing_stim"
+    assert all(f'{{"event_column": "{column}"}}' in found.refusal.message for column in columns)
+    assert found.mapping == ({"event_column": "y"} if columns == ["y"] else {})
+
+
+def test_codes_of_a_stim_channel_are_proposed(tmp_path: Path) -> None:
+    made = lab()
+    raw = mne.io.read_raw_fif(write(tmp_path, made, "fif"), preload=True, verbose="error")
+    raw._data[raw.ch_names.index(next(one for one in raw.ch_names if one.startswith("STI")))] *= 256
+    raw.save(path := tmp_path / "run_raw.fif", verbose="error")
+    found = inspect(path)
+    assert found.refusal is not None
+    assert (found.refusal.code, found.mapping) == ("unknown_codes", {"event_id": {"256": 1, "512": 2}})
 
 
 def test_every_format_is_described(tmp_path: Path) -> None:

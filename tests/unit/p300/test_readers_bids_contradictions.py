@@ -206,3 +206,39 @@ def test_another_channel_that_the_file_lacks_is_noted_as_the_tables(tmp_path: Pa
     notes = open_recording(path).notes
     assert "channels.tsv lists channels that the file does not have: HEOG" in notes
     assert not any("channel_kinds" in note for note in notes)
+
+
+@pytest.mark.parametrize("late", [1, -1])
+def test_a_table_that_is_off_by_a_regular_interval_is_found(tmp_path: Path, made: Lab, late: int) -> None:
+    stim = np.zeros_like(made.stim)
+    onsets = 512 + 40 * np.arange(len(made.onsets))
+    stim[onsets] = made.stim[made.onsets]
+    regular = dataclasses.replace(made, stim=stim)
+    path = coded(tmp_path, regular, events_tsv(regular, **at(onsets + 40 * late)), lambda _, __: "S  7")
+    assert f"40 samples (156 ms) {'earlier' if late > 0 else 'later'} than the table has the flashes" in refusal(path)
+
+
+def test_a_mapping_that_would_only_silence_a_contradiction_is_not_proposed(tmp_path: Path, made: Lab) -> None:
+    table = events_tsv(made, **at(made.onsets + 26)).replace("NonTarget", "standard").replace("Target", "oddball")
+    found = inspect(coded(tmp_path, made, table))
+    assert found.refusal is not None
+    assert (found.refusal.code, found.mapping) == ("unknown_codes", {})
+
+
+def test_suggestions_are_held_against_the_times_of_the_table(tmp_path: Path, made: Lab) -> None:
+    onsets = np.sort(np.r_[made.onsets, made.onsets + 20])
+    labels = np.repeat(made.stim[made.onsets], 2)
+    rows = "".join(
+        f"{onset / SFREQ:.6f}\t0.1\t{'odd' if label == 2 else 'std'}\n"
+        for onset, label in zip(onsets, labels, strict=True)
+    )
+    path = write_bids(tmp_path, without_events(made), "vhdr", events=f"onset\tduration\ttrial_type\n{rows}")
+    message = refusal(path, "unknown_codes")
+    assert '"std": 1' not in message
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1000.0, "milliseconds"), (SFREQ, "samples")])
+def test_onsets_in_another_unit_are_named(tmp_path: Path, made: Lab, factor: float, unit: str) -> None:
+    table = events_tsv(made, **at(made.onsets * factor))
+    path = write_bids(tmp_path, without_events(made), "vhdr", events=table)
+    assert f"Taken for {unit} instead of seconds" in refusal(path, "events_outside")

@@ -45,6 +45,7 @@ def refusal(path: Path, **options: Any) -> RecordingError:
         {"delimiter": "\t", "decimal_point": ","},
         {"delimiter": "\t", "quote": '"'},
         {"delimiter": ", "},
+        {"delimiter": "|", "decimal_point": ","},
         {"quote": '"', "encoding": "utf-8-sig"},
         {"unit": "µV", "encoding": "latin-1"},
         {"unit": "µV"},
@@ -252,3 +253,16 @@ def test_notes_beside_a_recording_are_not_taken_for_one(tmp_path: Path) -> None:
     notes.rename(tmp_path / "run.txt")
     (tmp_path / "run.p300.json").write_text('{"sfreq": 256}')
     assert open_recording(write(tmp_path / "run.csv", times=None)).sfreq == 256
+
+
+def test_a_text_in_utf_16_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", encoding="utf-16")
+    refused = refusal(path)
+    assert (refused.code, "UTF-16" in refused.message) == ("unreadable", True)
+
+
+def test_channels_in_rows_are_refused_whatever_they_are_called(tmp_path: Path) -> None:
+    rows = {"eeg_Fz": eeg_uv(1)[:, 0], "stim": CODES}
+    path = tmp_path / "a.csv"
+    path.write_text("".join(",".join([name, *map(str, row)]) + "\n" for name, row in rows.items()))
+    assert refusal(path).code == "transposed"

@@ -70,3 +70,54 @@ def test_channels_with_one_name_are_refused(tmp_path: Path, extension: str) -> N
     assert refused.value.code == "duplicate_channels"
     numbered = Lab(made.uv, ["A-0", "A-1", *made.names[2:]], made.stim)
     assert open_recording(write(tmp_path, numbered, extension, stem="b")).ch_names[:2] == ("A-0", "A-1")
+
+
+def test_names_that_differ_in_capitals_alone_are_refused_as_such(tmp_path: Path) -> None:
+    made = lab(1)
+    path = write(tmp_path, Lab(made.uv, ["Fz", "FZ", *made.names[2:]], made.stim), "edf")
+    with pytest.raises(RecordingError, match=r"same name: Fz, FZ\. Upper and lower case") as refused:
+        open_recording(path)
+    assert refused.value.code == "duplicate_channels"
+
+
+def test_a_new_name_that_another_channel_has_is_refused_as_such(tmp_path: Path) -> None:
+    made = lab(1)
+    path = write(tmp_path, made, "edf")
+    first, second = made.names[:2]
+    with pytest.raises(
+        RecordingError, match=f"channel_names renames {first} to {second}, and another channel"
+    ) as refused:
+        open_recording(path, sidecar={"channel_names": {first: second}})
+    assert refused.value.code == "duplicate_channels"
+    swapped = open_recording(path, sidecar={"channel_names": {first: second, second: first}})
+    assert swapped.ch_names[:2] == (second, first)
+
+
+@pytest.mark.parametrize(("interval", "noted"), [(20, True), (26, False)])
+def test_flashes_faster_than_spellers_are_noted(tmp_path: Path, interval: int, noted: bool) -> None:
+    made = lab(1)
+    on = 512 + interval * np.arange(len(made.onsets))
+    path = write(tmp_path, flashing(made, on, made.stim[made.onsets]), "parquet")
+    sampled = open_recording(path)
+    assert not any("follow each other within" in note for note in sampled.notes)
+    (tmp_path / "b").mkdir()
+    text = write(tmp_path / "b", flashing(made, on, made.stim[made.onsets]), "csv")
+    lines = [line for line in text.read_text().splitlines(keepends=True) if not line.startswith("#")]
+    text.write_text("".join(lines))
+    notes = open_recording(text, sidecar={"sfreq": 512}).notes
+    assert any("follow each other within 39 ms. Check the sampling rate, 512 Hz" in note for note in notes) == noted
+
+
+def test_a_stim_column_that_rests_below_0_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    made = lab(1)
+    path = write(tmp_path, Lab(made.uv, made.names, (made.stim - 1).astype(np.int32)), "parquet")
+    with pytest.raises(RecordingError, match="Between flashes it is -1: write 0 there") as refused:
+        open_recording(path)
+    assert refused.value.code == "no_events"
+
+
+@pytest.mark.parametrize("label", [0, 3, "Target"])
+def test_a_class_that_does_not_exist_is_refused(tmp_path: Path, label: object) -> None:
+    with pytest.raises(RecordingError, match="event_id declares") as refused:
+        open_recording(write(tmp_path, lab(1), "parquet"), event_id={"2": label})  # type: ignore[dict-item]
+    assert refused.value.code == "bad_declaration"

@@ -130,3 +130,16 @@ def test_a_sidecars_unused_event_is_a_note_of_the_recording(tmp_path: Path) -> N
 @pytest.mark.parametrize(("n", "text"), [(1, "1 flash"), (2, "2 flashes"), (1200, "1,200 flashes")])
 def test_nouns_follow_their_number(n: int, text: str) -> None:
     assert n_of(n, "flash") == text
+
+
+@pytest.mark.parametrize(("lag", "where"), [(9, "9 samples after"), (-9, "9 samples before"), (30, "30 samples after")])
+def test_groups_beside_the_flashes_are_set_aside_with_the_direction_in_which_they_are(lag: int, where: str) -> None:
+    group, notes = read(column(GROUP, lag=lag))
+    assert group is None
+    assert f"They begin {where} stim rises" in notes
+
+
+def test_the_direction_is_not_guessed_where_some_groups_are_missing() -> None:
+    some = column(GROUP, lag=9)
+    some[ONSET[5] + 9] = 0
+    assert "The nearest begins 9 samples before or after stim rises" in read(some)[1]

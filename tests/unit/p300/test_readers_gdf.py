@@ -105,7 +105,7 @@ def test_channels_at_another_rate_are_left_out_or_refused(tmp_path: Path) -> Non
     records = np.concatenate([body[:, :2].reshape(len(body), -1), body[:, 2, : 32 * 8]], axis=1).tobytes()
     path.write_bytes(bytes(data[:1024]) + records + bytes(data[1024 + N_SAMPLES * 24 :]))
     found = read_recording(path)
-    assert (found.ch_names, found.notes[0]) == (("Fz", "Cz"), "left out, as not sampled with the EEG: Temp (128 Hz)")
+    assert (found.ch_names, found.notes[0]) == (("Fz", "Cz"), "not EEG, as sampled at another rate: Temp (128 Hz)")
     np.testing.assert_allclose(found.data, eeg_uv(3).T[:2] * 1e-6, rtol=1e-9, atol=1e-15)
     path.write_bytes(path.read_bytes().replace(b"Temp", b"Oz\0\0"))
     assert refusal(path).code == "mixed_rates"

@@ -153,3 +153,19 @@ def test_samples_that_are_not_finite_are_told(tmp_path: Path, value: float, chan
     assert infinite in note
     assert f"{made.names[channel]} {seconds:.1f} s, " in note
     assert sum(f"{name} " in note.partition(": ")[2] for name in made.names) == 1
+
+
+def test_samples_that_all_channels_lack_are_named_as_the_cause(tmp_path: Path) -> None:
+    made = lab()
+    uv = made.uv.copy()
+    uv[:, ::20] = np.nan
+    recording = Recording(tuple(made.names), SFREQ, uv * 1e-6, made.stim)
+    with pytest.raises(RecordingError) as raised:
+        extract(recording)
+    assert "No Target and no NonTarget epoch is left of 60 flashes: 60 lack samples in" in raised.value.message
+    assert "reject_peak_to_peak_uv" not in raised.value.message
+    with pytest.raises(RecordingError) as raised:
+        extract(Recording(tuple(made.names), SFREQ, made.uv * 1e-4, made.stim))
+    assert "60 exceed 100.0 uV peak to peak in" in raised.value.message
+    assert "or raise reject_peak_to_peak_uv" in raised.value.message
+    assert "lack" not in raised.value.message

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from p300.errors import RecordingError
 from p300.features import read_features, write_features
+from p300.inspection import inspect
 from p300.readers import open_recording
 from p300.readers.declared import Declared
 from p300.readers.sidecar import beside, name_of, parse
@@ -304,3 +305,28 @@ def test_its_facts_are_stored_with_the_features(tmp_path: Path) -> None:
         "linked mastoids",
     ):
         assert any(word in note for note in again.notes), word
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"event_id": {"2": 0}},
+        {"event_id": {"2": "Target"}},
+        {"bad_channels": "P3"},
+        {"event_delay_ms": 5000},
+        {"notch_freq": 5},
+        {"notch_freq": None},
+        {"Unit": "uV"},
+        {"unit": b"uV"},
+        {"sfreq": float("nan")},
+    ],
+    ids=str,
+)
+def test_what_a_program_says_is_checked_as_a_file_is(tmp_path: Path, said: dict[str, Any]) -> None:
+    path = write_parquet(tmp_path / "run.parquet")
+    with pytest.raises(RecordingError) as refusal:
+        open_recording(path, sidecar=said)
+    assert refusal.value.code == "bad_sidecar"
+    found = inspect(path, sidecar=said).refusal
+    assert found is not None
+    assert found.code == "bad_sidecar"

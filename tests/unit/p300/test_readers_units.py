@@ -138,3 +138,12 @@ def test_a_declared_unit_that_is_none_is_refused(tmp_path: Path, unit: str) -> N
 )
 def test_spellings_of_units(spelled: str, factor: float | None) -> None:
     assert volts_per(spelled) == factor
+
+
+@pytest.mark.parametrize("spelled", ["\u03bcV", "\u00b5V", "uV", "UV"])
+def test_brainvision_units_that_mne_takes_for_volts_are_read(tmp_path: Path, spelled: str) -> None:
+    made = lab(1)
+    path = write(tmp_path, made, "vhdr", unit="uV")
+    path.write_text(path.read_text("utf-8").replace(",µV", f",{spelled}"), "utf-8")
+    assert spelled in path.read_text("utf-8")
+    np.testing.assert_allclose(open_recording(path).load().data, made.uv * 1e-6, rtol=0, atol=1e-9)

@@ -268,3 +268,25 @@ def test_equal_to_pyxdf_with_jitter_breaks_drift_and_resets(tmp_path: Path, seed
     _assert_equal_to_pyxdf(
         write_xdf(tmp_path / "a.xdf", stream, Written("m", "Markers", ["x"] * 50, marks, format=TEXT, offsets=offsets))
     )
+
+
+@pytest.mark.parametrize("restarts_at", [50.0, 5000.0], ids=["lower", "higher"])
+@pytest.mark.parametrize("lost_s", [0.5, 4.0])
+def test_a_clock_reset_is_a_gap_and_flashes_stay_at_their_samples(
+    tmp_path: Path, restarts_at: float, lost_s: float
+) -> None:
+    begins = int(ONSETS[len(ONSETS) // 2]) - 10
+    true = TIMES + lost_s * (np.arange(N_SAMPLES) >= begins)
+    later = true >= true[begins]
+    own = np.where(later, true - true[begins] + restarts_at, true)
+    offsets = [
+        (at, there)
+        for first, last, there in ((BEGIN_S, true[begins - 1], 0.0), (restarts_at, own[-1], true[begins] - restarts_at))
+        for at in np.arange(first, last, 1.0)
+    ]
+    path = write_xdf(tmp_path / "a.xdf", eeg(stamps=own, offsets=offsets), markers(stamps=true[ONSETS]))
+    found = read_recording(path)
+    assert found.gaps == (begins,)
+    assert found.flash is None
+    np.testing.assert_array_equal(np.flatnonzero(found.stim), ONSETS)
+    np.testing.assert_array_equal(found.stim[ONSETS], LABELS)

@@ -274,28 +274,28 @@ def _way_out(
     mapping: dict[str, Any] = {}
     (seen, refusal), tries = first, MOST_TRIES
     proposals = _proposals(seen, refusal)
-    found: tuple[dict[str, Any], Usable] | None = None
+    found: tuple[dict[str, Any], Usable, RecordingStream] | None = None
     while proposals and tries:
         proposal, tries = proposals.pop(0), tries - 1
         if proposal.items() <= {**said, **mapping}.items():
             continue
         tried = {**said, **mapping, **proposal}
         with watched() as seen_then:
-            _, usable, then = _tried(path, name, parameters, tried)
+            stream, usable, then = _tried(path, name, parameters, tried)
         if usable and seen_then.doubted:
             continue
-        if usable and found and _flashes(found[1]) != _flashes(usable):
-            return {}, None, None  # which of two places has the flashes, a person has to say
-        if usable:
-            found = found or (tried, usable)
+        if stream and usable:
+            if found and (seen.alternatives or not _same_flashes(found[2], stream)):
+                return {}, None, None  # which of two is meant, a person has to say
+            found = found or (tried, usable, stream)
             continue
         # Refusals that propose something themselves may follow one of their own kind: of streams of EEG, then of markers.
         changed = then and (then.code != refusal.code or (seen.suggested and then.message != refusal.message))
-        if then and changed and then.code != "bad_sidecar" and not found:
+        if then and changed and then.code != "bad_sidecar" and not found and not seen.alternatives:
             mapping, seen, refusal = {**mapping, **proposal}, seen_then, then
             proposals = _proposals(seen, refusal)
     if found:
-        return (*found, None)
+        return found[0], found[1], None
     if mapping and refusal.code in OF_SIGNAL:
         return {}, None, refusal
     return ({**said, **mapping}, None, refusal) if mapping else ({}, None, None)
@@ -307,11 +307,15 @@ def _proposals(seen: Seen, refusal: Refusal) -> list[dict[str, Any]]:
         return []
     if seen.suggested:
         return [seen.suggested]
+    if seen.alternatives:
+        return [*seen.alternatives] if len(seen.alternatives) <= MOST_TRIES else []
     return [{"event_id": event_id} for source in seen.sources if (event_id := suggestion(source))]
 
 
-def _flashes(usable: Usable) -> tuple[int, int, float | None]:
-    return usable.n_target, usable.n_non_target, usable.interval_s
+def _same_flashes(one: RecordingStream, other: RecordingStream) -> bool:
+    return np.array_equal(one.flashes.onset_sample, other.flashes.onset_sample) and np.array_equal(
+        one.flashes.label, other.flashes.label
+    )
 
 
 def _counts(seen: Seen) -> tuple[EventCount, ...]:

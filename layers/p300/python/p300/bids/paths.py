@@ -12,6 +12,8 @@ from p300.formats import HEADER_OF
 LABEL = r"[0-9A-Za-z+]{1,64}"
 """Of a subject, session, task, ...: letters, digits and ``+``."""
 DATA_SET, PEOPLE = "dataset_description.json", "participants.tsv"
+IS_SYNTHETIC = "SyntheticRecording"
+"""Field of the ``_eeg.json`` of a recording that was simulated."""
 FORMATS = ("edf", "bdf", "set", "vhdr")
 """Extensions of EEG recordings in BIDS."""
 USED = {

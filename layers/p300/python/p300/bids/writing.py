@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from p300 import __version__
-from p300.recording import CLASS_NAMES, RecordingStream
+from p300.recording import CLASS_NAMES, SYNTHETIC, RecordingStream
 from p300.text import printable
 
 from .brainvision import write_brainvision
 from .bundle import Bundle
-from .paths import PEOPLE, Named, recording_of
+from .paths import IS_SYNTHETIC, PEOPLE, Named, recording_of
 
 BIDS_VERSION = "1.10.0"
 MISSING = "n/a"
@@ -75,6 +75,7 @@ def write_recording(root: Path, entities: Mapping[str, str], stream: RecordingSt
         "RecordingDuration": stream.n_samples / stream.sfreq,
         "RecordingType": "discontinuous" if stream.gaps else "continuous",
         "SourceRecording": source,
+        **({IS_SYNTHETIC: True} if SYNTHETIC in stream.notes else {}),
     }
     described = {name: what for name, what in _EVENTS.items() if name != "flash" or stream.flash is not None}
     return [

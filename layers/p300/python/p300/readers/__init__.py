@@ -13,7 +13,7 @@ from p300.bids.pointers import N_BEGINNING, refuse_pointer
 from p300.errors import RecordingError
 from p300.formats import instead
 from p300.limits import LONGEST_FACT
-from p300.recording import Recording, RecordingStream
+from p300.recording import NON_TARGET, TARGET, Recording, RecordingStream
 from p300.text import printable
 
 from . import bids, bids_checks
@@ -99,6 +99,11 @@ def open_recording(
         raise RecordingError("empty_object", f"{name} is empty (0 bytes). Upload the recording again.")
     declared = declared or Declared()
     declared = replace(declared, event_id={**declared.event_id, **(event_id or {})})
+    if wrong := {event: label for event, label in declared.event_id.items() if label not in (NON_TARGET, TARGET)}:
+        raise RecordingError(
+            "bad_declaration",
+            f"{name}: event_id declares {wrong}; expected {NON_TARGET} (NonTarget) or {TARGET} (Target) for each event.",
+        )
     with path.open("rb") as file:
         refuse_pointer(file.read(N_BEGINNING), name)
     said, said_notes = _sidecar(path, name, sidecar)
@@ -127,7 +132,8 @@ def _sidecar(path: Path, name: str, given: Mapping[str, Any] | None) -> tuple[Ma
     """Return what a recording's sidecar says, and a note for each of its fields."""
     called = sidecars.name_of(name)
     if given is not None:
-        return given, sidecars.notes(given, called)
+        said = sidecars.checked(given, called)
+        return said, sidecars.notes(said, called)
     found = sidecars.beside(path, name)
     said = sidecars.read(found) if found else {}
     return said, sidecars.notes(said, called)

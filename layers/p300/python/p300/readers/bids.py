@@ -12,13 +12,14 @@ from typing import Any
 
 from p300 import json_text
 from p300.bids.bundle import Bundle, name_of, parse
-from p300.bids.paths import DATA_SET, PEOPLE, metadata_of, recording_of
+from p300.bids.paths import DATA_SET, IS_SYNTHETIC, PEOPLE, metadata_of, recording_of
 from p300.bids.tables import MISSING, Table, bad_bids, read_table
 from p300.bids.tree import bundle_in_place
 from p300.channels import plain
 from p300.errors import RecordingError
 from p300.json_text import is_number
 from p300.limits import LARGEST_BIDS_BYTES, LONGEST_NAME, MOST_CHANNELS
+from p300.recording import SYNTHETIC
 from p300.text import few_of, printable
 
 from .channels import EEG, MISC, TRIGGER, FileChannel, other_kind
@@ -149,6 +150,8 @@ def said_by(made: Bundle) -> Said:
     events = _table(made, "events", ("onset",))
     sources = [one.name for one in (events, channels) if one] + from_json
     rates = _rates(channels, notes) if channels else {}
+    if stated.get(IS_SYNTHETIC) is True:
+        notes.append(SYNTHETIC)
     told = [f"BIDS: {printable(made.recording)} with {', '.join(sources) or 'no metadata'}", *notes]
     return Said(
         fields,

@@ -1,7 +1,6 @@
 """Flashes from the ``events.tsv`` of a BIDS data set, and the spans that it marks as bad."""
 
 import math
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from p300.errors import RecordingError
 
 from .declared import Declared
 from .edf_records import Placement
-from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, counted, remedy
+from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, Events, counted, remedy
 from .events import Stimulation, from_markers
 from .markers import Marker, events_of
 
@@ -68,19 +67,22 @@ def stimulation(
             return replace(found, flash=flash, notes=(told, *notes, *found.notes))
     if refusals:
         raise refusals[0]
-    found_in = f"{counted(counts(table))} in {columns[0]}" if columns else "neither trial_type nor value"
+    events = named(table, sfreq, name, placed)
+    found_in = f"{counted(events)} in {columns[0]}" if columns else "neither trial_type nor value"
     raise RecordingError(
         "unknown_codes",
         f"{name}: no event of {table.name} is known as a flash. Found {found_in}. Expected {NAMES_EXPECTED}, or {CODES_EXPECTED}. "
-        f"{remedy(counts(table))}",
+        f"{remedy(events)}",
     )
 
 
-def counts(table: Table) -> Counter[str]:
-    """Return how many events there are of each name, by the column that tells them apart."""
+def named(table: Table, sfreq: float, name: str, placed: Placement | None = None) -> Events:
+    """Return the events of a table by the column that tells their names apart; parameters and errors are those of `stimulation`."""
     columns = _columns(table)
-    values = [Marker(0, value) for value in table.known(columns[0]) if value] if columns else []
-    return Counter(marker.description for marker in events_of(values))
+    rows, samples, _ = _samples(table, sfreq, name, placed)
+    found = events_of(_markers(table, columns[0], rows, samples)) if columns else []
+    at = np.array([marker.sample for marker in found], np.int64)
+    return Events.at([marker.description for marker in found], at, sfreq)
 
 
 def _columns(table: Table) -> list[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +56,7 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
             "bad_metadata",
             f"{name}: channel name {unreadable[0][:80]!r}; expected 1 to {LONGEST_NAME} characters that can be seen.",
         )
-    # As names are compared wherever channels are matched: Fz and FZ are one electrode.
-    counts = Counter(map(plain, stream.ch_names))
-    repeated = [channel for channel in stream.ch_names if counts[plain(channel)] > 1]
-    if repeated:
-        raise RecordingError(
-            "duplicate_channels", f"{name}: channel names occur twice: {few_of(repeated)}. Rename them."
-        )
+    _check_different(stream.ch_names, declared.channel_names, name)
     check_length(stream.n_samples, stream.sfreq, name)
     _check_stim(stream, name)
     stream = moved(looked_at(stream, name, declared), declared.event_delay_ms, name)
@@ -71,6 +65,25 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
     unknown_notes = [unknown_bad(unknown)] if unknown else []
     notes = tuple(printable(note) for note in (*stream.notes, *unknown_notes, *_interrupted(stream)))
     return dataclasses.replace(stream, notes=notes, bad_channels=bad, blocks=lambda: _whole(stream, name))
+
+
+def _check_different(ch_names: tuple[str, ...], new_names: Mapping[str, str], name: str) -> None:
+    """Refuse two channels that are one electrode, as names are compared wherever channels are matched: Fz and FZ."""
+    counts = Counter(map(plain, ch_names))
+    repeated = sorted((channel for channel in ch_names if counts[plain(channel)] > 1), key=plain)
+    if not repeated:
+        return
+    names = set(map(plain, repeated))
+    renamed_to = [f"{old} to {new}" for old, new in new_names.items() if plain(new) in names]
+    if renamed_to:
+        what = f"channels with the same name: {few_of(repeated)}. channel_names renames {few_of(renamed_to)}, and another channel has that"
+        way_out = "name. Rename that one too, or choose another name."
+    elif len(set(repeated)) == len(names):
+        what, way_out = f"channel names occur twice: {few_of(repeated)}.", "Rename them."
+    else:
+        what = f"channels with the same name: {few_of(repeated)}. Upper and lower case, and a prefix 'EEG', make no difference to which"
+        way_out = "electrode is meant. Give each channel its own name in the file."
+    raise RecordingError("duplicate_channels", f"{name}: {what} {way_out}")
 
 
 def _interrupted(stream: RecordingStream) -> list[str]:

@@ -80,7 +80,7 @@ def is_prose(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         lines = file.read(N_LOOKED_AT).decode("latin-1").splitlines()
-    rows = [re.split(r"[,;\t ]+", line.strip()) for line in lines[:100] if line.strip()[:1] not in ("", "#", "%")]
+    rows = [re.split(r"[,;|\t ]+", line.strip()) for line in lines[:100] if line.strip()[:1] not in ("", "#", "%")]
     of_numbers = [
         row for row in rows if len(row) > 1 and 2 * sum(_NUMBER.fullmatch(cell) is not None for cell in row) >= len(row)
     ]

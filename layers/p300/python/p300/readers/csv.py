@@ -33,7 +33,7 @@ from .columns import (
 from .declared import Declared
 from .spelled import as_known
 from .stim_lines import StimLine, read_beside
-from .text_rows import Table, open_table
+from .text_rows import Table, is_number, open_table
 from .text_time import per_s, seconds
 
 
@@ -46,6 +46,8 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         return _headless(head, name, declared)
     if not any(column.startswith(EEG_PREFIX) for column in head.columns):
         return muse.read(head, name, declared) if muse.is_muse(head) else delimited.read(head, name, declared)
+    if head.first_rows and 2 * sum(map(is_number, head.columns)) > len(head.columns):
+        delimited.check_direction(head, name)
     stated_in_file, spelled_notes = as_known(head.declared, name)
     eeg = eeg_columns(head.columns, name, lambda column: head.whole([column])[0])
     check_n_channels(len(eeg), name)

@@ -1,6 +1,5 @@
 """Tables without ``eeg_`` in their header: any delimiter, decimal commas, units beside names, many kinds of times and events."""
 
-import json
 import re
 from dataclasses import replace
 
@@ -23,7 +22,7 @@ from .columns import (
     stated_rate,
 )
 from .declared import Declared
-from .seen import add_channel, suggest
+from .seen import add_channel, suggest_one_of
 from .spelled import as_known
 from .text_events import Column, stimulation
 from .text_rows import DECIMAL_COMMA, Table, is_number
@@ -87,6 +86,23 @@ def read(table: Table, name: str, declared: Declared) -> RecordingStream:
     )
 
 
+def check_direction(table: Table, name: str) -> None:
+    """Refuse a table with a row for each channel.
+
+    Raises
+    ------
+    RecordingError
+        ``transposed``.
+    """
+    width = len(table.columns)
+    if width > MOST_COLUMNS or (width > len(table.first_rows) + 1 and _n_rows(table, width) < width):
+        raise RecordingError(
+            "transposed",
+            f"{name}: {width:,} columns, and fewer rows. Expected a row for each sample. Transpose the table: "
+            "pandas.read_csv(file, header=None).T.to_csv(new, header=False, index=False).",
+        )
+
+
 def _check_rows(table: Table, name: str) -> None:
     """Refuse what is no table of samples: channels in rows, and commas that are decimal ones as well."""
     width, rows = len(table.columns), table.first_rows
@@ -100,12 +116,7 @@ def _check_rows(table: Table, name: str) -> None:
         raise RecordingError(
             "missing_eeg", f"{name} has no row after {table.columns[0][:64]!r}. Upload the recording again."
         )
-    if width > MOST_COLUMNS or (width > len(rows) + 1 and _n_rows(table, width) < width):
-        raise RecordingError(
-            "transposed",
-            f"{name}: {width:,} columns, and fewer rows. Expected a row for each sample. Transpose the table: "
-            "pandas.read_csv(file, header=None).T.to_csv(new, header=False, index=False).",
-        )
+    check_direction(table, name)
     commas = "commas between cells and in numbers cannot be told apart: export it with semicolons or tabs, or with decimal points."
     if table.delimiter == "," and (
         cell := next((cell for row in rows for cell in row if DECIMAL_COMMA.fullmatch(cell)), None)
@@ -161,17 +172,13 @@ def _event_column(table: Table, columns: list[str], declared: Declared, name: st
     likely = [column.name for column in found] or [
         column for column in columns if column != FLASH and not is_electrode(WITH_UNIT.sub(r"\1", column))
     ]
-    suggest(**({"event_column": likely[0]} if found else {}))
+    stated = suggest_one_of([{"event_column": column} for column in likely])
     what = (
         f"{len(found)} columns that may be the events, {few_of(likely)}"
         if found
         else f"no column of events, found {few_of(columns)}"
     )
-    way_out = (
-        f"Declare it in the recording's sidecar: {json.dumps({'event_column': likely[0]}, ensure_ascii=False)}."
-        if likely
-        else "Export the recording with it."
-    )
+    way_out = f"Declare it in the recording's sidecar: {stated}." if likely else "Export the recording with it."
     groups = GROUPS_ALONE if FLASH in columns and not found else ""
     raise RecordingError(
         "missing_stim", f"{name}: {what}. Expected one, with a number or name at each flash.{groups} {way_out}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from p300.recording import NON_TARGET, TARGET
 
 from .doubts import FEWEST_OF_A_CLASS, of_counts, of_flashes
-from .markers import STIMULUS, VOCABULARY, Marker, word_of
+from .markers import COMMENT, STIMULUS, Marker, tagged
 
 NAMES_EXPECTED = "events named Target and NonTarget"
 CODES_EXPECTED = (
@@ -199,15 +199,25 @@ def _doubts(events: Mapping[str, int], option: Mapping[str, int]) -> list[str]:
 
 
 def _by_their_words(events: Mapping[str, int]) -> dict[str, int]:
-    """Return the class that each event's name says, where most events have such names though none was taken for a flash."""
+    """Return the class that each event's name says, where most events have such names though none was taken for a flash.
+
+    None where names of one class say something of their events that no name of the other says: ``response/target`` is no flash.
+    """
     known = _said(events)
+    others: dict[int, set[frozenset[str]]] = {NON_TARGET: set(), TARGET: set()}
+    for event, label in known.items():
+        if said := tagged(Marker(0, event).text):
+            others[label].add(said[1])
+    if others[NON_TARGET] and others[TARGET] and others[NON_TARGET] != others[TARGET]:
+        return {}
     return known if 2 * sum(events[event] for event in known) > sum(events.values()) else {}
 
 
 def _said(events: Mapping[str, int]) -> dict[str, int]:
-    """Return the class that each event's name says, of those that say one."""
-    words = {event: word_of(event.rpartition("/")[2]) for event in events}
-    return {event: VOCABULARY[word] for event, word in words.items() if word in VOCABULARY}
+    """Return the class that each event's name says, of those that say one; responses are none."""
+    markers = {event: Marker(0, event) for event in events}
+    of_stimuli = {event: marker for event, marker in markers.items() if marker.kind in (STIMULUS, COMMENT)}
+    return {event: said[0] for event, marker in of_stimuli.items() if (said := tagged(marker.text))}
 
 
 def _naturally(event: str) -> tuple[str, int, str]:

@@ -20,7 +20,7 @@ from p300.text import n_of
 from .declared import Declared, is_code
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, Events, counted, remedy
 from .flash_groups import from_one, groups_at, told
-from .markers import COMMENT, STIMULUS, VOCABULARY, Marker, events_of, word_of
+from .markers import COMMENT, OF_STIMULI, STIMULUS, Marker, class_of, events_of, tagged
 from .plausibility import check_plausible, extent_notes, without_doubles
 from .schemes import scheme_of
 from .seen import add_events
@@ -103,11 +103,13 @@ def from_codes(
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
     found = Events.at([str(c) for c in code.tolist()], onset, sfreq)
-    if not counts:
+    if not counts or 2 * np.count_nonzero(whole < 0) > len(
+        whole
+    ):  # a line that rests below 0 has its flashes at 0 as well
         values, n_of_value = np.unique(whole, return_counts=True)
         samples = {str(value): n for value, n in zip(values.tolist(), n_of_value.tolist(), strict=True)}
         rest = int(values[np.argmax(n_of_value)])
-        at_rest = f" Between flashes it is {rest}: subtract that." if rest and len(values) > 1 else ""
+        at_rest = f" Between flashes it is {rest}: write 0 there." if rest and len(values) > 1 else ""
         left_out = "".join(f"; {note}" for note in notes if "left out" in note)
         raise RecordingError(
             "no_events",
@@ -172,7 +174,7 @@ def from_markers(
     classes, notes = _classes(stimuli, counts, name, declared)
     if not classes:
         return None
-    by_word = {text: label for text, label in classes.items() if word_of(text) in VOCABULARY}
+    by_word = {text: label for text, label in classes.items() if class_of(text) is not None}
     ignored = {text: n for text, n in counts.items() if text not in classes}
     if ignored:
         notes.append(f"events ignored: {counted(ignored)}")
@@ -211,11 +213,9 @@ def _classes(stimuli: list[Marker], counts: Events, name: str, declared: Declare
     coded = {description: marker.code for description, marker in by_description.items() if marker.code is not None}
     # MNE-Python exports any name as a comment; people write comments too, beside the codes of stimuli.
     for kind in (STIMULUS,) if coded else (STIMULUS, COMMENT):
-        named = {
-            description: VOCABULARY[word]
-            for description, marker in by_description.items()
-            if marker.kind == kind and (word := word_of(marker.text)) in VOCABULARY
-        }
+        of_kind = {description: marker.text for description, marker in by_description.items() if marker.kind == kind}
+        named = {description: label for description, text in of_kind.items() if (label := class_of(text)) is not None}
+        named = named or _by_tags(of_kind)
         if set(named.values()) == {TARGET, NON_TARGET}:
             return named, []
         half = half or named
@@ -226,6 +226,16 @@ def _classes(stimuli: list[Marker], counts: Events, name: str, declared: Declare
         per_code[code] += counts[description]
     scheme, notes = scheme_of(per_code, counts, name, declared, None)
     return {text: scheme[code][0] for text, code in coded.items() if code in scheme}, notes
+
+
+def _by_tags(texts: Mapping[str, str]) -> dict[str, int]:
+    """Return the class of each name that says one in a tag; none where names differ in what else they say of an event."""
+    found = {description: said for description, text in texts.items() if (said := tagged(text))}
+    stimuli = {
+        description: (label, others) for description, (label, others) in found.items() if others <= OF_STIMULI | {"#"}
+    }
+    ways = {others for _, others in stimuli.values()}
+    return {description: label for description, (label, _) in stimuli.items()} if len(ways) == 1 else {}
 
 
 def _declared_classes(by_description: Mapping[str, Marker], declared: Declared) -> dict[str, int]:
@@ -304,6 +314,15 @@ def _check_held(held: NDArray[np.bool_], told_apart: bool, name: str, notes: lis
     notes.append(f"stim: {n_of(n_held, 'flash')} without a return to 0 before; a code that follows itself is one flash")
 
 
+def _meant(onset: NDArray[np.int64], extent: tuple[int, float]) -> str:
+    """Say in which unit of time flashes beyond the end would fill the recording."""
+    (n_samples, sfreq), last = extent, float(onset.max())
+    fitting = [
+        (last / per_s, unit) for per_s, unit in ((1000, "milliseconds"), (sfreq, "samples")) if last / per_s < n_samples
+    ]
+    return f" Taken for {max(fitting)[1]} instead of seconds, they would lie within it." if fitting and last > 0 else ""
+
+
 def _stimulation(
     flashes: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32] | None],
     extent: tuple[int, float],
@@ -322,7 +341,7 @@ def _stimulation(
         raise RecordingError(
             "events_outside",
             f"{name}: all {len(inside):,} flashes lie outside of the recording, which has {n_samples / sfreq:,.1f} s. Found events "
-            f"{counted(found)}. Expected the times of events on the clock of the signal. Export both together.",
+            f"{counted(found)}. Expected the times of events on the clock of the signal. Export both together.{_meant(flashes[0], extent)}",
         )
     if not inside.all():
         notes.append(outside_note(int((~inside).sum())))

@@ -128,14 +128,20 @@ def _is_from_zero(group: NDArray[np.int32]) -> bool:
 
 
 def _elsewhere(onset: NDArray[np.int64], groups: NDArray[np.int32]) -> str:
+    """Say how far from the flashes groups begin, and on which side only where one of each makes a pair: the nearest may be another's."""
     start, _, value = runs_of(groups)
     start = start[value != 0]
-    at = np.clip(np.searchsorted(start, onset), 1, max(1, len(start) - 1))
-    before, after = start[at - 1] - onset, start[np.minimum(at, len(start) - 1)] - onset
-    lag = int(np.median(np.where(np.abs(before) <= np.abs(after), before, after)))
+    if len(start) == len(onset):
+        lag = int(np.median(start - onset))
+        where = f"They begin {n_of(abs(lag), 'sample')} {'before' if lag < 0 else 'after'} stim rises"
+    else:
+        at = np.searchsorted(start, onset)
+        padded = np.r_[-(1 << 40), start, 1 << 40]
+        lag = int(np.median(np.minimum(onset - padded[at], padded[at + 1] - onset)))
+        where = f"The nearest begins {n_of(lag, 'sample')} before or after stim rises"
     return (
-        f"flash: {n_of(len(start), 'group')} in the column, none at any of {n_of(len(onset), 'flash')}: set aside. They begin "
-        f"{n_of(abs(lag), 'sample')} {'before' if lag < 0 else 'after'} stim rises; write them to the same rows"
+        f"flash: {n_of(len(start), 'group')} in the column, none at any of {n_of(len(onset), 'flash')}: set aside. {where}; write them to "
+        "the same rows"
     )
 
 

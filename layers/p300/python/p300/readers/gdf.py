@@ -88,7 +88,7 @@ def _same_rate(header: Header, channels: list[FileChannel], name: str) -> tuple[
     left_out = [
         f"{header.names[number]} ({header.n_samples[number] / header.record_s:g} Hz)" for number in sorted(others)
     ]
-    return rate, others, (f"left out, as not sampled with the EEG: {few_of(left_out)}",) if left_out else ()
+    return rate, others, (f"not EEG, as sampled at another rate: {few_of(left_out)}",) if left_out else ()
 
 
 def _scale(

@@ -9,6 +9,8 @@ STIMULUS, RESPONSE, COMMENT = "Stimulus", "Response", "Comment"
 OTHER_KINDS = {"New Segment", "SyncStatus", "Optic", "Pulse Artifact", "Bad Interval"}
 """Kinds of BrainVision's markers that say nothing about stimuli."""
 VOCABULARY = {"target": TARGET, "targets": TARGET, "nontarget": NON_TARGET, "nontargets": NON_TARGET}
+OF_STIMULI = {"stimulus", "stim", "flash"}
+"""Tags that may stand beside a class: any other says that the event is something else, as ``response/target`` does."""
 _NUMBER = re.compile(r"(?:S ?)?(\d{1,5})(?:\.0)?")
 _MARKED = re.compile(r"(?:bad|edge)([ _].*)?|boundary", re.IGNORECASE)
 
@@ -67,3 +69,43 @@ def word_of(text: str) -> str:
     word : str
     """
     return re.sub(r"[\s_-]", "", text.lower())
+
+
+def class_of(text: str) -> int | None:
+    """Return the class that a name says by itself.
+
+    Parameters
+    ----------
+    text : str
+        As a file has it: ``Non-Target``.
+
+    Returns
+    -------
+    label : int or None
+    """
+    return VOCABULARY.get(word_of(text))
+
+
+def tagged(text: str) -> tuple[int, frozenset[str]] | None:
+    """Return the class that one of a name's tags says, which MNE-Python separates by "/", and what the others say.
+
+    Parameters
+    ----------
+    text : str
+        As a file has it: ``stimulus/target/7``.
+
+    Returns
+    -------
+    label : int
+        Of the one class that the tags name.
+    others : frozenset of str
+        The other tags, ``#`` for a number; ``Target`` alone has none.
+    None
+        Where no tag says a class, or two say different ones.
+    """
+    tags = [tag.strip().lower() for tag in text.split("/")]
+    labels = {label for tag in tags if (label := class_of(tag)) is not None}
+    if len(labels) != 1:
+        return None
+    others = frozenset("#" if tag.isdecimal() else tag for tag in tags if class_of(tag) is None)
+    return labels.pop(), others

@@ -80,7 +80,11 @@ def choose_eeg(
         if (kind == EEG or plain(channel) not in stim) and plain(channel) not in absent
     }
     chosen = choose(channels, declared_kinds, name)
-    by_mne = [_by_mne(extension, stated[pick]) for pick in chosen.picks]
+    # Of BrainVision's units MNE takes any that it does not know for volts, also those that it then spells as it does the others.
+    by_mne = [
+        raw.info["chs"][numbers[pick]]["range"] if extension == ".vhdr" else _by_mne(extension, stated[pick])
+        for pick in chosen.picks
+    ]
     factors = [
         _factor(extension, stated[pick], declared.unit, one, name)
         for pick, one in zip(chosen.picks, by_mne, strict=True)

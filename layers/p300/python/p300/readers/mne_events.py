@@ -23,7 +23,7 @@ from .eeglab import count_events
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, Events, counted, remedy, suggestion
 from .events import Stimulation, from_markers
 from .markers import Marker, events_of
-from .seen import unseen
+from .seen import doubt, unseen
 from .stim_lines import DAMAGED, StimLine
 from .two_sources import ANNOTATIONS, agreed, coincide, even_doubtful
 
@@ -219,7 +219,8 @@ def decide(
     way_out = None
     if not declared.event_id:
         way_out = (
-            f"If {table.name} is right, declare that: {remedy(bids_events.counts(table))}. Else correct {table.name}."
+            f"If {table.name} is right, declare that: {remedy(bids_events.named(table, sfreq, name, placed))}. Else correct "
+            f"{table.name}."
         )
     of_file = None
     try:
@@ -355,4 +356,7 @@ def _undeclared(
             by_name = from_markers(found, name, n_samples, sfreq, replace(declared, event_id={}), doubtful=True)
         except RecordingError:
             return None
-    return by_name if by_name is not None and coincide(by_code, by_name, sfreq) else None
+    if by_name is None or coincide(by_code, by_name, sfreq):
+        return by_name
+    doubt()  # flashes at other times: the declaration chooses between two
+    return None

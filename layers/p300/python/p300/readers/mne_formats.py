@@ -170,7 +170,7 @@ def _notes(
         return notes
     rates = records.rates()
     named = ", ".join(f"{label} ({rates[label]:g} Hz)" for label in others[:16])
-    return (f"left out, as not sampled with the EEG: {named}", *notes)
+    return (f"not EEG, as sampled at another rate: {named}", *notes)
 
 
 def _segment_notes(beside: list[Path], gaps: tuple[int, ...], sfreq: float) -> list[str]:

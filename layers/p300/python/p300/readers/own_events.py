@@ -16,6 +16,7 @@ from p300.text import n_of
 
 from .event_messages import counted
 from .events import Stimulation
+from .seen import doubt
 from .two_sources import LARGEST_APART_S, LARGEST_UNMATCHED, nearest
 
 LARGEST_DELAY_S = 0.05
@@ -89,6 +90,8 @@ def compare(
                 f"{name}: {table} contradicts the recording's own file: {said}. Expected both at the same times, in the same order. "
                 f"{way_out}",
             )
+        if is_contradicted:
+            doubt()
         notes.append(f"flashes taken from {table}, as declared, though {said}" if is_contradicted else said)
     return tuple(notes)
 
@@ -152,6 +155,10 @@ def _best(found: list[_Aligned | None]) -> _Aligned | None:
     if not fitting:
         return None
     first, best = fitting[0], min(fitting, key=lambda one: one.misfit)
+    if not first.together.all() and (whole := [one for one in fitting if one.together.all()]):
+        return min(
+            whole, key=lambda one: one.misfit
+        )  # regular flashes that are an interval late match each other's, but for the last
     better = best.misfit < first.misfit / 2 and (first.misfit > 1 or best.together.sum() > first.together.sum())
     return best if better else first
 

@@ -17,6 +17,8 @@ from .seen import doubt
 SHORTEST_INTERVAL_S = 0.02
 """Between flashes. Nobody sees 50 a second."""
 LARGEST_TOO_CLOSE = 0.01
+SHORTEST_USUAL_S = 0.05
+"""From one flash to the next, as a median: the fastest spellers take 60 ms and more, so that less is often a rate that is wrong."""
 SHORTEST_TAIL_S, LARGEST_OUTSIDE = 10.0, 0.25
 """Without a flash at the end, if the flashes themselves last no longer; and share of flashes outside: signs of two rates."""
 
@@ -148,7 +150,7 @@ def check_plausible(
 
 
 def extent_notes(onset: NDArray[np.int64], n_outside: int, n_samples: int, sfreq: float) -> list[str]:
-    """Describe flashes that fill the recording as if they were counted at another rate than the signal.
+    """Describe flashes that follow each other, or fill the recording, as if another rate than the signal's were meant.
 
     Parameters
     ----------
@@ -168,10 +170,14 @@ def extent_notes(onset: NDArray[np.int64], n_outside: int, n_samples: int, sfreq
     if not len(onset):
         return []
     advice = "Check that events and signal are counted at the same rate"
+    fast = []
+    usual_s = float(np.median(np.diff(onset))) / sfreq if len(onset) > 1 else SHORTEST_USUAL_S
+    if SHORTEST_INTERVAL_S <= usual_s < SHORTEST_USUAL_S:
+        fast = [f"flashes follow each other within {1e3 * usual_s:.0f} ms. Check the sampling rate, {sfreq:g} Hz"]
     if n_outside > LARGEST_OUTSIDE * (n_outside + len(onset)):
         share = 100 * n_outside / (n_outside + len(onset))
-        return [f"{share:.0f} % of the flashes lie outside of the recording. {advice}"]
+        return [*fast, f"{share:.0f} % of the flashes lie outside of the recording. {advice}"]
     first_s, last_s, end_s = onset[0] / sfreq, onset[-1] / sfreq, n_samples / sfreq
     if end_s - last_s > max(SHORTEST_TAIL_S, last_s - first_s):
-        return [f"the last flash is at {last_s:,.0f} s of {end_s:,.0f} s. {advice}"]
-    return []
+        return [*fast, f"the last flash is at {last_s:,.0f} s of {end_s:,.0f} s. {advice}"]
+    return fast

@@ -1,5 +1,6 @@
 """What a reader sees of a file on its way, kept for a person also where the file is refused: channels, rate, length, events."""
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -8,6 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .event_messages import Events
+
+MOST_SHOWN = 6
+"""Alternatives that a message spells out."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,12 @@ class Seen:
         Length.
     events : dict of str to ndarray of int
         First sample of each event, by name or code.
-    sources : list of dict of str to int
-        Events by name or code with their counts, for each place of the file that has some.
+    sources : list of Events
+        Events by name or code, for each place of the file that has some.
     suggested : dict
         Fields of a sidecar that may be the way out of a refusal, for a person to confirm.
+    alternatives : list of dict
+        Fields of a sidecar of which one may be the way out of a refusal.
     doubted : bool
         Whether what was declared is read, though it does not look like a P300 recording or something else in the file contradicts it.
     """
@@ -55,8 +63,9 @@ class Seen:
     sfreq: float | None = None
     n_samples: int | None = None
     events: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    sources: list[dict[str, int]] = field(default_factory=list)
+    sources: list[Events] = field(default_factory=list)
     suggested: dict[str, Any] = field(default_factory=dict)
+    alternatives: list[dict[str, Any]] = field(default_factory=list)
     doubted: bool = False
 
 
@@ -106,7 +115,9 @@ def watched_too() -> Iterator[Seen]:
                 outer.channels += seen.channels
                 outer.n_samples, outer.sfreq = seen.n_samples or outer.n_samples, seen.sfreq or outer.sfreq
                 outer.events |= seen.events
+                outer.sources += seen.sources
                 outer.suggested |= seen.suggested
+                outer.alternatives += seen.alternatives
                 outer.doubted |= seen.doubted
 
 
@@ -122,6 +133,16 @@ def suggest(**fields: Any) -> None:
         seen.suggested |= fields
 
 
+def suggest_one_of(alternatives: list[dict[str, Any]]) -> str:
+    """Keep what a sidecar may say to lift the refusal that follows, of which a person has to choose; return it for the message."""
+    if len(alternatives) == 1:
+        suggest(**alternatives[0])
+    elif seen := _SEEN.get():
+        seen.alternatives += alternatives
+    more = " or another" if len(alternatives) > MOST_SHOWN else ""
+    return " or ".join(json.dumps(one, ensure_ascii=False) for one in alternatives[:MOST_SHOWN]) + more
+
+
 def doubt() -> None:
     """Keep that what was declared is read, though something speaks against it."""
     if seen := _SEEN.get():
@@ -134,8 +155,6 @@ def add_events(names: Iterable[str | int], samples: NDArray[np.int64], n_samples
     if seen is None:
         return
     seen.n_samples, seen.sfreq = max(n_samples, seen.n_samples or 0), max(sfreq, seen.sfreq or 0.0)
-    found: dict[str, list[int]] = {}
-    for name, sample in zip(names, samples.tolist(), strict=True):
-        found.setdefault(str(name), []).append(sample)
-    seen.sources += [{name: len(at) for name, at in found.items()}] if found else []
-    seen.events |= {name: np.sort(np.array(at, np.int64)) for name, at in found.items()}
+    found = Events.at([str(name) for name in names], samples, sfreq)
+    seen.sources += [found] if found else []
+    seen.events |= {name: np.sort(at) for name, at in found.samples.items()}

@@ -143,6 +143,15 @@ def parse(body: bytes, name: str) -> dict[str, Any]:
     return check(said, name)
 
 
+def checked(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what a program gives for a sidecar's content, as valid as a file; parameters and errors as `parse`."""
+    try:
+        body = json.dumps(given, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _bad(name, f"it is not JSON: {error}") from error
+    return parse(body, name)
+
+
 def check(said: Any, name: str) -> dict[str, Any]:
     """Return what a sidecar says once it is known to be valid; parameters and errors as `parse`, for JSON that was read already."""
     if wrong := mismatch(said, SCHEMA):

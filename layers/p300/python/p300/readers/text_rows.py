@@ -1,5 +1,6 @@
 """Rows of text to numbers: what every reader of csv, OpenBCI's and other text files shares. Columns are read in blocks, by name."""
 
+import codecs
 import csv
 import io
 import re
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES, MOST_COMMENTS = 1 << 20, 100
 N_FIRST_ROWS = 32
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 BLANK = " "
 DECLARED = re.compile(r"\b(sfreq|unit)\s*[=:]\s*([^\s,;]+)", re.IGNORECASE)
 _BEHIND_RATE = re.compile(
@@ -152,6 +153,11 @@ def open_table(path: Path, name: str) -> Table:
     n_comments, head = 0, b""
     with path.open("rb") as file:
         while head := file.readline(LONGEST_LINE_BYTES):
+            if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise RecordingError(
+                    "unreadable",
+                    f"{name}: a text in UTF-16. Expected UTF-8: save it as that, such as 'CSV UTF-8' of Excel.",
+                )
             if b"\0" in head:
                 raise RecordingError("unreadable", f"{name}: not a csv file: it holds binary data.")
             text = head.decode("utf-8-sig", "replace")

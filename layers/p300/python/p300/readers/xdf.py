@@ -1,6 +1,7 @@
 """XDF, as LabRecorder writes it: a stream of EEG, and streams of markers, each with a clock of its own."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .channels import FileChannel, choose, other_kind
 from .checks import check_length, check_rate
 from .declared import Declared
 from .markers import Marker
-from .seen import suggest
+from .seen import suggest_one_of
 from .stim_lines import StimLine, compared
 from .units import microvolts_per
 from .xdf_chunks import TEXT, Stream, n_samples, read_streams, sample_chunks, texts
@@ -82,6 +83,7 @@ def _eeg_stream(path: Path, streams: list[Stream], name: str, declared: Declared
     """Return the stream of EEG, by its type or by its name where that is declared."""
     listed = few_of([stream.described for stream in streams]) or "no stream"
     numbers = [stream for stream in streams if stream.format != TEXT and stream.rate > 0]
+    filled = [stream for stream in numbers if n_samples(path, stream, name)]
     named = [stream for stream in numbers if _is_declared(stream, declared)]
     found = named or [stream for stream in numbers if stream.kind.lower() == EEG]
     found = [stream for stream in found if n_samples(path, stream, name)] or found[:1]
@@ -89,7 +91,7 @@ def _eeg_stream(path: Path, streams: list[Stream], name: str, declared: Declared
         raise RecordingError(
             "missing_eeg",
             f"{name}: no stream of type EEG with a sampling rate, found {listed}. Expected one. Declare its name: "
-            f"{_declaration(numbers, declared) if numbers else json.dumps({'streams': ['my amplifier']})}.",
+            f"{_declaration(filled or numbers, declared) if numbers else json.dumps({'streams': ['my amplifier']})}.",
         )
     if len(found) > 1:
         raise RecordingError(
@@ -111,12 +113,10 @@ def _unknown_notes(streams: list[Stream], declared: Declared) -> tuple[str, ...]
 
 
 def _declaration(streams: list[Stream], declared: Declared) -> str:
-    """Return what declares the first of some streams beside those declared: by its name, or its number where another one has that name."""
-    first, *others = streams
-    name = f"#{first.number}" if any(other.name == first.name for other in others) else first.name
-    stated = {"streams": [*declared.streams, name]}
-    suggest(**stated)
-    return json.dumps(stated, ensure_ascii=False)
+    """Return what declares each of some streams beside those declared: its name, or its number where another one has that name."""
+    names = Counter(stream.name for stream in streams)
+    called = [f"#{stream.number}" if names[stream.name] > 1 else stream.name for stream in streams]
+    return suggest_one_of([{"streams": [*declared.streams, name]} for name in called])
 
 
 def _clock(path: Path, stream: Stream, name: str) -> tuple[Clock, int]:

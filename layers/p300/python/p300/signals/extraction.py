@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.features import FeatureSet, Rejection
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, Recording, RecordingStream
-from p300.text import n_of
+from p300.text import few_of, n_of
 
 from . import fir
 from .bad_channels import find_bad_channels, replacement
@@ -104,7 +104,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_across_gaps=int(broken.sum()),
         n_marked_bad=int(marked.sum()),
     )
-    _check_classes(flashes.label[kept], rejection, parameters)
+    _check_classes(flashes.label[kept], rejection, missing & ~bad, parameters)
     check_steady(
         peak_to_peak[good],
         flashes.onset_sample[kept],
@@ -170,22 +170,39 @@ def _missing_notes(
     return tuple(notes)
 
 
-def _check_classes(label: NDArray[np.int8], rejection: Rejection, parameters: Parameters) -> None:
-    for code in (TARGET, NON_TARGET):
-        if not (label == code).any():
-            raise RecordingError(
-                "no_epochs_kept",
-                f"No {CLASS_NAMES[code]} epoch is left of {rejection.n_flashes} flashes: {rejection.n_outside} lie too "
-                f"close to an end of the recording, {rejection.n_across_gaps} at a gap in it, {rejection.n_marked_bad} in spans marked as "
-                f"bad, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to peak or miss samples (epochs by channel: "
-                f"{rejection.by_channel}; of these with missing samples: {_some(rejection.missing_by_channel)}). Check electrodes and "
-                "unit, or raise reject_peak_to_peak_uv.",
-            )
+def _check_classes(
+    label: NDArray[np.int8], rejection: Rejection, missing: NDArray[np.bool_], parameters: Parameters
+) -> None:
+    """Refuse a recording of which no epoch of a class is left, by what left them out, the missing samples of channels that stay first."""
+    lacking = [CLASS_NAMES[code] for code in (TARGET, NON_TARGET) if not (label == code).any()]
+    if not lacking:
+        return
+    n_missing = int(missing.any(axis=1).sum())
+    n_over = len(missing) - n_missing - rejection.n_kept
+    counts = {
+        "lie too close to an end of the recording": rejection.n_outside,
+        "at a gap in it": rejection.n_across_gaps,
+        "in spans marked as bad": rejection.n_marked_bad,
+        f"lack samples in {_some(rejection.missing_by_channel)}": n_missing,
+        f"exceed {parameters.reject_peak_to_peak_uv} uV peak to peak in {_some(rejection.by_channel)}": n_over,
+    }
+    advice = {
+        n_over: "Check electrodes and unit, or raise reject_peak_to_peak_uv.",
+        n_missing: "Export the recording with all samples; those that are not a number, or stand still, are missing.",
+        max(
+            rejection.n_outside, rejection.n_across_gaps, rejection.n_marked_bad
+        ): "Record for longer, without gaps and bad spans at the flashes.",
+    }
+    raise RecordingError(
+        "no_epochs_kept",
+        f"No {' and no '.join(lacking)} epoch is left of {n_of(rejection.n_flashes, 'flash')}: "
+        f"{', '.join(f'{n:,} {what}' for what, n in counts.items() if n)}; {rejection.n_kept:,} are kept. {advice[max(advice)]}",
+    )
 
 
-def _some(counts: dict[str, int]) -> dict[str, int] | str:
-    """Return the counts that are not 0."""
-    return {channel: n for channel, n in counts.items() if n} or "none"
+def _some(counts: dict[str, int]) -> str:
+    """Return the channels whose counts are not 0, each with its own."""
+    return few_of([f"{channel} ({n:,})" for channel, n in counts.items() if n])
 
 
 def _epochs(
