@@ -2,17 +2,21 @@
 
 import io
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from p300.features import read_features
 
-from tests.support.localstack import Stack, failures, run_p300, wait_for
+from tests.support.localstack import ENDPOINT, Stack, failures, run_p300, wait_for
+from tests.support.paths import PROJECT
 from tests.support.readers import LABELS, ONSETS, write_brainvision
 
 pytestmark = pytest.mark.localstack
 SUBJECT = "subject_85"
+AWS = PROJECT / ".envs" / "localstack" / "bin" / "aws"
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +77,30 @@ def test_the_command_lands_a_folder_of_them(impatient: Stack, tmp_path: Path) ->
     assert "landed 1 recordings" in done.stderr
     assert features_of(impatient, "by command")
     wait_for(lambda: impatient.keys(impatient.landing, SUBJECT) == [] or None, "an empty landing zone")
+
+
+def test_a_sidecar_lands_with_its_recording_by_aws_s3_cp(impatient: Stack, tmp_path: Path) -> None:
+    names = {1: "S 44", 2: "S 33"}
+    write_brainvision(
+        tmp_path / "named.vhdr", [(names[label], int(at)) for label, at in zip(LABELS.tolist(), ONSETS, strict=True)]
+    )
+    said = {"event_id": {"S 44": 1, "S 33": 2}, "reference": "linked mastoids"}
+    (tmp_path / "named.p300.json").write_text(json.dumps(said))
+    landing = f"s3://{impatient.landing}/{SUBJECT}/"
+    for what in (
+        ["--exclude", "*", "--include", "*.json"],
+        ["--exclude", "*.json"],
+    ):  # as the docs say: the sidecar first
+        command = [AWS, "s3", "cp", "--recursive", tmp_path, landing, *what, "--endpoint-url", ENDPOINT]
+        subprocess.run(command, env={**os.environ, **impatient.target.environment()}, check=True, capture_output=True)
+    key = f"{SUBJECT}/named/features.parquet"
+    wait_for(lambda: key in impatient.keys(impatient.features, SUBJECT) or None, "features of the recording")
+    body = impatient.s3.get_object(Bucket=impatient.features, Key=key)["Body"].read()
+    features = read_features(io.BytesIO(body))
+    expected = dict(zip(ONSETS.tolist(), LABELS.tolist(), strict=True))
+    assert features.label.tolist() == [expected[at] for at in features.onset_sample.tolist()]
+    assert features.rejection.n_flashes == len(ONSETS)
+    assert dict(features.sidecar) == said
+    wait_for(lambda: impatient.keys(impatient.landing, SUBJECT) == [] or None, "an empty landing zone")
+    raw = impatient.s3.get_object(Bucket=impatient.raw, Key=f"{SUBJECT}/named.p300.json")["Body"].read()
+    assert json.loads(raw) == said

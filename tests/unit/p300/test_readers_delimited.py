@@ -262,7 +262,7 @@ def test_a_text_in_utf_16_is_named(tmp_path: Path) -> None:
 
 
 def test_channels_in_rows_are_refused_whatever_they_are_called(tmp_path: Path) -> None:
-    rows = {"eeg_Fz": eeg_uv(1)[:, 0], "stim": CODES}
+    rows: dict[str, list[float]] = {"eeg_Fz": eeg_uv(1)[:, 0].tolist(), "stim": stim().tolist()}
     path = tmp_path / "a.csv"
     path.write_text("".join(",".join([name, *map(str, row)]) + "\n" for name, row in rows.items()))
     assert refusal(path).code == "transposed"
