@@ -266,3 +266,9 @@ def test_channels_in_rows_are_refused_whatever_they_are_called(tmp_path: Path) -
     path = tmp_path / "a.csv"
     path.write_text("".join(",".join([name, *map(str, row)]) + "\n" for name, row in rows.items()))
     assert refusal(path).code == "transposed"
+
+
+def test_a_column_declared_to_hold_something_else_is_not_taken_for_the_events(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv")
+    refused = refusal(path, sidecar={"channel_kinds": {"trigger": "misc"}})
+    assert refused.code == "missing_stim"

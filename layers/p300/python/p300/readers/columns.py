@@ -64,7 +64,9 @@ def eeg_columns(columns: list[str], name: str, read: Callable[[str], NDArray[np.
     eeg = [column for column in columns if column.startswith(EEG_PREFIX)]
     if not eeg:
         raise RecordingError(
-            "missing_eeg", f"{name}: no column begins with {EEG_PREFIX!r}, found {few_of(columns) or 'none'}."
+            "missing_eeg",
+            f"{name}: no column begins with {EEG_PREFIX!r}, found {few_of(columns) or 'none'}. Expected a column such as eeg_Fz for each "
+            "channel. Rename those of the EEG.",
         )
     if STIM not in columns:
         raise RecordingError(

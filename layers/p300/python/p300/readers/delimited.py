@@ -3,13 +3,14 @@
 import re
 from dataclasses import replace
 
+from p300.channels import plain
 from p300.errors import RecordingError
 from p300.limits import MOST_COLUMNS
 from p300.recording import RecordingStream
 from p300.text import few_of
 
 from . import timing
-from .channels import EEG, FileChannel, choose, is_electrode, marked_bad, other_kind
+from .channels import EEG, MISC, FileChannel, choose, is_electrode, marked_bad, other_kind
 from .checks import check_n_channels, check_rate
 from .columns import (
     FLASH,
@@ -158,10 +159,12 @@ def _event_column(table: Table, columns: list[str], declared: Declared, name: st
                 f"{name}: no column {declared.event_column!r}, which is declared as event_column. Found {few_of(columns)}.",
             )
         return Column(table, declared.event_column)
+    misc = {plain(column) for column, kind in declared.channel_kinds.items() if kind == MISC}
     named = [
         column
         for column in columns
         if column != FLASH
+        and plain(column) not in misc
         and (other_kind(FileChannel(column)) == "trigger" or _LABELS.fullmatch(column))
         and not _BESIDE_EVENTS.fullmatch(column)
     ]
@@ -170,7 +173,9 @@ def _event_column(table: Table, columns: list[str], declared: Declared, name: st
     if len(found) == 1:
         return found[0]
     likely = [column.name for column in found] or [
-        column for column in columns if column != FLASH and not is_electrode(WITH_UNIT.sub(r"\1", column))
+        column
+        for column in columns
+        if column != FLASH and plain(column) not in misc and not is_electrode(WITH_UNIT.sub(r"\1", column))
     ]
     stated = suggest_one_of([{"event_column": column} for column in likely])
     what = (
