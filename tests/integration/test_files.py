@@ -91,7 +91,7 @@ def test_a_sidecar_lands_with_its_recording_by_aws_s3_cp(impatient: Stack, tmp_p
         ["--exclude", "*", "--include", "*.json"],
         ["--exclude", "*.json"],
     ):  # as the docs say: the sidecar first
-        command = [AWS, "s3", "cp", "--recursive", tmp_path, landing, *what, "--endpoint-url", ENDPOINT]
+        command = [str(AWS), "s3", "cp", "--recursive", str(tmp_path), landing, *what, "--endpoint-url", ENDPOINT]
         subprocess.run(command, env={**os.environ, **impatient.target.environment()}, check=True, capture_output=True)
     key = f"{SUBJECT}/named/features.parquet"
     wait_for(lambda: key in impatient.keys(impatient.features, SUBJECT) or None, "features of the recording")

@@ -218,6 +218,18 @@ def test_a_table_that_is_off_by_a_regular_interval_is_found(tmp_path: Path, made
     assert f"40 samples (156 ms) {'earlier' if late > 0 else 'later'} than the table has the flashes" in refusal(path)
 
 
+def test_a_lost_event_at_the_begin_of_a_flash_does_not_make_its_end_the_flash(tmp_path: Path, made: Lab) -> None:
+    path = coded(tmp_path, made, events_tsv(made), lambda _, __: "S  7")
+    vmrk = path.with_suffix(".vmrk")
+    begins, markers = vmrk.read_text().split("[Marker Infos]\n")
+    ends = [f"Mk{100 + i}=Stimulus,S  8,{onset + 27},1,0" for i, onset in enumerate(made.onsets)]
+    kept = [*markers.strip().splitlines()[:-1], *ends]  # in any order
+    vmrk.write_text(f"{begins}[Marker Infos]\n" + "\n".join(kept) + "\n")
+    notes = open_recording(path, event_id={"Target": 2, "NonTarget": 1}).notes
+    assert any("has events at the same times" in note for note in notes), notes
+    assert not any("as declared, though" in note for note in notes)
+
+
 def test_a_mapping_that_would_only_silence_a_contradiction_is_not_proposed(tmp_path: Path, made: Lab) -> None:
     table = events_tsv(made, **at(made.onsets + 26)).replace("NonTarget", "standard").replace("Target", "oddball")
     found = inspect(coded(tmp_path, made, table))

@@ -155,11 +155,10 @@ def _best(found: list[_Aligned | None]) -> _Aligned | None:
     if not fitting:
         return None
     first, best = fitting[0], min(fitting, key=lambda one: one.misfit)
-    if not first.together.all() and (whole := [one for one in fitting if one.together.all()]):
-        return min(
-            whole, key=lambda one: one.misfit
-        )  # regular flashes that are an interval late match each other's, but for the last
-    better = best.misfit < first.misfit / 2 and (first.misfit > 1 or best.together.sum() > first.together.sum())
+    more = (
+        best.together.sum() > first.together.sum() and best.codes == first.codes
+    )  # other codes may be those of a flash's end
+    better = best.misfit < first.misfit / 2 and (first.misfit > 1 or more)
     return best if better else first
 
 
