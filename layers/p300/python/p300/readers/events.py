@@ -103,9 +103,8 @@ def from_codes(
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
     found = Events.at([str(c) for c in code.tolist()], onset, sfreq)
-    if not counts or 2 * np.count_nonzero(whole < 0) > len(
-        whole
-    ):  # a line that rests below 0 has its flashes at 0 as well
+    rests_below_0 = 2 * np.count_nonzero(whole < 0) > len(whole)  # and 0 may be the code of a flash
+    if not counts or rests_below_0:
         values, n_of_value = np.unique(whole, return_counts=True)
         samples = {str(value): n for value, n in zip(values.tolist(), n_of_value.tolist(), strict=True)}
         rest = int(values[np.argmax(n_of_value)])

@@ -179,24 +179,25 @@ def _check_classes(
         return
     n_missing = int(missing.any(axis=1).sum())
     n_over = len(missing) - n_missing - rejection.n_kept
+    over = {channel: n - rejection.missing_by_channel.get(channel, 0) for channel, n in rejection.by_channel.items()}
     counts = {
         "lie too close to an end of the recording": rejection.n_outside,
         "at a gap in it": rejection.n_across_gaps,
         "in spans marked as bad": rejection.n_marked_bad,
         f"lack samples in {_some(rejection.missing_by_channel)}": n_missing,
-        f"exceed {parameters.reject_peak_to_peak_uv} uV peak to peak in {_some(rejection.by_channel)}": n_over,
+        f"exceed {parameters.reject_peak_to_peak_uv} uV peak to peak in {_some(over)}": n_over,
     }
-    advice = {
-        n_over: "Check electrodes and unit, or raise reject_peak_to_peak_uv.",
-        n_missing: "Export the recording with all samples; those that are not a number, or stand still, are missing.",
-        max(
-            rejection.n_outside, rejection.n_across_gaps, rejection.n_marked_bad
-        ): "Record for longer, without gaps and bad spans at the flashes.",
-    }
+    advice = "Record for longer, without gaps and bad spans at the flashes."
+    if n_missing + n_over > rejection.n_outside + rejection.n_across_gaps + rejection.n_marked_bad:
+        advice = (
+            "Check electrodes and unit, or raise reject_peak_to_peak_uv."
+            if n_over >= n_missing
+            else "Export the recording with all samples; those that are not a number, or stand still, are missing."
+        )
     raise RecordingError(
         "no_epochs_kept",
         f"No {' and no '.join(lacking)} epoch is left of {n_of(rejection.n_flashes, 'flash')}: "
-        f"{', '.join(f'{n:,} {what}' for what, n in counts.items() if n)}; {rejection.n_kept:,} are kept. {advice[max(advice)]}",
+        f"{', '.join(f'{n:,} {what}' for what, n in counts.items() if n)}; {rejection.n_kept:,} are kept. {advice}",
     )
 
 
