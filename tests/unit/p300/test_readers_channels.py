@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.readers import open_recording
-from p300.readers.channels import FileChannel, is_electrode, other_kind
+from p300.readers.channels import FileChannel, choose, is_electrode, other_kind
 from p300.readers.declared import Declared
 from p300.signals import Parameters, extract
 
@@ -222,3 +222,18 @@ def test_blocks_that_were_looked_at_come_once_more(tmp_path: Path) -> None:
         for _ in range(2):
             whole = np.concatenate(list(stream.blocks()), axis=1) * stream.volts_per_unit
             np.testing.assert_allclose(whole, made.uv * 1e-6, rtol=0, atol=2e-8, err_msg=extension)
+
+
+@pytest.mark.parametrize(
+    ("names", "noted"),
+    [
+        (["EEG Fz-Ref", "EEG Cz-Ref", "EEG Pz-Ref"], True),
+        (["Fz-A1", "C3-A1", "C4-A2"], True),
+        (["Fz-Cz", "Cz-Pz", "Pz-Oz"], False),
+        (["Fz", "Cz", "Pz"], False),
+        (["Fz", "Cz", "Pz-Ref"], False),
+    ],
+)
+def test_names_with_a_reference_are_noted(names: list[str], noted: bool) -> None:
+    notes = choose([FileChannel(name) for name in names], {}, "a").notes
+    assert any("contain their reference" in note for note in notes) == noted

@@ -38,6 +38,8 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _LETTERS = re.compile("[A-Za-z]+")
 _PLACES = "fp|afp?|aff?|f|fft|ffc|ft|fc|ftt|fcc|t|c|ttp|ccp|tp|cp|tpp|cpp|p|ppo?|po|poo|o|oi|i"
 _ELECTRODE = re.compile(rf"nz|iz|[am][12]|({_PLACES})(z|\d{{1,2}}h?)")
+_SIDES = ("left", "right")
+"""Each may have a reference of its own: A1 and A2."""
 MOST_DECLARED = 64
 """Channels that a message spells out."""
 
@@ -119,12 +121,14 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
         raise RecordingError(
             "missing_eeg", f"{name}: no EEG channel, found {found}; expected EEG. {_way_out(channels)}"
         )
+    names = _without_prefix([channels[number].name for number in picks])
     return Chosen(
         tuple(picks),
-        _without_prefix([channels[number].name for number in picks]),
+        names,
         (
             *((f"channels left out, not EEG: {few_of(left_out)}",) if left_out else ()),
             *_unknown(channels, declared_kinds),
+            *_with_reference(names),
         ),
     )
 
@@ -221,6 +225,20 @@ def is_electrode(channel: str) -> bool:
 def _without_prefix(names: list[str]) -> tuple[str, ...]:
     short = [EEG_PREFIX.sub("", name.strip()) for name in names]
     return tuple(short if len(set(short)) == len(set(names)) else names)
+
+
+def _with_reference(names: Sequence[str]) -> tuple[str, ...]:
+    """Say which names are those of electrodes with their reference behind it, as EDF has them: models go by whole names."""
+    parts = {name: name.rpartition("-") for name in names if not is_electrode(name)}
+    electrodes = {name: first for name, (first, _, _) in parts.items() if is_electrode(first)}
+    references = {parts[name][2].strip().lower() for name in electrodes}
+    if len(references) > len(_SIDES) or 2 * len(electrodes) <= len(names):  # a bipolar montage has many
+        return ()
+    one = next(iter(electrodes.items()))
+    return (
+        f"names of channels contain their reference: {few_of(electrodes)}. Other recordings and models match whole names only; "
+        f"{json.dumps({'channel_names': dict([one])})} in a sidecar gives a channel another name",
+    )
 
 
 def _check_declared(declared_kinds: Mapping[str, str], name: str) -> None:
