@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.features import FeatureSet, Rejection
-from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, Recording, RecordingStream
+from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, UNLABELLED, Recording, RecordingStream
 from p300.text import n_of
 
 from . import fir
 from .bad_channels import find_bad_channels, replacement
 from .bounds import check_derived
 from .few_kept import few_kept
+from .flashes import Flashes
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
@@ -104,7 +105,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_across_gaps=int(broken.sum()),
         n_marked_bad=int(marked.sum()),
     )
-    _check_classes(flashes.label[kept], rejection, parameters)
+    _check_classes(flashes, kept, rejection, parameters)
     check_steady(
         peak_to_peak[good],
         flashes.onset_sample[kept],
@@ -129,7 +130,12 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         notes=notes,
         sidecar=stream.sidecar,
         bids=stream.bids,
-        survey={**survey.facts(_rows(kept, len(flashes))), **({"said": dict(stream.facts)} if stream.facts else {})},
+        survey={
+            **survey.facts(_rows(kept, len(flashes))),
+            **({"said": dict(stream.facts)} if stream.facts else {}),
+            # Where a symbol ends, shows in the pauses between all flashes: epochs rejected in a row look like one.
+            **({} if flashes.labelled else {"onset_samples": flashes.onset_sample.tolist()}),
+        },
     )
 
 
@@ -170,12 +176,12 @@ def _missing_notes(
     return tuple(notes)
 
 
-def _check_classes(label: NDArray[np.int8], rejection: Rejection, parameters: Parameters) -> None:
-    for code in (TARGET, NON_TARGET):
-        if not (label == code).any():
+def _check_classes(flashes: Flashes, kept: NDArray[np.integer], rejection: Rejection, parameters: Parameters) -> None:
+    for code in (TARGET, NON_TARGET) if flashes.labelled else (UNLABELLED,):
+        if not (flashes.label[kept] == code).any():
             raise RecordingError(
                 "no_epochs_kept",
-                f"No {CLASS_NAMES[code]} epoch is left of {rejection.n_flashes} flashes: {rejection.n_outside} lie too "
+                f"No {CLASS_NAMES.get(code, 'unlabelled')} epoch is left of {rejection.n_flashes} flashes: {rejection.n_outside} lie too "
                 f"close to an end of the recording, {rejection.n_across_gaps} at a gap in it, {rejection.n_marked_bad} in spans marked as "
                 f"bad, the others exceed {parameters.reject_peak_to_peak_uv} uV peak to peak or miss samples (epochs by channel: "
                 f"{rejection.by_channel}; of these with missing samples: {_some(rejection.missing_by_channel)}). Check electrodes and "
