@@ -208,6 +208,7 @@ def test_a_labelled_recording_keeps_what_use_taught(land: Any, make: Any, regist
     metrics = registry.manifest(later_on["version"])["metrics"]
     assert [one["recording"] for one in metrics["recordings"]] == [f"{NEW}/run_1", f"{NEW}/run_2"]
     assert metrics["auc_personal"] >= metrics["auc_without"] - 0.01
+    assert metrics["auc_population"] == pytest.approx(manifest["metrics"]["auc_population"]), "by the same model"
 
 
 def test_a_session_that_is_labelled_later_counts_once(

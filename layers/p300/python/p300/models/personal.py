@@ -92,6 +92,11 @@ class PersonalModel:
         self.statistics = statistics or response.own
 
     @property
+    def population(self) -> Arrays:
+        """The population's arrays, without what is known of the subject."""
+        return self._population
+
+    @property
     def statistics(self) -> PersonalStatistics | None:
         """What is known of the subject."""
         return self.response.own

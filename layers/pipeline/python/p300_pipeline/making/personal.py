@@ -129,8 +129,8 @@ def learn_from_session(
         compared: list[ComparedUse] = []
         if lesson.taught:
             use = use + lesson.taught if use else lesson.taught
-            statistics = {one.recording: statistics_of(before, one) for one in recordings}
-            compared = compare_use(before, recordings, statistics, use, gap)
+            statistics = {one.recording: statistics_of(model.population, one) for one in recordings}
+            compared = compare_use(model.population, recordings, statistics, use, gap)
         arrays = {} if use is None else use.to_arrays()
         return Learned(lesson, npz(model.to_arrays()), npz(arrays), compared)
 
