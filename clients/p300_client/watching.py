@@ -75,8 +75,9 @@ def _until_training(output: dict[str, Any]) -> str:
     due = output.get("training_due")
     if not isinstance(due, dict) or due.get("outcome") != "counted" or due.get("gathered_by") or not due.get("montage"):
         return ""
-    if _field(output, "recording", "labelled") is False:  # it is not counted
-        return ""
+    recording = output.get("recording")
+    if isinstance(recording, dict) and recording.get("labelled") is False:
+        return ""  # it is not counted
     new, every = due["new_recordings"], due["retrain_every"]
     return f"; {n_of(every - new, 'more new recording')} of montage {due['montage']}, then it trains ({new} of {every})"
 

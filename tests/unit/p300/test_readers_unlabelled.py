@@ -64,7 +64,7 @@ def test_flashes_are_those_of_the_labelled_recording_without_their_class(
     (tmp_path / "run.p300.json").unlink()
     labelled = open_recording(written(tmp_path, LABELLED)).flashes
     np.testing.assert_array_equal(found.onset_sample, labelled.onset_sample)
-    np.testing.assert_array_equal(found.flash, labelled.flash)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.flash, labelled.flash)
     assert set(found.label.tolist()) == {UNLABELLED}
     assert not found.labelled
     assert labelled.labelled
@@ -116,7 +116,7 @@ def test_features_say_so_and_survive_their_file(tmp_path: Path) -> None:
     again = read_features(buffer)
     assert not again.labelled
     assert again.survey["onset_samples"] == made.survey["onset_samples"]
-    np.testing.assert_array_equal(again.flash, made.flash)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(again.flash, made.flash)
     mixed = made.label.copy()
     mixed[0] = 2
     broken = io.BytesIO()

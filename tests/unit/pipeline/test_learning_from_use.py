@@ -12,6 +12,7 @@ from p300.recording import UNLABELLED
 from p300.scoring import read_arrays
 from p300.signals import Parameters
 from p300_client.personal_models import list_personal, promote_personal
+from p300_pipeline.making.personal import learn_from_session
 from p300_pipeline.personal_models import held_by_subject, versions_of
 from p300_pipeline.registry import PROMOTION, Registry
 from p300_pipeline.steps import training
@@ -320,7 +321,7 @@ def test_another_session_that_began_to_serve_meanwhile_is_learned_on(
     store: Store, land: Any, make: Any, registry: Registry, calibrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = (land(f"{NEW}/use_{n}", spelled(100 + n, labelled=False)) for n in (1, 2))
-    learn, raced = use.learn_from_session, []
+    learn, raced = learn_from_session, list[str]()
 
     def race(*given: Any) -> Any:
         if not raced:
