@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from p300.bids.writing import write_recording
 from p300.errors import P300Error, RecordingError, TrainingError
 from p300.features import FeatureSet, read_features, write_features
 from p300.inspection import inspect
@@ -133,6 +134,13 @@ def test_nothing_tests_or_trains_with_it(tmp_path: Path) -> None:
     for metric in (classification_metrics, roc_auc):
         with pytest.raises(P300Error, match="unlabelled"):
             metric(made.label, score)
+
+
+def test_it_is_no_recording_of_a_bids_data_set(tmp_path: Path) -> None:
+    stream = open_recording(written(tmp_path, ONE_CODE, SAID))
+    with pytest.raises(RecordingError, match="unlabelled"):
+        write_recording(tmp_path / "bids", {"sub": "01", "task": "p300"}, stream, "subject_01/run")
+    assert not (tmp_path / "bids").exists()
 
 
 def test_the_report_says_what_it_is(tmp_path: Path) -> None:
