@@ -240,44 +240,6 @@ def test_a_new_recording_makes_a_personal_model_that_answers(trained: Stack) -> 
     assert personal["version"] in run_p300("models", "--subject", "subject_50", "--json").stdout
 
 
-def unlabelled(seed: int) -> bytes:
-    """A spelling session: one code at every flash, and which group flashed."""
-    table = pq.read_table(io.BytesIO(recording(seed)))
-    stim = pa.array(np.sign(table["stim"].to_numpy()).astype(np.int32))
-    body = io.BytesIO()
-    pq.write_table(table.set_column(table.schema.get_field_index("stim"), "stim", stim), body)
-    return body.getvalue()
-
-
-def test_an_unlabelled_session_teaches_its_subjects_model_and_no_other(trained: Stack) -> None:
-    said = json.dumps({"labelled": False, "layout": {"type": "brain_invaders"}}).encode()
-    key = "subject_55/use_01.parquet"
-    trained.s3.put_object(Bucket=trained.landing, Key="subject_55/use_01.p300.json", Body=said)
-    execution = trained.land((key, unlabelled(55)))[key]
-    assert execution.status == "SUCCEEDED", execution.error
-    assert execution.output["recording"]["labelled"] is False
-    personal = execution.output["personal"]
-    assert personal["outcome"] == "promoted", personal
-    assert personal["learned_from_use"]["n_counted"] == 1
-    assert execution.output["training_due"]["outcome"] == "counted"
-    again = trained.land((key, unlabelled(55)))[key]
-    assert again.output["personal"]["outcome"] == "unchanged", again.output
-
-    def report() -> str | None:
-        listed = trained.keys(trained.features, "subject_55/use_01/report.html")
-        return trained.s3.get_object(Bucket=trained.features, Key=listed[0])["Body"].read().decode() if listed else None
-
-    assert "nobody says which flashes were targets" in wait_for(report, "the report")
-    printed = run_p300("models", "--subject", "55", "--json").stdout
-    assert json.loads(printed)["models"][0]["learned_from"] == "use"
-    assert run_p300("promote", "--rollback", "--alias", "subject_55").returncode == 0
-    other = "subject_50/use_01.parquet"  # whose model knows other noise
-    trained.s3.put_object(Bucket=trained.landing, Key="subject_50/use_01.p300.json", Body=said)
-    refused = trained.land((other, unlabelled(51)))[other].output["personal"]
-    assert refused["outcome"] == "refused", refused
-    assert "Check whose session it is" in refused["why"]
-
-
 def test_another_montage_is_left_out_by_name_and_refused_at_prediction(trained: Stack) -> None:
     execution = trained.land(("subject_40/run_01.parquet", recording(40, n_channels=8)))["subject_40/run_01.parquet"]
     assert execution.output["outcome"] == "features"
