@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from p300 import __version__
-from p300.errors import ArtifactError, P300Error, TrainingError
+from p300.errors import ArtifactError, RequestError, TrainingError
 from p300.features import FeatureSet
 from p300.likeness import alike, sketch
 from p300.models.learning_from_use import Spelling
@@ -152,11 +152,11 @@ class _Held:
         if known := self._known(registry, subject, base, execution):
             return known
         fingerprint = self._fingerprint(subject, base)
-        claim = registry.claim(execution, fingerprint, started, f"{subject}/")
-        if not claim.finished:
+        version = registry.version_of_training(fingerprint)
+        if version is None:
             try:
                 learned = self._learned(base)
-            except P300Error as error:
+            except (TrainingError, RequestError) as error:
                 return refused(subject, error.message)
             if not learned.lesson.learnt:
                 return refused(subject, " ".join(learned.lesson.problems), self._said(learned))
@@ -165,8 +165,13 @@ class _Held:
                 "model.npz": (learned.npz, "application/octet-stream"),
                 USE_NPZ: (learned.use_npz, "application/octet-stream"),
             }
-            claim = registry.publish(claim.version, fingerprint, artifacts, manifest)
-        return _serve(registry, claim.version, execution)
+            claim = registry.claim(
+                execution, fingerprint, started, f"{subject}/"
+            )  # only now: a refusal leaves nothing behind
+            version = claim.version
+            if not claim.finished:
+                version = registry.publish(version, fingerprint, artifacts, manifest).version
+        return _serve(registry, version, execution)
 
     def _known(self, registry: Registry, subject: str, base: _Base, execution: str) -> PersonalResult | None:
         """Answer where the base learned from this session, or from an earlier upload of it; None where it did not."""
@@ -186,7 +191,7 @@ class _Held:
         return None
 
     def _learned(self, base: _Base) -> Learned:
-        """Learn; raises `P300Error` where the session is none to learn from."""
+        """Learn; raises `TrainingError` or `RequestError` where the session is none to learn from."""
         if reason := unusable(self.features, base.manifest):
             raise TrainingError("unusable", f"{self.recording}: {reason}")
         channels = list(base.manifest["channels"])
