@@ -101,15 +101,15 @@ def test_an_unlabelled_session_teaches_its_subjects_model_once_and_is_rolled_bac
         output = land("use_01", 55)
         assert output["recording"]["labelled"] is False
         assert output["training_due"]["outcome"] == "counted"
-        personal = output["personal"]
-        assert personal["outcome"] == "promoted", personal
-        assert personal["learned_from_use"]["n_counted"] == 1
+        # The sidecar's own execution takes both files too, and either may be the first to learn.
+        assert output["personal"]["outcome"] in {"promoted", "unchanged"}, output["personal"]
         assert land("use_01", 55)["personal"]["outcome"] == "unchanged"
         refused = land("use_02", 56)["personal"]  # other noise: somebody else's session
         assert refused["outcome"] == "refused", refused
         assert "Check whose session it is" in refused["why"]
         printed = json.loads(run_p300("models", "--subject", "55", "--json").stdout)["models"]
         assert [row["learned_from"] for row in printed] == ["use"]
+        assert [(one["recording"], one["n_counted"]) for one in printed[0]["sessions"]] == [("subject_55/use_01", 1)]
         run_p300("promote", "--rollback", "--alias", "subject_55")
         assert json.loads(run_p300("models", "--subject", "55", "--json").stdout)["aliases"] == {"subject_55": champion}
         stack.wait_for_reports("subject_55/")
