@@ -106,7 +106,7 @@ def test_an_unlabelled_session_teaches_its_subjects_model_once_and_is_rolled_bac
         assert land("use_01", 55)["personal"]["outcome"] == "unchanged"
         refused = land("use_02", 56)["personal"]  # other noise: somebody else's session
         assert refused["outcome"] == "refused", refused
-        assert "Check whose session it is" in refused["why"]
+        assert "or calibrate again" in refused["why"]
         printed = json.loads(run_p300("models", "--subject", "55", "--json").stdout)["models"]
         assert [row["learned_from"] for row in printed] == ["use"]
         assert [(one["recording"], one["n_counted"]) for one in printed[0]["sessions"]] == [("subject_55/use_01", 1)]
