@@ -116,7 +116,11 @@ def learnt_by_block(
 
     Parameters
     ----------
-    population, recording, gap
+    population : mapping of str to ndarray
+        The population's ``model.npz``.
+    recording : RecordingEpochs
+        With onsets, ascending.
+    gap : float
         As in `compare_by_time`.
 
     Returns
