@@ -1,4 +1,4 @@
-"""What a subject's own flashes add to other people's, on real recordings: single flashes, symbols, learning from use.
+"""What a subject's own flashes add to other people's, on real recordings: single flashes and symbols.
 
     python benchmarks/personal.py [--directions] [--filters] [--swaps]
 
@@ -115,35 +115,6 @@ def symbol_table(of: dict[str, Arrays]) -> Table:
 
 def _interval(share: Share) -> str:
     return "({:.2f}-{:.2f})".format(*share.interval) if share.interval else ""
-
-
-# ---- learning from use
-def use_table(of: dict[str, Arrays]) -> Table:
-    """Learn from the symbols of run 1 without labels, starting from nothing; test on run 2."""
-    table = Table(title="Learning from use, nothing labelled: tested on run 2", title_justify="left")
-    scores = ("session", "recording", "single epochs")
-    for column in ("symbols spelled", "minutes", "learnt by", *scores, "symbols, 4 rep.", "15 rep."):
-        table.add_column(column)
-    for n_symbols in range(6):
-        by_score: dict[str, list[float]] = {name: [] for name in scores}
-        right: dict[int, list[bool]] = {4: [], 15: []}
-        n_learnt = 0
-        for subject in SUBJECTS:
-            model, use, run = PersonalModel(of[subject]), bnci()[subject, 1].part(0, n_symbols), bnci()[subject, 2]
-            if n_symbols:
-                n_learnt += model.learn(use.X, use.lit, use.trials).learnt
-            for name, values in by_score.items():
-                values.append(auc(run.y, SCORES[name](model, run)))
-            for n, answers in right.items():
-                for k in range(5):
-                    part = run.part(0, k + 1, n)
-                    best = model.session(part.X, part.lit, part.trials).decode().best
-                    answers.append(best == part.truth[-1])
-        means = [f"{np.mean(values):.3f}" for values in by_score.values()]
-        counts = [f"{sum(answers)} of {len(answers)}" for answers in right.values()]
-        minutes = n_symbols * SECONDS_A_SYMBOL / 60
-        table.add_row(str(n_symbols), f"{minutes:.1f}", f"{n_learnt} of 5", *means, *counts)
-    return table
 
 
 # ---- the population's model
@@ -288,7 +259,6 @@ def main() -> None:
     console.print(symbol_table(of))
     console.print(population_table()[0])
     console.print(stranger_table(bnci()))
-    console.print(use_table(of))
     console.print(control_table(control_values(of, bnci())))
     console.print(guard_table(of, bnci(), all_swaps=arguments.swaps))
     console.print(cost_table(of))

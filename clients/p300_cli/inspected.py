@@ -119,10 +119,10 @@ def _in_words(usable: "Usable") -> str:
     groups = f" of {n_of(usable.n_groups, 'group')}" if usable.n_groups else ""
     pace = "" if usable.interval_s is None else f", {usable.interval_s:.3f} s apart"
     kept = "" if usable.n_kept is None else f"; {n_of(usable.n_kept, 'epoch')} kept"
-    return (
-        f"{usable.n_target:,} Target and {usable.n_non_target:,} NonTarget flashes{groups}{pace}, "
-        f"{n_of(len(usable.channels), 'EEG channel')}{kept}"
-    )
+    flashes = f"{usable.n_target:,} Target and {usable.n_non_target:,} NonTarget flashes"
+    if usable.n_unlabelled:
+        flashes = f"{n_of(usable.n_unlabelled, 'unlabelled flash')}"
+    return f"{flashes}{groups}{pace}, {n_of(len(usable.channels), 'EEG channel')}{kept}"
 
 
 def _pasted(mapping: dict[str, Any]) -> str:

@@ -101,23 +101,40 @@ def show_personal(target: Target, subject: str, *, as_json: bool = False) -> Non
     if not rows:
         out.print(
             escape(
-                f"{found['subject']} has no personal model. One is made when a labelled recording lands and a champion has its channels."
+                f"{found['subject']} has no personal model. One is made when a recording lands, labelled or of a spelling session, and "
+                "a champion has its channels."
             )
         )
         return
-    columns = ["version", "alias", "population", "AUC population", "AUC personal", "flashes", "recordings", "montage"]
-    fields = ("population", "auc_population", "auc_personal", "n_flashes", "recordings", "montage")
+    columns = ["version", "alias", "made by", "population", "AUC population", "AUC personal", "flashes"]
+    columns += ["labelled", "sessions of use", "montage"]
+    fields = ("population", "auc_population", "auc_personal", "n_flashes", "recordings", "sessions", "montage")
     out.print(
         table(
             f"Personal models of {found['subject']} (AUC on flashes that the personal model did not learn from)",
             columns,
             [
-                [row["version"], row["aliases"] or row.get("problem")]
-                + [len(row[name]) if name == "recordings" and name in row else row.get(name) for name in fields]
+                [row["version"], row["aliases"] or row.get("problem"), _made_by(row)]
+                + [len(row[name]) if isinstance(row.get(name), list) else row.get(name) for name in fields]
                 for row in rows
             ],
         )
     )
     if any(row.get("population_trained_on_subject") for row in rows):
         out.print("The population's model was trained on this subject too: its AUC is higher than for a new subject.")
-    out.print(escape(f"newest learnt from: {', '.join(rows[0].get('recordings', []))}"), soft_wrap=True)
+    out.print(
+        escape(f"newest learnt from: {', '.join(rows[0].get('recordings', [])) or 'no labelled recording'}"),
+        soft_wrap=True,
+    )
+    for session in rows[0].get("sessions", []):
+        counted = (
+            f"{session['n_counted']} of {session['n_symbols']} symbols, mean certainty {session['mean_certainty']:.2f}"
+        )
+        out.print(escape(f"and from use: {session['recording']}, {counted}"), soft_wrap=True)
+
+
+def _made_by(row: dict[str, Any]) -> str | None:
+    """Say what a version came of, its newest session by name."""
+    if row.get("learned_from") == "use" and row["sessions"]:
+        return f"learned from use: {row['sessions'][-1]['recording']}"
+    return row.get("learned_from")

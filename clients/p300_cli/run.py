@@ -86,6 +86,9 @@ def predict_each(target: Target, names: Sequence[str]) -> None:
     rows, version = [], ""
     for name in names:
         features = load_features(target, name)
+        if not features.labelled:
+            note(f"{name} is unlabelled: there is nothing to compare with")
+            continue
         probability, now_serving = api.predict(features.X, None, note, channels=features.ch_names)
         if now_serving != version:
             version = now_serving

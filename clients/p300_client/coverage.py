@@ -7,7 +7,7 @@ from typing import Any
 from p300.errors import ArtifactError, RequestError
 from p300.montages import Channels, group_of, leaders
 from p300_pipeline.documents import is_texts, parse
-from p300_pipeline.feature_store import find_features
+from p300_pipeline.feature_store import UNLABELLED, find_features
 from p300_pipeline.montage_groups import Montage
 from p300_pipeline.promotions import CHAMPION
 from p300_pipeline.registry import Registry
@@ -75,6 +75,7 @@ def coverage(target: Target, manifests: Mapping[str, Any], aliases: Mapping[str,
         channels = _channels_of(store, features, name)
         if alias := _own_champion(channels, champions):
             reasons[name] = f"{alias} is the champion of its montage; {NOT_YET}"
+    reasons |= {name: UNLABELLED for name in set(left_out) - reasons.keys() if _is_unlabelled(store, features, name)}
     return {
         "total": len(present),
         "in_models": len(used & set(present)),
@@ -140,9 +141,18 @@ def _champions(registry: Registry) -> dict[str, dict[str, Any]]:
 
 
 def _channels_of(store: Store, bucket: str, recording: str) -> Channels:
+    channels: Any = _report_of(store, bucket, recording).get("channels")
+    return tuple(channels) if is_texts(channels) else ()
+
+
+def _is_unlabelled(store: Store, bucket: str, recording: str) -> bool:
+    return _report_of(store, bucket, recording).get("labelled") is False
+
+
+def _report_of(store: Store, bucket: str, recording: str) -> dict[str, Any]:
     key = f"{recording}/report.json"
     try:
-        channels = parse(store.get(bucket, key)[0], key, dict).get("channels")
+        document: dict[str, Any] = parse(store.get(bucket, key)[0], key, dict)
     except NotFoundError:
-        return ()
-    return tuple(channels) if is_texts(channels) else ()
+        return {}
+    return document

@@ -111,7 +111,10 @@ def export_bids(
         for number, source in enumerate(sources):
             progress(number, len(sources), str(source.key))
             of_name = entities[str(source.key)]
-            path, participant = _write(store, raw, source, root, of_name, target, notify)
+            written = _write(store, raw, source, root, of_name, target, notify)
+            if written is None:
+                continue
+            path, participant = written
             people.setdefault(of_name["sub"], {}).update(participant)
             done.recordings[str(source.key)] = path
             derived.write(source.key, of_name, path, done)
@@ -170,8 +173,8 @@ def _entities(sources: Sequence[_Source]) -> dict[str, dict[str, str]]:
 
 def _write(
     store: Store, raw: str, source: _Source, root: Path, entities: dict[str, str], target: Target, notify: Notify
-) -> tuple[str, dict[str, str]]:
-    """Write one recording; return its path in the data set, and what is known of the participant."""
+) -> tuple[str, dict[str, str]] | None:
+    """Write one recording; return its path in the data set, and what is known of the participant. None of an unlabelled one."""
     from p300.bids.writing import copy_recording, stem_of, write_recording
     from p300.usable import open_usable
 
@@ -179,6 +182,11 @@ def _write(
         files = files_of(store, raw, source.item)
         path, items = download_files(store, raw, source.item, files, Path(folder))
         stream = open_usable(path, str(source.key), target.preprocessing)
+        if not stream.flashes.labelled:
+            notify(
+                f"{source.key}: left out: it is unlabelled, and events.tsv says of each flash whether it was a target"
+            )
+            return None
         has_sidecar = bool(stream.sidecar)
         parts = [path, *(path.with_name(item.key.rpartition("/")[2]) for item in items[1:])]
         parts = [part for part in parts if not part.name.endswith(".json")]

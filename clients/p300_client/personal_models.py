@@ -59,6 +59,8 @@ def _row(models: Registry, version: str, aliases: list[str]) -> dict[str, Any]:
         "population": population["version"],
         "population_trained_on_subject": population.get("trained_on_subject"),
         **{name: metrics.get(name) for name in ("scheme", "auc_population", "auc_personal", "n_flashes", "margin")},
+        "learned_from": manifest.get("learned_from", "labelled recordings"),
+        "sessions": manifest.get("sessions", []),
         "epochs": manifest["n_epochs"],
         "recordings": [entry["recording"] for entry in manifest["recordings"]],
     }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from p300.decoding import Share, bits_per_minute, by_repetitions
 from p300.errors import P300Error
 from p300.evaluation import classification_metrics
+from p300.recording import UNLABELLED
 from p300_pipeline.keys import subject_name
 from p300_pipeline.promotions import CHAMPION
 from p300_pipeline.serving.routing import choose_champion
@@ -156,6 +157,9 @@ def sessions(
                 session = of_target(target, key, manifest, shown)
             except P300Error as error:
                 notify(f"left out: {error.message}")
+                continue
+            if (session.label == UNLABELLED).any():
+                notify(f"left out: {session.name} is unlabelled; `p300 decode {session.name}` decodes its symbols")
                 continue
             if session.code is None:
                 notify(f"{session.name} does not say what each flash lit: labels only, no symbols")

@@ -75,16 +75,23 @@ def _until_training(output: dict[str, Any]) -> str:
     due = output.get("training_due")
     if not isinstance(due, dict) or due.get("outcome") != "counted" or due.get("gathered_by") or not due.get("montage"):
         return ""
+    recording = output.get("recording")
+    if isinstance(recording, dict) and recording.get("labelled") is False:
+        return ""  # it is not counted
     new, every = due["new_recordings"], due["retrain_every"]
     return f"; {n_of(every - new, 'more new recording')} of montage {due['montage']}, then it trains ({new} of {every})"
 
 
-def _personal(output: dict[str, Any]) -> str:
+def _personal(output: dict[str, Any]) -> str:  # noqa: PLR0911 - an answer an outcome
     """Say what became of the subject's personal model; an empty string where there was nothing to make one of."""
     personal = output.get("personal")
     if not isinstance(personal, dict):
         return ""
     match personal.get("outcome"):
+        case "promoted" if "learned_from_use" in personal:
+            return f", personal model {personal.get('version')}: {personal.get('why')}"
+        case "refused":
+            return f"; the personal model learned nothing from it: {personal.get('why')}"
         case "promoted":
             return f", personal model {personal.get('version')}"
         case "kept":

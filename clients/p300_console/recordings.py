@@ -301,7 +301,8 @@ def _are_counts(value: Any) -> bool:
 
 _COUNTS = ("n_kept", "n_target", "n_non_target")
 _CHECKS: dict[str, Check] = {
-    **dict.fromkeys(("n_flashes", "n_outside", *_COUNTS), is_count),
+    **dict.fromkeys(("n_flashes", "n_outside", "n_kept"), is_count),
+    **dict.fromkeys(("n_target", "n_non_target"), lambda value: value is None or is_count(value)),  # of unlabelled ones
     "bad_channels": is_texts,
     "rejected_by_channel": _are_counts,
     "erp_peak": _is_peak,

@@ -24,6 +24,7 @@ def handler(event: ScheduleInput, context: LambdaContext) -> ScheduleResult:
         recording=event["recording"],
         etag=event["etag"],
         channels=event["channels"],
+        labelled=event["labelled"],
         execution=executions.root_of(event["execution"], event["input"]),
         started=datetime.fromisoformat(event["started"]).timestamp(),
         retrain_every=settings.retrain_every,

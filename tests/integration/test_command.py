@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,35 @@ def test_promote_and_rollback(stack: Stack, champion: str) -> None:
     unknown = run_p300("promote", "v20000101000000", check=False)
     assert unknown.returncode == 1
     assert "v20000101000000" in unknown.stderr
+
+
+def test_an_unlabelled_session_teaches_its_subjects_model_once_and_is_rolled_back(stack: Stack, champion: str) -> None:
+    said = json.dumps({"labelled": False, "layout": {"type": "brain_invaders"}}).encode()
+
+    def land(name: str, seed: int) -> dict[str, Any]:
+        stack.s3.put_object(Bucket=stack.landing, Key=f"subject_55/{name}.p300.json", Body=said)
+        key = f"subject_55/{name}.parquet"
+        execution = stack.land((key, recording(seed, labelled=False)))[key]
+        assert execution.status == "SUCCEEDED", execution.error
+        return execution.output
+
+    try:
+        output = land("use_01", 55)
+        assert output["recording"]["labelled"] is False
+        assert output["training_due"]["outcome"] == "counted"
+        # The sidecar's own execution takes both files too, and either may be the first to learn.
+        assert output["personal"]["outcome"] in {"promoted", "unchanged"}, output["personal"]
+        assert land("use_01", 55)["personal"]["outcome"] == "unchanged"
+        refused = land("use_02", 56)["personal"]  # other noise: somebody else's session
+        assert refused["outcome"] == "refused", refused
+        assert "or calibrate again" in refused["why"]
+        printed = json.loads(run_p300("models", "--subject", "55", "--json").stdout)["models"]
+        assert [row["learned_from"] for row in printed] == ["use"]
+        assert [(one["recording"], one["n_counted"]) for one in printed[0]["sessions"]] == [("subject_55/use_01", 1)]
+        run_p300("promote", "--rollback", "--alias", "subject_55")
+        assert json.loads(run_p300("models", "--subject", "55", "--json").stdout)["aliases"] == {"subject_55": champion}
+        stack.wait_for_reports("subject_55/")
+        page = stack.s3.get_object(Bucket=stack.features, Key="subject_55/use_01/report.html")["Body"].read().decode()
+        assert "nobody says which flashes were targets" in page
+    finally:
+        stack.forget("subject_55/")

@@ -141,5 +141,10 @@ def selected(state: str, answer: Any) -> dict[str, Any]:
 def new_recording(number: int) -> dict[str, Any]:
     recording = f"subject_{number:02d}/run"
     return payload(
-        "Count new recordings", recording=recording, etag="e", started="2026-01-02T03:04:05.678Z", channels=["C3", "C4"]
+        "Count new recordings",
+        recording=recording,
+        etag="e",
+        started="2026-01-02T03:04:05.678Z",
+        channels=["C3", "C4"],
+        labelled=True,
     )

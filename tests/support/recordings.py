@@ -44,8 +44,12 @@ def recording(
     n_channels: int = 16,
     n_repetitions: int = 12,
     channels: Sequence[str] = CHANNELS,
+    labelled: bool = True,
 ) -> bytes:
-    """Return a short made-up recording as a parquet file: noise with a bump after targets, its rate in the metadata."""
+    """Return a short made-up recording as a parquet file: noise with a bump after targets, its rate in the metadata.
+
+    One that is not `labelled` has the same code at every flash.
+    """
     rng = np.random.default_rng(seed)
     gap = round(0.15 * sfreq)
     onsets = round(sfreq) + gap * np.arange(12 * n_repetitions)
@@ -60,6 +64,7 @@ def recording(
     for onset in onsets[stim[onsets] == 2]:
         data[:, onset : onset + len(bump)] += bump
     columns = {f"eeg_{name}": data[number].astype(np.float32) for number, name in enumerate(channels[:n_channels])}
+    stim = stim if labelled else np.sign(stim)
     table = pa.table({**columns, "stim": stim, "flash": flash}).replace_schema_metadata({"sfreq": str(sfreq)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)

@@ -1,12 +1,16 @@
 """Ask the API about recordings."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from p300_cli.commands.options import Alias, Json, SubjectModel
 from p300_cli.terminal import fail, note, out, print_json, progress_of, table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 app = typer.Typer()
 LAYOUTS_HELP = "speller (6 x 6, columns first), brain_invaders, or a JSON file as POST /decode takes it."
@@ -37,6 +41,9 @@ def predict(
     manifest_for(target, features.ch_names, alias)  # there is no such model: said before anything is asked
     api = Api(target)
     probability, version = api.predict(features.X, alias, note, channels=features.ch_names, subject=subject_model)
+    if not features.labelled:
+        show_unlabelled(recording, version, probability, as_json=as_json)
+        return
     figures = classification_metrics(features.label, probability)
     session = session_scores(api, features, alias, subject_model)
     of_session = None if session.probability is None else classification_metrics(features.label, session.probability)
@@ -59,6 +66,18 @@ def predict(
     else:
         note(f"no score of the whole session: {session.why_not}")
     out.print(table(f"{recording}, model {version}", ["score", *names], rows))
+
+
+def show_unlabelled(recording: str, version: str, probability: "NDArray[np.float64]", *, as_json: bool) -> None:
+    """Print what the model says of an unlabelled recording: there are no labels to compare with."""
+    if as_json:
+        document = {"recording": recording, "model_version": version, "labelled": False}
+        print_json({**document, "probability_target": probability.tolist()})
+        return
+    out.print(
+        f"{recording}, model {version}: {len(probability):,} flashes, mean probability of Target {probability.mean():.3f}"
+    )
+    note(f"{recording} is unlabelled: there is nothing to compare with. `p300 decode {recording}` decodes its symbols")
 
 
 @app.command()

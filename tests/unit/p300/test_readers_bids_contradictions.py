@@ -215,7 +215,7 @@ def test_a_table_that_is_off_by_a_regular_interval_is_found(tmp_path: Path, made
     stim[onsets] = made.stim[made.onsets]
     regular = dataclasses.replace(made, stim=stim)
     path = coded(tmp_path, regular, events_tsv(regular, **at(onsets + 40 * late)), lambda _, __: "S  7")
-    assert f"40 samples (156 ms) {'earlier' if late > 0 else 'later'} than the table has the flashes" in refusal(path)
+    assert f"40 samples (156 ms) {'earlier' if late > 0 else 'later'} than the flashes of the table" in refusal(path)
 
 
 def test_a_lost_event_at_the_begin_of_a_flash_does_not_make_its_end_the_flash(tmp_path: Path, made: Lab) -> None:

@@ -40,6 +40,7 @@ WHOLE: dict[str, Any] = {
     "notch_freq": 60,
     "event_delay_ms": 25.5,
     "layout": {"type": "grid", "rows": ["AB", "CD"]},
+    "labelled": True,
     "text": "ABBA",
 }
 

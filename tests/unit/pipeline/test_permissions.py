@@ -280,6 +280,7 @@ def test_scheduling(recorder: Recorder, run: Any, store: Store, put_features: An
             etag="e",
             started="2026-01-02T03:04:05Z",
             channels=["C3", "C4"],
+            labelled=True,
         )
         assert run("scheduling", new | {"execution": f"upload-{number}"})["outcome"] == outcome
     compare("SchedulingRole", recorder.uses | platform("Scheduling"))

@@ -56,6 +56,7 @@ def test_features_and_report(store: Store, recording_bytes: Callable[..., bytes]
         "n_kept": 24,
         "bad_channels": [],
         "channels": ["C3", "C4"],
+        "labelled": True,
     }
     json.dumps(answer)
 

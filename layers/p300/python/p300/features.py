@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from p300.arrow import from_numpy, to_numpy
 from p300.errors import ArtifactError
-from p300.recording import NON_TARGET, TARGET
+from p300.recording import NON_TARGET, TARGET, UNLABELLED
 
 if TYPE_CHECKING:
     from p300.signals.parameters import Parameters
@@ -77,7 +77,7 @@ class FeatureSet:
     X : ndarray of float32, shape (n_epochs, n_channels * n_times)
         Volts, channel-major: all samples of the first channel, then all of the second.
     label : ndarray of int8, shape (n_epochs,)
-        1 (NonTarget) or 2 (Target).
+        1 (NonTarget) or 2 (Target), or 3 (unlabelled) throughout.
     onset_sample : ndarray of int64, shape (n_epochs,)
         The flash's first sample at the recording's own rate.
     flash, repetition : ndarray of int32, shape (n_epochs,), or None
@@ -118,6 +118,11 @@ class FeatureSet:
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     bids: Mapping[str, Any] = field(default_factory=dict)
     survey: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it is known which flashes were targets; where not, nothing is trained on them or tested with them."""
+        return not (self.label == UNLABELLED).any()
 
     @property
     def n_times(self) -> int:
@@ -350,5 +355,9 @@ def _check_consistent(feature_set: FeatureSet) -> None:
         raise ValueError("columns of different lengths")
     if any(column is not None and column.dtype.kind not in "iu" for column in columns):
         raise ValueError("labels, onsets, flashes or repetitions that are no whole numbers")
+    if not feature_set.labelled and (feature_set.label == UNLABELLED).all() and feature_set.flash is not None:
+        return
     if not np.isin(feature_set.label, (NON_TARGET, TARGET)).all():
-        raise ValueError(f"labels other than {NON_TARGET} and {TARGET}")
+        raise ValueError(
+            f"labels other than {NON_TARGET} and {TARGET}, or {UNLABELLED} at every flash beside the groups that flashed"
+        )

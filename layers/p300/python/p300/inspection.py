@@ -82,6 +82,8 @@ class Usable:
         What was assumed, and what the whole signal shows where it was read.
     n_kept : int or None
         Epochs that would be kept; None where the whole signal was not read.
+    n_unlabelled : int
+        Flashes of an unlabelled recording, of which nobody knows the class.
     """
 
     channels: tuple[str, ...]
@@ -95,6 +97,7 @@ class Usable:
     unit: str
     notes: tuple[str, ...]
     n_kept: int | None = None
+    n_unlabelled: int = 0
 
 
 @dataclass(frozen=True)
@@ -346,4 +349,5 @@ def _usable(stream: RecordingStream, parameters: Parameters) -> Usable:
         unit=read_as(stream) or "different units",
         notes=features.notes if features else (*stream.notes, unread),
         n_kept=len(features.label) if features else None,
+        n_unlabelled=0 if flashes.labelled else len(flashes),
     )

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p300.recording import TARGET
+from p300.errors import RequestError
+from p300.recording import TARGET, UNLABELLED
 
 N_CALIBRATION_BINS = 10
 N_CURVE_POINTS = 50
@@ -33,6 +34,7 @@ def classification_metrics(y: NDArray[np.integer], probability_target: NDArray[n
         predicted at a probability of 0.5. A figure that needs both classes is None where one is absent. All are
         defined as in ``sklearn.metrics``.
     """
+    _check_labelled(y)
     truth = np.asarray(y) == TARGET
     probability = np.asarray(probability_target, dtype=np.float64)
     n, n_targets = len(truth), int(truth.sum())
@@ -71,8 +73,17 @@ def roc_auc(y: NDArray[np.integer], score: NDArray[np.float64]) -> float | None:
     auc : float or None
         None where a class is absent.
     """
+    _check_labelled(y)
     truth = y == TARGET
     return _roc_auc(truth, score) if truth.any() and not truth.all() else None
+
+
+def _check_labelled(y: NDArray[np.integer]) -> None:
+    if (np.asarray(y) == UNLABELLED).any():
+        raise RequestError(
+            "unlabelled",
+            "The recording is unlabelled: nobody says which flashes were targets, so no score can be tested.",
+        )
 
 
 def _roc_auc(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:

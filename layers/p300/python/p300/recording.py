@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 NON_TARGET = 1
 TARGET = 2
+UNLABELLED = 3
+"""A flash of which nobody says whether it was a target: all of a recording's, or none."""
 CLASS_NAMES = {NON_TARGET: "NonTarget", TARGET: "Target"}
 SYNTHETIC = "synthetic recording: simulated, not measured"
 """Note of a recording whose file says so; features keep it."""
@@ -47,7 +49,7 @@ class Recording:
     data : ndarray, shape (n_channels, n_samples)
         EEG in volts, float32 or float64.
     stim : ndarray of int32, shape (n_samples,)
-        0 where nothing flashed, 1 (NonTarget) or 2 (Target) from a flash's first sample on.
+        0 where nothing flashed, 1 (NonTarget) or 2 (Target) from a flash's first sample on; 3 at every flash of an unlabelled recording.
     flash : ndarray of int32, shape (n_samples,), optional
         Which stimulus group (row, column, set of symbols) flashed; 0 where none did.
     notes : tuple of str

@@ -20,7 +20,8 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
     -------
     dict
         Flashes, kept epochs by class, rejection by channel, bad channels, and the ERP peak: the largest positive value
-        of the target minus the non-target average from 200 ms on, in microvolts, with its channel and latency.
+        of the target minus the non-target average from 200 ms on, in microvolts, with its channel and latency. Of an unlabelled
+        recording the counts by class and the peak are None.
     """
     epochs, rejection = feature_set.epochs, feature_set.rejection
     target, non_target = (feature_set.label == code for code in (TARGET, NON_TARGET))
@@ -30,8 +31,9 @@ def report(feature_set: FeatureSet) -> dict[str, Any]:
         "n_across_gaps": rejection.n_across_gaps,
         "n_marked_bad": rejection.n_marked_bad,
         "n_kept": rejection.n_kept,
-        "n_target": int(target.sum()),
-        "n_non_target": int(non_target.sum()),
+        "labelled": feature_set.labelled,
+        "n_target": int(target.sum()) if feature_set.labelled else None,
+        "n_non_target": int(non_target.sum()) if feature_set.labelled else None,
         "rejected_by_channel": rejection.by_channel,
         "missing_by_channel": rejection.missing_by_channel,
         "bad_channels": list(rejection.bad_channels),

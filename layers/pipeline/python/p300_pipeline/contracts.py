@@ -80,6 +80,7 @@ class PreprocessResult(TypedDict, total=False):
     n_kept: int
     channels: list[str]
     bad_channels: list[str]
+    labelled: bool
     notes: list[str]
     quarantine_key: str
     reason: Reason
@@ -118,6 +119,7 @@ class ScheduleInput(StepInput):
     recording: str
     etag: str
     channels: list[str]
+    labelled: bool
 
 
 class ScheduleResult(TypedDict):
@@ -174,7 +176,7 @@ class TrainResult(UsedRecordings, total=False):
     auc_by_fold: dict[str, float | None]
 
 
-PersonalOutcome = Literal["promoted", "kept", "unchanged", "none"]
+PersonalOutcome = Literal["promoted", "kept", "unchanged", "refused", "none"]
 
 
 @final
@@ -196,11 +198,13 @@ class PersonalResult(TypedDict, total=False):
     alias: str
     population: str
     n_recordings: int
+    n_sessions: int
     n_epochs: int
     auc_population: float | None
     auc_personal: float | None
     n_flashes: int
     left_out: list[dict[str, str]]
+    learned_from_use: dict[str, Any]
 
 
 class EvaluateInput(StepInput):

@@ -8,6 +8,9 @@ from p300.features import FeatureSet, read_features
 from p300_pipeline.keys import recording_of_features, subject_name
 from p300_pipeline.storage import Item, NotFoundError, PreconditionError, Store
 
+UNLABELLED = "it is unlabelled: no population model is trained on it or tested with it; the subject's personal model learns from it"
+"""Why a recording is left out of what needs labels."""
+
 
 def find_features(store: Store, bucket: str) -> dict[str, Item]:
     """Return the feature files in the bucket by recording, ``<subject>/<name>``; other objects are passed over."""

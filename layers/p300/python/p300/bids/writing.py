@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from p300 import __version__
+from p300.errors import RecordingError
 from p300.recording import CLASS_NAMES, SYNTHETIC, RecordingStream
 from p300.text import printable
 
@@ -61,7 +62,16 @@ def write_recording(root: Path, entities: Mapping[str, str], stream: RecordingSt
     -------
     paths : list of Path
         The files, the header first.
+
+    Raises
+    ------
+    RecordingError
+        ``unlabelled``.
     """
+    if not stream.flashes.labelled:
+        raise RecordingError(
+            "unlabelled", f"{source} is unlabelled; expected a recording whose events say which flashes were targets."
+        )
     base = _base(root, entities)
     paths = write_brainvision(_with(base, "eeg.vhdr"), stream)
     said = {**stream.bids, **stream.sidecar}

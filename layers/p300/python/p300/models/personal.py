@@ -34,17 +34,24 @@ class Lesson:
         Whether the model changed.
     problems : tuple of str
         Why it did not, in words for a person.
-    n_symbols, n_certain : int
-        Symbols of the session; those learnt from, if any were.
+    n_symbols, n_certain, n_confirmed : int
+        Symbols of the session; those learnt from, if any were; those confirmed.
+    mean_certainty : float
+        Mean over the symbols of how likely the likeliest is, before any was confirmed.
     before : PersonalStatistics or None
         What the model knew before: ``model.statistics = lesson.before`` takes the lesson back.
+    taught : PersonalStatistics or None
+        What the session added; None where nothing.
     """
 
     learnt: bool
     problems: tuple[str, ...]
     n_symbols: int
     n_certain: int
+    n_confirmed: int
+    mean_certainty: float
     before: PersonalStatistics | None
+    taught: PersonalStatistics | None = None
 
 
 class PersonalModel:
@@ -83,6 +90,11 @@ class PersonalModel:
         self._population = {name: array for name, array in population.items() if not name.startswith("own_")}
         self._prior = replace(response, own=None)
         self.statistics = statistics or response.own
+
+    @property
+    def population(self) -> Arrays:
+        """The population's arrays, without what is known of the subject."""
+        return self._population
 
     @property
     def statistics(self) -> PersonalStatistics | None:
@@ -180,10 +192,13 @@ class PersonalModel:
         statistics = decoder.statistics(certain)
         problems = _undecided(len(certain), len(trials)) + _contradicted(blind.posterior_, confirmed)
         problems += recognise(statistics, self.response, ch_names)
+        likeliest = [float(posterior.max()) for posterior in blind.posterior_]
+        n_confirmed = sum(symbol is not None for symbol in confirmed)
+        how_sure = float(np.mean(likeliest)) if likeliest else 0.0
         if problems:
-            return Lesson(False, tuple(problems), len(trials), 0, before)
+            return Lesson(False, tuple(problems), len(trials), 0, n_confirmed, how_sure, before)
         self._add(statistics)
-        return Lesson(True, (), len(trials), len(certain), before)
+        return Lesson(True, (), len(trials), len(certain), n_confirmed, how_sure, before, statistics)
 
     def session(
         self,

@@ -100,19 +100,45 @@ def compare_by_time(population: Arrays, recording: RecordingEpochs, gap: float) 
     compared : list of Compared
         One entry; empty where some part of the recording has too few flashes of a class to learn from.
     """
+    personal = np.zeros(len(recording.y))
+    blocks = learnt_by_block(population, recording, gap)
+    if not blocks:
+        return []
+    for block, rest in blocks:
+        personal[block] = PersonalModel(population, rest).scorer.log_odds(recording.X[block])
+    return [_compared(recording, Scorer.from_arrays(population).log_odds(recording.X), personal)]
+
+
+def learnt_by_block(
+    population: Arrays, recording: RecordingEpochs, gap: float
+) -> list[tuple[NDArray[np.intp], PersonalStatistics]]:
+    """Return the flashes of each of `N_BLOCKS` blocks of time, and what the rest of the recording taught.
+
+    Parameters
+    ----------
+    population : mapping of str to ndarray
+        The population's ``model.npz``.
+    recording : RecordingEpochs
+        With onsets, ascending.
+    gap : float
+        As in `compare_by_time`.
+
+    Returns
+    -------
+    blocks : list of (ndarray of int, PersonalStatistics)
+        Empty where some part of the recording has too few flashes of a class to learn from.
+    """
     assert recording.onset is not None  # noqa: S101 - the caller gives them
-    onset, personal = recording.onset, np.zeros(len(recording.y))
+    onset, found = recording.onset, []
     for block in np.array_split(np.arange(len(recording.y)), N_BLOCKS):
         if not len(block):
             return []
         apart = (onset < onset[block[0]] - gap) | (onset > onset[block[-1]] + gap)
-        rest = recording.take(np.flatnonzero(apart))
         try:
-            model = PersonalModel(population, statistics_of(population, rest))
+            found.append((block, statistics_of(population, recording.take(np.flatnonzero(apart)))))
         except TrainingError:
             return []
-        personal[block] = model.scorer.log_odds(recording.X[block])
-    return [_compared(recording, Scorer.from_arrays(population).log_odds(recording.X), personal)]
+    return found
 
 
 def _compared(recording: RecordingEpochs, population: Array, personal: Array) -> Compared:

@@ -22,6 +22,7 @@ from .checks import check
 from .declared import Declared
 from .seen import still_watched
 from .spelling import spelled_notes
+from .unlabelled import check_unlabelled
 
 READERS = {  # extension -> module of this package, imported when first needed
     ".parquet": "parquet",
@@ -70,8 +71,9 @@ def open_recording(
     Returns
     -------
     RecordingStream
-        Stimulation as 1 (NonTarget) and 2 (Target), notes on what had to be assumed, and the signal on demand. The EEG of its first
-        flashes has been looked at, for its unit and for channels that are triggers.
+        Stimulation as 1 (NonTarget) and 2 (Target), or 3 throughout where the sidecar says that it is unlabelled; notes on what had to
+        be assumed, and the signal on demand. The EEG of its first flashes has been looked at, for its unit and for channels that are
+        triggers.
 
     Raises
     ------
@@ -115,7 +117,10 @@ def open_recording(
     reader = import_module(f"{__name__}.{READERS[extension]}")
     with still_watched() as seen:
         n_before = len(seen.channels)
-        stream = check(reader.read(path, name, declared.by_names_of_file()), name, declared)
+        read = reader.read(path, name, declared.by_names_of_file())
+        if not declared.labelled:
+            check_unlabelled(read, said, name)
+        stream = check(read, name, declared)
         fit_notes = bids_checks.check_fits(
             by_data_set, stream, seen.channels[n_before:], said.get("channel_kinds", {}), declared.channel_names, name
         )

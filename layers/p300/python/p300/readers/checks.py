@@ -58,7 +58,8 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
         )
     _check_different(stream.ch_names, declared.channel_names, name)
     check_length(stream.n_samples, stream.sfreq, name)
-    _check_stim(stream, name)
+    if declared.labelled:
+        _check_stim(stream, name)
     stream = moved(looked_at(stream, name, declared), declared.event_delay_ms, name)
     bad = present({*stream.bad_channels, *declared.bad_channels}, stream.ch_names)
     unknown = [channel for channel in declared.bad_channels if not present([channel], stream.ch_names)]

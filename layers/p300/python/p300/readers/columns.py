@@ -21,6 +21,7 @@ from .declared import Declared
 from .flash_groups import MISSING
 from .text_time import time_of
 from .units import declared_note, declared_volts_per, volts_per
+from .unlabelled import REMEDY
 
 EEG_PREFIX = "eeg_"
 FLASH = "flash"
@@ -28,14 +29,14 @@ TIMES = ("time", "timestamp", "timestamps")
 LARGEST_RATE_DIFFERENCE, LONGEST_RATE = 1e-6, 20
 WITH_UNIT = re.compile(r"(.*\S)\s*[\[(]\s*([^\])]{1,16})\s*[\])]")
 """A column's name and its unit, in brackets."""
-GROUPS_ALONE = (
-    f" {FLASH!r} says which group flashed, and not whether it was a target: export the class of each flash too."
-)
+GROUPS_ALONE = f" {FLASH!r} says which group flashed, and not whether it was a target: export the class of each flash too. {REMEDY}."
 _OTHER_PREFIX = re.compile(r"eeg[ _-]*", re.IGNORECASE)
 UNNAMED = re.compile(r"eeg_ch\d+")
 
 
-def eeg_columns(columns: list[str], name: str, read: Callable[[str], NDArray[np.number]]) -> list[str]:
+def eeg_columns(
+    columns: list[str], name: str, read: Callable[[str], NDArray[np.number]], *, groups_alone: bool = False
+) -> list[str]:
     """Pick the EEG columns, and see that a stim column is there and none twice.
 
     Parameters
@@ -46,6 +47,8 @@ def eeg_columns(columns: list[str], name: str, read: Callable[[str], NDArray[np.
         What to call the recording in messages.
     read : callable
         Returns the values of a column; raises `RecordingError` where these are no numbers.
+    groups_alone : bool, optional
+        Whether a column of groups will do for the stim column, as in an unlabelled recording.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def eeg_columns(columns: list[str], name: str, read: Callable[[str], NDArray[np.
             f"{name}: no column begins with {EEG_PREFIX!r}, found {few_of(columns) or 'none'}. Expected a column such as eeg_Fz for each "
             "channel. Rename those of the EEG.",
         )
-    if STIM not in columns:
+    if STIM not in columns and not (groups_alone and FLASH in columns):
         raise RecordingError(
             "missing_stim",
             f"{name}: no {STIM!r} column, found {few_of(columns) or 'none'}. Expected 1 (NonTarget) and 2 (Target) in it."

@@ -49,10 +49,10 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     if head.first_rows and 2 * sum(map(is_number, head.columns)) > len(head.columns):
         delimited.check_direction(head, name)
     stated_in_file, spelled_notes = as_known(head.declared, name)
-    eeg = eeg_columns(head.columns, name, lambda column: head.whole([column])[0])
+    eeg = eeg_columns(head.columns, name, lambda column: head.whole([column])[0], groups_alone=not declared.labelled)
     check_n_channels(len(eeg), name)
     wanted = [column for column in (STIM, FLASH) if column in head.columns]
-    with naming_texts(lambda: head.texts(STIM), name):
+    with naming_texts(lambda: head.texts(wanted[0]), name):
         side = dict(zip(wanted, head.whole(wanted), strict=True))
     ch_names, name_notes = channel_names(eeg, None, name)
     stated, declared_notes = stated_rate(declared, stated_in_file.get("sfreq"))
@@ -68,9 +68,11 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
     eeg = [eeg[pick] for pick in chosen.picks]
     scale, unit_notes = volts_per_unit(stated_in_file.get("unit"), declared, name, eeg)
     bad, bad_notes = marked_bad(stated_in_file.get("bads", "").split(";"), chosen.names)
-    groups = flash_groups(side[FLASH], name) if FLASH in side else None
+    groups = flash_groups(side[FLASH], name) if {STIM, FLASH} <= side.keys() else None
     source, others, stim_notes = stim_column(other_stim(head.columns, eeg), declared, name)
-    codes = side[STIM] if source == STIM else head.whole([source])[0]
+    if STIM not in side:
+        source = FLASH
+    codes = side[source] if source in side else head.whole([source])[0]
     lines = [_line(head, column, sfreq) for column in others]
     with naming_columns(others, lambda column: head.whole([column])[0]):
         decoded = read_beside(

@@ -46,6 +46,8 @@ class Declared:
         Column of a text file that holds the events.
     events : Table or None
         The table of events of a BIDS data set.
+    labelled : bool
+        False where nobody knows which flashes were targets: events say which group flashed, and no more.
     listed : tuple of str
         Channels in its table of channels, which is compared with the file's by itself.
     """
@@ -62,6 +64,7 @@ class Declared:
     event_column: str | None = None
     events: Table | None = None
     listed: tuple[str, ...] = ()
+    labelled: bool = True
 
     @property
     def codes(self) -> dict[int, int]:
@@ -81,7 +84,8 @@ class Declared:
         declared : Declared
         """
         known = (
-            "event_id", "unit", "channel_names", "channel_kinds", "bad_channels", "event_delay_ms", "streams", "sfreq", "event_column"
+            "event_id", "unit", "channel_names", "channel_kinds", "bad_channels", "event_delay_ms", "streams", "sfreq", "event_column",
+            "labelled",
         )  # fmt: skip
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value := said[name], list) else value for name in known if name in said

@@ -24,6 +24,7 @@ from .markers import COMMENT, OF_STIMULI, STIMULUS, Marker, class_of, events_of,
 from .plausibility import check_plausible, extent_notes, without_doubles
 from .schemes import scheme_of
 from .seen import add_events
+from .unlabelled import groups_alone
 
 MOST_OTHER_EVENTS = 4
 """Times the flashes that other named stimuli may occur: beyond it, Target and NonTarget name something else, blocks for instance."""
@@ -38,7 +39,7 @@ class Stimulation:
     Attributes
     ----------
     stim : ndarray of int32, shape (n_samples,)
-        1 (NonTarget) or 2 (Target) at each flash's first sample, else 0.
+        1 (NonTarget) or 2 (Target), or 3 (unlabelled), at each flash's first sample, else 0.
     flash : ndarray of int32, shape (n_samples,), or None
         Which stimulus group flashed, at the same samples.
     notes : tuple of str
@@ -87,7 +88,7 @@ def from_codes(
     ------
     RecordingError
         ``unknown_codes``, ``no_events``, ``no_targets``, ``no_non_targets``, ``unclear_triggers``, ``implausible_events``,
-        ``too_many_flashes``.
+        ``too_many_flashes``; ``contradictory_events`` where the recording is declared unlabelled and the codes are labels.
     """
     if not len(codes):  # that there is no signal either, is refused for all formats
         return Stimulation(np.zeros(0, np.int32), None)
@@ -116,6 +117,13 @@ def from_codes(
             f"flash, and 0 between flashes.{at_rest}",
         )
     add_events(code.tolist(), onset, len(codes), sfreq)
+    if not declared.labelled:
+        of_column = None
+        if groups is not None:
+            of_column, told_notes = told(groups_at(onset, groups, settling(sfreq)), onset, groups)
+            notes += [*group_notes, *told_notes]
+        lone = (onset, *groups_alone(code, of_column, found, name))
+        return _stimulation(lone, (len(codes), sfreq), name, (found, {}, {}), notes, is_declared=True)
     scheme, scheme_notes = scheme_of(counts, found, name, declared, data_set)
     known = np.isin(code, list(scheme))
     held = known & np.isin(before, list(scheme))

@@ -109,7 +109,7 @@ def _compared(flashes: Stimulation, source: Source, sfreq: float) -> tuple[bool,
         return _other_times(onset, label, events, within, sfreq, told)
     together, delay = aligned.together, float(np.median(aligned.apart[aligned.together]))
     if abs(delay) > max(1.0, LARGEST_DELAY_S * sfreq):
-        return True, f"{told} has its events {_later(delay, sfreq)} than the table has the flashes, throughout"
+        return True, f"the events of {told} come {_later(delay, sfreq)} than the flashes of the table, throughout"
     if n_lost := int((~together).sum()):
         said = f"{n_lost} of {len(onset)} flashes of the table have no event of {told} near"
         if n_lost > max(2, LARGEST_UNMATCHED * len(onset)):
@@ -221,7 +221,7 @@ def _other_times(
             if np.abs(begin + slope * own[:n] - other[:n]).max() <= max(2, within):
                 faster = f"{100 * abs(slope - 1):.2g} % {'faster' if slope > 1 else 'slower'}"
                 return True, (
-                    f"{told} has its events at the times of the flashes of a table that runs {faster}: they are "
+                    f"the events of {told} are at the times of the flashes of a table that runs {faster}: they are "
                     f"{(other[0] - own[0]) / sfreq * 1000:+.0f} ms from the first flash and "
                     f"{(other[n - 1] - own[n - 1]) / sfreq * 1000:+.0f} ms from the last"
                 )

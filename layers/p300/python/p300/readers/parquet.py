@@ -59,9 +59,11 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
                 f"{name}: {file.metadata.num_columns:,} columns; expected at most {MOST_COLUMNS:,}. Export fewer.",
             )
         schema, footer, n_samples = file.schema_arrow, file.metadata, file.metadata.num_rows
-        eeg = eeg_columns(schema.names, name, lambda column: _numbers(file, column, name))
+        eeg = eeg_columns(
+            schema.names, name, lambda column: _numbers(file, column, name), groups_alone=not declared.labelled
+        )
         check_n_channels(len(eeg), name)
-        stimulation = [STIM, *([FLASH] if FLASH in schema.names else [])]
+        stimulation = [column for column in (STIM, FLASH) if column in schema.names]
         kinds = {column: schema.field(column).type for column in (*eeg, *stimulation)}
         text = [c for c, kind in kinds.items() if not (pa.types.is_floating(kind) or pa.types.is_integer(kind))]
         if text:
@@ -96,8 +98,10 @@ def read(path: Path, name: str, declared: Declared) -> RecordingStream:
         stamps, of_a_second = table[times[0]], per_s(times[0])
         in_seconds = of_a_second is not None or not _is_number(schema, times[0])
         timed = timed_by(times[0], lambda: _seconds(stamps, of_a_second), sfreq, name, in_seconds=in_seconds)
-    groups = flash_groups(to_numpy(table[FLASH]), name) if FLASH in stimulation else None
+    groups = flash_groups(to_numpy(table[FLASH]), name) if {STIM, FLASH} <= set(stimulation) else None
     source, others, stim_notes = stim_column(others, declared, name)
+    if STIM not in stimulation:
+        source = FLASH
     with naming_columns(others, lambda column: to_numpy(table[column])):
         decoded = read_beside(
             lambda doubtful: events.from_codes(

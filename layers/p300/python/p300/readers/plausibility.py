@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p300.errors import RecordingError
-from p300.recording import CLASS_NAMES, NON_TARGET, TARGET
+from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, UNLABELLED
 from p300.signals.triggers import settling
 from p300.text import n_of
 
 from .doubts import of_flashes
 from .event_messages import Events, counted, remedy
 from .seen import doubt
+from .unlabelled import REMEDY
 
 SHORTEST_INTERVAL_S = 0.02
 """Between flashes. Nobody sees 50 a second."""
@@ -128,12 +129,14 @@ def check_plausible(
         raise RecordingError(
             "no_events", f"{name}: no flash. Found events {counted(found)}. {remedy(found, read=read)}"
         )
+    if (label == UNLABELLED).all():
+        return []
     for code, n, error in ((TARGET, n_target, "no_targets"), (NON_TARGET, n_non_target, "no_non_targets")):
         if not n:
             raise RecordingError(
                 error,
                 f"{name}: no {CLASS_NAMES[code]} flash. Found events {counted(found)}. Nothing can be learned from one class. "
-                f"{remedy(found, known, read=read)}",
+                f"{remedy(found, known, read=read)}{f' {REMEDY}' if group is not None else ''}",
             )
     doubts = of_flashes(onset, label, group, sfreq)
     if not doubts:

@@ -282,6 +282,8 @@ def _in_words(field: str, value: Any) -> str:  # noqa: PLR0911 - a line a field
             return f"flashes {abs(value):g} ms {'later' if value >= 0 else 'earlier'} than their events"
         case "layout":
             return f"speller layout of {len(symbols_of(value))} symbols"
+        case "labelled":
+            return "labelled" if value else "unlabelled: nobody says which flashes were targets"
         case "text":
             return f"text spelled: {value if isinstance(value, str) else ' '.join(value)}"
     return f"{field} {value}"

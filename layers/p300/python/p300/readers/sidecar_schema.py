@@ -142,6 +142,12 @@ SCHEMA: dict[str, Any] = {
                 },
             ],
         },
+        "labelled": {
+            "description": "false: nobody says which flashes were targets, only which group flashed, as in a spelling session. Needs "
+            "layout. No population model is trained on such a recording; the subject's personal model learns from it.",
+            "examples": [False],
+            "type": "boolean",
+        },
         "text": {
             "description": "The text that was spelled: a text of symbols of one character, or a list of symbols.",
             "examples": ["BRAIN", ["A1", "B3"]],

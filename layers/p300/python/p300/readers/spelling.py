@@ -31,7 +31,7 @@ def spelled_notes(said: Mapping[str, Any], stream: RecordingStream) -> tuple[str
         in a row, one counts: some spellers pause after every repetition.
     """
     flashes, lit = stream.flashes, _lit(said.get("layout"))
-    if "text" not in said or not lit or flashes.flash is None:
+    if "text" not in said or not lit or flashes.flash is None or not flashes.labelled:
         return ()
     interval = np.diff(flashes.onset_sample)
     pauses = np.flatnonzero(interval > PAUSE_FACTOR * np.median(interval)) + 1 if len(interval) else interval

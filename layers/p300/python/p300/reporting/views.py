@@ -39,7 +39,6 @@ def views(feature_set: FeatureSet, finding: Finding) -> dict[str, Any]:
     dict
         ``svg`` elements and images by what they show; None or empty where there is nothing to show.
     """
-    survey = feature_set.survey
     return {
         "difference": difference_chart(feature_set, finding),
         "evoked": evoked_charts(feature_set, finding),
@@ -47,6 +46,14 @@ def views(feature_set: FeatureSet, finding: Finding) -> dict[str, Any]:
         "auc_over_time": _auc_over_time(feature_set),
         "auc_by_channel": analysis.auc_by_channel(feature_set),
         "erp_image": _erp_image(feature_set, finding),
+        **signal_views(feature_set),
+    }
+
+
+def signal_views(feature_set: FeatureSet) -> dict[str, Any]:
+    """Draw what needs no labels: flashes kept over time, some of the raw signal, its spectrum, intervals between flashes; as `views`."""
+    survey = feature_set.survey
+    return {
         "timeline": _timeline(survey.get("timeline")),
         "snippet": _snippet(survey.get("snippet")),
         "spectrum": _spectrum(survey.get("spectrum")),

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from p300.errors import RecordingError
 from p300.features import FeatureSet, Rejection
-from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, Recording, RecordingStream
+from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, UNLABELLED, Recording, RecordingStream
 from p300.text import few_of, n_of
 
 from . import fir
 from .bad_channels import find_bad_channels, replacement
 from .bounds import check_derived
 from .few_kept import few_kept
+from .flashes import Flashes
 from .gaps import Gaps, overlapping, segments, spanned
 from .parameters import Parameters
 from .resampling import epoch_matrix, window_samples
@@ -104,7 +105,7 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         n_across_gaps=int(broken.sum()),
         n_marked_bad=int(marked.sum()),
     )
-    _check_classes(flashes.label[kept], rejection, missing & ~bad, parameters)
+    _check_classes(flashes, kept, rejection, missing & ~bad, parameters)
     check_steady(
         peak_to_peak[good],
         flashes.onset_sample[kept],
@@ -129,7 +130,12 @@ def extract(recording: Recording | RecordingStream, parameters: Parameters | Non
         notes=notes,
         sidecar=stream.sidecar,
         bids=stream.bids,
-        survey={**survey.facts(_rows(kept, len(flashes))), **({"said": dict(stream.facts)} if stream.facts else {})},
+        survey={
+            **survey.facts(_rows(kept, len(flashes))),
+            **({"said": dict(stream.facts)} if stream.facts else {}),
+            # Where a symbol ends, shows in the pauses between all flashes: epochs rejected in a row look like one.
+            **({} if flashes.labelled else {"onset_samples": flashes.onset_sample.tolist()}),
+        },
     )
 
 
@@ -171,10 +177,17 @@ def _missing_notes(
 
 
 def _check_classes(
-    label: NDArray[np.int8], rejection: Rejection, missing: NDArray[np.bool_], parameters: Parameters
+    flashes: Flashes,
+    kept: NDArray[np.integer],
+    rejection: Rejection,
+    missing: NDArray[np.bool_],
+    parameters: Parameters,
 ) -> None:
     """Refuse a recording of which no epoch of a class is left, by what left them out, the missing samples of channels that stay first."""
-    lacking = [CLASS_NAMES[code] for code in (TARGET, NON_TARGET) if not (label == code).any()]
+    classes = (
+        {code: CLASS_NAMES[code] for code in (TARGET, NON_TARGET)} if flashes.labelled else {UNLABELLED: "unlabelled"}
+    )
+    lacking = [name for code, name in classes.items() if not (flashes.label[kept] == code).any()]
     if not lacking:
         return
     n_missing = int(missing.any(axis=1).sum())

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from p300.recording import UNLABELLED
+
 
 @dataclass(frozen=True)
 class Flashes:
@@ -15,7 +17,7 @@ class Flashes:
     onset_sample : ndarray of int64, shape (n_flashes,)
         First sample of each flash.
     label : ndarray of int8, shape (n_flashes,)
-        1 (NonTarget) or 2 (Target).
+        1 (NonTarget) or 2 (Target), or 3 (unlabelled) throughout.
     flash : ndarray of int32, shape (n_flashes,), or None
         Stimulus group that flashed.
     repetition : ndarray of int32, shape (n_flashes,), or None
@@ -30,6 +32,11 @@ class Flashes:
     def __len__(self) -> int:
         return len(self.onset_sample)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether it is known which flashes were targets."""
+        return not (self.label == UNLABELLED).any()
+
 
 def find_flashes(stim: NDArray[np.integer], flash: NDArray[np.integer] | None = None) -> Flashes:
     """Find the onsets that ``mne.find_events(raw, consecutive="increasing")`` finds.
@@ -37,7 +44,7 @@ def find_flashes(stim: NDArray[np.integer], flash: NDArray[np.integer] | None = 
     Parameters
     ----------
     stim : ndarray of int, shape (n_samples,)
-        0 between flashes, 1 or 2 during one.
+        0 between flashes, 1, 2 or 3 during one.
     flash : ndarray of int, shape (n_samples,), optional
         Stimulus group during each flash.
 

@@ -110,7 +110,7 @@ class PersonalModels:
         note = entry.note
         if entry.served is None:
             note = note or (
-                f"There is no personal model of {subject} for these channels. One is made when a labelled recording of {subject} lands."
+                f"There is no personal model of {subject} for these channels. One is made when a recording of {subject} lands."
             )
         elif not (note := _misfit(entry.served, population, request.get("channels"))):
             return Answering(entry.served, name)

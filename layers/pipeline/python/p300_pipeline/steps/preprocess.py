@@ -188,7 +188,9 @@ def _answer(
     outcome: PreprocessOutcome, key: RecordingKey, facts: dict[str, Any] | None = None, **more: Any
 ) -> PreprocessResult:
     shown = {
-        name: facts[name] for name in ("n_flashes", "n_kept", "channels", "bad_channels") if facts and name in facts
+        name: facts[name]
+        for name in ("n_flashes", "n_kept", "channels", "bad_channels", "labelled")
+        if facts and name in facts
     }
     answer = {"outcome": outcome, "recording": key.recording, "key": str(key), "features_key": key.features}
     return cast(PreprocessResult, {**answer, **shown, **more})

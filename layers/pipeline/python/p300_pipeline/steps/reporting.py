@@ -5,7 +5,7 @@ import json
 from functools import partial
 from typing import Any
 
-from p300.features import read_features
+from p300.features import FeatureSet, read_features
 from p300.recording_report import report
 
 from p300_pipeline.contracts import PlotResult, ReportResult
@@ -61,12 +61,6 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
     held = [find(store, features_bucket, name) for name in (recording_key.erp_plot, recording_key.page)]
     if all(item and stamp.items() <= item.metadata.items() for item in held):
         return {**answer, "outcome": "unchanged"}
-    # Importing Matplotlib takes seconds, which the answers above do not need.
-    from p300.reporting.page import render
-    from p300.reporting.picture import draw
-    from p300.reporting.verdict import judge
-    from p300.reporting.views import views
-
     try:
         body, _ = store.get(features_bucket, recording_key.features, if_match=made_of.etag)
     except (NotFoundError, PreconditionError):
@@ -80,19 +74,40 @@ def draw_report(store: Store, features_bucket: str, key: str) -> ReportResult:
         "raw_etag": stamp.get("raw-etag", ""),
         "code_digest": stamp.get("code-digest", ""),
     }
-    finding = judge(features, recording_key.recording)
-    picture = draw(features, recording_key.recording, finding)
-    page = render(recording_key.recording, facts, finding, views(features, finding)).encode()
-    added = {"verdict": finding.facts, "single_flash": finding.single_flash}
+    picture, page, added = _drawn(features, recording_key.recording, facts)
     write = partial(_write, store, features_bucket, recording_key, made_of, stamp)
     try:
         write(recording_key.erp_plot, picture, "image/png")
-        _add_to_report(store, features_bucket, recording_key, stamp, added)
+        if added:
+            _add_to_report(store, features_bucket, recording_key, stamp, added)
         # The page comes last, so that wherever there is a page there is also a plot.
         write(recording_key.page, page, "text/html; charset=utf-8")
     except (NotFoundError, PreconditionError):
         return {**answer, "outcome": "superseded"}
-    return {**answer, "outcome": "drawn", "auc": finding.single_flash["roc_auc"], "verdict": finding.facts["words"]}
+    if not added:
+        return {**answer, "auc": None, "verdict": "unlabelled"}
+    return {**answer, "auc": added["single_flash"]["roc_auc"], "verdict": added["verdict"]["words"]}
+
+
+def _drawn(features: FeatureSet, recording: str, facts: dict[str, Any]) -> tuple[bytes, bytes, dict[str, Any]]:
+    """Return plot, page, and what report.json gets; nothing of an unlabelled recording, as nothing can be tested without labels."""
+    # Importing Matplotlib takes seconds, which the answers above do not need.
+    if not features.labelled:
+        from p300.reporting import unlabelled
+
+        return (
+            unlabelled.draw(features, recording),
+            unlabelled.render(recording, facts, features).encode(),
+            {},
+        )
+    from p300.reporting.page import render
+    from p300.reporting.picture import draw
+    from p300.reporting.verdict import judge
+    from p300.reporting.views import views
+
+    finding = judge(features, recording)
+    page = render(recording, facts, finding, views(features, finding)).encode()
+    return draw(features, recording, finding), page, {"verdict": finding.facts, "single_flash": finding.single_flash}
 
 
 def draw_pictures(store: Store, models_bucket: str, version: str) -> PlotResult:

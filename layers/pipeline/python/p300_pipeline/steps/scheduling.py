@@ -142,6 +142,7 @@ def check_due(
     recording: str,
     etag: str,
     channels: Sequence[str] = (),
+    labelled: bool = True,
     execution: str,
     started: float,
     retrain_every: int,
@@ -164,6 +165,8 @@ def check_due(
         ETag of the upload; the same upload is counted once.
     channels : sequence of str
         The recording's: only new recordings of its montage group count.
+    labelled : bool
+        Whether it can be trained on: an unlabelled one does not count, and starts no training.
     execution : str
         Name of the execution that asks. Asking again gives the same answer.
     started : float
@@ -183,7 +186,7 @@ def check_due(
     """
     now = time.time() if now is None else now
     montage, group = _group(store, models_bucket, tuple(channels))
-    if not _is_counted(store, models_bucket, recording, etag):
+    if labelled and not _is_counted(store, models_bucket, recording, etag):
         store.put(models_bucket, f"{group.new}{recording}@{etag}", b"", content_type="text/plain")
     pause_s = round(min(max(now - started, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
 
@@ -193,7 +196,8 @@ def check_due(
         new = _new(store, models_bucket, group, schedule, now)
         if len(new) >= retrain_every and schedule.gatherer(execution, now) in (None, execution):
             new = _with_features(store, features_bucket, models_bucket, group, new, retrain_every)
-        schedule.decide(execution, new, retrain_every, pause_s, now)
+        if labelled:
+            schedule.decide(execution, new, retrain_every, pause_s, now)
         decided = _Decided(schedule, len(new), was_claimed)
         after = _document(schedule)
         return Keep(decided) if after == before else Write(decided, after, schedule_etag, "application/json")

@@ -18,7 +18,7 @@ from p300.signals.parameters import Parameters
 
 from p300_pipeline import provenance, synthetic
 from p300_pipeline.documents import parse
-from p300_pipeline.feature_store import find_features, subject_of
+from p300_pipeline.feature_store import UNLABELLED, find_features, subject_of
 from p300_pipeline.making.model import Downloaded
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training import montage
@@ -112,6 +112,9 @@ class _Candidates:
             self.facts[name] |= {"features_sha256": sha256_hex(path), "raw": raw_identity(features.provenance)}
             if SYNTHETIC in features.notes:
                 self.facts[name]["synthetic"] = True
+            if not features.labelled:
+                self.unfit[name] = UNLABELLED
+                continue
             n_targets = int(np.sum(features.label == TARGET))
             n_non_targets = len(features.label) - n_targets
             if min(n_targets, n_non_targets) < FEWEST_OF_A_CLASS:
