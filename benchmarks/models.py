@@ -20,7 +20,7 @@ from p300 import models, scoring
 from p300.decoding import components, whitened
 from p300.metrics import roc_auc
 from p300.models import RecordingEpochs, xdawn
-from p300.models.base import cross_validate
+from p300.models.cross_validation import cross_validate
 from p300.models.data import blocks
 from real_data import needed
 from rich.console import Console

@@ -19,7 +19,7 @@ import numpy as np
 from p300 import models
 from p300.decoding import Response, SessionDecoder, Share, components
 from p300.metrics import calibration_by_subject
-from p300.models.base import cross_validate
+from p300.models.cross_validation import cross_validate
 from p300.models.personal import PersonalModel
 from personal_guards import RIGHT, control_table, control_values, guard_table, lessons
 from personal_scores import SCORES, UNLABELLED, Arrays, Calibration, auc, fitted, listed, own_alone, personal

@@ -6,7 +6,7 @@ import numpy as np
 import spellers
 from p300 import models
 from p300.models import RecordingEpochs
-from p300.models.base import cross_validate
+from p300.models.cross_validation import cross_validate
 from p300.models.data import blocks
 from p300.models.personal import PersonalModel
 from personal_scores import SCORES, auc, fitted, own_alone, personal

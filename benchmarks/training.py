@@ -84,7 +84,7 @@ def fit(n_subjects: int) -> dict[str, float]:
 
 
 def leave_one_out(n_subjects: int) -> dict[str, float]:
-    from p300.models.base import cross_validate
+    from p300.models.cross_validation import cross_validate
 
     subjects, model = Subjects(n_subjects), _lda()
     _warm_up()

@@ -64,6 +64,8 @@ def show_model(registry: Registry, name: str, folder: Path, *, as_json: bool = F
         )
     if metrics["note"]:
         out.print(f"[yellow]{escape(metrics['note'])}[/yellow]")
+    if drawn := manifest.get("drawn_subjects"):
+        out.print(f"[yellow]{drawn['n']:,} of {drawn['of']:,} subjects, drawn with seed {drawn['seed']}.[/yellow]")
     out.print(_by_fold(manifest))
     out.print(_confusion(metrics))
     out.print(_calibration(metrics))

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300 import chance, models
 from p300.chance import ALPHA, CROSS_VALIDATION_VARIANCE, FEWEST_FOR_NORMAL, against_chance, in_words, shuffled_interval
-from p300.evaluation import N_BLOCKS, chance_within_recording, evaluate, within_recording
+from p300.evaluation import chance_within_recording, evaluate, within_recording
+from p300.evaluation_parts import N_BLOCKS
 from p300.metrics import roc_auc
 from p300.models import RecordingEpochs
 from p300.models.data import blocks

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from p300 import models
+from p300 import evaluation_parts, models
 from p300.errors import TrainingError
-from p300.evaluation import N_BLOCKS, _neighbours, evaluate, train
+from p300.evaluation import evaluate, train
+from p300.evaluation_parts import neighbours
 from p300.learning_curve import learning_curve
 from p300.metrics import N_CURVE_POINTS, calibration_curve, classification_metrics, curves, roc_auc
-from p300.models import RecordingEpochs, data
-from p300.models.base import cross_validate
+from p300.models import RecordingEpochs, data, prepared
+from p300.models.cross_validation import cross_validate
 from sklearn import metrics
 
 
@@ -196,18 +197,48 @@ def test_each_left_out_recording_has_a_figure_of_its_own():
             assert report["left_out_recordings"][one.recording] == pytest.approx(roc_auc(one.y, score), abs=0.01)
 
 
-@given(st.lists(st.integers(1, 1000), min_size=2, max_size=30))
-def test_folds_of_people_who_are_read_one_after_another_are_about_equal(sizes):
-    folds = list(_neighbours({str(number): size for number, size in enumerate(sizes)}).values())
-    assert folds == sorted(folds, key=int)
-    assert 2 <= len(set(folds)) <= 2 * N_BLOCKS
-    for fold in set(folds):
+@given(st.lists(st.integers(1, 1000), min_size=2, max_size=30), st.integers(2, 40))
+def test_folds_of_people_who_are_read_one_after_another_are_about_equal(sizes, n_folds):
+    folds = [int(fold) for fold in neighbours({str(n): size for n, size in enumerate(sizes)}, n_folds).values()]
+    assert folds == sorted(folds)
+    assert set(folds) == set(range(max(folds) + 1))
+    assert 2 <= len(set(folds)) <= n_folds
+    if n_folds >= len(sizes):
+        assert len(set(folds)) == len(sizes)
+    for fold in set(folds) - {max(folds)}:
         held = [size for size, own in zip(sizes, folds, strict=True) if own == fold]
-        assert len(held) == 1 or sum(held) * min(len(sizes), N_BLOCKS) <= sum(sizes)
+        assert len(held) == 1 or sum(held) <= 1.5 * sum(sizes) / min(n_folds, len(sizes)) + max(held)
 
 
-def test_folds_are_smaller_where_a_fifth_is_too_much_to_be_held():
-    assert len(set(_neighbours({str(number): data.HELD_BYTES // 10 for number in range(100)}).values())) == 50
+def test_more_subjects_than_folds_are_left_out_in_groups_and_the_report_says_so(monkeypatch):
+    people = [recording(s, run) for s in range(1, 11) for run in ((1, 2) if s == 3 else (1,))]
+    one_by_one = evaluate(people, "lda")
+    assert one_by_one["folds"] == {"n": 10, "largest": 1}
+    assert one_by_one["note"] == ""
+    monkeypatch.setattr(evaluation_parts, "MOST_FOLDS", 4)
+    monkeypatch.setattr(evaluation_parts, "MOST_SUBJECTS_OF_A_PART", 6)
+    for kind in ("lda", "ensemble"):
+        report = evaluate(people, kind)
+        assert report["folds"]["n"] == 4
+        assert "10 subjects were left out in 4 groups of up to 3" in report["note"]
+        assert set(report["leave_one_subject_out"]["subjects"]) == {f"subject_{s:02d}" for s in range(1, 11)}
+        assert set(report["left_out_recordings"]) == {one.recording for one in people}
+        assert report["learning_curve"][-1]["n_subjects"] == 7
+        assert report["fit"] == {"n_epochs": 11 * 180, "subjects_of_parts": 6}
+        assert report["reference_lda"]["mean"]["roc_auc"] > 0.8
+    # A group's subjects are scored by a model that saw none of them.
+    flipped = [replace(one, y=3 - one.y) if one.subject in ("subject_01", "subject_02") else one for one in people]
+    subjects = evaluate(flipped, "lda")["leave_one_subject_out"]["subjects"]
+    assert max(subjects[name]["roc_auc"] for name in ("subject_01", "subject_02")) < 0.3
+
+
+def test_a_fit_on_drawn_epochs_is_said_in_the_report(monkeypatch):
+    monkeypatch.setattr(prepared, "MOST_FITTED_EPOCHS", 300)
+    report = evaluate([recording(s) for s in (1, 2, 3)], "xdawn_ts", seed=5)
+    assert report["fit"]["n_epochs"] == 300
+    assert report["note"] == (
+        "The model is fitted on 300 of 540 epochs, as many of each subject, drawn with seed 5; it gains nothing from more."
+    )
 
 
 def test_what_cannot_be_fitted_is_refused_by_one_message():

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from p300 import models
 from p300.models import RecordingEpochs
-from p300.models.base import cross_validate
 from p300.models.calibration import Calibration
+from p300.models.cross_validation import cross_validate
 from p300.models.portable import to_pipeline
 from p300.scoring import Scorer
 from pyriemann.estimation import XdawnCovariances

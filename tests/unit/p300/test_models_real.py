@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from p300 import models
 from p300.models import RecordingEpochs
-from p300.models.base import cross_validate
+from p300.models.cross_validation import cross_validate
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from p300 import models
-from p300.errors import TrainingError
-from p300.models import RecordingEpochs, xdawn
+from p300.models import RecordingEpochs, prepared
 from p300.models.alignment import REFERENCE_WEIGHT_EPOCHS, adapted_whitener, spatial_covariance, whitener
-from p300.models.base import cross_validate
+from p300.models.cross_validation import cross_validate
+from p300.models.draw import quotas
 from p300.scoring import Scorer
 from pyriemann.estimation import XdawnCovariances
 from pyriemann.tangentspace import TangentSpace
@@ -215,35 +215,42 @@ def test_fits_are_reproducible_to_the_bit(recordings):
 
 
 @pytest.mark.parametrize("kind", ["xdawn_ts", "ensemble"])
-def test_what_is_not_held_is_read_again_and_gives_the_same(recordings, kind, monkeypatch):
-    held = make(kind)
-    held._fit(recordings)
-    folds = cross_validate(held, recordings, lambda r: r.subject)
-    n_read = 0
+def test_a_fit_draws_epochs_of_each_subject_and_keeps_what_whole_recordings_say(recordings, kind, monkeypatch):
+    everything = make(kind).prepare(recordings)
+    monkeypatch.setattr(prepared, "MOST_FITTED_EPOCHS", 200)
+    drawn = make(kind).prepare(recordings)
+    assert drawn.n_epochs == make(kind).n_fitted(960) == 200
+    assert [len(one.y) for one in drawn] == [50] * 4
+    assert {int((one.y == 2).sum()) for one in drawn} == {8}  # a sixth of 50, as of the recording
+    for few, all_of in zip(drawn.recordings, everything.recordings, strict=True):
+        np.testing.assert_array_equal(few.covariance, all_of.covariance)
+        assert {row.tobytes() for row in few.epochs.X} <= {row.tobytes() for row in all_of.epochs.X}
+    again = make(kind).prepare([recordings[2], recordings[0], recordings[3], recordings[1]])
+    np.testing.assert_array_equal(again.recordings[1].epochs.X, drawn.recordings[0].epochs.X)  # whatever the others are
+    other = make(kind, seed=1).prepare(recordings)
+    assert not np.array_equal(other.recordings[0].epochs.X, drawn.recordings[0].epochs.X)
 
-    class Read:
-        def __iter__(self):
-            nonlocal n_read
-            for one in recordings:
-                n_read += 1
-                yield one
 
-    monkeypatch.setattr(xdawn, "HELD_BYTES", recordings[0].X.nbytes + 1)
-    again = make(kind)
-    again._fit(Read())
-    assert n_read >= 2 * len(recordings)
-    for name, array in held.to_arrays().items():
-        np.testing.assert_array_equal(again.to_arrays()[name], array, err_msg=name)
-    for fold, found in cross_validate(held, Read(), lambda r: r.subject).folds.items():
-        np.testing.assert_array_equal(found.within_recording, folds.folds[fold].within_recording)
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=12), st.integers(1, 2000))
+def test_subjects_with_few_epochs_give_all_and_the_others_fill_up(sizes, most):
+    n_epochs = {f"s{number // 2}/r{number}": n for number, n in enumerate(sizes)}
+    subject_of = {name: name.partition("/")[0] for name in n_epochs}
+    found = quotas(n_epochs, subject_of, most)
+    assert all(found[name] <= n for name, n in n_epochs.items())
+    assert most - len(sizes) - len(set(subject_of.values())) <= sum(found.values()) <= most or found == n_epochs
+    total = {one: sum(n for name, n in n_epochs.items() if subject_of[name] == one) for one in subject_of.values()}
+    given_by = {one: sum(n for name, n in found.items() if subject_of[name] == one) for one in total}
+    for one, n in total.items():  # nobody gives much less than another who gives less than all
+        if given_by[one] < n - 2:
+            assert given_by[one] >= max(given_by.values()) - 4
 
 
 def test_memory_does_not_grow_with_epochs_but_by_a_few_numbers_each(monkeypatch):
     """Tracked by Python's allocator, which NumPy reports its arrays to."""
     import tracemalloc
 
-    monkeypatch.setattr(xdawn, "HELD_BYTES", 0)
     n_channels, n_times, n_epochs = 16, 70, 120
+    monkeypatch.setattr(prepared, "MOST_FITTED_EPOCHS", 4 * n_epochs)
 
     class Made:
         def __init__(self, n_recordings):
@@ -266,12 +273,5 @@ def test_memory_does_not_grow_with_epochs_but_by_a_few_numbers_each(monkeypatch)
         return found
 
     few, many = peak(4), peak(24)
-    # 36 numbers of 8 bytes an epoch, a few times over while the regression is fitted; the epochs themselves are 4,480 bytes each.
+    # A summary of each recording, 100 kB; the epochs themselves are 4,480 bytes each.
     assert (many - few) / (20 * n_epochs) < 1500
-
-
-def test_more_fits_than_there_is_time_for_are_refused(recordings, monkeypatch):
-    monkeypatch.setattr(xdawn, "MAX_FITTED_EPOCHS", 4 * 240 * 3 - 1)
-    with pytest.raises(TrainingError, match="Leaving each of 4 out of 960 epochs fits xdawn_ts on 2880 epochs"):
-        cross_validate(make("xdawn_ts"), recordings, lambda r: r.subject)
-    cross_validate(make("lda"), recordings, lambda r: r.subject)

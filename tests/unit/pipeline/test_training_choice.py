@@ -4,18 +4,20 @@ import dataclasses
 import io
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from p300.errors import TrainingError
 from p300.features import write_features
-from p300.models import n_fits
+from p300.models import fitted_epochs
 from p300.montages import fitted
 from p300_pipeline.feature_store import subject_of
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps import training
 from p300_pipeline.steps.training import TrainingRequest, choice
+from p300_pipeline.steps.training import limits as limits_of_training
 from p300_pipeline.steps.training.limits import EPOCH_BYTES, EPOCHS_SHARE, KEPT_EPOCH_BYTES, Limits, too_long
 from p300_pipeline.storage import Store
 
@@ -326,14 +328,37 @@ def test_all_epochs_together_are_bounded() -> None:
 
 
 def test_an_outsize_recording_is_left_out_where_a_training_would_not_end_in_time() -> None:
+    def ensemble(n_people: int) -> Callable[[int], int]:
+        return partial(fitted_epochs, "ensemble", n_people)
+
     people = {f"subject_{number:02d}/run": (800, 560) for number in range(60)}
-    assert too_long(people, n_fits("ensemble", 60)) == {}
-    hostile = people | {"subject_99/hostile": (100_000, 560)}
-    assert set(too_long(hostile, n_fits("ensemble", 61))) == {"subject_99/hostile"}
-    assert too_long(hostile, n_fits("lda", 61)) == {}
-    # Growth alone leaves nobody out: that a kind of model takes no more is the model's own refusal.
-    many = {f"subject_{number:03d}/run": (800, 560) for number in range(300)}
-    assert too_long(many, n_fits("ensemble", 300)) == {}
+    assert too_long(people, ensemble(60)) == {}
+    hostile = people | {"subject_99/hostile": (4_000_000, 560)}
+    assert set(too_long(hostile, ensemble(61))) == {"subject_99/hostile"}
+    assert set(too_long(hostile, partial(fitted_epochs, "lda", 61))) == {"subject_99/hostile"}
+    # Growth alone leaves nobody out, because fits are bounded.
+    many = {f"subject_{number:03d}/run": (800, 560) for number in range(1000)}
+    assert too_long(many, ensemble(1000)) == {}
+
+
+def test_of_very_many_subjects_some_are_drawn_and_a_new_one_replaces_one_at_most() -> None:
+    subjects = [f"subject_{number:05d}" for number in range(10_000)]
+    chosen = limits_of_training.drawn(subjects, 0)
+    assert len(chosen) == limits_of_training.MOST_SUBJECTS
+    assert len(chosen - limits_of_training.drawn([*subjects, "subject_new"], 0)) <= 1
+    assert chosen != limits_of_training.drawn(subjects, 1)
+    assert limits_of_training.drawn(subjects[:7], 0) == set(subjects[:7])
+
+
+def test_the_manifest_says_of_how_many_subjects_a_training_drew_some(
+    store: Store, people: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits_of_training, "MOST_SUBJECTS", 2)
+    answer = train(store)
+    manifest = Registry(store, MODELS).manifest(answer["version"])
+    assert manifest["drawn_subjects"] == {"n": 2, "of": 3, "seed": 0}
+    assert len(manifest["subjects"]) == 2
+    assert manifest["left_out"] == []
 
 
 def test_large_recordings_do_not_take_the_disk_of_all_others() -> None:

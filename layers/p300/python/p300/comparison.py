@@ -1,10 +1,8 @@
 """How well a kind of model does on each left-out recording: enough to compare two ways to prepare the same recordings."""
 
-from p300 import models
-from p300.evaluation import N_BLOCKS, SFREQ
+from p300.evaluation_parts import SFREQ, look, make_model
 from p300.metrics import roc_auc
 from p300.models import Recordings
-from p300.models.data import blocks
 
 
 def left_out_auc(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SFREQ) -> dict[str, float]:
@@ -31,14 +29,11 @@ def left_out_auc(recordings: Recordings, kind: str, seed: int = 0, sfreq: float 
     TrainingError
         Where a fold's training side lacks a class.
     """
-    from p300.models.base import cross_validate
+    from p300.models.cross_validation import cross_validate
 
-    subjects: set[str] = set()
-    for recording in recordings:
-        subjects.add(recording.subject)
-        shape = recording.n_channels, recording.n_times
-    model = models.make(kind, seed=seed, n_channels=shape[0], n_times=shape[1], sfreq=sfreq)
-    folds = blocks(recordings, N_BLOCKS) if len(subjects) == 1 else recordings
-    each = cross_validate(model, folds, lambda recording: recording.subject).by_recording(folds)
-    found = ((name, roc_auc(p.y[at], p.within_recording[at])) for name, p, at in each)
+    subjects = look(recordings)
+    fold, folds = subjects.folds(), subjects.in_folds(recordings)
+    model = make_model(subjects, kind, seed, sfreq)
+    each = cross_validate(model, folds, lambda recording: fold[recording.subject]).by_recording()
+    found = ((name, roc_auc(p.y, p.within_recording)) for name, p in each.items())
     return {name: float(auc) for name, auc in found if auc is not None}

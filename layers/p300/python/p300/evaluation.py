@@ -1,33 +1,23 @@
 """How well a model carries over to people it has not seen, and the figures that flatter it, told apart."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from p300 import models
 from p300.chance import Scores, against_chance, chance_of, shuffled_interval
 from p300.errors import ArtifactError, TrainingError
+from p300.evaluation_parts import N_BLOCKS, PARTS, SFREQ, Subjects, assemble, by_fold, compute, look, make_model
 from p300.json_text import is_number
-from p300.learning_curve import learning_curve, points
-from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, roc_auc
+from p300.metrics import Report, classification_metrics, curves
 from p300.models import RecordingEpochs, Recordings
-from p300.models.data import HELD_BYTES, Derived, blocks, one_montage
-from p300.recording import TARGET
+from p300.models.data import blocks, one_montage
 
 if TYPE_CHECKING:
-    from p300.models.base import CrossValidation, Estimator
+    from p300.models.base import Estimator
+    from p300.models.cross_validation import CrossValidation
 
 __all__ = ["classification_metrics", "curves", "evaluate", "train", "within_recording"]
-
-N_BLOCKS = 5
-REFERENCE_KIND = "lda"
-TEST_FRACTION = 0.2
-SFREQ = 100.0
-"""Of the features that the pipeline makes, in Hz."""
-SUMMARISED = ("roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier")
 
 
 def evaluate(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SFREQ) -> Report:
@@ -49,6 +39,12 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SF
     report : dict
         Can be written as JSON. Parts over people hold ``mean`` and ``sd`` of the figures, and the figures of each.
 
+        ``folds``
+            ``n`` folds that were left out in turn, and how many subjects the ``largest`` of them holds: 1 up to
+            `p300.models.draw.MOST_FOLDS` subjects, which is leave-one-subject-out; beyond, a few are left out together.
+        ``fit``
+            ``n_epochs`` that the model was fitted on, out of the ``n_epochs`` of the report: of more than it gains from, as many are drawn
+            of each subject (`p300.models.draw`). ``subjects_of_parts``: on how many subjects the side figures are.
         ``leave_one_subject_out``
             The figure to believe for new people: the model adapted to each recording without labels, where its kind
             adapts. With one subject alone it is None, ``within_subject_blocks`` takes its place and ``note`` says so.
@@ -87,8 +83,8 @@ def evaluate(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SF
         Where there are no recordings, or a fold's training side lacks a class.
     """
     recordings = one_montage(recordings)
-    model, subjects, counts = _prepare(recordings, kind, seed, sfreq)
-    return _evaluate(model, recordings, subjects, counts)[0]
+    subjects = look(recordings)
+    return _evaluate(make_model(subjects, kind, seed, sfreq), recordings, subjects)[0]
 
 
 def train(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SFREQ) -> tuple["Estimator", Report]:
@@ -118,17 +114,23 @@ def train(recordings: Recordings, kind: str, seed: int = 0, sfreq: float = SFREQ
         As `evaluate` raises it, and ``cannot_fit`` where recordings are too few or too much alike for this kind of model.
     """
     recordings = one_montage(recordings)
-    model, subjects, counts = _prepare(recordings, kind, seed, sfreq)
+    subjects = look(recordings)
+    model = make_model(subjects, kind, seed, sfreq)
     try:
-        report, left_out = _evaluate(model, recordings, subjects, counts)
+        report, left_out = _evaluate(model, recordings, subjects)
         model._fit(recordings)
         return model.calibrate(left_out), report
     except (np.linalg.LinAlgError, ArtifactError) as error:  # the model that was fitted cannot score
-        raise TrainingError(
-            "cannot_fit",
-            f"{kind} cannot be fitted on these {counts['n_recordings']} recordings with {counts['n_epochs']} epochs: {error}. They are too "
-            "few or too much alike; land more, or train lda.",
-        ) from error
+        raise cannot_fit(kind, subjects, error) from error
+
+
+def cannot_fit(kind: str, subjects: Subjects, error: Exception) -> TrainingError:
+    """Return what says that a model cannot be fitted, and what to do."""
+    return TrainingError(
+        "cannot_fit",
+        f"{kind} cannot be fitted on these {len(subjects.recordings)} recordings with {subjects.n_epochs} epochs: {error}. They are too "
+        "few or too much alike; land more, or train lda.",
+    )
 
 
 def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 0) -> Report:
@@ -154,11 +156,11 @@ def within_recording(recording: RecordingEpochs, kind: str = "lda", seed: int = 
     TrainingError
         Where too few epochs of a class are left to train on.
     """
-    from p300.models.base import cross_validate
+    from p300.models.cross_validation import cross_validate
 
-    model, _, _ = _prepare([recording], kind, seed, SFREQ)
+    model = make_model(look([recording]), kind, seed, SFREQ)
     left_out = cross_validate(model, blocks([recording], N_BLOCKS), _block)
-    figures = _by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
+    figures = by_fold({fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}, "blocks")
     scores: list[Scores] = [(p.y, p.score) for p in left_out.folds.values()]
     interval = shuffled_interval(scores)
     return {**figures, "chance": against_chance(scores), "shuffled": interval and list(interval)}
@@ -186,9 +188,9 @@ def chance_within_recording(recording: RecordingEpochs, kind: str = "lda", seed:
     TrainingError
         Where too few epochs of a class are left to train on.
     """
-    from p300.models.base import left_out_scores
+    from p300.models.cross_validation import left_out_scores
 
-    model, _, _ = _prepare([recording], kind, seed, SFREQ)
+    model = make_model(look([recording]), kind, seed, SFREQ)
     return against_chance(left_out_scores(model, blocks([recording], N_BLOCKS), _block))
 
 
@@ -262,171 +264,10 @@ def left_out_recordings(metrics: Mapping[str, Any]) -> dict[str, float] | None:
     return {name: float(auc) for name, auc in found.items() if auc is not None}
 
 
-def _evaluate(
-    model: "Estimator", recordings: Recordings, subjects: list[str], counts: Report
-) -> tuple[Report, "CrossValidation"]:
-    from p300.models.base import cross_validate
+def _evaluate(model: "Estimator", recordings: Recordings, subjects: Subjects) -> tuple[Report, "CrossValidation"]:
+    from p300.models.cross_validation import cross_validate
 
-    alone = len(subjects) == 1
-    folds = blocks(recordings, N_BLOCKS) if alone else recordings
-    left_out = cross_validate(model, folds, lambda recording: recording.subject)
-    within = {fold: (p.y, p.within_recording) for fold, p in left_out.folds.items()}
-    each = left_out.by_recording(folds)
-    single = _alone(left_out)
-    compared, scored = [model], [single]
-    if model.kind != REFERENCE_KIND:
-        compared.append(
-            models.make(REFERENCE_KIND, seed=model.random_state, n_channels=model.n_channels, n_times=model.n_times)
-        )
-        scored.append(_alone(cross_validate(compared[1], folds, lambda recording: recording.subject)))
-    note = (
-        f"One subject only ({subjects[0]}): figures are of {N_BLOCKS} blocks of time left out in turn, "
-        "and say nothing about other people."
-    )
-    report: Report = {
-        "kind": model.kind,
-        "seed": model.random_state,
-        **counts,
-        "note": note if alone else "",
-        "leave_one_subject_out": None if alone else _by_fold(within, "subjects"),
-        "leave_one_subject_out_single_epochs": None if alone else _by_fold(single, "subjects"),
-        "left_out_recordings": {}
-        if alone
-        else {name: roc_auc(p.y[at], p.within_recording[at]) for name, p, at in each},
-        "leave_one_subject_out_sessions": None if alone else _sessions(left_out),
-        "chance": against_chance(((p.y[at], p.score[at]) for _, p, at in each), model.random_state),
-        "within_subject_blocks": _by_fold(single, "blocks") if alone else None,
-        "reference_lda": _by_fold(scored[-1], "blocks" if alone else "subjects"),
-        "learning_curve": [] if alone else points(learning_curve(compared, recordings, subjects), scored),
-        **{f"{name}_curve": points for name, points in curves(*_pooled(single if alone else within)).items()},
-        "calibration_by_subject": calibration_by_subject(single if alone else within),
-        "train_first_test_rest": _train_first_test_rest(model, recordings),
-        "label_shuffled_control": _label_shuffled(model, folds),
-        "pooled_random_split_optimistic": _random_split(model, recordings),
-    }
-    return report, left_out
-
-
-def _prepare(recordings: Recordings, kind: str, seed: int, sfreq: float) -> tuple["Estimator", list[str], Report]:
-    subjects: dict[str, None] = {}
-    n_recordings = n_epochs = n_targets = 0
-    shapes: dict[tuple[int, int], str] = {}
-    for recording in recordings:
-        subjects[recording.subject] = None
-        n_recordings += 1
-        n_epochs += len(recording.y)
-        n_targets += int((recording.y == TARGET).sum())
-        shapes.setdefault((recording.n_channels, recording.n_times), recording.recording)
-    if not shapes:
-        raise TrainingError("no_recordings", "There are no recordings with features; land and preprocess some first.")
-    if len(shapes) > 1:
-        found = "; ".join(f"{name}: {c} channels x {t} samples" for (c, t), name in shapes.items())
-        raise TrainingError("mixed_shapes", f"Recordings differ in shape ({found}); train on those of one montage.")
-    (n_channels, n_times), *_ = shapes
-    model = models.make(kind, seed=seed, n_channels=n_channels, n_times=n_times, sfreq=sfreq)
-    counts = {"n_subjects": len(subjects), "n_recordings": n_recordings, "n_epochs": n_epochs, "n_targets": n_targets}
-    return model, list(subjects), counts
-
-
-def _by_fold(scored: Scored, name: str) -> Report:
-    folds = {fold: classification_metrics(y, probability) for fold, (y, probability) in scored.items()}
-    values = {key: np.array([m[key] for m in folds.values() if m[key] is not None], dtype=float) for key in SUMMARISED}
-    return {
-        name: folds,
-        "mean": {key: float(found.mean()) if len(found) else None for key, found in values.items()},
-        "sd": {key: float(found.std(ddof=1)) if len(found) > 1 else None for key, found in values.items()},
-    }
-
-
-def _pooled(scored: Scored) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
-    return np.concatenate([y for y, _ in scored.values()]), np.concatenate([p for _, p in scored.values()])
-
-
-def _alone(left_out: "CrossValidation") -> Scored:
-    return {fold: (p.y, p.alone) for fold, p in left_out.folds.items()}
-
-
-def _sessions(left_out: "CrossValidation") -> Report | None:
-    scored = {fold: (p.y, p.session) for fold, p in left_out.folds.items() if p.session is not None}
-    return _by_fold(scored, "subjects") if len(scored) == len(left_out.folds) else None
-
-
-def _predict(model: "Estimator", recordings: Recordings) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
-    """Return labels and probabilities; the model knows the person, so it has nothing to adapt to."""
-    y, probability = [], []
-    for recording in recordings:
-        y.append(recording.y)
-        probability.append(model.predict_proba(recording.X)[:, 1])
-    return np.concatenate(y), np.concatenate(probability)
-
-
-def _train_first_test_rest(model: "Estimator", recordings: Recordings) -> Report | None:
-    scored: Scored = {}
-    first: dict[str, str] = {}
-    several: dict[str, None] = {}
-    for recording in recordings:
-        if first.setdefault(recording.subject, recording.recording) != recording.recording:
-            several[recording.subject] = None
-    for subject in several:
-        own = [recording for recording in recordings if recording.subject == subject]
-        try:
-            fitted = model.unfitted().fit_recordings([r for r in own if r.recording == first[subject]])
-        except TrainingError:
-            continue  # too few epochs of a class in that one; a side figure must not stop a training
-        scored[subject] = _predict(fitted, [r for r in own if r.recording != first[subject]])
-    return _by_fold(scored, "subjects") if scored else None
-
-
-def _label_shuffled(model: "Estimator", recordings: Recordings) -> Report:
-    """Leave out about a fifth of the people in turn, all labels permuted within their recordings."""
-    from p300.models.base import cross_validate
-
-    def shuffle(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:
-        yield replace(recording, y=_rng(model.random_state, recording).permutation(recording.y))
-
-    sizes: dict[str, int] = {}
-    for recording in recordings:
-        sizes[recording.subject] = sizes.get(recording.subject, 0) + recording.X.nbytes
-    fold = _neighbours(sizes)
-    shuffled = cross_validate(model, Derived(recordings, shuffle), lambda recording: fold[recording.subject])
-    y, probability = _pooled({name: (p.y, p.alone) for name, p in shuffled.folds.items()})
-    return classification_metrics(y, probability)
-
-
-def _neighbours(sizes: Mapping[str, int]) -> dict[str, str]:
-    """Put people who are read one after another into one fold, about `N_BLOCKS` folds of equal size: memory holds one of them.
-
-    Where people have so much that a fifth of it is too much, folds are smaller.
-    """
-    total = sum(sizes.values())
-    n_folds = min(len(sizes), max(N_BLOCKS, 4 * total // HELD_BYTES))
-    fold, held, folds = 0, 0, {}
-    for subject, size in sizes.items():
-        if held and (held + size) * n_folds > total:
-            fold, held = fold + 1, 0
-        held += size
-        folds[subject] = str(fold)
-    return folds
-
-
-def _random_split(model: "Estimator", recordings: Recordings) -> Report | None:
-    """Train on four fifths of the pooled epochs, chosen at random class by class, and test on the rest."""
-
-    def split(recording: RecordingEpochs, *, test: bool) -> Iterator[RecordingEpochs]:
-        in_test = np.zeros(len(recording.y), dtype=bool)
-        rng = _rng(model.random_state, recording)
-        for label in np.unique(recording.y):
-            rows = rng.permutation(np.flatnonzero(recording.y == label))
-            in_test[rows[: round(TEST_FRACTION * len(rows))]] = True
-        yield recording.take(in_test == test)
-
-    test = Derived(recordings, lambda r: split(r, test=True))
-    if not any(True for _ in test):
-        return None
-    fitted = model.unfitted().fit_recordings(Derived(recordings, lambda r: split(r, test=False)))
-    return classification_metrics(*_predict(fitted, test))
-
-
-def _rng(seed: int, recording: RecordingEpochs) -> np.random.Generator:
-    # Seeded by name too, so that a recording's draw does not depend on which others there are.
-    return np.random.default_rng([seed, *recording.recording.encode()])
+    fold = subjects.folds()
+    left_out = cross_validate(model, subjects.in_folds(recordings), lambda recording: fold[recording.subject])
+    parts = {name: compute(name, model, recordings, subjects) for name in PARTS}
+    return assemble(model, subjects, left_out, parts), left_out

@@ -1,12 +1,12 @@
 """How much more people would help: AUC on people left out, over the number of people trained on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from p300.errors import TrainingError
-from p300.metrics import Scored, roc_auc
+from p300.metrics import roc_auc
 from p300.models.data import Held
 
 if TYPE_CHECKING:
@@ -67,25 +67,25 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
     return {size: aucs for size, aucs in found.items() if all(aucs)}
 
 
-def points(sizes: Sizes, last: Sequence[Scored]) -> list[dict[str, float]]:
-    """Return the points of a curve, leave-one-subject-out the last of them.
+def points(sizes: Sizes, n_subjects: int, last: Sequence[Mapping[str, float | None]]) -> list[dict[str, float]]:
+    """Return the points of a curve, leaving subjects out the last of them.
 
     Parameters
     ----------
     sizes : dict
         Of the model, or of the model and a reference, as `learning_curve` returns.
-    last : sequence of dict
-        Labels and scores by person left out, of the same.
+    n_subjects : int
+        How many the model was trained on where subjects were left out.
+    last : sequence of mapping
+        ROC AUC by subject left out, of the same.
 
     Returns
     -------
     points : list of dict
         ``n_subjects``, ``roc_auc`` and ``sd`` over people, and ``reference_roc_auc``.
     """
-    alone = [
-        {name: auc for name, (y, score) in scored.items() if (auc := roc_auc(y, score)) is not None} for scored in last
-    ]
-    every = {**sizes, len(last[0]) - 1: alone}
+    alone = [{name: auc for name, auc in aucs.items() if auc is not None} for aucs in last]
+    every = {**sizes, n_subjects: alone}
     return [
         {
             "n_subjects": size,

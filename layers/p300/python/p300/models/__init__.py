@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from p300.errors import TrainingError
 from p300.models.data import RecordingEpochs, Recordings
+from p300.models.draw import MOST_FITTED_EPOCHS, MOST_FOLDS
 
 if TYPE_CHECKING:
     from p300.models.base import Estimator
@@ -24,8 +25,8 @@ __all__ = [
     "Recordings",
     "Ridge",
     "XdawnTangentSpace",
+    "fitted_epochs",
     "make",
-    "n_fits",
 ]
 
 _ESTIMATORS = {
@@ -39,17 +40,24 @@ DEFAULT_KIND = "ensemble"
 """The best on people it was not trained on, in every data set and setting that was tried."""
 
 
-def n_fits(kind: str, n_people: int) -> int:
-    """Return how many fits on all epochs an evaluation and a fit of such a model are worth in time, as it was seen.
+def fitted_epochs(kind: str, n_people: int, n_epochs: int, n_evaluations: int = 1) -> int:
+    """Return how many epochs a training fits and reads in all, in units of the time that fitting one takes, as it was seen.
 
     Parameters
     ----------
     kind : str
         One of ``KINDS``.
     n_people : int
-        Each is left out once: by a subtraction, or by a fit of its own.
+        They are left out in turn, by a subtraction or by fits of their own: at most `p300.models.draw.MOST_FOLDS`.
+    n_epochs : int
+        That there are; a fit of most kinds takes up to `p300.models.draw.MOST_FITTED_EPOCHS` of them.
+    n_evaluations : int
+        How many times people are left out.
     """
-    return 6 if kind in ("lda", "ridge") else n_people + 12
+    if kind in ("lda", "ridge"):
+        return 6 * n_epochs * n_evaluations
+    fits = min(n_people, MOST_FOLDS) * n_evaluations + 12
+    return fits * min(n_epochs, MOST_FITTED_EPOCHS) + 2 * n_epochs
 
 
 def make(

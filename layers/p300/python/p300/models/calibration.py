@@ -9,6 +9,8 @@ from p300.recording import TARGET
 
 MAX_LAPSE = 0.25
 """Floor and ceiling are at most so far from 0 and 1."""
+MOST_EPOCHS = 100_000
+"""A curve of four parameters gains nothing from more."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,12 @@ def fit_calibration(score: NDArray[np.float64], y: NDArray[np.integer]) -> Calib
     Returns
     -------
     calibration : Calibration
-        The maximum likelihood fit from `platt` on, of the same smoothed labels.
+        The maximum likelihood fit from `platt` on, of the same smoothed labels. Of more than `MOST_EPOCHS` epochs, every so many are
+        taken of each class, in the order of their scores.
     """
     from scipy.optimize import minimize
 
+    score, y = _thinned(score, y)
     start = platt(score, y)
     logistic = start.log_odds(score)
     target = y == TARGET
@@ -176,3 +180,13 @@ def fit_calibration(score: NDArray[np.float64], y: NDArray[np.integer]) -> Calib
     found = minimize(loss, [1.0, 0.0, 1e-3, 1e-3], jac=True, bounds=bounds, method="L-BFGS-B")
     slope, intercept, floor, ceiling = (float(value) for value in found.x)
     return Calibration(slope * start.slope, slope * start.intercept + intercept, floor, ceiling)
+
+
+def _thinned(score: NDArray[np.float64], y: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
+    step = -(-len(y) // MOST_EPOCHS)
+    if step == 1:
+        return score, y
+    order = np.lexsort((score, y))
+    of_class = [order[y[order] == label] for label in np.unique(y)]
+    rows = np.concatenate([members[step // 2 :: step] for members in of_class])
+    return score[rows], y[rows]

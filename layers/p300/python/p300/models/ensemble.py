@@ -23,20 +23,17 @@ third member with XDAWN filters and LDA, windows of 10 to 80 ms.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p300.decoding import Response
 from p300.decoding.response_fit import RecordingSummary, response_of, summarise
-from p300.models.data import RecordingEpochs, Recordings
+from p300.models.data import RecordingEpochs
 from p300.models.linear import LDA
 from p300.models.moments import Array, Moments, Stratum
+from p300.models.prepared import Prepared
 from p300.models.xdawn import AlignedEstimator, XdawnTangentSpace
-
-if TYPE_CHECKING:
-    from p300.models.xdawn import _Aligned
 
 WINDOW_SAMPLES = 4
 """Features are means over 40 ms at 100 Hz: below 20 Hz little is lost, and the covariance stays small."""
@@ -77,11 +74,11 @@ class Ensemble(AlignedEstimator):
     kind = "ensemble"
     calibrates_in_fit = True
 
-    def _fit_aligned(self, aligned: Recordings) -> None:
+    def _fit_prepared(self, prepared: Prepared) -> None:
         self.lda_ = WindowedLDA()
-        self.lda_._fit(aligned)
+        self.lda_._fit(prepared)
         self.xdawn_ = XdawnTangentSpace(align=self.align, random_state=self.random_state)
-        self.xdawn_._fit_aligned(aligned)
+        self.xdawn_._fit_prepared(prepared)
         self._begin((self.lda_.n_channels_, self.lda_.n_times_))
         self.prior_target_ = self.xdawn_.prior_target_
 
@@ -89,10 +86,10 @@ class Ensemble(AlignedEstimator):
     def _adapts(self) -> bool:
         return True
 
-    def _complete(self, aligned: "_Aligned", names: set[str] | None) -> None:
-        super()._complete(aligned, names)
+    def _complete(self, prepared: Prepared) -> None:
+        super()._complete(prepared)
         self.xdawn_.reference_ = self.reference_
-        self.response_: Response = response_of(aligned.summaries(names), self.sfreq)
+        self.response_: Response = response_of(prepared.summaries, self.sfreq)
 
     def _summarise(self, recording: RecordingEpochs) -> RecordingSummary | None:
         return summarise(recording, self.sfreq) if len(recording.y) else None

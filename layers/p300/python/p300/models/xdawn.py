@@ -3,28 +3,28 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p300.decoding.response_fit import RecordingSummary
 from p300.errors import TrainingError
-from p300.models.alignment import spatial_covariance, whitener
+from p300.models.alignment import whitener
 from p300.models.base import Estimator, FoldOf
-from p300.models.data import HELD_BYTES, Derived, RecordingEpochs, Recordings
+from p300.models.data import RecordingEpochs, Recordings
+from p300.models.draw import MOST_TANGENT_EPOCHS
 from p300.models.epoch_classifier import SFREQ, Array
+from p300.models.prepared import Prepared, most_fitted, prepare
 from p300.models.tangent import TangentSpace
-from p300.recording import TARGET
 
 N_FILTERS = 4
 """As usual for P300 with XDAWN in pyRiemann and MOABB."""
 REGULARISATION_C = 0.1
-MAX_FITTED_EPOCHS = 8_000_000
-"""In all fits of a cross-validation together: a whole training of so many was seen to take 360 s of a core."""
 
 
 class AlignedEstimator(Estimator):
-    """Base of estimators that are fitted on aligned epochs, several passes over the recordings for each fit."""
+    """Base of estimators that are fitted on aligned epochs."""
 
     def __init__(
         self,
@@ -38,38 +38,87 @@ class AlignedEstimator(Estimator):
         super().__init__(n_channels=n_channels, n_times=n_times, align=align, random_state=random_state, sfreq=sfreq)
 
     @abstractmethod
-    def _fit_aligned(self, aligned: Recordings) -> None:
+    def _fit_prepared(self, prepared: Prepared) -> None:
         """Fit on recordings that are aligned already."""
 
+    def prepare(self, recordings: Recordings) -> Prepared:
+        """Align recordings, and draw the epochs that fits take.
+
+        Parameters
+        ----------
+        recordings : iterable of RecordingEpochs
+            May be iterated several times.
+
+        Returns
+        -------
+        prepared : Prepared
+            What `leave_out_prepared` takes.
+        """
+        shape: tuple[int, int] | None = None
+
+        def look(recording: RecordingEpochs) -> RecordingSummary | None:
+            nonlocal shape
+            shape = self._shape_of(recording, shape)
+            return self._summarise(recording)
+
+        return prepare(recordings, align=self.align, seed=self.random_state, look=look)
+
+    def n_fitted(self, n_epochs: int) -> int:
+        """Return how many of so many epochs a fit takes."""
+        n_features = (self.n_channels or 1) * (self.n_times or 1)
+        return min(n_epochs, most_fitted(n_features))
+
     def _fit(self, recordings: Recordings) -> None:
-        aligned = _Aligned(self, recordings)
-        self._fit_aligned(aligned)
-        self._complete(aligned, None)
+        self.fit_prepared(self.prepare(recordings))
+
+    def fit_prepared(self, prepared: Prepared) -> Self:
+        """Fit, uncalibrated, on what `prepare` returned.
+
+        Parameters
+        ----------
+        prepared : Prepared
+
+        Returns
+        -------
+        self : AlignedEstimator
+        """
+        self._fit_prepared(prepared)
+        self._complete(prepared)
+        return self
 
     def leave_out(
         self, recordings: Recordings, fold_of: FoldOf
-    ) -> Iterator[tuple[str, Estimator, list[RecordingEpochs]]]:
+    ) -> Iterator[tuple[str, "Estimator", list[RecordingEpochs]]]:
         """Fit once for each fold, without it; a recording's alignment needs no other recording.
 
-        Memory holds aligned epochs up to `HELD_BYTES`, and a fold.
+        Memory holds the epochs that fits take (`p300.models.draw`), and a fold.
 
         Parameters and what is yielded are those of `Estimator.leave_out`.
-
-        Raises
-        ------
-        TrainingError
-            ``too_many_epochs`` where fits would take too long.
         """
-        aligned = _Aligned(self, recordings)
-        folds = {recording.recording: fold_of(recording) for recording in aligned}
+        yield from self.leave_out_prepared(self.prepare(recordings), recordings, fold_of)
+
+    def leave_out_prepared(
+        self, prepared: Prepared, recordings: Recordings, fold_of: FoldOf
+    ) -> Iterator[tuple[str, "Estimator", list[RecordingEpochs]]]:
+        """Do the same for some of the folds.
+
+        Parameters
+        ----------
+        prepared : Prepared
+            Of the recordings of all folds.
+        recordings : iterable of RecordingEpochs
+            All recordings of the folds to be left out, and no others.
+        fold_of : callable
+            As `Estimator.leave_out` takes it.
+
+        Yields
+        ------
+        fold, model, left_out
+            As `Estimator.leave_out` does.
+        """
+        folds = {recording.recording: fold_of(recording) for recording in recordings}
         names = list(folds.values())
-        n_fitted = aligned.n_epochs * (len(set(names)) - 1)
-        if n_fitted > MAX_FITTED_EPOCHS:
-            raise TrainingError(
-                "too_many_epochs",
-                f"Leaving each of {len(set(names))} out of {aligned.n_epochs} epochs fits {self.kind} on {n_fitted} epochs in all; at most "
-                f"{MAX_FITTED_EPOCHS} are. Train on a fraction of the subjects, or lda or ridge, which need no fit of their own for each.",
-            )
+        others = {one.epochs.recording: fold_of(one.epochs) for one in prepared.recordings}
         unfinished: dict[str, list[RecordingEpochs]] = {}
         for recording in recordings:
             fold = folds[recording.recording]
@@ -77,86 +126,16 @@ class AlignedEstimator(Estimator):
             left_out.append(recording)
             if len(left_out) < names.count(fold):
                 continue
-            model = self.unfitted()
-            model._fit_aligned(_without(aligned, fold, fold_of))
-            model._complete(aligned, {name for name, other in folds.items() if other != fold})
-            yield fold, model, unfinished.pop(fold)
+            rest = prepared.but({name for name, other in others.items() if other == fold})
+            yield fold, self.unfitted().fit_prepared(rest), unfinished.pop(fold)
 
-    def _complete(self, aligned: "_Aligned", names: set[str] | None) -> None:
-        """Take over what a pass over these recordings, or all, has found beside the fit."""
-        self.reference_ = aligned.reference(names)
+    def _complete(self, prepared: Prepared) -> None:
+        """Take over what is known of whole recordings."""
+        self.reference_ = prepared.reference
 
     def _summarise(self, recording: RecordingEpochs) -> RecordingSummary | None:
         """Keep of a recording, before it is aligned, what `_complete` needs."""
         return None
-
-
-def _without(aligned: "_Aligned", fold: str, fold_of: FoldOf) -> Derived:
-    def keep(recording: RecordingEpochs) -> Iterator[RecordingEpochs]:
-        if fold_of(recording) != fold:
-            yield recording
-
-    return Derived(aligned, keep)
-
-
-class _Aligned:
-    """Recordings, each whitened by its own covariance where the estimator aligns; held in float32 as far as `HELD_BYTES` goes.
-
-    Attributes
-    ----------
-    n_epochs : int
-        Seen on the first pass.
-    """
-
-    def __init__(self, estimator: AlignedEstimator, recordings: Recordings) -> None:
-        self._estimator = estimator
-        self._source = recordings
-        self._covariances: dict[str, Array] = {}
-        self._summaries: dict[str, RecordingSummary] = {}
-        self._held: list[RecordingEpochs] | None = None
-        self._shape: tuple[int, int] | None = None
-        self.n_epochs = 0
-
-    def __iter__(self) -> Iterator[RecordingEpochs]:
-        if self._held is not None:
-            yield from self._held
-            return
-        first = not self._covariances
-        held: list[RecordingEpochs] = []
-        n_bytes = 0
-        for recording in self._source:
-            aligned = self._align(recording)
-            n_bytes += aligned.X.nbytes
-            if first:
-                self.n_epochs += len(recording.y)
-                if n_bytes <= HELD_BYTES:
-                    held.append(aligned)
-                else:
-                    held.clear()
-            yield aligned
-        if first and n_bytes <= HELD_BYTES:
-            self._held = held
-
-    def reference(self, names: set[str] | None) -> Array:
-        """Return the mean covariance of these recordings, or of all."""
-        covariances = [found for name, found in self._covariances.items() if names is None or name in names]
-        mean: Array = np.mean(covariances, axis=0)
-        return mean
-
-    def summaries(self, names: set[str] | None) -> list[RecordingSummary]:
-        """Return the summaries of these recordings, or of all."""
-        return [found for name, found in self._summaries.items() if names is None or name in names]
-
-    def _align(self, recording: RecordingEpochs) -> RecordingEpochs:
-        estimator = self._estimator
-        self._shape = estimator._shape_of(recording, self._shape)
-        if recording.recording not in self._covariances and (summary := estimator._summarise(recording)):
-            self._summaries[recording.recording] = summary
-        covariance = self._covariances.setdefault(recording.recording, spatial_covariance(recording.epochs))
-        if not estimator.align:
-            return recording
-        whitened = (whitener(covariance) @ recording.epochs).astype(np.float32)
-        return replace(recording, X=whitened.reshape(recording.X.shape))
 
 
 class XdawnTangentSpace(AlignedEstimator):
@@ -164,8 +143,8 @@ class XdawnTangentSpace(AlignedEstimator):
 
     Parameters are those of `EpochClassifier`; recordings are aligned by default.
 
-    Two passes over the recordings; beside one recording memory holds a covariance of `N_FILTERS` filters and as many prototypes for each
-    epoch, 36 numbers.
+    Beside the epochs that it is fitted on, memory holds a covariance of `N_FILTERS` filters and as many prototypes for each of them, 36
+    numbers.
 
     Attributes
     ----------
@@ -191,18 +170,18 @@ class XdawnTangentSpace(AlignedEstimator):
 
     kind = "xdawn_ts"
 
-    def _fit_aligned(self, aligned: Recordings) -> None:
+    def _fit_prepared(self, prepared: Prepared) -> None:
         from pyriemann.geometry.base import expm, logm
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
-        filters, prototype = self._xdawn(aligned)
+        filters, prototype = self._xdawn(prepared)
         unmapped = TangentSpace(filters, prototype, np.eye(2 * len(filters)))
         rows, columns = np.triu_indices(2 * len(filters))
         sum_of_logs = np.zeros((2 * len(filters), 2 * len(filters)))
         kept: list[Array] = []
         labels = []
-        for recording in aligned:
+        for recording in prepared.drawn(MOST_TANGENT_EPOCHS, self.random_state):
             matrices = unmapped.covariances(recording.epochs)
             sum_of_logs += logm(matrices).sum(axis=0)
             kept.append(matrices[:, rows, columns])
@@ -224,21 +203,17 @@ class XdawnTangentSpace(AlignedEstimator):
         self.weights_ = regression.coef_[0] / scaler.scale_
         self.intercept_ = float(regression.intercept_[0] - self.weights_ @ scaler.mean_)
 
-    def _xdawn(self, aligned: Recordings) -> tuple[Array, Array]:
+    def _xdawn(self, prepared: Prepared) -> tuple[Array, Array]:
         """Return filters and prototype as ``pyriemann.spatialfilters.Xdawn`` does, from sums over recordings."""
         from scipy.linalg import eigh
 
-        second: Array = np.zeros(())
-        first: Array = np.zeros(())
-        response: Array = np.zeros(())
-        n_epochs = n_targets = 0
-        for recording in aligned:
-            epochs, target = recording.epochs, recording.y == TARGET
-            second = second + len(epochs) * spatial_covariance(epochs)
-            first = first + epochs.mean(axis=2, dtype=np.float64).sum(axis=0)
-            response = response + epochs[target].sum(axis=0, dtype=np.float64)
-            n_epochs += len(epochs)
-            n_targets += int(target.sum())
+        sums = [one.sums for one in prepared.recordings]
+        if not sums:
+            raise TrainingError("no_recordings", "There are no recordings with features; land and preprocess some.")
+        second, first, response = (
+            np.sum([getattr(one, name) for one in sums], axis=0) for name in ("second", "first", "response")
+        )
+        n_epochs, n_targets = prepared.n_epochs, sum(one.n_targets for one in sums)
         self._check_classes(n_epochs - n_targets, n_targets)
         n_channels, n_times = response.shape[0], response.shape[-1]
         if n_times < 2:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from p300.chance import in_words
 from p300.errors import TrainingError
-from p300.evaluation import N_BLOCKS, within_recording
+from p300.evaluation import within_recording
+from p300.evaluation_parts import N_BLOCKS
 from p300.features import VOLTS_TO_UV, FeatureSet
 from p300.models import RecordingEpochs
 from p300.recording import TARGET

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from p300.errors import ArtifactError, TrainingError
 from p300.features import FeatureSet, read_features, stored_shape
 from p300.likeness import sketch
-from p300.models import n_fits
+from p300.models import fitted_epochs
 from p300.montages import fitted, key_of, missing, name_of, why_not_interpolated
 from p300.recording import SYNTHETIC, TARGET
 from p300.signals.parameters import Parameters
@@ -23,7 +24,7 @@ from p300_pipeline.making.model import Downloaded
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.training import montage
 from p300_pipeline.steps.training.fit import other_recipe, recipe_of
-from p300_pipeline.steps.training.limits import MOST_FITTED_EPOCHS, Limits, Shape, too_long
+from p300_pipeline.steps.training.limits import MOST_FITTED_EPOCHS, Limits, Shape, drawn, too_long
 from p300_pipeline.steps.training.people import People
 from p300_pipeline.steps.training.request import TrainingRequest
 from p300_pipeline.storage import NotFoundError, Store, sha256_hex
@@ -44,7 +45,7 @@ class TrainingSet:
     """The recordings a training uses, those it leaves out and why, and the subjects that it takes for one person.
 
     Recordings of other montage groups are not left out, but of other trainings. Where recordings lack a few channels, there are two
-    ways to use them, which a kind of model is ``compared_with``.
+    ways to use them, which a kind of model is ``compared_with``. Of more subjects than a training takes, some were drawn.
     """
 
     ways: dict[str, Downloaded]
@@ -55,6 +56,7 @@ class TrainingSet:
     other_montages: list[dict[str, str]]
     one_person: list[list[str]]
     features_libraries: dict[str, str]
+    drawn_subjects: dict[str, int] | None
 
 
 @dataclass
@@ -178,7 +180,8 @@ def choose(
         If nothing is left, or a named subject has no features.
     """
     present = find_features(store, bucket)
-    wanted = _wanted_subjects(sorted({subject_of(name) for name in present}), request)
+    eligible = _wanted_subjects(sorted({subject_of(name) for name in present}), request)
+    wanted = drawn(eligible, request.seed)
     names = [name for name in sorted(present) if subject_of(name) in wanted]
     if not names:
         raise TrainingError(
@@ -212,7 +215,7 @@ def choose(
     found.unfit |= people.unfit(name for name in names if name in found.fit)
     found.unfit |= found.limits.too_many_of_a_person(found.fit_shapes(names), people.person_of)
     n_people = len({people.person_of(name) for name in found.fit_shapes(names)})
-    found.unfit |= too_long(found.fit_shapes(names), n_fits(request.model, n_people))
+    found.unfit |= too_long(found.fit_shapes(names), partial(fitted_epochs, request.model, n_people))
     left_out = [
         {"recording": name, "reason": found.unfit[name]}
         for name in names
@@ -234,7 +237,7 @@ def choose(
     for name in shapes:
         if lacking := missing(found.channels[name], chosen.wanted):
             facts[name]["missing_channels"] = lacking
-    n_fitted = sum(n_epochs for n_epochs, _ in shapes.values()) * (n_fits(request.model, n_people) + 2 * n_people)
+    n_fitted = fitted_epochs(request.model, n_people, sum(n_epochs for n_epochs, _ in shapes.values()), n_evaluations=3)
     return TrainingSet(
         ways,
         request.model if n_fitted <= MOST_FITTED_EPOCHS else "lda",
@@ -248,6 +251,7 @@ def choose(
         others,
         people.merged(),
         found.libraries[next(iter(shapes))],
+        {"n": len(wanted), "of": len(eligible), "seed": request.seed} if len(wanted) < len(eligible) else None,
     )
 
 

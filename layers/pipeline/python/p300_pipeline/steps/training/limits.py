@@ -3,8 +3,9 @@
 Smaller recordings come first, so that a few large ones cannot take the place of all others.
 """
 
+import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,6 +19,8 @@ KEPT_EPOCH_BYTES = 512
 DISK_SHARE = 0.9
 MOST_FITTED_EPOCHS = 9_000_000
 """In all fits of a training together: so many were seen to take 450 s of a core, of Lambda's 900 s."""
+MOST_SUBJECTS = 1_000
+"""A training is of so many subjects at most, drawn with its seed: their features fit on its disk, and more hardly improve a model."""
 OUTSIZE = 10
 """A recording of more than so many times the median is left out where there are too many epochs; it is not what makes a data set grow."""
 
@@ -78,10 +81,18 @@ class Limits:
         )
 
 
-def too_long(shapes: Mapping[str, Shape], n_fits: int) -> dict[str, str]:
-    """Say which recordings take a training more time than it has, where all others are much shorter."""
+def too_long(shapes: Mapping[str, Shape], fitted_epochs: Callable[[int], int]) -> dict[str, str]:
+    """Say which recordings take a training more time than it has, where all others are much shorter.
+
+    Parameters
+    ----------
+    shapes : mapping of str to (int, int)
+        Epochs and features of each recording.
+    fitted_epochs : callable
+        Returns how many epochs a training fits in all, of so many that there are.
+    """
     n_epochs = {name: shape[0] for name, shape in shapes.items()}
-    if sum(n_epochs.values()) * n_fits <= MOST_FITTED_EPOCHS:
+    if fitted_epochs(sum(n_epochs.values())) <= MOST_FITTED_EPOCHS:
         return {}
     most = OUTSIZE * median(n_epochs.values())
     return {
@@ -90,6 +101,15 @@ def too_long(shapes: Mapping[str, Shape], n_fits: int) -> dict[str, str]:
         for name, n in n_epochs.items()
         if n > most
     }
+
+
+def drawn(subjects: Collection[str], seed: int) -> set[str]:
+    """Draw subjects, where there are more than `MOST_SUBJECTS`: one more who may be drawn takes the place of one at most."""
+
+    def rank(subject: str) -> bytes:
+        return hashlib.sha256(f"{seed} {subject}".encode()).digest()
+
+    return set(sorted(subjects, key=rank)[:MOST_SUBJECTS])
 
 
 def _memory_of(shape: Shape) -> int:

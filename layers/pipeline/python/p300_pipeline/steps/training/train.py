@@ -146,6 +146,7 @@ def _train(
         "other_montages": chosen.other_montages,
         "montage": {**chosen.montage, **way.facts},
         "one_person": chosen.one_person,
+        **({"drawn_subjects": chosen.drawn_subjects} if chosen.drawn_subjects else {}),
         "n_epochs": made.metrics["n_epochs"],
         "metrics": made.metrics,
         "execution": execution,
