@@ -54,6 +54,8 @@ ENVIRONMENT = {
     "P300_PREPROCESSING": json.dumps(MADE_WITH),
     "P300_WAIT_FOR_FILES_S": "900",
     "P300_MODEL_KIND": "ensemble",
+    "P300_SPREAD_FROM": "24",
+    "P300_SPREAD_OVER": "8",
     "P300_RETRAIN_EVERY": "2",
     "P300_CORS_ORIGIN": "",
     "P300_WANDB_KEY_PARAMETER": "",

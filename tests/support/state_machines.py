@@ -25,4 +25,5 @@ def definition(name: str) -> dict[str, Any]:
 PIPELINE, BACKFILL = definition("pipeline"), definition("backfill")
 STATES: dict[str, dict[str, Any]] = PIPELINE["States"]
 EACH = BACKFILL["States"]["Every recording"]["ItemProcessor"]
-GRAPHS = {"pipeline": PIPELINE, "backfill": BACKFILL, "each recording": EACH}
+SPREAD = {name: STATES[name]["ItemProcessor"] for name in ("Fit folds", "Score folds")}
+GRAPHS = {"pipeline": PIPELINE, "backfill": BACKFILL, "each recording": EACH, **SPREAD}

@@ -28,13 +28,22 @@ def train(
     *,
     preprocessing: dict[str, Any] | None = None,
     memory_mb: int = 3008,
+    spread: training.Spread | None = None,
     **request: Any,
 ) -> dict[str, Any]:
     parsed = TrainingRequest.parse(request, "lda")
     parameters = Parameters.from_dict(MADE_WITH | (preprocessing or {}))
     return dict(
         training.train(
-            store, FEATURES, MODELS, parsed, parameters, execution=execution, started=started, memory_mb=memory_mb
+            store,
+            FEATURES,
+            MODELS,
+            parsed,
+            parameters,
+            execution=execution,
+            started=started,
+            memory_mb=memory_mb,
+            spread=spread,
         )
     )
 

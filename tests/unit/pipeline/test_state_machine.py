@@ -151,7 +151,7 @@ OUTCOMES: dict[
     ),
     "Is there a new model?": (
         contracts.TrainOutcome,
-        {"trained": "Evaluate", "unchanged": "Model exists already"},
+        {"trained": "Evaluate", "unchanged": "Model exists already", "spread": "Fit folds"},
     ),
 }
 OUTCOMES_IN_A_BACKFILL = {
@@ -204,6 +204,9 @@ PAYLOADS = {
     "Count new recordings": contracts.ScheduleInput,
     "Make the personal model": contracts.PersonalInput,
     "Train": contracts.TrainInput,
+    "Fit a batch of folds": contracts.SpreadInput,
+    "Score a batch of folds": contracts.SpreadInput,
+    "Finish the training": contracts.SpreadInput,
     "Evaluate": contracts.EvaluateInput,
     "Promote": contracts.PromoteInput,
     "Draw plots": contracts.PlotInput,
@@ -289,6 +292,22 @@ def test_a_model_is_trained_as_scheduling_or_somebody_asks() -> None:
         "schedule": {"result": {"request.$": "$.train"}},
     }
     assert request["Next"] == "Train"
+
+
+def test_a_spread_training_fits_all_folds_before_it_scores_any_and_runs_so_many_functions_as_the_stack_says() -> None:
+    fit, score, finish = (STATES[name] for name in ("Fit folds", "Score folds", "Finish the training"))
+    assert (fit["Next"], score["Next"], finish["Next"]) == (
+        "Score folds",
+        "Finish the training",
+        "Is there a new model?",
+    )
+    for state, items in ((fit, "fits"), (score, "adapted")):
+        assert state["ItemsPath"] == f"$.training.result.{items}"
+        assert state["MaxConcurrencyPath"] == "$.training.result.at_once"
+        assert state["ItemProcessor"]["ProcessorConfig"]["Mode"] == "INLINE"
+        assert state["ResultPath"] is None, "results are in the bucket, and what the training said stays"
+        (task,) = state["ItemProcessor"]["States"].values()
+        assert "Catch" not in task, "a fold that fails at every attempt fails the training"
 
 
 def test_a_model_serves_before_it_is_plotted_and_is_plotted_before_it_is_tracked() -> None:

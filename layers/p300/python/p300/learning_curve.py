@@ -8,6 +8,7 @@ import numpy as np
 from p300.errors import TrainingError
 from p300.metrics import roc_auc
 from p300.models.data import Held
+from p300.models.prepared import Prepared
 
 if TYPE_CHECKING:
     from p300.models import RecordingEpochs, Recordings
@@ -41,6 +42,8 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
     sizes : dict
         From number of people to a dict for each estimator: ROC AUC by person. Sizes stop short of leaving one person out.
     """
+    from p300.models.xdawn import AlignedEstimator
+
     rng = np.random.default_rng(estimators[0].random_state)
     order = rng.permutation(list(subjects)).tolist()
     folds = [order[k::N_FOLDS] for k in range(min(N_FOLDS, len(order)))]
@@ -52,12 +55,13 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
     for fold in folds:
         rest = rng.permutation([name for name in order if name not in fold]).tolist()
         seen = Held(recordings, rest[: sizes[-1]])
+        prepared = [one.prepare(seen) if isinstance(one, AlignedEstimator) else None for one in estimators]
         fitted = []
         for size in sizes:
-            for estimator, aucs in zip(estimators, found[size], strict=True):
-                if model := _fitted(estimator, seen.of(rest[:size])):
+            for estimator, drawn, aucs in zip(estimators, prepared, found[size], strict=True):
+                if model := _fitted(estimator, drawn.of(rest[:size]) if drawn else seen.of(rest[:size])):
                     fitted.append((model, aucs))
-        del seen
+        del seen, prepared
         for subject, own in _by_subject(recordings, fold):
             y = np.concatenate([recording.y for recording in own])
             for model, aucs in fitted:
@@ -98,10 +102,15 @@ def points(sizes: Sizes, n_subjects: int, last: Sequence[Mapping[str, float | No
     ]
 
 
-def _fitted(estimator: "Estimator", recordings: "Recordings") -> "Estimator | None":
+def _fitted(estimator: "Estimator", recordings: "Recordings | Prepared") -> "Estimator | None":
+    from p300.models.xdawn import AlignedEstimator
+
+    model = estimator.unfitted()
     try:
-        model = estimator.unfitted()
-        model._fit(recordings)
+        if isinstance(model, AlignedEstimator) and isinstance(recordings, Prepared):
+            model.fit_prepared(recordings)
+        else:
+            model._fit(recordings)
     except TrainingError:
         return None  # too few epochs of a class in these; a side figure must not stop a training
     return model

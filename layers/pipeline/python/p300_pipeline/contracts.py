@@ -135,7 +135,7 @@ class ScheduleResult(TypedDict):
     request: dict[str, str] | None
 
 
-TrainOutcome = Literal["trained", "unchanged"]
+TrainOutcome = Literal["trained", "unchanged", "spread"]
 
 
 @final
@@ -174,6 +174,36 @@ class TrainResult(UsedRecordings, total=False):
     auc_mean: float | None
     auc_sd: float | None
     auc_by_fold: dict[str, float | None]
+
+
+SpreadStep = Literal["compute", "finish"]
+
+
+class SpreadItem(TypedDict):
+    """What a function does of a training that is spread over several: compute an item, or finish it, which needs none."""
+
+    step: SpreadStep
+    version: str
+    item: str
+
+
+@final
+class SpreadInput(StepInput):
+    """A step of a training that is spread over functions."""
+
+    input: Any
+    spread: SpreadItem
+
+
+class SpreadResult(TypedDict, total=False):
+    """See `p300_pipeline.steps.training.SpreadTraining`: what was begun, or the item that was computed."""
+
+    outcome: Required[Literal["spread", "computed"]]
+    version: Required[str]
+    fits: list[str]
+    adapted: list[str]
+    at_once: int
+    item: str
 
 
 PersonalOutcome = Literal["promoted", "kept", "unchanged", "refused", "none"]

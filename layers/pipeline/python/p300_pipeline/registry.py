@@ -10,6 +10,7 @@ Layout of the models bucket::
     <version>/*.png                   its plots, drawn last; older versions list theirs in the manifest
     index.json                        a row for each version, for lists; see `p300_pipeline.model_index`
     trainings/<fingerprint>           version that a set of recordings and settings led to
+    spread/<version>/...              what the functions of a training hand to each other; see `p300_pipeline.steps.training.spread`
     aliases/champion, challenger      a version each
     aliases/champion_<group>          the champion of another montage; see `p300_pipeline.montage_groups`
     aliases/montages.json             the channels of each montage that has a champion; written before its alias

@@ -93,12 +93,17 @@ class SchedulingSettings(Settings):
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
-    """Buckets; the model of requests that name none; preprocessing parameters as JSON; the function's memory in MB, which Lambda sets."""
+    """Buckets; the model of requests that name none; preprocessing parameters as JSON; from how many subjects on a training is spread.
+
+    Then over how many functions at once; and the function's memory in MB, which Lambda sets.
+    """
 
     features_bucket: str = _variable("P300_FEATURES_BUCKET")
     models_bucket: str = _variable("P300_MODELS_BUCKET")
     model_kind: str = _variable("P300_MODEL_KIND")
     preprocessing: str = _variable("P300_PREPROCESSING", may_be_empty=True)
+    spread_from: int = _variable("P300_SPREAD_FROM")
+    spread_over: int = _variable("P300_SPREAD_OVER")
     memory_mb: int = _variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
 
 

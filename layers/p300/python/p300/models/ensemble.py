@@ -32,20 +32,17 @@ from p300.decoding.response_fit import RecordingSummary, response_of, summarise
 from p300.models.data import RecordingEpochs
 from p300.models.linear import LDA
 from p300.models.moments import Array, Moments, Stratum
-from p300.models.prepared import Prepared
+from p300.models.prepared import AlignedEpochs, Prepared, window_matrix, window_means
 from p300.models.xdawn import AlignedEstimator, XdawnTangentSpace
-
-WINDOW_SAMPLES = 4
-"""Features are means over 40 ms at 100 Hz: below 20 Hz little is lost, and the covariance stays small."""
 
 
 class WindowedLDA(LDA):
     """LDA on means over short windows."""
 
     def _features(self, recording: RecordingEpochs) -> Array:
-        features = super()._features(recording)
-        epochs = np.asarray(features, dtype=np.float64).reshape(len(features), recording.n_channels, recording.n_times)
-        return (epochs @ window_matrix(recording.n_times)).reshape(len(features), -1)
+        if isinstance(recording, AlignedEpochs):  # which folds share
+            return recording.window_means
+        return window_means(super()._features(recording), recording.n_channels)
 
     def _set(self, moments: Moments, strata: list[Stratum], fourth: Array) -> None:
         super()._set(moments, strata, fourth)
@@ -96,22 +93,3 @@ class Ensemble(AlignedEstimator):
 
     def _arrays(self) -> Mapping[str, NDArray[np.generic]]:
         return {**self.lda_._arrays(), **self.xdawn_._arrays(), **self.response_.to_arrays()}
-
-
-def window_matrix(n_times: int) -> Array:
-    """Return the matrix that averages over windows.
-
-    Parameters
-    ----------
-    n_times : int
-        Samples of an epoch.
-
-    Returns
-    -------
-    averaging : ndarray, shape (n_times, n_windows)
-        Multiply epochs of shape (..., n_times) by it from the right. The last window may be shorter.
-    """
-    window = np.arange(n_times) // WINDOW_SAMPLES
-    member = window[:, None] == np.arange(window[-1] + 1)
-    averaging: Array = member / member.sum(axis=0)
-    return averaging

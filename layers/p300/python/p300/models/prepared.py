@@ -1,6 +1,6 @@
 """What estimators that align are fitted on: aligned epochs, as many as a fit gains from, and statistics of whole recordings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +14,8 @@ from p300.models.draw import MOST_FITTED_EPOCHS, drawn_rows, quotas
 from p300.recording import TARGET
 
 Array = NDArray[np.float64]
+WINDOW_SAMPLES = 4
+"""Some features are means over 40 ms at 100 Hz: below 20 Hz little is lost, and their covariance stays small."""
 Look = Callable[[RecordingEpochs], RecordingSummary | None]
 
 
@@ -38,13 +40,22 @@ class Sums:
     n_targets: int
 
 
+class AlignedEpochs(RecordingEpochs):
+    """Epochs that are aligned already, and what fits make of them one after another."""
+
+    @cached_property
+    def window_means(self) -> Array:
+        """Means over short windows, shape (n_epochs, n_channels * n_windows)."""
+        return window_means(self.X, self.n_channels)
+
+
 @dataclass(frozen=True)
 class PreparedRecording:
     """A recording as a fit takes it.
 
     Attributes
     ----------
-    epochs : RecordingEpochs
+    epochs : AlignedEpochs
         Those that were drawn of it, whitened by the covariance where the estimator aligns; in float32.
     covariance : ndarray, shape (n_channels, n_channels)
         Of the whole recording, in V^2.
@@ -54,7 +65,7 @@ class PreparedRecording:
         Of the whole recording.
     """
 
-    epochs: RecordingEpochs
+    epochs: AlignedEpochs
     covariance: Array
     summary: RecordingSummary | None
     n_epochs: int
@@ -107,6 +118,10 @@ class Prepared:
         for one in own:
             if rows := quota[one.recording]:
                 yield one if rows == len(one.y) else one.take(drawn_rows(one, rows, seed))
+
+    def of(self, subjects: Collection[str]) -> "Prepared":
+        """Return the recordings of some subjects."""
+        return Prepared([one for one in self.recordings if one.epochs.subject in subjects])
 
     def but(self, names: set[str]) -> "Prepared":
         """Return the recordings without those of these names."""
@@ -177,12 +192,52 @@ def most_fitted(n_features: int) -> int:
     return min(MOST_FITTED_EPOCHS, HELD_BYTES // (4 * max(1, n_features)))
 
 
-def _none_of(recording: RecordingEpochs) -> RecordingEpochs:
-    return replace(recording.take(np.arange(0)), X=np.empty((0, recording.X.shape[1]), np.float32))
+def window_means(X: NDArray[np.floating], n_channels: int) -> Array:
+    """Return means over short windows.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_epochs, n_channels * n_times)
+        Channel-major.
+    n_channels : int
+
+    Returns
+    -------
+    means : ndarray, shape (n_epochs, n_channels * n_windows)
+    """
+    epochs = np.asarray(X, dtype=np.float64).reshape(len(X), n_channels, -1)
+    return (epochs @ window_matrix(epochs.shape[2])).reshape(len(X), -1)
 
 
-def _aligned(recording: RecordingEpochs, covariance: Array, align: bool) -> RecordingEpochs:
+def window_matrix(n_times: int) -> Array:
+    """Return the matrix that averages over windows.
+
+    Parameters
+    ----------
+    n_times : int
+        Samples of an epoch.
+
+    Returns
+    -------
+    averaging : ndarray, shape (n_times, n_windows)
+        Multiply epochs of shape (..., n_times) by it from the right. The last window may be shorter.
+    """
+    window = np.arange(n_times) // WINDOW_SAMPLES
+    member = window[:, None] == np.arange(window[-1] + 1)
+    averaging: Array = member / member.sum(axis=0)
+    return averaging
+
+
+def _none_of(recording: RecordingEpochs) -> AlignedEpochs:
+    return _made_of(recording.take(np.arange(0)), np.empty((0, recording.X.shape[1]), np.float32))
+
+
+def _aligned(recording: RecordingEpochs, covariance: Array, align: bool) -> AlignedEpochs:
     if not align:
-        return recording
+        return _made_of(recording, recording.X)
     whitened = (whitener(covariance) @ recording.epochs).astype(np.float32)
-    return replace(recording, X=whitened.reshape(recording.X.shape))
+    return _made_of(recording, whitened.reshape(recording.X.shape))
+
+
+def _made_of(recording: RecordingEpochs, X: NDArray[np.floating]) -> AlignedEpochs:
+    return AlignedEpochs(recording.recording, recording.subject, X, recording.y, recording.n_channels)

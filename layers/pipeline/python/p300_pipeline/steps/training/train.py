@@ -14,16 +14,17 @@ from p300.scoring import read_arrays
 from p300.signals.parameters import Parameters
 
 from p300_pipeline import provenance
-from p300_pipeline.contracts import TrainResult, UsedRecordings
+from p300_pipeline.contracts import SpreadResult, TrainResult, UsedRecordings
 from p300_pipeline.feature_store import subject_of
-from p300_pipeline.making.model import make_model
+from p300_pipeline.making.model import Made, make_model
 from p300_pipeline.model_index import update_index
 from p300_pipeline.montage_groups import Montage
 from p300_pipeline.registry import Registry
 from p300_pipeline.steps.scheduling import settle
-from p300_pipeline.steps.training.choice import choose, fingerprint_of
-from p300_pipeline.steps.training.montage import decide
+from p300_pipeline.steps.training.choice import TrainingSet, choose, fingerprint_of
+from p300_pipeline.steps.training.montage import Way, decide
 from p300_pipeline.steps.training.request import TrainingRequest
+from p300_pipeline.steps.training.spread import Plan, Spread, SpreadTraining
 from p300_pipeline.storage import Store
 
 SHOWN_LEFT_OUT = 20
@@ -40,8 +41,9 @@ def train(
     execution: str,
     started: datetime,
     memory_mb: int,
-) -> TrainResult:
-    """Train a challenger on the available features.
+    spread: Spread | None = None,
+) -> TrainResult | SpreadResult:
+    """Train a challenger on the available features, or begin a training that is spread over functions.
 
     Parameters
     ----------
@@ -59,23 +61,53 @@ def train(
         When it started; the version is named after it.
     memory_mb : int
         Memory of this process: recordings that take too much of it are left out by name.
+    spread : Spread, optional
+        When the training is spread; never, without it.
 
     Returns
     -------
     dict
-        ``outcome`` is ``trained`` (now, or before by an execution that did not come to its end) or ``unchanged`` (the same recordings
-        with the same settings led to ``version`` before, and decoding can adapt it), ``version``, for a new model its figures;
-        ``left_out`` (the first of ``n_left_out`` recordings), ``other_montages`` likewise, ``one_person`` (subjects that are) and
-        ``montage`` (its group, and whether missing channels were interpolated).
+        ``outcome`` is ``trained`` (now, or before by an execution that did not come to its end), ``unchanged`` (the same recordings
+        with the same settings led to ``version`` before, and decoding can adapt it), or ``spread``, as `SpreadTraining.begin` returns.
+        ``version``, for a new model its figures; ``left_out`` (the first of ``n_left_out`` recordings), ``other_montages`` likewise,
+        ``one_person`` (subjects that are) and ``montage`` (its group, and whether missing channels were interpolated).
 
     Raises
     ------
     TrainingError
         If no recording can be trained on, or a named subject has none.
     """
-    answer = _train(store, features_bucket, models_bucket, request, parameters, execution, started, memory_mb)
-    settle(store, models_bucket, execution)
+    answer = _train(store, features_bucket, models_bucket, request, parameters, execution, started, memory_mb, spread)
+    if answer["outcome"] != "spread":
+        settle(store, models_bucket, execution)
     return answer
+
+
+def finish(store: Store, models_bucket: str, version: str, *, execution: str) -> TrainResult:
+    """Publish the model of a training that was spread over functions.
+
+    Parameters
+    ----------
+    store : Store
+        S3 access.
+    models_bucket : str
+        Bucket name.
+    version : str
+        The version that the training claimed.
+    execution : str
+        Name of the execution.
+
+    Returns
+    -------
+    dict
+        As `train` returns it.
+    """
+    registry = Registry(store, models_bucket)
+    training = SpreadTraining(store, models_bucket, version)
+    begun = training.plan().training
+    answer = _publish(registry, version, begun["fingerprint"], training.finish(), begun["manifest"])
+    settle(store, models_bucket, execution)
+    return {**answer, **begun["told"]}
 
 
 def _train(
@@ -87,10 +119,11 @@ def _train(
     execution: str,
     started: datetime,
     memory_mb: int,
-) -> TrainResult:
+    spread: Spread | None,
+) -> TrainResult | SpreadResult:
     # These take seconds to import, or are missing where only other parts of the step run.
     from p300 import models
-    from p300.models.portable import to_pipeline
+    from p300.evaluation_parts import look
 
     registry = Registry(store, models_bucket)
     with tempfile.TemporaryDirectory() as folder:
@@ -114,17 +147,31 @@ def _train(
         if claim.finished:
             return {**_already_trained(registry, claim.version, execution), **told}
         way = decide(chosen.ways, chosen.compared_with, request.seed)
-        recordings, left_out = (
-            way.recordings,
-            [
-                *chosen.left_out,
-                *({"recording": name, "reason": reason} for name, reason in way.left_out.items()),
-            ],
-        )
-        first = recordings.features(recordings.names[0])
-        made = make_model(recordings, request.model, request.seed)
-    told |= {"left_out": left_out[:SHOWN_LEFT_OUT], "n_left_out": len(left_out)}
-    manifest = {
+        manifest = _manifest_of(request, chosen, way, execution, started)
+        told |= {"left_out": manifest["left_out"][:SHOWN_LEFT_OUT], "n_left_out": len(manifest["left_out"])}
+        if spread and spread.wanted(way.recordings, request.model):
+            plan = Plan(
+                request.model,
+                request.seed,
+                manifest["sfreq"],
+                look(way.recordings),
+                manifest["channels"],
+                {name: chosen.facts[name]["features_etag"] for name in way.recordings.names},
+                spread.n_batches(way.recordings),
+                {"fingerprint": fingerprint, "manifest": manifest, "told": told},
+            )
+            return SpreadTraining(store, models_bucket, claim.version).begin(way.recordings, plan)
+        made = make_model(way.recordings, request.model, request.seed)
+    return {**_publish(registry, claim.version, fingerprint, made, manifest), **told}
+
+
+def _manifest_of(
+    request: TrainingRequest, chosen: TrainingSet, way: Way, execution: str, started: datetime
+) -> dict[str, Any]:
+    """Return what a manifest says before there is a model."""
+    names = way.recordings.names
+    first = way.recordings.features(names[0])
+    return {
         "kind": request.model,
         "channels": list(first.ch_names),
         "sfreq": first.sfreq,
@@ -138,17 +185,18 @@ def _train(
             "held_out": list(request.held_out),
             **({"channels": list(request.channels)} if request.channels else {}),
         },
-        "subjects": sorted({subject_of(name) for name in recordings.names}),
+        "subjects": sorted({subject_of(name) for name in names}),
         "held_out": list(request.held_out),
-        "recordings": [{"recording": name, **chosen.facts[name]} for name in sorted(recordings.names)],
-        "n_synthetic": sum(bool(chosen.facts[name].get("synthetic")) for name in recordings.names),
-        "left_out": left_out,
+        "recordings": [{"recording": name, **chosen.facts[name]} for name in sorted(names)],
+        "n_synthetic": sum(bool(chosen.facts[name].get("synthetic")) for name in names),
+        "left_out": [
+            *chosen.left_out,
+            *({"recording": name, "reason": reason} for name, reason in way.left_out.items()),
+        ],
         "other_montages": chosen.other_montages,
         "montage": {**chosen.montage, **way.facts},
         "one_person": chosen.one_person,
         **({"drawn_subjects": chosen.drawn_subjects} if chosen.drawn_subjects else {}),
-        "n_epochs": made.metrics["n_epochs"],
-        "metrics": made.metrics,
         "execution": execution,
         "created": started.isoformat(timespec="seconds"),
         "code_version": __version__,
@@ -160,14 +208,20 @@ def _train(
         },
         "machine": provenance.machine(),
     }
+
+
+def _publish(registry: Registry, version: str, fingerprint: str, made: Made, manifest: dict[str, Any]) -> TrainResult:
+    from p300.models.portable import to_pipeline
+
     artifacts = {
         "model.npz": (made.npz, "application/octet-stream"),
         "model.joblib": (_joblib(to_pipeline(made.estimator)), "application/octet-stream"),
     }
-    published = registry.publish(claim.version, fingerprint, artifacts, manifest)
+    manifest = {**manifest, "n_epochs": made.metrics["n_epochs"], "metrics": made.metrics}
+    published = registry.publish(version, fingerprint, artifacts, manifest)
     if published.finished:
-        return {**_already_trained(registry, published.version, execution), **told}
-    return {**_trained(registry, claim.version), **told}
+        return _already_trained(registry, published.version, manifest["execution"])
+    return _trained(registry, version)
 
 
 def _can_adapt(registry: Registry, version: str) -> bool:
