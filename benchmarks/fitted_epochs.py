@@ -70,7 +70,7 @@ def curve(
     print("  epochs of a fit | AUC adapted | each epoch alone | difference adapted (sem) | alone (sem)")
     aucs = {}
     for most in (ALL, *(size for size in reversed(SIZES) if size < n_epochs)):
-        prepared.MOST_FITTED_EPOCHS = most
+        setattr(prepared, "MOST_FITTED_EPOCHS", most)  # noqa: B010 - it is no name that others may import
         found = np.array(list(score(recordings).values()))
         aucs[most] = found
         gap = found - aucs[ALL]

@@ -17,7 +17,11 @@ NUMBERS = range(31, 43)
 
 @pytest.fixture(scope="module")
 def together(stack: Stack) -> Iterator[dict[str, Any]]:
-    """Twelve people's recordings, landed at once; what their executions came to. They are gone afterwards: other modules count theirs."""
+    """Twelve people's recordings, landed at once; what their executions came to. They are gone afterwards: other modules count theirs.
+
+    So many are enough here for a training that is spread over functions.
+    """
+    run_p300("deploy", "--parameter", f"SpreadFrom={len(NUMBERS)}", "--parameter", "SpreadOver=2")
     uploads = [(f"subject_{number}/run_01.parquet", recording(number, n_repetitions=6)) for number in NUMBERS]
     ends: dict[str, Any] = {}
     started = threading.Barrier(len(uploads))
@@ -47,6 +51,7 @@ def together(stack: Stack) -> Iterator[dict[str, Any]]:
     yield {"names": names, "ends": own}
     for number in NUMBERS:
         stack.forget(f"subject_{number}/")
+    run_p300("deploy")
 
 
 def test_twelve_recordings_at_once_are_one_training_of_all(stack: Stack, together: dict[str, Any]) -> None:
@@ -58,6 +63,9 @@ def test_twelve_recordings_at_once_are_one_training_of_all(stack: Stack, togethe
     version = trained["training"]["version"]
     manifest = json.load(stack.s3.get_object(Bucket=stack.models, Key=f"{version}/manifest.json")["Body"])
     assert together["names"] <= {entry["recording"] for entry in manifest["recordings"]}
+    parts = {key.removeprefix(f"spread/{version}/") for key in stack.keys(stack.models, f"spread/{version}/")}
+    assert {"plan.json", "fits/0.npz", "fits/1.npz", "adapted/0.npz", "adapted/1.npz"} < parts
+    assert manifest["metrics"]["folds"] == {"n": len(manifest["subjects"]), "largest": 1}
     assert not [
         key for key in stack.keys(stack.models, "trainings/new/") if key.rpartition("@")[0] in together["names"]
     ]

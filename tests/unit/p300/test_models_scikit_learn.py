@@ -12,6 +12,7 @@ from p300 import models
 from p300.errors import RequestError, TrainingError
 from p300.evaluation import within_recording
 from p300.models import LDA, Ensemble, RecordingEpochs, Ridge, XdawnTangentSpace
+from p300.models.cross_validation import cross_validate
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, StratifiedKFold, cross_val_predict, cross_val_score
@@ -139,7 +140,7 @@ def test_the_decision_function_is_the_log_odds_of_what_is_predicted(estimator, r
 def test_a_second_fit_forgets_the_first(estimator, recordings):
     fresh = clone(estimator).fit_recordings(recordings[:2])
     again = estimator.fit_recordings(recordings)
-    again.calibrate(models.base.cross_validate(again, recordings, lambda recording: recording.subject))
+    again.calibrate(cross_validate(again, recordings, lambda recording: recording.subject))
     again.fit_recordings(recordings[:2])
     np.testing.assert_array_equal(again.predict_proba(recordings[2].X), fresh.predict_proba(recordings[2].X))
 

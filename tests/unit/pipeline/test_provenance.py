@@ -17,7 +17,7 @@ from p300.errors import ArtifactError, TrainingError
 from p300.features import read_features
 from p300.signals import Parameters
 from p300_pipeline import provenance
-from p300_pipeline.contracts import TrainResult
+from p300_pipeline.contracts import SpreadResult, TrainResult
 from p300_pipeline.making.model import npz
 from p300_pipeline.provenance import FEATURES as FEATURES_CODE
 from p300_pipeline.provenance import MODEL, code_of
@@ -175,7 +175,7 @@ def landed(store: Store, recording_bytes: Callable[..., bytes]) -> Callable[[], 
     return make
 
 
-def trained(store: Store, execution: str = "a", seconds: int = 0) -> TrainResult:
+def trained(store: Store, execution: str = "a", seconds: int = 0) -> TrainResult | SpreadResult:
     from datetime import timedelta
 
     return training.train(
