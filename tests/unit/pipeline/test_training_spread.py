@@ -15,6 +15,7 @@ from p300_pipeline.steps.training import Spread, SpreadTraining, finish
 from p300_pipeline.storage import Store
 
 from tests.support.buckets import FEATURES, MODELS
+from tests.support.functions import ENVIRONMENT, EXECUTION, Load, payload, selected
 from tests.support.training import later, reasons, train
 
 TWO = Spread(from_subjects=2, at_once=2)
@@ -130,3 +131,21 @@ def test_every_fold_is_in_one_batch(store: Store, subjects: list[str]) -> None:
     assert np.isclose(sum(map(len, batches)), 4)
     many = train(store, "b", later(60), spread=Spread(2, 40), model="ensemble", seed=1)
     assert many["at_once"] == 4, "no batch is empty"
+
+
+def test_the_function_begins_computes_and_finishes(
+    store: Store, subjects: list[str], load_function: Load, context: Any, logged: Any
+) -> None:
+    module = load_function("training", **ENVIRONMENT | {"P300_SPREAD_FROM": "4", "P300_SPREAD_OVER": "2"})
+    begun = selected("Train", module.handler(payload("Train", request={}, started="2026-01-02T03:04:05Z"), context))
+    version = begun["result"]["version"]
+    assert begun["result"]["outcome"] == "spread"
+    common = {"execution": EXECUTION, "input": {"train": {}}}
+    for item in [*begun["result"]["fits"], *begun["result"]["adapted"]]:
+        event = common | {"spread": {"step": "compute", "version": version, "item": item}}
+        assert module.handler(event, context) == {"outcome": "computed", "version": version, "item": item}
+    event = common | {"spread": {"step": "finish", "version": version, "item": ""}}
+    finished = selected("Finish the training", module.handler(event, context))["result"]
+    assert (finished["outcome"], finished["version"]) == ("trained", version)
+    lines = [line for line in logged() if line.get("message") == "trained"]
+    assert [line["correlation_id"] for line in lines] == [EXECUTION]
