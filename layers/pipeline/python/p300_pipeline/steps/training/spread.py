@@ -144,7 +144,8 @@ class SpreadTraining:
         return {
             "outcome": "spread",
             "version": self.version,
-            "fits": [*(f"fits/{number}.npz" for number in numbers), *(f"parts/{name}" for name in PARTS)],
+            # The longest first, so that nothing waits for them at the end.
+            "fits": [*(f"parts/{name}" for name in PARTS), *(f"fits/{number}.npz" for number in numbers)],
             "adapted": [f"adapted/{number}.npz" for number in numbers],
             "at_once": plan.n_batches,
         }
