@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from p300 import evaluation_parts, models
 from p300.errors import TrainingError
 from p300.evaluation import evaluate, train
-from p300.evaluation_parts import neighbours
 from p300.learning_curve import learning_curve
 from p300.metrics import N_CURVE_POINTS, calibration_curve, classification_metrics, curves, roc_auc
 from p300.models import RecordingEpochs, data, prepared
 from p300.models.cross_validation import cross_validate
+from p300.models.draw import neighbours
 from sklearn import metrics
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from p300 import models
 from p300.chance import against_chance
 from p300.errors import TrainingError
-from p300.learning_curve import learning_curve, points
+from p300.learning_curve import N_FOLDS, learning_curve, merged, points
 from p300.metrics import Report, Scored, calibration_by_subject, classification_metrics, curves, roc_auc
 from p300.models import RecordingEpochs, Recordings
 from p300.models.data import HELD_BYTES, Derived, blocks
-from p300.models.draw import MOST_FOLDS, drawn_rows, quotas, some_subjects
+from p300.models.draw import MOST_FOLDS, drawn_rows, neighbours, quotas, some_subjects
 from p300.recording import TARGET
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ TEST_FRACTION = 0.2
 SFREQ = 100.0
 """Of the features that the pipeline makes, in Hz."""
 SUMMARISED = ("roc_auc", "average_precision", "balanced_accuracy", "accuracy", "kappa", "brier")
-PARTS = ("reference", "learning_curve", "train_first_test_rest", "label_shuffled", "random_split")
+LEARNING_CURVE = tuple(f"learning_curve_{number}" for number in range(N_FOLDS))
+PARTS = ("reference", *LEARNING_CURVE, "train_first_test_rest", "label_shuffled", "random_split")
 
 
 @dataclass(frozen=True)
@@ -154,11 +155,13 @@ def compute(name: str, model: "Estimator", recordings: Recordings, subjects: Sub
     some: Recordings = recordings
     if len(chosen) < len(subjects.names):
         some = Derived(recordings, lambda recording: [recording] if recording.subject in chosen else [])
-    if name == "learning_curve":
+    if name in LEARNING_CURVE:
         if subjects.alone:
             return {}
         compared = [model] if model.kind == REFERENCE_KIND else [model, _plain(model)]
-        return {str(size): aucs for size, aucs in learning_curve(compared, some, chosen).items()}
+        return {
+            str(size): aucs for size, aucs in learning_curve(compared, some, chosen, LEARNING_CURVE.index(name)).items()
+        }
     if name == "train_first_test_rest":
         return _train_first_test_rest(model, some)
     if name == "label_shuffled":
@@ -198,7 +201,7 @@ def assemble(model: "Estimator", subjects: Subjects, left_out: "CrossValidation"
         []
         if alone
         else points(
-            {int(size): aucs for size, aucs in parts["learning_curve"].items()},
+            merged([{int(size): aucs for size, aucs in parts[name].items()} for name in LEARNING_CURVE]),
             len(people) - max(sizes),
             [{name: one["roc_auc"] for name, one in figures[what].items()} for figures in scored],
         )
@@ -351,32 +354,6 @@ def _label_shuffled(model: "Estimator", recordings: Recordings) -> Report:
     curve = calibrations(fits)
     y, probability = _pooled({name: (fit.y, curve[name].probability(fit.alone)) for name, fit in fits.items()})
     return classification_metrics(y, probability)
-
-
-def neighbours(sizes: Mapping[str, int], n_folds: int) -> dict[str, str]:
-    """Put people who are read one after another into one fold, folds of about equal size: memory holds one of them.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        How much each has, in the order of reading.
-    n_folds : int
-        How many folds at most; people are the most there can be.
-
-    Returns
-    -------
-    folds : dict of str to str
-        By person, the fold's number.
-    """
-    total, n_folds = sum(sizes.values()), min(len(sizes), n_folds)
-    fold, held, folds = 0, 0, {}
-    for left, (subject, size) in zip(range(len(sizes), 0, -1), sizes.items(), strict=True):
-        # A new fold where this one has its share, or where each of those left needs a fold of its own.
-        if held and fold < n_folds - 1 and (2 * held + size > 2 * total / n_folds or left < n_folds - fold):
-            fold, held = fold + 1, 0
-        held += size
-        folds[subject] = str(fold)
-    return folds
 
 
 def _random_split(model: "Estimator", recordings: Recordings) -> Report | None:

@@ -22,7 +22,9 @@ Sizes = dict[int, list[dict[str, float]]]
 """Number of people trained on -> for each estimator, ROC AUC by person tested on."""
 
 
-def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", subjects: Sequence[str]) -> Sizes:
+def learning_curve(
+    estimators: Sequence["Estimator"], recordings: "Recordings", subjects: Sequence[str], only: int | None = None
+) -> Sizes:
     """Train on 1, 2, 4, ... people and test on others; each person is tested on once at each size.
 
     People are left out in folds. Those trained on beside a fold are a growing part of one random order, so that sizes, and estimators, are
@@ -36,6 +38,8 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
         Read twice for each fold, and more often where they are too large to be held.
     subjects : sequence of str
         The people in them.
+    only : int, optional
+        One of `N_FOLDS` folds: people of the others are not tested on. `merged` puts folds together.
 
     Returns
     -------
@@ -52,8 +56,10 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
     found: Sizes = {size: [{} for _ in estimators] for size in sizes}
     if not sizes:
         return {}
-    for fold in folds:
+    for number, fold in enumerate(folds):
         rest = rng.permutation([name for name in order if name not in fold]).tolist()
+        if only not in (None, number):
+            continue
         seen = Held(recordings, rest[: sizes[-1]])
         prepared = [one.prepare(seen) if isinstance(one, AlignedEstimator) else None for one in estimators]
         fitted = []
@@ -69,6 +75,29 @@ def learning_curve(estimators: Sequence["Estimator"], recordings: "Recordings", 
                 if auc is not None:
                     aucs[subject] = auc
     return {size: aucs for size, aucs in found.items() if all(aucs)}
+
+
+def merged(folds: Sequence[Sizes]) -> Sizes:
+    """Return the curve of all folds.
+
+    Parameters
+    ----------
+    folds : sequence of dict
+        As `learning_curve` returns them for one fold each, in order.
+
+    Returns
+    -------
+    sizes : dict
+        As `learning_curve` returns without ``only``.
+    """
+    found: Sizes = {}
+    for size in sorted({size for fold in folds for size in fold}):
+        n_estimators = max(len(fold[size]) for fold in folds if size in fold)
+        found[size] = [
+            {name: auc for fold in folds if size in fold for name, auc in fold[size][k].items()}
+            for k in range(n_estimators)
+        ]
+    return found
 
 
 def points(sizes: Sizes, n_subjects: int, last: Sequence[Mapping[str, float | None]]) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Which epochs a fit takes where there are more than it can gain from: as many of each subject, of both classes in proportion."""
+"""Which epochs a fit takes where there are more than it can gain from, and which subjects are left out together."""
 
 from collections.abc import Mapping, Sequence
 
@@ -94,3 +94,29 @@ def some_subjects(subjects: Sequence[str], most: int, seed: int) -> list[str]:
         return list(subjects)
     chosen = set(np.random.default_rng(seed).permutation(len(subjects))[:most].tolist())
     return [subject for position, subject in enumerate(subjects) if position in chosen]
+
+
+def neighbours(sizes: Mapping[str, int], n_folds: int) -> dict[str, str]:
+    """Put people who are read one after another into one fold, folds of about equal size: memory holds one of them.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        How much each has, in the order of reading.
+    n_folds : int
+        How many folds at most; people are the most there can be.
+
+    Returns
+    -------
+    folds : dict of str to str
+        By person, the fold's number.
+    """
+    total, n_folds = sum(sizes.values()), min(len(sizes), n_folds)
+    fold, held, folds = 0, 0, {}
+    for left, (subject, size) in zip(range(len(sizes), 0, -1), sizes.items(), strict=True):
+        # A new fold where this one has its share, or where each of those left needs a fold of its own.
+        if held and fold < n_folds - 1 and (2 * held + size > 2 * total / n_folds or left < n_folds - fold):
+            fold, held = fold + 1, 0
+        held += size
+        folds[subject] = str(fold)
+    return folds

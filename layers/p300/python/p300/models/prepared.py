@@ -200,6 +200,7 @@ def window_means(X: NDArray[np.floating], n_channels: int) -> Array:
     X : ndarray, shape (n_epochs, n_channels * n_times)
         Channel-major.
     n_channels : int
+        Of an epoch.
 
     Returns
     -------

@@ -77,6 +77,7 @@ class AlignedEstimator(Estimator):
         Parameters
         ----------
         prepared : Prepared
+            Without the recordings to be left out.
 
         Returns
         -------
