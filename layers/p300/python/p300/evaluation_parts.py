@@ -252,7 +252,7 @@ def _note(model: "Estimator", subjects: Subjects, left_out: "CrossValidation", l
     if (n_fitted := model.n_fitted(subjects.n_epochs)) < subjects.n_epochs:
         notes.append(
             f"The model is fitted on {n_fitted:,} of {subjects.n_epochs:,} epochs, as many of each subject, drawn with seed "
-            f"{model.random_state}; it gains nothing from more."
+            f"{model.random_state}."
         )
     return " ".join(notes)
 
