@@ -35,12 +35,18 @@ class Requests:
         Durations of the requests, by path.
     notify : callable
         Called with each note in the API's answers, once.
+    subject : str or None
+        Whose personal model is asked: `version` is the one that has to answer.
+    channels : sequence of str
+        Of the personal model, by which the API finds it.
     """
 
     api: Api
     version: str
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     notify: Notify = ignore_notes
+    subject: str | None = None
+    channels: Sequence[str] = ()
     _said: set[str] = field(default_factory=set, repr=False)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -49,16 +55,24 @@ class Requests:
         Raises
         ------
         P300Error
-            ``refused``, with what the API said.
+            ``refused``, with what the API said; ``model_changed`` where another version answers for the subject meanwhile.
         """
+        query = f"alias={self.version}"
+        if self.subject is not None:
+            query, body = f"subject={self.subject}", {**body, "channels": list(self.channels)}
         for attempt in range(N_ATTEMPTS):
             began = time.perf_counter()
-            answer = self.api.ask("POST", f"{path}?alias={self.version}", body)
+            answer = self.api.ask("POST", f"{path}?{query}", body)
             elapsed = 1000 * (time.perf_counter() - began)
             if answer.status not in BUSY:
                 break
             time.sleep(0.2 * 2**attempt)
         answer.required(f"POST {path}")
+        if (answered := answer.body["model_version"]) != self.version:
+            raise P300Error(
+                "model_changed",
+                f"{answered} answered, and {self.version} was expected: another model began to serve meanwhile. Run it again.",
+            )
         pass_on_notes(answer, self._said, self.notify)
         self.milliseconds.setdefault(path, []).append(elapsed)
         return answer.body

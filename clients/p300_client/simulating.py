@@ -13,7 +13,9 @@ from p300.decoding import Share, bits_per_minute, by_repetitions
 from p300.errors import P300Error
 from p300.evaluation import classification_metrics
 from p300.recording import UNLABELLED
-from p300_pipeline.keys import subject_name
+from p300_pipeline.keys import subject_name, subject_named
+from p300_pipeline.montage_groups import Montage
+from p300_pipeline.personal_models import line_of, subject_in
 from p300_pipeline.promotions import CHAMPION
 from p300_pipeline.serving.routing import choose_champion
 
@@ -296,3 +298,42 @@ def report(replayed: Sequence[Replayed], requests: Requests, shown: Screen, how:
 def requests_to(target: Target, version: str, notify: Notify = ignore_notes) -> Requests:
     """Return the means to ask the target's API about one version."""
     return Requests(Api(target), version, notify=notify)
+
+
+def requests_about(
+    target: Target, manifest: dict[str, Any], subject: str, notify: Notify = ignore_notes
+) -> tuple[dict[str, Any], Requests]:
+    """Return the manifest of a subject's personal model, and the means to ask the API about it.
+
+    Parameters
+    ----------
+    target : Target
+        Where it serves.
+    manifest : dict
+        Of the population's model for the recording: it answers where the subject has no personal model of its montage.
+    subject : str
+        In any spelling.
+    notify : callable, optional
+        Told where there is no personal model, and each note in the API's answers.
+
+    Raises
+    ------
+    P300Error
+        ``bad_subject``; ArtifactError where the personal model's manifest cannot be read.
+    """
+    named = subject_named(subject)
+    if named is None:
+        raise P300Error("bad_subject", f"{subject!r} is no subject. Expected one such as subject_07, sub-07 or 07.")
+    models = registry(target)
+    version = line_of(models, named, Montage.of(manifest).group).champion()
+    if version is None or subject_in(version) is None:
+        notify(f"there is no personal model of {named} for these channels: {manifest['version']} answers")
+        return manifest, requests_to(target, manifest["version"], notify)
+    own = models.manifest(version)
+    return own, Requests(Api(target), version, notify=notify, subject=named, channels=own["channels"])
+
+
+def learned_from(manifest: Mapping[str, Any], recording: str) -> bool:
+    """Say whether a personal model learned from a recording, labelled or not: decoding it says little of other sessions then."""
+    of = [*manifest.get("recordings", ()), *manifest.get("sessions", ())]
+    return subject_in(manifest["version"]) is not None and recording in {one["recording"] for one in of}

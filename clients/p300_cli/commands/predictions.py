@@ -124,6 +124,7 @@ def simulate(
 def decode(
     recording: Annotated[str, typer.Argument(help="A recording's file, or <subject>/<recording> in the raw zone.")],
     alias: Alias = None,
+    subject_model: SubjectModel = None,
     layout: Annotated[
         str | None,
         typer.Option(help=f"{LAYOUTS_HELP} Default: what the recording's sidecar says, or its file, or speller."),
@@ -140,12 +141,19 @@ def decode(
     from p300_cli import decoded
     from p300_cli.targets import current
 
+    if alias and subject_model:
+        fail("--alias and --subject-model name two models: give one of them.", 2)
     target = current()
     manifest = simulating.manifest_of_recording(target, recording, alias)
+    requests = simulating.requests_to(target, manifest["version"], note)
+    if subject_model:
+        manifest, requests = simulating.requests_about(target, manifest, subject_model, note)
     session = read(target, recording, manifest, screen(layout) if layout else None)
     note(f"speller layout of {len(session.shown.layout.symbols)} symbols: {session.shown.source}")
-    requests = simulating.requests_to(target, manifest["version"], note)
+    if simulating.learned_from(manifest, session.name):
+        note(f"{manifest['version']} learned from {session.name}: what it spells there says little of other sessions")
     with progress_of("decoding") as progress:
         document = decoding.decode(requests, session, session.shown, confidence, progress)
-    picture = plot or STATE / "plots" / f"{manifest['version']}-{session.name.replace('/', '-')}.png"
+    name = f"{manifest['version']}-{session.name}".replace("/", "-")
+    picture = plot or STATE / "plots" / f"{name}.png"
     decoded.show(document, confidence, picture, as_json=as_json)

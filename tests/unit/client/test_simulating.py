@@ -50,9 +50,10 @@ class Api(predicting.Api):
         if self.busy:
             self.busy -= 1
             return Answer(429, {"message": "Too Many Requests"})
-        route, _, alias = path.partition("?alias=")
+        route, _, query = path.partition("?")
+        which, _, name = query.partition("=")
         try:
-            return Answer(200, getattr(self._service, route[1:])(json.dumps(body), alias))
+            return Answer(200, getattr(self._service, route[1:])(json.dumps(body), **{which: name}))
         except RequestError as error:
             return Answer(status_of(error), {"error": {"code": error.code, "message": error.message}})
 
@@ -230,6 +231,30 @@ def test_one_recording_is_decoded(target, store, people, tmp_path, capsys):
     assert "looked at" in (printed := capsys.readouterr().out)
     assert f"spelled {''.join(trial['symbol'] for trial in document['trials'])}; stopping at 0.9" in printed
     assert str(tmp_path / "plot.png") in printed
+
+
+def test_a_personal_model_decodes_by_its_subject(target, store, people, monkeypatch):
+    monkeypatch.setattr(simulating, "Api", lambda target: Api(store))
+    manifest = simulating.manifest_of(target, "champion")
+    notes = []
+    assert simulating.requests_about(target, manifest, "7", notes.append)[0] == manifest
+    assert "no personal model of subject_07" in notes[0]
+    own = "subject_03/v20260101000009"
+    buffer = io.BytesIO()
+    np.savez(buffer, **people[1])
+    personal = {**people[2], "recordings": [{"recording": "subject_03/run_1"}], "population": {"version": VERSION}}
+    registry = Registry(store, "p300-models")
+    registry.publish(own, "own", {"model.npz": (buffer.getvalue(), "application/octet-stream")}, personal)
+    registry.set_alias("subject_03", own)
+    found, requests = simulating.requests_about(target, manifest, "sub-3", notes.append)
+    session = read(target, "subject_03/subject_03_eeg_stim", found, SPELLER)
+    document = decoding.decode(requests, session, SPELLER, 0.9)
+    assert (document["model_version"], len(document["trials"])) == (own, 4)
+    assert simulating.learned_from(found, "subject_03/run_1")
+    assert not simulating.learned_from(found, session.name)
+    requests.version = "subject_03/v20260101000008"  # another one serves since it was looked up
+    with pytest.raises(P300Error, match="another model began to serve"):
+        decoding.decode(requests, session, SPELLER, 0.9)
 
 
 def test_what_flashed_is_what_the_sidecar_says(target, people, tmp_path):
