@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from numpy.typing import NDArray
+from p300.errors import RecordingError
+from p300.readers import open_recording
 
 N_SAMPLES = 2560
 ONSETS = np.arange(100, 2460, 60)
@@ -89,3 +92,12 @@ def write_edf(path: Path, bdf: bool = False) -> Path:
     packed = b"".join(struct.pack("<i", value)[:width] for value in records.ravel().tolist())
     path.write_bytes(header + packed)
     return path
+
+
+def refused(path: Path, code: str, *words: str) -> None:
+    """A recording of subject_01 is refused with this code and, in its message, these words."""
+    with pytest.raises(RecordingError) as raised:
+        open_recording(path, name=f"subject_01/{path.name}")
+    assert raised.value.code == code, raised.value
+    assert raised.value.message.startswith(f"subject_01/{path.name}")
+    assert all(word in raised.value.message for word in words), raised.value
