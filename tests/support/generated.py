@@ -64,6 +64,10 @@ class Session:
         return line
 
 
+MADE = Session(n_repetitions=4)
+"""A short one, for tests that need no other."""
+
+
 def write_parquet(
     path: Path, session: Session, line: NDArray[np.number], flash: NDArray[np.integer] | None = None
 ) -> Path:
@@ -135,6 +139,20 @@ def write_fif_events(path: Path, session: Session, events: Events) -> Path:
     raw = mne.io.RawArray(session.eeg_uv * 1e-6, info, first_samp=100, verbose="error")
     raw.set_annotations(mne.Annotations([s / session.sfreq for s, _ in events], 0.0, [name for _, name in events]))
     raw.save(path, fmt="double", overwrite=True, verbose="error")
+    return path
+
+
+def write_fif(
+    path: Path, line: NDArray[np.integer] | None, events: Events, kind: str = "eeg", names: Sequence[str] = CHANNELS
+) -> Path:
+    """Write `MADE` with this stim channel, if any, and these annotations."""
+    stim = [] if line is None else ["STI 014"]
+    info = mne.create_info([*names, *stim], MADE.sfreq, [kind] * len(names) + ["stim"] * len(stim), verbose="error")
+    data = [*(MADE.eeg_uv * 1e-6), *([] if line is None else [line])]
+    raw = mne.io.RawArray(np.vstack(data), info, verbose="error")
+    onsets = [sample / MADE.sfreq for sample, _ in events]
+    raw.set_annotations(mne.Annotations(onsets, 0.0, [name for _, name in events]))
+    raw.save(path, fmt="double", verbose="error")
     return path
 
 

@@ -10,8 +10,7 @@ from p300.inspection import inspect
 from p300.readers import open_recording
 from p300.readers.markers import tagged
 
-from tests.support.generated import TARGET, Session
-from tests.unit.p300.test_suggestions import MADE, write_fif
+from tests.support.generated import MADE, TARGET, Session, write_fif
 
 
 def fif(folder: Path, target: str, non_target: str, *others: tuple[int, str]) -> Path:

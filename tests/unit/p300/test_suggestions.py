@@ -4,45 +4,38 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import mne
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.inspection import inspect
 from p300.readers import open_recording
 
-from tests.support.generated import CHANNELS, EVENTS, LINES, TARGET, Events, Session, write_brainvision, write_parquet
+from tests.support.generated import (
+    CHANNELS,
+    EVENTS,
+    LINES,
+    MADE,
+    TARGET,
+    Session,
+    write_brainvision,
+    write_fif,
+    write_parquet,
+)
 
 EXAMPLES = int(os.environ.get("P300_FUZZ_EXAMPLES", "30"))
-MADE = Session(n_repetitions=4)
 ADVICE = re.compile(r'\{"(?:event_id|channel_kinds|sfreq|event_column|unit)":.*?\}+')
 
 
 def named(session: Session, target: str, non_target: str) -> list[tuple[int, str]]:
     names = (target if label == TARGET else non_target for label in session.labels)
     return list(zip(session.onsets.tolist(), names, strict=True))
-
-
-def write_fif(
-    path: Path, line: NDArray[np.integer] | None, events: Events, kind: str = "eeg", names: Sequence[str] = CHANNELS
-) -> Path:
-    stim = [] if line is None else ["STI 014"]
-    info = mne.create_info([*names, *stim], MADE.sfreq, [kind] * len(names) + ["stim"] * len(stim), verbose="error")
-    data = [*(MADE.eeg_uv * 1e-6), *([] if line is None else [line])]
-    raw = mne.io.RawArray(np.vstack(data), info, verbose="error")
-    onsets = [sample / MADE.sfreq for sample, _ in events]
-    raw.set_annotations(mne.Annotations(onsets, 0.0, [name for _, name in events]))
-    raw.save(path, fmt="double", verbose="error")
-    return path
 
 
 def refused(path: Path, code: str, sidecar: dict[str, Any] | None = None) -> str:
