@@ -18,7 +18,7 @@ $(shell here=$$(pwd -P); for stamp in .envs/*.stamp; do \
 	folder=$${stamp%.stamp}; [ "$$folder" != .envs/dev ] || folder=.venv; \
 	{ read -r place <"$$stamp" && [ "$$place" = "$$here" ] && [ -x "$$folder/bin/python" ]; } 2>/dev/null || rm -f "$$stamp"; done)
 
-.PHONY: help setup run test test-unit test-integration bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance examples fuzz fuzz-recordings
+.PHONY: help setup run test test-unit test-integration test-executor bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance examples fuzz fuzz-recordings
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -32,15 +32,16 @@ layers: setup ## all layers in one folder, for `docker compose up --wait`
 stop: $(and $(wildcard .venv),$(or $(P300_STATE_DIR),$(wildcard .local/localstack)),.envs/dev.stamp) ## stop what this checkout started, on every port; buckets and objects are gone with it
 	@[ ! -e .envs/dev.stamp ] || .venv/bin/p300 down --all
 
-test: lint test-unit test-integration ## every test that needs no Docker and no browser
+test: lint test-unit test-integration conformance test-executor ## every test that needs no Docker and no browser
 
 # One thread a worker: the workers' threads would wait for each other, a hundred times as long as they compute.
 test-unit: setup .envs/sam.stamp .envs/examples.stamp ## the unit tests in random order, with coverage
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/unit -n 2 --cov
 
-test-integration: setup .envs/s3.stamp ## the pipeline on a LocalStack of its own, S3 conformance, the process executor
+test-integration: setup .envs/s3.stamp ## the pipeline on a LocalStack of its own
 	@.venv/bin/python -m pytest tests/integration
-	@.venv/bin/python -m pytest tests/conformance
+
+test-executor: setup ## the process executor, which runs functions without Docker
 	@LAMBDA_PROCESS_PYTHON="$(CURDIR)"/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest emulator/process_executor/tests
 
 # A LocalStack of its own port, so that it runs beside the others; likewise the browser's.
