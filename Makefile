@@ -20,7 +20,7 @@ $(shell here=$$(pwd -P); for stamp in .envs/*.stamp; do \
 
 .PHONY: help setup run test test-unit test-integration test-executor bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance examples fuzz fuzz-recordings
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 run: setup ## the main job on this machine: RECORDINGS=<one folder or file>, or synthetic recordings without
 	@.venv/bin/p300 run $${P300_RECORDINGS:+-- "$$P300_RECORDINGS"}
