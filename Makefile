@@ -18,7 +18,7 @@ $(shell here=$$(pwd -P); for stamp in .envs/*.stamp; do \
 	folder=$${stamp%.stamp}; [ "$$folder" != .envs/dev ] || folder=.venv; \
 	{ read -r place <"$$stamp" && [ "$$place" = "$$here" ] && [ -x "$$folder/bin/python" ]; } 2>/dev/null || rm -f "$$stamp"; done)
 
-.PHONY: help setup run test test-unit test-integration test-executor bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance examples fuzz fuzz-recordings
+.PHONY: help setup run test test-unit test-integration test-integration-a-l test-integration-m-z test-executor bench test-faults openapi fuzz-api test-docker test-browser layers lint stop lock clean audit conformance examples fuzz fuzz-recordings
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -38,8 +38,11 @@ test: lint test-unit test-integration conformance test-executor ## every test th
 test-unit: setup .envs/sam.stamp .envs/examples.stamp ## the unit tests in random order, with coverage
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/unit -n 2 --cov
 
-test-integration: setup .envs/s3.stamp ## the pipeline on a LocalStack of its own
-	@.venv/bin/python -m pytest tests/integration
+# Two halves, each on a LocalStack of its own port, so that `make --jobs` runs them side by side.
+test-integration: test-integration-a-l test-integration-m-z ## the pipeline on LocalStack
+test-integration-m-z: export P300_TEST_PORT ?= 4616
+test-integration-a-l test-integration-m-z: test-integration-%: setup .envs/s3.stamp
+	@.venv/bin/python -m pytest tests/integration/test_[$*]*.py
 
 test-executor: setup ## the process executor, which runs functions without Docker
 	@LAMBDA_PROCESS_PYTHON="$(CURDIR)"/.envs/runtime/bin/python .envs/localstack/bin/python -m pytest emulator/process_executor/tests

@@ -70,5 +70,6 @@
   }
 
   at("go").addEventListener("click", () => (source ? stop("Resume") : start()));
+  at("go").disabled = false;  // a click before this would be lost
   at("again").addEventListener("click", () => { stop("Start"); clear(); start(); });
 })();
