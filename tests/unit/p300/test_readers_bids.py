@@ -260,7 +260,8 @@ def test_numbers_beside_unknown_names_are_not_trusted(tmp_path: Path, made: Lab,
 
 
 def test_flash_groups_and_bad_spans_of_the_table(tmp_path: Path, made: Lab) -> None:
-    groups = np.random.default_rng(0).integers(1, 5, len(made.onsets)) + 4 * made.stim[made.onsets]
+    is_target = made.stim[made.onsets] == 2
+    groups = np.where(is_target, np.cumsum(is_target) % 4 + 9, np.cumsum(~is_target) % 4 + 5)
     text = events_tsv(made, flash=groups.tolist()) + "1.0\t0.5\tBAD_movement\t256\tn/a\n"
     stream = open_recording(write_bids(tmp_path, made, events=text))
     assert stream.flash is not None

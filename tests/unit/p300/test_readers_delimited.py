@@ -187,6 +187,22 @@ def test_a_flash_column_has_the_groups(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.flash[ONSETS], groups[ONSETS])
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["codes", "names"])
+def test_groups_of_the_flash_before_contradict_the_classes(tmp_path: Path, named: bool) -> None:
+    order = np.random.default_rng(0)
+    of_flash = np.concatenate([order.permutation(6) + 1 for _ in range(7)])[: len(ONSETS)]
+    groups = np.zeros(N_SAMPLES, int)
+    groups[ONSETS] = np.roll(of_flash, 1)
+    events: list[Any] = ["" if named else 0] * N_SAMPLES
+    for onset, group in zip(ONSETS, of_flash, strict=True):
+        events[onset] = ("Target" if group == 3 else "NonTarget") if named else 1 + (group == 3)
+    both = [f"{event},{group}" for event, group in zip(events, groups, strict=True)]
+    path = write(tmp_path / "a.csv", both, event_name="marker,flash")
+    assert "one class throughout a trial" in refusal(path).message
+    event_id: dict[str | int, int] = {"NonTarget": 1, "Target": 2} if named else {"1": 1, "2": 2}
+    assert any("one class throughout a trial" in note for note in open_recording(path, event_id=event_id).notes)
+
+
 def test_columns_that_are_not_electrodes_are_left_out_and_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", names=("Fz", "Cz", "attention", "Counter"), unit="")
     found = open_recording(path)

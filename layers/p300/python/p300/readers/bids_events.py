@@ -54,17 +54,17 @@ def stimulation(
     rows, samples, notes = _samples(table, sfreq, name, placed)
     columns = _columns(table)
     considered = columns if declared.event_id else columns[:1]
+    groups, group_notes = _groups(table, rows)
     refusals = []
     for column in considered:
         try:
-            found = from_markers(_markers(table, column, rows, samples), name, n_samples, sfreq, declared)
+            found = from_markers(_markers(table, column, rows, samples, groups), name, n_samples, sfreq, declared)
         except RecordingError as refusal:
             refusals.append(refusal)
             continue
         if found is not None:
             told = f"flashes taken from {column} of {table.name}"
-            flash = found.flash if found.flash is not None else _groups(table, rows, samples, found.stim)
-            return replace(found, flash=flash, notes=(told, *notes, *found.notes))
+            return replace(found, notes=(told, *notes, *group_notes, *found.notes))
     if refusals:
         raise refusals[0]
     events = named(table, sfreq, name, placed)
@@ -126,10 +126,17 @@ def marked(
     return tuple(sorted(spans)), tuple(sorted(set(gaps)))
 
 
-def _markers(table: Table, column: str, rows: NDArray[np.intp], samples: NDArray[np.int64]) -> list[Marker]:
+def _markers(
+    table: Table,
+    column: str,
+    rows: NDArray[np.intp],
+    samples: NDArray[np.int64],
+    groups: NDArray[np.int32] | None = None,
+) -> list[Marker]:
     values = table.known(column)
-    pairs = zip(samples.tolist(), (values[row] for row in rows.tolist()), strict=True)
-    return [Marker(sample, value) for sample, value in pairs if value is not None]
+    of_rows = [None] * len(rows) if groups is None else groups.tolist()
+    events = zip(samples.tolist(), (values[row] for row in rows.tolist()), of_rows, strict=True)
+    return [Marker(sample, value, group) for sample, value, group in events if value is not None]
 
 
 def _samples(
@@ -208,18 +215,18 @@ def _is_number(value: str) -> bool:
     return True
 
 
-def _groups(
-    table: Table, rows: NDArray[np.intp], samples: NDArray[np.int64], stim: NDArray[np.int32]
-) -> NDArray[np.int32] | None:
-    """Return the stimulus group of each flash, where the table has them."""
+def _groups(table: Table, rows: NDArray[np.intp]) -> tuple[NDArray[np.int32] | None, list[str]]:
+    """Return the stimulus group of each row, 0 for none, where the table has them, and notes."""
     if FLASH not in table.columns:
-        return None
+        return None, []
     groups = _numbers(table, FLASH, nonnegative=True)[rows]
     known = groups[np.isfinite(groups)]
-    if ((known != np.floor(known)) | (known > np.iinfo(np.int32).max)).any():
+    if ((known != np.floor(known)) | (known >= np.iinfo(np.int32).max)).any():
         raise bad_bids(table.name, f"{FLASH} has numbers that are not whole; expected the number of a group, or n/a")
-    flash = np.zeros(len(stim), np.int32)
-    inside = (samples >= 0) & (samples < len(stim)) & np.isfinite(groups)
-    flash[samples[inside]] = groups[inside].astype(np.int32)
-    flash[stim == 0] = 0
-    return flash if flash.any() else None
+    numbers, counts = np.unique(known, return_counts=True)
+    n_zero, usual = int(counts[numbers == 0].sum()), float(np.median(counts[numbers > 0])) if known.any() else 0.0
+    if len(known) < len(groups) and usual / 2 <= n_zero <= 2 * usual and n_zero:
+        last = int(numbers[-1])
+        note = f"{FLASH}: groups 0 to {last} in the file, read as 1 to {last + 1}, as rows without one have n/a"
+        return np.nan_to_num(groups + 1, nan=0).astype(np.int32), [note]
+    return np.nan_to_num(groups, nan=0).astype(np.int32), []

@@ -193,11 +193,16 @@ def from_markers(
             f"{name}: most events are other stimuli than the flashes. Found {counted(counts)}. Expected {NAMES_EXPECTED}, one "
             f"for each flash. {remedy(counts)}",
         )
-    flashes = sorted((m.sample, classes[m.description]) for m in stimuli if m.description in classes)
-    onset = np.array([sample for sample, _ in flashes], np.int64)
-    label = np.array([label for _, label in flashes], np.int32)
+    flashes = sorted((m.sample, classes[m.description], m.group or 0) for m in stimuli if m.description in classes)
+    onset, label, group = np.array(flashes, np.int64).reshape(-1, 3).T
+    told_group: NDArray[np.int32] | None = None
+    if group.any():
+        told_group, told_notes = told(group.astype(np.int32), onset, group.astype(np.int32))
+        notes += told_notes
+    elif any(marker.group is not None for marker in stimuli):
+        notes.append("flash: none of the flashes has a group, set aside")
     return _stimulation(
-        (onset, label, None),
+        (onset, label.astype(np.int32), told_group),
         (n_samples, sfreq),
         name,
         (counts, by_word, classes),

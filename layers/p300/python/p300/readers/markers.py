@@ -17,10 +17,21 @@ _MARKED = re.compile(r"(?:bad|edge)([ _].*)?|boundary", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Marker:
-    """One event that has a name: an annotation, a marker, an EEGLAB event."""
+    """One event that has a name: an annotation, a marker, an EEGLAB event.
+
+    Attributes
+    ----------
+    sample : int
+        Where it begins.
+    description : str
+        Its name.
+    group : int or None
+        Which stimulus group flashed, 0 for none; None where the source does not number groups.
+    """
 
     sample: int
     description: str
+    group: int | None = None
 
     @property
     def kind(self) -> str:

@@ -13,9 +13,11 @@ from p300.signals.triggers import settling
 from . import events, mne_events
 from .checks import check_n_samples
 from .declared import Declared
+from .event_messages import Events
 from .events import Stimulation
 from .flash_groups import from_one, told
 from .markers import Marker
+from .plausibility import check_plausible
 from .text_rows import Table, is_number
 
 MOST_CHANGES = 4 * MOST_ANNOTATIONS
@@ -146,6 +148,7 @@ def stimulation(
         if group is not None:
             flash = np.zeros(column.n_rows, np.int32)
             flash[onset] = group
+            more_notes += _check_classes(markers, decoded, group, sfreq, declared, table.name)
         decoded = replace(decoded, flash=flash, notes=(*decoded.notes, *group_notes, *more_notes))
     return decoded
 
@@ -160,3 +163,14 @@ def _check_held(column: Column, decoded: Stimulation, name: str) -> None:
             f"{name}: in column {column.name[:64]!r}, {n_held} of {int(is_flash.sum())} flashes begin in the row after another one's last: "
             "equal names in a row would be one flash. Write the name into a flash's first row only, and leave the cell empty elsewhere.",
         )
+
+
+def _check_classes(
+    markers: list[Marker], decoded: Stimulation, group: NDArray[np.int32], sfreq: float, declared: Declared, name: str
+) -> list[str]:
+    """Refuse groups whose classes change from flash to flash, as where the column is a flash early or late; parameters as `stimulation`."""
+    onset = np.flatnonzero(decoded.stim)
+    read = {marker.description: int(decoded.stim[marker.sample]) for marker in markers if decoded.stim[marker.sample]}
+    found = Events.at([marker.description for marker in markers], np.array([m.sample for m in markers]), sfreq)
+    events = (found, read, read)
+    return check_plausible(onset, decoded.stim[onset], group, sfreq, name, events, is_declared=bool(declared.event_id))
