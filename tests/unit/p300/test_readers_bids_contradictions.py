@@ -110,9 +110,36 @@ def test_whatever_the_codes_are_a_late_table_is_found(
     assert f"{abs(late)} samples" in refusal(path)
 
 
+@generated(usually=15)
+@given(seed=st.integers(0, 99), n_lacking=st.integers(1, 15), where=st.sampled_from(["begin", "end", "between"]))
+@pytest.mark.parametrize("codes", [CODES, {1: "S  1", 2: "S  2"}], ids=["other codes", "codes 1 and 2"])
+def test_a_table_that_lacks_flashes_of_the_file_is_noted_with_their_number(
+    tmp_path_factory: pytest.TempPathFactory, codes: dict[int, str], seed: int, n_lacking: int, where: str
+) -> None:
+    """A few only, and also where a person declares the table right; more is refused until then."""
+    made, n = lab(seed, n_channels=3), 60
+    first = {"begin": 0, "end": n - n_lacking, "between": (n - n_lacking) // 2}[where]
+    rows = events_tsv(made).splitlines(keepends=True)
+    table = "".join(row for i, row in enumerate(rows) if not first < i <= first + n_lacking)
+    path = coded(tmp_path_factory.mktemp("short"), made, table, lambda _, label: codes[label])
+    said = f"{n_lacking} of these 60 events have no flash of the table near"
+    notes = [note for note in declared(path).notes if "the annotations" in note]
+    assert len(notes) == 1
+    assert said in notes[0]
+    assert ("as declared, though" in notes[0]) is (n_lacking > 2)
+    if n_lacking > 2:
+        refusal(path)
+
+
+def test_events_of_one_code_beyond_the_table_are_noted(tmp_path: Path, made: Lab) -> None:
+    rows = events_tsv(made).splitlines(keepends=True)[:-20]
+    notes = open_recording(coded(tmp_path, made, "".join(rows), lambda _, __: "S  7")).notes
+    assert any("do not tell the classes apart" in note and "20 of these 60 events" in note for note in notes)
+
+
 def test_codes_of_rows_and_columns_are_noted_as_such(tmp_path: Path, made: Lab) -> None:
     notes = open_recording(coded(tmp_path, made, events_tsv(made), lambda i, _: f"S {101 + i % 12}")).notes
-    assert any("its codes do not tell the classes apart" in note for note in notes)
+    assert any("their codes do not tell the classes apart" in note for note in notes)
 
 
 def test_events_that_are_something_else_are_noted(tmp_path: Path, made: Lab) -> None:
@@ -226,7 +253,7 @@ def test_a_lost_event_at_the_begin_of_a_flash_does_not_make_its_end_the_flash(tm
     kept = [*markers.strip().splitlines()[:-1], *ends]  # in any order
     vmrk.write_text(f"{begins}[Marker Infos]\n" + "\n".join(kept) + "\n")
     notes = open_recording(path, event_id={"Target": 2, "NonTarget": 1}).notes
-    assert any("has events at the same times" in note for note in notes), notes
+    assert any("are at the same times" in note for note in notes), notes
     assert not any("as declared, though" in note for note in notes)
 
 

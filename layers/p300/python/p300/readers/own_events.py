@@ -115,9 +115,16 @@ def _compared(flashes: Stimulation, source: Source, sfreq: float) -> tuple[bool,
         if n_lost > max(2, LARGEST_UNMATCHED * len(onset)):
             return True, said
         told = f"{told}, but for {n_of(n_lost, 'flash')},"
+    merged = np.sort(np.concatenate([events[code] for code in aligned.codes])) - round(delay)
+    n_alone = int((np.abs(onset[nearest(merged, onset)] - merged) > 2 * within).sum())
+    alone = f"; {n_alone:,} of these {n_of(len(merged), 'event')} have no flash of the table near" if n_alone else ""
     late = f", {_later(delay, sfreq)}" if abs(delay) > within else ""
     own = {code: events[code] for code in aligned.codes}
-    return _same_order(label[together], (onset + aligned.apart)[together], own, told, late)
+    is_told_apart, (is_contradicted, said) = _same_order(
+        label[together], (onset + aligned.apart)[together], own, told, late
+    )
+    is_short = is_told_apart and n_alone > max(2, LARGEST_UNMATCHED * len(merged))
+    return is_contradicted or is_short, f"{said}{alone}"
 
 
 @dataclass(frozen=True)
@@ -168,8 +175,16 @@ def _same_order(
     events: Mapping[str, NDArray[np.int64]],
     told: str,
     late: str,
-) -> tuple[bool, str]:
-    """Compare the order of classes with that of two codes that are as many as the classes; of others, only say what they show."""
+) -> tuple[bool, tuple[bool, str]]:
+    """Compare the order of classes with that of two codes that are as many as the classes; of others, only say what they show.
+
+    Returns
+    -------
+    is_told_apart : bool
+        Whether the codes tell the classes of the table apart.
+    compared : (bool, str)
+        Whether they contradict it, and what to say of them.
+    """
     of_class = {code: label[np.isin(at, samples)] for code, samples in events.items()}
     classes = {
         code: TARGET if 2 * int((found == TARGET).sum()) > len(found) else NON_TARGET
@@ -179,7 +194,7 @@ def _same_order(
     n_other = sum(int((of_class[code] != expected).sum()) for code, expected in classes.items())
     few = max(2, LARGEST_UNMATCHED * len(label))
     if n_other <= few and set(classes.values()) == {TARGET, NON_TARGET}:
-        return False, f"{told} has events at the same times{late}, in the same order of classes"
+        return True, (False, f"the events of {told} are at the same times{late}, in the same order of classes")
     n_of_class = [int((label == code).sum()) for code in (NON_TARGET, TARGET)]
     codes = sorted(of_class, key=lambda code: len(of_class[code]))
     counts = [len(of_class[code]) for code in codes]
@@ -190,13 +205,14 @@ def _same_order(
     ):
         rarer = TARGET if n_of_class[1] < n_of_class[0] else NON_TARGET
         wrong = int((of_class[codes[0]] != rarer).sum())
-        return True, (
-            f"{told} has events at the same times{late} and codes as many as the classes, in another order: {wrong} of "
-            f"{counts[0]} flashes at {codes[0]} are not {CLASS_NAMES[rarer]} in the table"
+        return False, (
+            True,
+            f"the events of {told} are at the same times{late}, with codes as many as the classes, in another order: {wrong} of "
+            f"{counts[0]} flashes at {codes[0]} are not {CLASS_NAMES[rarer]} in the table",
         )
-    return (
+    return False, (
         False,
-        f"{told} has events at the same times{late}; its codes do not tell the classes apart, which are the table's alone",
+        f"the events of {told} are at the same times{late}; their codes do not tell the classes apart, which are the table's alone",
     )
 
 
@@ -228,7 +244,7 @@ def _other_times(
         n_of_class = sorted(int((label == code).sum()) for code in (NON_TARGET, TARGET))
         of_code = sorted(len(events[code]) for code in codes)
         if len(codes) == 2 and max(abs(n - m) for n, m in zip(of_code, n_of_class, strict=True)) <= few:
-            return True, f"{told} has as many events as the table has flashes of each class, at other times"
+            return True, f"the events of {told} are as many as the table's flashes of each class, at other times"
     return False, f"not compared with the flashes, as its times are others: {told}"
 
 
