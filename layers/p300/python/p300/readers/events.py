@@ -5,7 +5,7 @@ it is declared in ``event_id``; never because some of its codes happen to match.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.recording import NON_TARGET, TARGET
 from p300.signals.bounds import check_n_flashes
-from p300.signals.triggers import find_pulses, runs_of, settling
+from p300.signals.triggers import find_pulses, settling
 from p300.text import n_of
 
 from .declared import Declared, is_code
 from .event_messages import CODES_EXPECTED, NAMES_EXPECTED, Events, counted, remedy
-from .flash_groups import from_one, groups_at, told
+from .flash_groups import from_one, groups_at, hidden_flashes, told
 from .markers import COMMENT, OF_STIMULI, STIMULUS, Marker, class_of, events_of, tagged
 from .plausibility import check_plausible, extent_notes, without_doubles
 from .schemes import scheme_of
@@ -100,7 +100,10 @@ def from_codes(
     group_notes: list[str] = []
     if groups is not None:
         groups, group_notes = from_one(groups, onset, settling(sfreq), name)
-        onset, code, before = _with_changes_of_group(onset, code, before, whole, groups, settling(sfreq))
+        hidden, groups, late_notes = hidden_flashes(onset, whole, groups, settling(sfreq))
+        group_notes += late_notes
+        order = np.argsort(np.r_[onset, hidden], kind="stable")
+        onset, code, before = np.c_[[onset, code, before], [hidden, whole[hidden], whole[hidden]]][:, order]
     notes += [f"stim: {what} ({n})" for what, n in pulses.repaired.items()]
     counts = Counter(code.tolist())
     found = Events.at([str(c) for c in code.tolist()], onset, sfreq)
@@ -121,7 +124,10 @@ def from_codes(
         of_column = None
         if groups is not None:
             of_column, told_notes = told(groups_at(onset, groups, settling(sfreq)), onset, groups)
-            notes += [*group_notes, *told_notes]
+            group_notes += told_notes
+        if of_column is None and group_notes:
+            raise RecordingError("bad_flash", f"{name}: {'. '.join(group_notes)}.")
+        notes += group_notes
         lone = (onset, *groups_alone(code, of_column, found, name))
         return _stimulation(lone, (len(codes), sfreq), name, (found, {}, {}), notes, is_declared=True)
     scheme, scheme_notes = scheme_of(counts, found, name, declared, data_set)
@@ -130,7 +136,7 @@ def from_codes(
     onset, code, held = onset[known], code[known], held[known]
     different = np.array(sorted(scheme))
     label, by_code = np.array([scheme[c] for c in different.tolist()], np.int32)[np.searchsorted(different, code)].T
-    _check_held(held, len(set(code.tolist())) > 2 or groups is not None, name, notes)
+    _check_held(held, len(set(code.tolist())) > 2 or groups is not None, name, notes, group_notes)
     group: NDArray[np.int32] | None = by_code if by_code.any() else None
     if groups is not None:
         group, told_notes = told(groups_at(onset, groups, settling(sfreq)), onset, groups)
@@ -287,33 +293,9 @@ def _whole_numbers(codes: NDArray[np.number], name: str) -> tuple[NDArray[np.int
     return whole, [note] if n_missing else []
 
 
-def _with_changes_of_group(
-    onset: NDArray[np.int64],
-    code: NDArray[np.int64],
-    before: NDArray[np.int64],
-    codes: NDArray[np.int64],
-    groups: NDArray[np.int32],
-    short: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Add the flashes that a code which stays hides, and a change of the flash column shows."""
-    start, _, value = runs_of(groups)
-    start, value = start[value != 0], value[value != 0]
-    change = start[1:][value[1:] != value[:-1]]
-    change = change[(codes[change] != 0) & (codes[change - 1] == codes[change])]
-    if not len(change):
-        return onset, code, before
-    nearest = np.searchsorted(onset, change)
-    padded = np.r_[-(1 << 40), onset, 1 << 60]
-    change = change[(change - padded[nearest] > short) & (padded[nearest + 1] - change > short)]
-    order = np.argsort(np.r_[onset, change], kind="stable")
-    return (
-        np.r_[onset, change][order],
-        np.r_[code, codes[change]][order],
-        np.r_[before, codes[change]][order],
-    )
-
-
-def _check_held(held: NDArray[np.bool_], told_apart: bool, name: str, notes: list[str]) -> None:
+def _check_held(
+    held: NDArray[np.bool_], told_apart: bool, name: str, notes: list[str], group_notes: Sequence[str] = ()
+) -> None:
     n_held = int(held.sum())
     if not n_held:
         return
@@ -321,7 +303,8 @@ def _check_held(held: NDArray[np.bool_], told_apart: bool, name: str, notes: lis
         raise RecordingError(
             "unclear_triggers",
             f"{name}: {n_held} of {len(held)} flashes begin without the stim channel returning to 0, and it says the class alone: equal "
-            "classes in a row are one pulse. Write 0 between flashes, or which group flashed into a flash column.",
+            f"classes in a row are one pulse. {'. '.join([*group_notes, 'Write'])} 0 between flashes, or which group flashed into a flash "
+            "column.",
         )
     notes.append(f"stim: {n_of(n_held, 'flash')} without a return to 0 before; a code that follows itself is one flash")
 

@@ -21,6 +21,10 @@ MOST_SEEN_ONCE = 36
 """Flashes in one repetition: a larger number of them, most with a number of their own, is a counter."""
 FEWEST_WHOLE = 0.9
 """Share of repetitions in which each number occurs once, for 0 to be one of the groups."""
+LARGEST_LATE = 0.75
+"""Of the usual time from one group to the next: a group that begins so long after a flash without one of its own is that flash's."""
+MOST_EARLY = 0.5
+"""Of the same time, where it begins before the flash."""
 FROM_ONE = "Write groups from 1, and 0 where no group flashed"
 
 
@@ -65,6 +69,59 @@ def from_one(
         last = int(groups.max())
         return groups + np.int32(1), [f"flash: groups 0 to {last} in the file, read as 1 to {last + 1}"]
     return np.where(missing, 0, groups).astype(np.int32), []
+
+
+def hidden_flashes(
+    onset: NDArray[np.int64], codes: NDArray[np.int64], groups: NDArray[np.int32], short: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32] | None, list[str]]:
+    """Return the flashes that a code which stays hides and a change of the flash column shows, apart from a column that is late.
+
+    Parameters
+    ----------
+    onset : ndarray of int, shape (n_pulses,)
+        Where the stim column rises.
+    codes : ndarray of int, shape (n_samples,)
+        The stim column.
+    groups : ndarray of int, shape (n_samples,)
+        The flash column, 0 for none.
+    short : int
+        Samples by which the two columns may differ.
+
+    Returns
+    -------
+    hidden : ndarray of int, shape (n_hidden,)
+        First samples.
+    groups : ndarray of int, shape (n_samples,), or None
+        The column, 0 at flashes whose group begins later; None where it is at other times than the flashes throughout.
+    notes : list of str
+    """
+    start, _, value = runs_of(groups)
+    start, value = start[value != 0], value[value != 0]
+    change = start[1:][value[1:] != value[:-1]]
+    change = change[(codes[change] != 0) & (codes[change - 1] == codes[change])]
+    if not len(onset) or not len(start):
+        return change, groups, []
+    far = 1 << 40
+    usual = float(np.median(np.diff(start))) if len(start) > 1 else float(far)
+    first, after = np.searchsorted(start, onset - short), np.searchsorted(start, onset + short, side="right")
+    previous, following = np.r_[-far, start][first], np.r_[start, far][after]
+    is_held = groups[onset] != 0
+    late = (first == after) & (following - onset <= LARGEST_LATE * usual) & (following < np.r_[onset[1:], far] - short)
+    late &= ~is_held | (following - onset <= onset - previous)
+    early = (first == after) & ~late & is_held & (onset - previous <= MOST_EARLY * usual)
+    early &= np.isin(previous, change)
+    nearest = np.searchsorted(onset, change)
+    padded = np.r_[-far, onset, far]
+    change = change[(change - padded[nearest] > short) & (padded[nearest + 1] - change > short)]
+    hidden = np.setdiff1d(change, np.r_[following[late], previous[early]])
+    n_apart = int(late.sum() + (early.sum() if len(hidden) else 0))
+    if n_apart > max(2, len(onset) // 2):
+        return hidden[:0], None, [_elsewhere(onset, groups)]
+    if late.any():
+        groups = groups.copy()
+        for begin, end in zip(onset[late].tolist(), following[late].tolist(), strict=True):
+            groups[max(begin - short, 0) : end] = 0
+    return hidden, groups, []
 
 
 def told(
