@@ -128,6 +128,7 @@ def from_codes(
         if of_column is None and group_notes:
             raise RecordingError("bad_flash", f"{name}: {'. '.join(group_notes)}.")
         notes += group_notes
+        _check_held(before != 0, True, name, notes)
         lone = (onset, *groups_alone(code, of_column, found, name))
         return _stimulation(lone, (len(codes), sfreq), name, (found, {}, {}), notes, is_declared=True)
     scheme, scheme_notes = scheme_of(counts, found, name, declared, data_set)
