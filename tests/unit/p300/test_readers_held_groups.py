@@ -61,3 +61,11 @@ def test_groups_that_return_to_0_need_no_note(tmp_path: Path, name: str) -> None
     session = Session(n_repetitions=4)
     path = LINES[name](tmp_path / name, session, session.line(session.groups, width=10))
     assert notes_on_holding(path, len(session.groups)) == []
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_groups_in_stim_are_read_beside_a_column_without_any(tmp_path: Path, name: str) -> None:
+    session = Session(n_repetitions=4)
+    empty = np.zeros(session.n_samples, np.int64)
+    stream = open_recording(LINES[name](tmp_path / name, session, session.line(session.groups), empty), sidecar=SAID)
+    np.testing.assert_array_equal(stream.flashes.flash, session.groups)

@@ -125,7 +125,7 @@ def from_codes(
         if groups is not None:
             of_column, told_notes = told(groups_at(onset, groups, settling(sfreq)), onset, groups)
             group_notes += told_notes
-        if of_column is None and group_notes:
+        if of_column is None and group_notes and len(counts) == 1:
             raise RecordingError("bad_flash", f"{name}: {'. '.join(group_notes)}.")
         notes += group_notes
         _check_held(before != 0, True, name, notes)
