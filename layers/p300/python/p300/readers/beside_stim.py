@@ -1,7 +1,7 @@
 """What a refusal says where the stim column has no event or no number: which columns may hold them, and what to write."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STIM = "stim"
+BCI2000_STATES = {"stimuluscode", "stimulustype"}
 MOST_BESIDE, MOST_TEXTS = 4, 10_000
 
 
@@ -35,6 +36,8 @@ def events_beside(columns: list[str], read: Callable[[str], NDArray[np.number]])
     text : str
         A sentence that begins with a blank.
     """
+    if states := bci2000_states(columns):
+        return f" {states}"
     told = []
     for column in columns[:MOST_BESIDE]:
         try:
@@ -46,6 +49,29 @@ def events_beside(columns: list[str], read: Callable[[str], NDArray[np.number]])
         if n_events := Counter(f"{value:g}" for value in values[begins].tolist()):
             told.append(f"{column!r}: {counted(n_events)}")
     return f" Columns that may hold them: {'; '.join(told)}. If one does, rename it to {STIM!r}." if told else ""
+
+
+def bci2000_states(columns: Sequence[str]) -> str:
+    """Say what to write in place of BCI2000's two states of a flash, neither of which is its class alone.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names.
+
+    Returns
+    -------
+    text : str
+        A sentence; empty where the two are not there.
+    """
+    found = {column.removeprefix("eeg_").lower(): column for column in columns}
+    if not found.keys() >= BCI2000_STATES:
+        return ""
+    code, kind = (found[state] for state in sorted(BCI2000_STATES))
+    return (
+        f"{code!r} and {kind!r} are BCI2000's states of a flash. Write two columns in their place: {STIM!r} with 0 where {code} is 0, "
+        f"else 2 where {kind} is 1 and 1 where it is 0; and 'flash' with {code}. Or upload the .dat file."
+    )
 
 
 @contextmanager

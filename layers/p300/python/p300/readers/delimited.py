@@ -10,6 +10,7 @@ from p300.recording import RecordingStream
 from p300.text import few_of
 
 from . import timing
+from .beside_stim import bci2000_states
 from .channels import EEG, MISC, FileChannel, choose, is_electrode, marked_bad, other_kind
 from .checks import check_n_channels, check_rate
 from .columns import (
@@ -177,13 +178,15 @@ def _event_column(table: Table, columns: list[str], declared: Declared, name: st
         for column in columns
         if column != FLASH and plain(column) not in misc and not is_electrode(WITH_UNIT.sub(r"\1", column))
     ]
-    stated = suggest_one_of([{"event_column": column} for column in likely])
+    states = bci2000_states(columns)
+    stated = suggest_one_of([{"event_column": column} for column in likely]) if not states else ""
     what = (
         f"{len(found)} columns that may be the events, {few_of(likely)}"
         if found
         else f"no column of events, found {few_of(columns)}"
     )
     way_out = f"Declare it in the recording's sidecar: {stated}." if likely else "Export the recording with it."
+    way_out = states or way_out
     groups = GROUPS_ALONE if FLASH in columns and not found else ""
     raise RecordingError(
         "missing_stim", f"{name}: {what}. Expected one, with a number or name at each flash.{groups} {way_out}"
