@@ -1,9 +1,11 @@
 """Tables with BCI2000's states: neither column is the class of a flash, and what a refusal says to write is read."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from p300.errors import RecordingError
 from p300.inspection import inspect
 from p300.readers import open_recording
@@ -15,10 +17,10 @@ CODE = MADE.line(MADE.groups, width=10)
 TYPE = MADE.line(MADE.labels - 1, width=10)
 
 
-def written(path: Path, prefix: str, columns: dict[str, object]) -> Path:
+def written(path: Path, prefix: str, columns: Mapping[str, NDArray[np.integer]]) -> Path:
     """Write a csv file with the names of electrodes, or with the prefix of EEG columns."""
     names = ["time", *(f"{prefix}{channel}" for channel in CHANNELS), *columns]
-    rows = np.column_stack([np.arange(MADE.n_samples) / MADE.sfreq, *MADE.eeg_uv, *columns.values()])  # type: ignore[arg-type]
+    rows = np.column_stack([np.arange(MADE.n_samples) / MADE.sfreq, *MADE.eeg_uv, *columns.values()])
     np.savetxt(path, rows, "%.6f", ",", header=",".join(names), comments="")
     return path
 

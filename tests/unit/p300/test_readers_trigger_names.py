@@ -1,5 +1,6 @@
 """A channel that its name says holds triggers is compared with the file's flashes, or holds them, whatever MNE-Python takes it for."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,13 @@ def test_a_stim_column_declared_misc_leaves_the_flashes_of_the_other(
     alone = write(tmp_path, MADE, extension)
     with pytest.raises(RecordingError, match="no other column holds flashes"):
         open_recording(alone, declared=Declared(channel_kinds={"stim": "misc"}))
+
+
+@pytest.mark.parametrize("latest", [False, True])
+def test_a_matrix_without_events_names_the_channel_that_may_hold_them(tmp_path: Path, latest: bool) -> None:
+    made = lab(0, n_channels=3)
+    beside = dataclasses.replace(made, stim=np.zeros_like(made.stim)).with_channel(made.stim.astype(float), "Trigger")
+    with pytest.raises(RecordingError) as refusal:
+        open_recording(write(tmp_path, beside, "mat", latest=latest))
+    assert refusal.value.code == "no_events"
+    assert "'Trigger': 1 (50), 2 (10). If one does, put it last, in the stim's place." in refusal.value.message

@@ -21,7 +21,9 @@ BCI2000_STATES = {"stimuluscode", "stimulustype"}
 MOST_BESIDE, MOST_TEXTS = 4, 10_000
 
 
-def events_beside(columns: list[str], read: Callable[[str], NDArray[np.number]]) -> str:
+def events_beside(
+    columns: list[str], read: Callable[[str], NDArray[np.number]], way_out: str = f"rename it to {STIM!r}"
+) -> str:
     """Say which columns may hold the events that the stim column does not, and what is in them; empty where there is none.
 
     Parameters
@@ -30,6 +32,8 @@ def events_beside(columns: list[str], read: Callable[[str], NDArray[np.number]])
         Those whose names say so.
     read : callable
         Returns the values of a column.
+    way_out : str, optional
+        What to do with one that holds them.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def events_beside(columns: list[str], read: Callable[[str], NDArray[np.number]])
         begins = np.r_[True, values[1:] != values[:-1]] & (values != 0) & np.isfinite(values)
         if n_events := Counter(f"{value:g}" for value in values[begins].tolist()):
             told.append(f"{column!r}: {counted(n_events)}")
-    return f" Columns that may hold them: {'; '.join(told)}. If one does, rename it to {STIM!r}." if told else ""
+    return f" Columns that may hold them: {'; '.join(told)}. If one does, {way_out}." if told else ""
 
 
 def bci2000_states(columns: Sequence[str]) -> str:
@@ -75,14 +79,16 @@ def bci2000_states(columns: Sequence[str]) -> str:
 
 
 @contextmanager
-def naming_columns(columns: list[str], read: Callable[[str], NDArray[np.number]]) -> Iterator[None]:
+def naming_columns(
+    columns: list[str], read: Callable[[str], NDArray[np.number]], way_out: str = f"rename it to {STIM!r}"
+) -> Iterator[None]:
     """Add the columns that may hold the events to the refusal of a stim column without any; parameters as of `events_beside`."""
     try:
         yield
     except RecordingError as refusal:
         if refusal.code != "no_events":
             raise
-        raise RecordingError(refusal.code, f"{refusal.message}{events_beside(columns, read)}") from refusal
+        raise RecordingError(refusal.code, f"{refusal.message}{events_beside(columns, read, way_out)}") from refusal
 
 
 @contextmanager

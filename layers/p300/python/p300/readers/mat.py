@@ -15,6 +15,7 @@ from p300.recording import RecordingStream
 from p300.text import few_of
 
 from . import events, matlab73, timing
+from .beside_stim import naming_columns
 from .brain_invaders import FILE_LAYOUTS, FileLayout, player_of
 from .channels import FileChannel, choose, other_kind
 from .checks import check_length, check_unfolding
@@ -110,7 +111,11 @@ def _named(variables: dict[str, Any], name: str, said: Declared) -> RecordingStr
         for column, channel in enumerate(ch_names, 1)
         if other_kind(FileChannel(channel)) == "trigger"
     ]
-    with _expecting_order():
+    triggers = {line.name: line.read for line in lines}
+    with (
+        _expecting_order(),
+        naming_columns(list(triggers), lambda channel: triggers[channel]()[0], "put it last, in the stim's place"),
+    ):
         decoded = read_beside(
             lambda doubtful: events.from_codes(matrix[:, -1], name, sfreq, said, doubtful=doubtful),
             "the last column",
