@@ -128,7 +128,7 @@ def open_recording(
     sidecars.check_groups(said, () if groups is None else set(groups[groups != 0].tolist()), name)
     unused = sidecars.unused_events(said, seen.events)
     facts = {about: printable(fact)[:LONGEST_FACT] for about, fact in stream.facts.items() if fact}
-    spelled = spelled_notes(said, stream)
+    spelled = spelled_notes(said, stream, name)
     notes = (*by_data_set.notes, *fit_notes, *said_notes, *unused, *spelled, *stream.notes)
     return replace(stream, notes=notes, sidecar=dict(said), bids=by_data_set.facts, facts=facts)
 
