@@ -170,12 +170,11 @@ SETTINGS: dict[str, tuple[str, str, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("section", ["Binary Infos", "Binary infos"])
 @pytest.mark.parametrize(
     ("order", "read"), [("NO", True), ("no", True), ("", True), ("YES", False), ("yes", False), ("1", False)]
 )
-def test_a_byte_order_that_is_not_read(vhdr: Path, section: str, order: str, read: bool) -> None:
-    vhdr.write_text(vhdr.read_text().replace("[Binary Infos]\n", f"[{section}]\nUseBigEndianOrder={order}\n"))
+def test_a_byte_order_that_is_not_read(vhdr: Path, order: str, read: bool) -> None:
+    vhdr.write_text(vhdr.read_text().replace("[Binary Infos]\n", f"[Binary Infos]\nUseBigEndianOrder={order}\n"))
     if read:
         open_recording(vhdr)
     else:

@@ -112,7 +112,10 @@ def open_recording(
     sidecars.check_fits(said, name)
     by_data_set = bids.beside(path, name)
     declared = replace(
-        declared.overridden(by_data_set.with_sidecar(said)), events=by_data_set.events, listed=by_data_set.channels
+        declared.overridden(by_data_set.with_sidecar(said)),
+        events=by_data_set.events,
+        listed=by_data_set.channels,
+        groups=sidecars.groups_of(said),
     )
     reader = import_module(f"{__name__}.{READERS[extension]}")
     with still_watched() as seen:
