@@ -23,6 +23,9 @@ from p300.recording_report import report
 from p300.reporting import unlabelled as page
 from p300.signals import extract
 
+from tests.support import labs
+from tests.support.bids import events_tsv, write_bids
+from tests.support.gdf import write_gdf
 from tests.support.labs import generated
 from tests.support.recordings import recording
 
@@ -169,6 +172,35 @@ def test_named_events_cannot_be_unlabelled(tmp_path: Path) -> None:
     with pytest.raises(RecordingError) as refusal:
         open_recording(path, sidecar=SAID)
     assert refusal.value.code == "contradictory_events"
+
+
+NAMED = {group: f"S{group}" for group in range(1, 13)}
+
+
+def with_names(folder: Path, extension: str, names: dict[int, str]) -> Path:
+    """Write a recording whose named events are the groups of its flashes."""
+    made = labs.lab()
+    made.stim[made.onsets] = np.resize(np.arange(1, 13), len(made.onsets))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labs, "NAMES", names)
+        if extension == "gdf":
+            codes = (33024 + made.stim[made.onsets]).tolist()
+            path = folder / "a.gdf"
+            return write_gdf(path, made.uv, made.onsets.tolist(), codes, names=made.names, sfreq=labs.SFREQ)
+        if extension == "bids":
+            groups = made.stim[made.onsets].tolist()
+            return write_bids(folder, made, events=events_tsv(made, names, value=groups, flash=groups))
+        return labs.write(folder, made, extension)
+
+
+@pytest.mark.parametrize("extension", ["vhdr", "set", "xdf", "hdf5", "gdf", "bids"])
+@pytest.mark.parametrize("names", [NAMED, dict.fromkeys(NAMED, "flash"), dict.fromkeys(NAMED, "S  1")])
+def test_named_events_are_not_asked_for_their_classes(tmp_path: Path, extension: str, names: dict[int, str]) -> None:
+    path = with_names(tmp_path, extension, names)
+    with pytest.raises(RecordingError, match="cannot give groups alone") as refusal:
+        open_recording(path, sidecar={"labelled": False, "layout": LAYOUT})
+    assert "event_id" not in refusal.value.message
+    assert "Preprocessing" not in refusal.value.message
 
 
 def features(folder: Path) -> FeatureSet:

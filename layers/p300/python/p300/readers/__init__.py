@@ -16,13 +16,12 @@ from p300.limits import LONGEST_FACT
 from p300.recording import NON_TARGET, TARGET, Recording, RecordingStream
 from p300.text import printable
 
-from . import bids, bids_checks
+from . import bids, bids_checks, unlabelled
 from . import sidecar as sidecars
 from .checks import check
 from .declared import Declared
 from .seen import still_watched
 from .spelling import spelled_notes
-from .unlabelled import check_unlabelled
 
 READERS = {  # extension -> module of this package, imported when first needed
     ".parquet": "parquet",
@@ -117,12 +116,19 @@ def open_recording(
         listed=by_data_set.channels,
         groups=sidecars.groups_of(said),
     )
+    if not declared.labelled:
+        unlabelled.check_said(said, name)
     reader = import_module(f"{__name__}.{READERS[extension]}")
     with still_watched() as seen:
-        n_before = len(seen.channels)
-        read = reader.read(path, name, declared.by_names_of_file())
+        n_before, n_sources = len(seen.channels), len(seen.sources)
+        try:
+            read = reader.read(path, name, declared.by_names_of_file())
+        except RecordingError as refusal:
+            if declared.labelled:
+                raise
+            raise unlabelled.explained(refusal, seen.sources[n_sources:], name) from refusal
         if not declared.labelled:
-            check_unlabelled(read, said, name)
+            unlabelled.check_unlabelled(read, name)
         stream = check(read, name, declared)
         fit_notes = bids_checks.check_fits(
             by_data_set, stream, seen.channels[n_before:], said.get("channel_kinds", {}), declared.channel_names, name

@@ -1,7 +1,7 @@
 """Recordings of which a sidecar says ``"labelled": false``: events say which group flashed, and nobody says which flashes were targets."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,12 @@ from .flash_groups import MISSING
 DECLARED = '"labelled": false in its sidecar'
 REMEDY = 'If nobody knows which flashes were targets, as in a spelling session, say so in the sidecar: {"labelled": false, "layout": ...}'
 
+GROUPS_EXPECTED = (
+    "the group of each flash, in a stim or flash column, a stim channel or StimulusCode of BCI2000: named events (annotations, markers, "
+    "tables of events) cannot give groups alone"
+)
+OF_CLASSES = {"unknown_codes", "no_targets", "no_non_targets", "contradictory_events", "implausible_events"}
+"""Refusals that may ask for the classes of events, which nobody knows here."""
 LARGEST_OTHER = 0.5
 """Of the times that most groups flash: what occurs less often is no group of a repeated design, the start of a run for instance."""
 
@@ -112,23 +118,73 @@ def _no_flashes(counts: Counter[int], known: frozenset[int]) -> dict[int, int]:
     return {code: n for code, n in counts.items() if code not in known and n <= most}
 
 
-def check_unlabelled(stream: RecordingStream, said: Mapping[str, Any], name: str) -> None:
+def check_said(said: Mapping[str, Any], name: str) -> None:
+    """Refuse a sidecar with which nothing can be learnt from an unlabelled recording.
+
+    Parameters
+    ----------
+    said : mapping
+        What it says.
+    name : str
+        What to call the recording.
+
+    Raises
+    ------
+    RecordingError
+        ``bad_sidecar`` where it states no layout, or classes of events.
+    """
+    if "layout" not in said or "event_id" in said:
+        what = "has event_id, which says classes" if "event_id" in said else "states no layout"
+        raise RecordingError(
+            "bad_sidecar",
+            f"{name}: its sidecar has labelled: false and {what}. Expected the speller layout, which says what each group lit, and no "
+            "classes. Correct it (docs/recordings.md has every field).",
+        )
+
+
+def explained(refusal: RecordingError, sources: Sequence[Events], name: str) -> RecordingError:
+    """Return a refusal without advice to declare classes, which nobody knows.
+
+    Parameters
+    ----------
+    refusal : RecordingError
+        Of the reader.
+    sources : sequence of Events
+        Events of each place of the file that has some.
+    name : str
+        What to call the recording.
+
+    Returns
+    -------
+    refusal : RecordingError
+    """
+    if refusal.code in OF_CLASSES and "event_id" in refusal.message:
+        found = max(sources, key=lambda events: events.total(), default=Events())
+        return RecordingError(
+            refusal.code,
+            f"{name}: {DECLARED} says that nobody knows which flashes were targets. Found events {counted(found)}. Expected "
+            f"{GROUPS_EXPECTED}. Export the recording with the groups, or, if its events do say the class, delete labelled from the "
+            "sidecar.",
+        )
+    if refusal.code in ("missing_stim", "no_events"):
+        return RecordingError(refusal.code, f"{refusal.message} With {DECLARED}, expected {GROUPS_EXPECTED}.")
+    return refusal
+
+
+def check_unlabelled(stream: RecordingStream, name: str) -> None:
     """Refuse an unlabelled recording that nothing can be learnt from.
 
     Parameters
     ----------
     stream : RecordingStream
         As the reader returned it.
-    said : mapping
-        What the sidecar says.
     name : str
         What to call it.
 
     Raises
     ------
     RecordingError
-        ``contradictory_events`` where its events have classes; ``bad_sidecar`` where the sidecar states no layout, or classes of events;
-        ``bad_flash`` where a flash has no group.
+        ``contradictory_events`` where its events have classes; ``bad_flash`` where a flash has no group.
     """
     flashes = stream.flashes
     if flashes.label.size and not (flashes.label == UNLABELLED).all():
@@ -138,13 +194,6 @@ def check_unlabelled(stream: RecordingStream, said: Mapping[str, Any], name: str
             f"{name}: {DECLARED} says that nobody knows which flashes were targets, and its events say it: "
             f"{n_of(n_targets, 'Target flash')}, {len(flashes) - n_targets:,} NonTarget. Expected groups alone, in a stim column or "
             "channel. Delete labelled from the sidecar, or write the groups only.",
-        )
-    if "layout" not in said or "event_id" in said:
-        what = "has event_id, which says classes" if "event_id" in said else "states no layout"
-        raise RecordingError(
-            "bad_sidecar",
-            f"{name}: its sidecar has labelled: false and {what}. Expected the speller layout, which says what each group lit, and no "
-            "classes. Correct it (docs/recordings.md has every field).",
         )
     if flashes.flash is None or (flashes.flash == 0).any():
         n_without = len(flashes) if flashes.flash is None else int((flashes.flash == 0).sum())
