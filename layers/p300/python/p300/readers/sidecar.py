@@ -24,6 +24,8 @@ from .json_schema import mismatch
 from .sidecar_schema import SCHEMA
 
 LONGEST_NOTE = 500
+_WHOLE = re.compile(r"(?<=\d)\.0+$")
+"""What some files write behind whole numbers: ``10.0``."""
 OF_TEXT = ("sfreq", "event_column")
 """Fields for what only text files leave open."""
 
@@ -259,10 +261,10 @@ def unused_events(said: Mapping[str, Any], events: Iterable[str]) -> tuple[str, 
     """
     spelled: set[str] = set()
     for event in events:
-        text = " ".join(event.split()).lower()
+        text = _WHOLE.sub("", " ".join(event.split()).lower())
         number = re.search(r"(\d+)$", text)
         spelled |= {text, text.partition("/")[2], *([str(int(number[1]))] if number else [])}
-    unused = [key for key in said.get("event_id", {}) if " ".join(key.split()).lower() not in spelled]
+    unused = [key for key in said.get("event_id", {}) if _WHOLE.sub("", " ".join(key.split()).lower()) not in spelled]
     unused = [key for key in unused if not (is_code(key) and str(int(key)) in spelled)]
     return (f"event_id declares {few_of(unused)}: no such event",) if unused and spelled else ()
 
