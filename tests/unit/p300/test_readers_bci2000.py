@@ -9,7 +9,7 @@ from p300.errors import RecordingError
 from p300.readers import open_recording, read_recording
 from p300.readers.declared import Declared
 
-from tests.support.bci2000 import write_bci2000
+from tests.support.bci2000 import SPELLER, write_bci2000
 from tests.support.readers import LABELS, N_SAMPLES, ONSETS, eeg_uv
 from tests.support.real_data import file
 
@@ -90,6 +90,61 @@ def test_a_text_that_the_targets_contradict_gives_no_layout(tmp_path: Path) -> N
     found = read_recording(write_bci2000(tmp_path / "a.dat", digital, *states(groups, labels), text="A"))
     assert found.speller is None
     assert "text to spell 'A' does not agree with the targets: no speller layout read" in found.notes
+
+
+SHOWN = {"type": "grid", "rows": list(SPELLER)}
+OTHER = {"type": "grid", "rows": ["123456", "789ABC", "DEFGHI", "JKLMNO", "PQRSTU", "VWXYZ_"]}
+ONES = {str(group): [f"{group}", "x"] for group in range(1, 13)}
+SETS = {"type": "sets", "symbols": [*map(str, range(1, 13)), "x"], "groups": ONES}
+
+
+def spelling_i(folder: Path, is_target: bool = True, text: str = "I") -> Path:
+    """Write a recording whose StimulusCode numbers rows first, and whose targets are those of I."""
+    groups = np.resize(np.arange(1, 13), len(ONSETS))
+    labels = np.where(np.isin(groups, (2, 9)) & is_target, 2, 1)
+    return write_bci2000(folder / "a.dat", np.round(eeg_uv(3).T * 100), *states(groups, labels), text=text)
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "words"),
+    [
+        ({"text": "I"}, ""),
+        ({"layout": SHOWN}, ""),
+        ({"layout": SHOWN, "text": "I"}, ""),
+        ({"text": "O"}, "the sidecar's text is 'O', the labels spell 'I'"),
+        (
+            {"layout": OTHER},
+            "in the sidecar's layout, which is used, group 1 lights 1 7 D J P V; in the file's 5 A G M S Y",
+        ),
+        ({"layout": SETS}, "group 1 lights 1 x; in the file's"),
+    ],
+)
+def test_a_sidecar_is_compared_with_the_layout_of_the_file(tmp_path: Path, sidecar: Any, words: str) -> None:
+    notes = [note for note in open_recording(spelling_i(tmp_path), sidecar=sidecar).notes if "sidecar's" in note]
+    assert bool(notes) == bool(words)
+    assert not words or words in notes[0]
+
+
+@pytest.mark.parametrize("layout", [SHOWN, OTHER])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_rows_are_not_numbered_first_twice(tmp_path: Path, layout: dict[str, Any], labelled: bool) -> None:
+    """StimulusCode numbers rows first, flashes are renumbered: a layout with rows first would transpose every symbol."""
+    path = spelling_i(tmp_path, labelled)
+    said = {"layout": {**layout, "rows_first": True}} | ({} if labelled else {"labelled": False})
+    with pytest.raises(RecordingError, match="Delete rows_first") as refused:
+        open_recording(path, sidecar=said)
+    assert refused.value.code == "bad_sidecar"
+    open_recording(path, sidecar={**said, "layout": layout})
+
+
+def test_rows_first_is_taken_where_the_labels_spell_the_text_with_it(tmp_path: Path) -> None:
+    """Without a text of its own, the file cannot show that its StimulusCode numbers columns first."""
+    groups = np.resize(np.arange(1, 13), len(ONSETS))
+    path = write_bci2000(
+        tmp_path / "a.dat", np.round(eeg_uv(3).T * 100), *states(groups, np.where(np.isin(groups, (3, 8)), 2, 1))
+    )
+    notes = open_recording(path, sidecar={"layout": {**SHOWN, "rows_first": True}, "text": "I"}).notes
+    assert any("which is used, group 1 lights" in note for note in notes)
 
 
 def test_channels_without_names_are_numbered(tmp_path: Path) -> None:

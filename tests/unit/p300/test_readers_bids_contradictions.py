@@ -17,7 +17,7 @@ from p300.readers import open_recording
 
 from tests.support.bids import EEG_JSON, channels_tsv, events_tsv, without_events, write_bids
 from tests.support.edf import write_edf_plus
-from tests.support.labs import SFREQ, Lab, generated, lab, write
+from tests.support.labs import NAMES, SFREQ, Lab, generated, lab, write
 
 CODES = {1: "S 13", 2: "S 23"}
 
@@ -63,6 +63,27 @@ def test_codes_in_the_order_of_the_table_are_noted(tmp_path: Path, made: Lab) ->
 def test_a_table_corrected_for_a_screen_is_noted(tmp_path: Path, made: Lab) -> None:
     notes = open_recording(coded(tmp_path, made, events_tsv(made, **at(made.onsets + 10)))).notes
     assert any("10 samples (39 ms) earlier, in the same order of classes" in note for note in notes)
+
+
+@given(late=st.integers(-30, 30).filter(bool), seed=st.integers(0, 3), of_file=st.sampled_from([CODES, NAMES]))
+@generated(25)
+def test_a_steady_delay_is_the_same_whether_the_file_has_classes_or_codes(
+    tmp_path_factory: pytest.TempPathFactory, late: int, seed: int, of_file: dict[int, str]
+) -> None:
+    """A table may be corrected for the delay of a screen, of at most 50 ms; beyond, either kind of file contradicts it."""
+    made = lab(seed)
+    table = events_tsv(made, **at(made.onsets + late))
+    path = coded(tmp_path_factory.mktemp("delay"), made, table, lambda _, label: of_file[label])
+    if abs(late) > 0.05 * SFREQ:
+        message = refusal(path)
+        assert "declare that: " not in message
+        assert "_events.tsv is right, declare which events are flashes" in message
+        return
+    found = open_recording(path)
+    np.testing.assert_array_equal(found.flashes.onset_sample, made.onsets + late)
+    if abs(late) > 0.02 * SFREQ:
+        said = f"{abs(late)} samples ({1e3 * abs(late) / SFREQ:.0f} ms) {'earlier' if late > 0 else 'later'}"
+        assert any(said in note for note in found.notes)
 
 
 @pytest.mark.parametrize(

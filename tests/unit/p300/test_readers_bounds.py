@@ -170,6 +170,17 @@ SETTINGS: dict[str, tuple[str, str, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("order", "read"), [("NO", True), ("no", True), ("", True), ("YES", False), ("yes", False), ("1", False)]
+)
+def test_a_byte_order_that_is_not_read(vhdr: Path, order: str, read: bool) -> None:
+    vhdr.write_text(vhdr.read_text().replace("[Binary Infos]\n", f"[Binary Infos]\nUseBigEndianOrder={order}\n"))
+    if read:
+        open_recording(vhdr)
+    else:
+        refused(vhdr, "unreadable", f"UseBigEndianOrder={order}; expected NO", "Export it again")
+
+
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_settings(vhdr: Path, kind: str) -> None:
     old, new, code, word = SETTINGS[kind]

@@ -15,6 +15,7 @@ from p300.readers.declared import Declared
 from p300.signals import Parameters, extract
 
 from tests.support.labs import FORMATS, Lab, generated, lab, write
+from tests.support.readers import eeg_uv, write_parquet
 
 DOUBLE = Parameters(precision="float64")
 SENSORS = [
@@ -237,3 +238,14 @@ def test_blocks_that_were_looked_at_come_once_more(tmp_path: Path) -> None:
 def test_names_with_a_reference_are_noted(names: list[str], noted: bool) -> None:
     notes = choose([FileChannel(name) for name in names], {}, "a").notes
     assert any("contain their reference" in note for note in notes) == noted
+
+
+@pytest.mark.parametrize(("n_renamed", "noted"), [(0, "Fz-REF, Cz-REF, Pz-REF"), (1, "Cz-REF, Pz-REF"), (3, "")])
+def test_the_note_on_references_is_about_the_new_names(tmp_path: Path, n_renamed: int, noted: str) -> None:
+    electrodes = ["Fz", "Cz", "Pz"]
+    columns = {f"eeg_{name}-REF": row for name, row in zip(electrodes, eeg_uv(3).T, strict=True)}
+    path = write_parquet(tmp_path / "a.parquet", n_channels=0, **columns)
+    sidecar = {"channel_names": {f"{name}-REF": name for name in electrodes[:n_renamed]}} if n_renamed else {}
+    notes = [note for note in open_recording(path, sidecar=sidecar).notes if "contain their reference" in note]
+    assert len(notes) == bool(noted)
+    assert not noted or f"reference: {noted}." in notes[0]

@@ -116,6 +116,13 @@ def test_an_entry_of_event_id_that_no_event_has_is_named() -> None:
     assert unused_events({}, ["1"]) == ()
 
 
+@pytest.mark.parametrize("declared", ["10", "10.0"])
+@pytest.mark.parametrize("event", ["10", "10.0", "Stimulus/10", "S 10", "10.00"])
+def test_a_whole_number_is_the_same_event_with_a_point(declared: str, event: str) -> None:
+    assert unused_events({"event_id": {declared: 1}}, [event]) == ()
+    assert unused_events({"event_id": {"1": 1}}, [event, "0.5"]) != ()
+
+
 def test_a_sidecars_unused_event_is_a_note_of_the_recording(tmp_path: Path) -> None:
     from p300.readers import open_recording
 

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from p300.bids.writing import write_recording
 from p300.errors import P300Error, RecordingError, TrainingError
 from p300.features import FeatureSet, read_features, write_features
@@ -21,6 +23,10 @@ from p300.recording_report import report
 from p300.reporting import unlabelled as page
 from p300.signals import extract
 
+from tests.support import labs
+from tests.support.bids import events_tsv, write_bids
+from tests.support.gdf import write_gdf
+from tests.support.labs import generated
 from tests.support.recordings import recording
 
 LAYOUT = {"type": "brain_invaders"}
@@ -45,7 +51,10 @@ def written(folder: Path, table: pa.Table, said: Any = None, name: str = "run.pa
     path = folder / name
     if name.endswith(".csv"):
         sfreq = (table.schema.metadata or {})[b"sfreq"].decode()
-        rows = [",".join(table.column_names), *(",".join(map(str, row.values())) for row in table.to_pylist())]
+        rows = [
+            ",".join(table.column_names),
+            *(",".join("" if value is None else str(value) for value in row.values()) for row in table.to_pylist()),
+        ]
         path.write_text(f"# sfreq={sfreq}\n" + "\n".join(rows))
     else:
         pq.write_table(table, path)
@@ -92,6 +101,65 @@ def test_it_is_never_a_guess(tmp_path: Path, table: pa.Table, said: Any, code: s
     assert says in refusal.value.message
 
 
+FROM_0 = GROUPS - 1
+EMPTY = np.where(GROUPS > 0, GROUPS - 1.0, np.nan)
+
+
+@pytest.mark.parametrize("name", ["run.parquet", "run.csv"])
+@pytest.mark.parametrize("column", ["flash", "stim"])
+@pytest.mark.parametrize(
+    ("groups", "is_noted"),
+    [(FROM_0, True), (EMPTY, True), (np.where(GROUPS > 0, GROUPS, -1), False), (np.r_[[0] * 9, FROM_0[9:]], True)],
+    ids=["from 0", "from 0, empty cells", "from 1", "from 0, begins with 0"],
+)
+def test_groups_alone_may_begin_with_0_where_nothing_is_minus_1(
+    tmp_path: Path, groups: Any, is_noted: bool, column: str, name: str
+) -> None:
+    table = GROUPS_ALONE.drop(["flash"]).append_column(column, pa.array(groups, from_pandas=True))
+    found = open_recording(written(tmp_path, table, SAID, name))
+    (tmp_path / "run.p300.json").unlink()
+    labelled = open_recording(written(tmp_path, LABELLED)).flashes
+    np.testing.assert_array_equal(found.flashes.onset_sample, labelled.onset_sample)
+    np.testing.assert_array_equal(found.flashes.flash, labelled.flash)
+    assert ("groups 0 to 11 in the file, read as 1 to 12" in found.notes) == is_noted
+
+
+def with_codes(codes: dict[int, int]) -> pa.Table:
+    """Return groups in stim, and before the flashes, between or after them other codes, so often each."""
+    stim, free = GROUPS.copy(), np.flatnonzero(GROUPS)[5:] - 10
+    at = iter(free.tolist())
+    for code, n in codes.items():
+        for _ in range(n):
+            start = next(at)
+            stim[start : start + 4] = code
+    return column(GROUPS_IN_STIM, "stim", stim)
+
+
+@given(
+    codes=st.dictionaries(st.integers(13, 255), st.integers(1, 6), min_size=1, max_size=3),
+    name=st.sampled_from(["run.parquet", "run.csv"]),
+)
+@generated(10)
+def test_codes_that_are_no_flashes_are_left_out_by_the_layout(
+    tmp_path_factory: pytest.TempPathFactory, codes: dict[int, int], name: str
+) -> None:
+    """The start and end of a run are no groups: the layout says so, and they are rare."""
+    tmp_path = tmp_path_factory.mktemp("codes")
+    found = open_recording(written(tmp_path, with_codes(codes), SAID, name))
+    expected = open_recording(written(tmp_path_factory.mktemp("alone"), GROUPS_IN_STIM, SAID))
+    np.testing.assert_array_equal(found.flashes.onset_sample, expected.flashes.onset_sample)
+    np.testing.assert_array_equal(found.flashes.flash, expected.flashes.flash)
+    assert any(note.startswith("stim codes ignored: ") for note in found.notes)
+
+
+def test_a_code_as_frequent_as_groups_is_not_left_out(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecordingError, match=r"13 groups flashed .* Leave codes out of stim that are no flashes"
+    ) as refusal:
+        open_recording(written(tmp_path, with_codes({99: 12}), SAID))
+    assert refusal.value.code == "bad_sidecar"
+
+
 def test_named_events_cannot_be_unlabelled(tmp_path: Path) -> None:
     """Annotations that say the class contradict the sidecar."""
     mne = pytest.importorskip("mne")
@@ -104,6 +172,35 @@ def test_named_events_cannot_be_unlabelled(tmp_path: Path) -> None:
     with pytest.raises(RecordingError) as refusal:
         open_recording(path, sidecar=SAID)
     assert refusal.value.code == "contradictory_events"
+
+
+NAMED = {group: f"S{group}" for group in range(1, 13)}
+
+
+def with_names(folder: Path, extension: str, names: dict[int, str]) -> Path:
+    """Write a recording whose named events are the groups of its flashes."""
+    made = labs.lab()
+    made.stim[made.onsets] = np.resize(np.arange(1, 13), len(made.onsets))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labs, "NAMES", names)
+        if extension == "gdf":
+            codes = (33024 + made.stim[made.onsets]).tolist()
+            path = folder / "a.gdf"
+            return write_gdf(path, made.uv, made.onsets.tolist(), codes, names=made.names, sfreq=labs.SFREQ)
+        if extension == "bids":
+            groups = made.stim[made.onsets].tolist()
+            return write_bids(folder, made, events=events_tsv(made, names, value=groups, flash=groups))
+        return labs.write(folder, made, extension)
+
+
+@pytest.mark.parametrize("extension", ["vhdr", "set", "xdf", "hdf5", "gdf", "bids"])
+@pytest.mark.parametrize("names", [NAMED, dict.fromkeys(NAMED, "flash"), dict.fromkeys(NAMED, "S  1")])
+def test_named_events_are_not_asked_for_their_classes(tmp_path: Path, extension: str, names: dict[int, str]) -> None:
+    path = with_names(tmp_path, extension, names)
+    with pytest.raises(RecordingError, match="cannot give groups alone") as refusal:
+        open_recording(path, sidecar={"labelled": False, "layout": LAYOUT})
+    assert "event_id" not in refusal.value.message
+    assert "Preprocessing" not in refusal.value.message
 
 
 def features(folder: Path) -> FeatureSet:

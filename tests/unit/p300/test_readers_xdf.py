@@ -173,6 +173,30 @@ def test_other_streams_are_named_as_ignored(tmp_path: Path) -> None:
     assert notes == ("streams without flashes ignored: 'log' (Markers, 1 channels of string of events)",)
 
 
+def test_a_stream_whose_flashes_are_refused_is_not_one_without_flashes(tmp_path: Path) -> None:
+    keys = markers(name="Keys", values=["Target" if i % 2 else "NonTarget" for i in range(len(ONSETS))])
+    log = markers(name="log", values=["hello"] * len(ONSETS))
+    notes = open_recording(write_xdf(tmp_path / "a.xdf", eeg(), markers(), keys, log)).notes
+    assert [note.partition(": ")[0] for note in notes] == [
+        "streams without flashes ignored",
+        "streams whose events are refused as flashes ignored",
+    ]
+    assert "'log'" in notes[0] and "Keys" not in notes[0]
+    assert "'Keys'" in notes[1] and "implausible_events" in notes[1]
+
+
+@pytest.mark.parametrize("streams", [(), ("amplifier",), ("#1",)])
+@pytest.mark.parametrize("kind", ["EEG", "signal"])
+def test_eeg_without_a_rate_is_refused_for_that(tmp_path: Path, streams: tuple[str, ...], kind: str) -> None:
+    path = write_xdf(tmp_path / "a.xdf", eeg(rate=0.0, kind=kind, stamps=TIMES), markers())
+    refused = refusal(path, Declared(streams=streams))
+    if kind == "EEG" or streams:
+        assert (refused.code, "nominal_srate of 0" in refused.message) == ("missing_sfreq", True)
+        assert "streams" not in refused.message.replace("streams of events", "")
+    else:
+        assert refused.code == "missing_eeg"
+
+
 def test_units_and_types_of_channels_are_used(tmp_path: Path) -> None:
     stream = eeg(units=("mV", "uV", "degC"), values=eeg_uv(3) * [1e-3, 1, 1])
     found = read_recording(write_xdf(tmp_path / "a.xdf", stream, markers()))

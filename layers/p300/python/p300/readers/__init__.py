@@ -16,13 +16,12 @@ from p300.limits import LONGEST_FACT
 from p300.recording import NON_TARGET, TARGET, Recording, RecordingStream
 from p300.text import printable
 
-from . import bids, bids_checks
+from . import bids, bids_checks, unlabelled
 from . import sidecar as sidecars
 from .checks import check
 from .declared import Declared
 from .seen import still_watched
 from .spelling import spelled_notes
-from .unlabelled import check_unlabelled
 
 READERS = {  # extension -> module of this package, imported when first needed
     ".parquet": "parquet",
@@ -112,14 +111,24 @@ def open_recording(
     sidecars.check_fits(said, name)
     by_data_set = bids.beside(path, name)
     declared = replace(
-        declared.overridden(by_data_set.with_sidecar(said)), events=by_data_set.events, listed=by_data_set.channels
+        declared.overridden(by_data_set.with_sidecar(said)),
+        events=by_data_set.events,
+        listed=by_data_set.channels,
+        groups=sidecars.groups_of(said),
     )
+    if not declared.labelled:
+        unlabelled.check_said(said, name)
     reader = import_module(f"{__name__}.{READERS[extension]}")
     with still_watched() as seen:
-        n_before = len(seen.channels)
-        read = reader.read(path, name, declared.by_names_of_file())
+        n_before, n_sources = len(seen.channels), len(seen.sources)
+        try:
+            read = reader.read(path, name, declared.by_names_of_file())
+        except RecordingError as refusal:
+            if declared.labelled:
+                raise
+            raise unlabelled.explained(refusal, seen.sources[n_sources:], name) from refusal
         if not declared.labelled:
-            check_unlabelled(read, said, name)
+            unlabelled.check_unlabelled(read, name)
         stream = check(read, name, declared)
         fit_notes = bids_checks.check_fits(
             by_data_set, stream, seen.channels[n_before:], said.get("channel_kinds", {}), declared.channel_names, name
@@ -128,7 +137,7 @@ def open_recording(
     sidecars.check_groups(said, () if groups is None else set(groups[groups != 0].tolist()), name)
     unused = sidecars.unused_events(said, seen.events)
     facts = {about: printable(fact)[:LONGEST_FACT] for about, fact in stream.facts.items() if fact}
-    spelled = spelled_notes(said, stream)
+    spelled = spelled_notes(said, stream, name)
     notes = (*by_data_set.notes, *fit_notes, *said_notes, *unused, *spelled, *stream.notes)
     return replace(stream, notes=notes, sidecar=dict(said), bids=by_data_set.facts, facts=facts)
 

@@ -131,6 +131,7 @@ def check_companions(header: Path, beside: list[Path], name: str) -> None:
     """
     parser, common = _settings(header, name)
     _check_continuous(common, name)
+    _check_byte_order(parser, name)
     _check_numbers(parser, common, name)
     _check_names(parser, name)
     for file in beside:
@@ -152,6 +153,14 @@ def _check_continuous(common: configparser.SectionProxy, name: str) -> None:
             f"{name}: SegmentationType={kind[:40]}: epochs, one below the other. Expected a continuous recording: the filter needs what is "
             "around each epoch. Export it before it is cut.",
         )
+
+
+def _check_byte_order(parser: configparser.ConfigParser, name: str) -> None:
+    """Refuse numbers whose first byte is the highest: MNE-Python reads them as if it were the lowest, which makes noise of them."""
+    for section in ("Binary Infos", "Binary infos"):
+        order = parser.get(section, "UseBigEndianOrder", fallback="").strip()
+        if order.upper() not in ("", "NO"):
+            raise _unreadable(name, f"UseBigEndianOrder={order[:20]}; expected NO, the byte order in which it is read")
 
 
 def _check_of_signal(markers: Path, signal: str, name: str) -> None:

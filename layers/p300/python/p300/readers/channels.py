@@ -37,6 +37,7 @@ _BY_WORD = re.compile("|".join(f"(?P<kind{number}>{words})" for number, words in
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _LETTERS = re.compile("[A-Za-z]+")
 _PLACES = "fp|afp?|aff?|f|fft|ffc|ft|fc|ftt|fcc|t|c|ttp|ccp|tp|cp|tpp|cpp|p|ppo?|po|poo|o|oi|i"
+WITH_REFERENCE = "names of channels contain their reference"
 _ELECTRODE = re.compile(rf"nz|iz|[am][12]|({_PLACES})(z|\d{{1,2}}h?)")
 _SIDES = ("left", "right")
 """Each may have a reference of its own: A1 and A2."""
@@ -128,7 +129,7 @@ def choose(channels: Sequence[FileChannel], declared_kinds: Mapping[str, str], n
         (
             *((f"channels left out, not EEG: {few_of(left_out)}",) if left_out else ()),
             *_unknown(channels, declared_kinds),
-            *_with_reference(names),
+            *with_reference(names),
         ),
     )
 
@@ -227,8 +228,18 @@ def _without_prefix(names: list[str]) -> tuple[str, ...]:
     return tuple(short if len(set(short)) == len(set(names)) else names)
 
 
-def _with_reference(names: Sequence[str]) -> tuple[str, ...]:
-    """Say which names are those of electrodes with their reference behind it, as EDF has them: models go by whole names."""
+def with_reference(names: Sequence[str]) -> tuple[str, ...]:
+    """Say which names are those of electrodes with their reference behind it, as EDF has them: models go by whole names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of channels.
+
+    Returns
+    -------
+    notes : tuple of str
+    """
     parts = {name: name.rpartition("-") for name in names if not is_electrode(name)}
     electrodes = {name: first for name, (first, _, _) in parts.items() if is_electrode(first)}
     references = {parts[name][2].strip().lower() for name in electrodes}
@@ -236,7 +247,7 @@ def _with_reference(names: Sequence[str]) -> tuple[str, ...]:
         return ()
     one = next(iter(electrodes.items()))
     return (
-        f"names of channels contain their reference: {few_of(electrodes)}. Other recordings and models match whole names only; "
+        f"{WITH_REFERENCE}: {few_of(electrodes)}. Other recordings and models match whole names only; "
         f"{json.dumps({'channel_names': dict([one])})} in a sidecar gives a channel another name",
     )
 

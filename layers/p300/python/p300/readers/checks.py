@@ -22,7 +22,7 @@ from p300.limits import (
 from p300.recording import CLASS_NAMES, NON_TARGET, TARGET, RecordingStream
 from p300.text import few_of, is_clean, n_of, printable
 
-from .channels import present, unknown_bad
+from .channels import WITH_REFERENCE, present, unknown_bad, with_reference
 from .corrections import moved, renamed
 from .declared import Declared
 from .look import looked_at
@@ -64,7 +64,11 @@ def check(stream: RecordingStream, name: str, declared: Declared | None = None) 
     bad = present({*stream.bad_channels, *declared.bad_channels}, stream.ch_names)
     unknown = [channel for channel in declared.bad_channels if not present([channel], stream.ch_names)]
     unknown_notes = [unknown_bad(unknown)] if unknown else []
-    notes = tuple(printable(note) for note in (*stream.notes, *unknown_notes, *_interrupted(stream)))
+    of_reader = stream.notes
+    if declared.channel_names:  # readers see the names of the file
+        of_reader = tuple(note for note in of_reader if not note.startswith(WITH_REFERENCE))
+        of_reader += with_reference(stream.ch_names)
+    notes = tuple(printable(note) for note in (*of_reader, *unknown_notes, *_interrupted(stream)))
     return dataclasses.replace(stream, notes=notes, bad_channels=bad, blocks=lambda: _whole(stream, name))
 
 

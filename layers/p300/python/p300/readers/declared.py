@@ -50,6 +50,8 @@ class Declared:
         False where nobody knows which flashes were targets: events say which group flashed, and no more.
     listed : tuple of str
         Channels in its table of channels, which is compared with the file's by itself.
+    groups : frozenset of int
+        Stimulus groups of the speller layout; empty where none is declared, or it does not say which.
     """
 
     event_id: Mapping[str | int, int] = field(default_factory=dict)
@@ -65,6 +67,7 @@ class Declared:
     events: Table | None = None
     listed: tuple[str, ...] = ()
     labelled: bool = True
+    groups: frozenset[int] = frozenset()
 
     @property
     def codes(self) -> dict[int, int]:

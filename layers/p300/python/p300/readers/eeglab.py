@@ -1,6 +1,7 @@
 """EEGLAB's structure, looked at before MNE-Python reads it: whether it has a signal beside it, and how much it claims."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .hdf5_files import is_hdf5
 from .matlab_files import check_matlab
 from .matlab_structure import DamagedError
 
-_FIELDS = ("data", "nbchan", "pnts", "trials", "srate", "chanlocs", "event")
+_FIELDS = ("data", "nbchan", "pnts", "trials", "srate", "chanlocs", "chaninfo", "event")
 
 
 def named_file(path: Path, name: str) -> tuple[str, ...]:
@@ -36,6 +37,7 @@ def named_file(path: Path, name: str) -> tuple[str, ...]:
             f"{name}: trials is {trials:,}, so this is a data set of {trials:,} epochs. Expected the continuous recording: the filter "
             "needs what is around each epoch. Save the data set that EEGLAB had before 'Extract epochs', with all its events.",
         )
+    _check_chaninfo(fields, name)
     _check_rate(fields.get("srate"), name)
     _check_events(fields.get("event"), name)
     check_n_channels(np.size(fields.get("chanlocs", ())), name)
@@ -119,6 +121,16 @@ def labels(path: Path, name: str) -> tuple[str, ...]:
     channels = _fields(path, name).get("chanlocs")
     found = np.atleast_1d(np.asarray(channels, object)) if channels is not None else ()
     return tuple(eeglab73.text_of(channel, "labels") for channel in found)
+
+
+def _check_chaninfo(fields: Mapping[str, Any], name: str) -> None:
+    """Refuse a chaninfo that is no structure, such as an empty list: MNE-Python looks for fields in it, and fails."""
+    if not hasattr(fields.get("chaninfo", None), "_fieldnames") and "chaninfo" in fields:
+        raise RecordingError(
+            "unreadable",
+            f"{name}: EEG.chaninfo is empty or no structure; expected a structure such as EEGLAB writes, or none. Correct it in EEGLAB, "
+            "for instance with EEG.chaninfo = struct('nosedir', '+X'), and save it again.",
+        )
 
 
 def _check_rate(value: Any, name: str) -> None:

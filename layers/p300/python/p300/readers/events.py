@@ -24,7 +24,7 @@ from .markers import COMMENT, OF_STIMULI, STIMULUS, Marker, class_of, events_of,
 from .plausibility import check_plausible, extent_notes, without_doubles
 from .schemes import scheme_of
 from .seen import add_events
-from .unlabelled import groups_alone
+from .unlabelled import from_one_alone, groups_alone
 
 MOST_OTHER_EVENTS = 4
 """Times the flashes that other named stimuli may occur: beyond it, Target and NonTarget name something else, blocks for instance."""
@@ -92,7 +92,9 @@ def from_codes(
     """
     if not len(codes):  # that there is no signal either, is refused for all formats
         return Stimulation(np.zeros(0, np.int32), None)
-    whole, notes = _whole_numbers(codes, name)
+    codes, notes = from_one_alone(codes) if not declared.labelled and groups is None else (codes, [])
+    whole, whole_notes = _whole_numbers(codes, name)
+    notes += whole_notes
     # Noise has to be seen before repairs make a few long pulses of it.
     check_n_flashes(int(np.count_nonzero(whole[1:] > whole[:-1])), len(whole) / sfreq, name)
     pulses = find_pulses(whole, sfreq, declared.triggers)
@@ -129,7 +131,8 @@ def from_codes(
             raise RecordingError("bad_flash", f"{name}: {'. '.join(group_notes)}.")
         notes += group_notes
         _check_held(before != 0, True, name, notes)
-        lone = (onset, *groups_alone(code, of_column, found, name))
+        lone, lone_notes = groups_alone((onset, code, of_column), found, name, declared.groups)
+        notes += lone_notes
         return _stimulation(lone, (len(codes), sfreq), name, (found, {}, {}), notes, is_declared=True)
     scheme, scheme_notes = scheme_of(counts, found, name, declared, data_set)
     known = np.isin(code, list(scheme))

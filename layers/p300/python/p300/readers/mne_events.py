@@ -25,7 +25,7 @@ from .events import Stimulation, from_markers
 from .markers import Marker, events_of
 from .seen import doubt, unseen
 from .stim_lines import DAMAGED, StimLine
-from .two_sources import ANNOTATIONS, agreed, coincide, even_doubtful
+from .two_sources import ANNOTATIONS, agreed, coincide, even_doubtful, steady_delay
 
 if TYPE_CHECKING:
     import mne
@@ -218,10 +218,8 @@ def decide(
     of_table = bids_events.stimulation(table, n_samples, sfreq, declared, name, placed)
     way_out = None
     if not declared.event_id:
-        way_out = (
-            f"If {table.name} is right, declare that: {remedy(bids_events.named(table, sfreq, name, placed))}. Else correct "
-            f"{table.name}."
-        )
+        advice = remedy(bids_events.named(table, sfreq, name, placed)).rstrip(".")
+        way_out = f"If {table.name} is right, {advice[:1].lower()}{advice[1:]}. Else correct {table.name}."
     of_file = None
     try:
         with unseen():  # the events of the table are the ones to declare
@@ -234,6 +232,11 @@ def decide(
             compared = own_events.compare(of_table, sources, sfreq, name, table.name, way_out)
             compared = compared or (f"not used for flashes: {OWN_FILE} ({refusal.code})",)
             return replace(of_table, notes=(*of_table.notes, *compared))
+    if of_file is not None and (delay := steady_delay(of_table, of_file, own_events.LARGEST_DELAY_S, sfreq)):
+        of_file = replace(of_file, stim=np.roll(of_file.stim, -delay), flash=None)
+        when = f"{n_of(abs(delay), 'sample')} ({1e3 * abs(delay) / sfreq:.0f} ms) {'later' if delay > 0 else 'earlier'}"
+        late = f"{OWN_FILE} has its flashes {when} than {table.name}, throughout: those of the table are used"
+        of_table = replace(of_table, notes=(*of_table.notes, late))
     return agreed(of_table, of_file, [], sfreq, name, way_out, (table.name, OWN_FILE))
 
 

@@ -24,6 +24,8 @@ from .json_schema import mismatch
 from .sidecar_schema import SCHEMA
 
 LONGEST_NOTE = 500
+_WHOLE = re.compile(r"(?<=\d)\.0+$")
+"""What some files write behind whole numbers: ``10.0``."""
 OF_TEXT = ("sfreq", "event_column")
 """Fields for what only text files leave open."""
 
@@ -206,19 +208,41 @@ def check_groups(said: Mapping[str, Any], groups: Iterable[int], recording: str)
     flashed, layout = set(groups), said.get("layout")
     if layout is None or not flashed:
         return
-    if layout["type"] == "sets":  # some sets of many may not have flashed in one recording
-        known = {int(group) for group in layout.get("groups", {})}
-        differs = bool(known) and not flashed <= known
-    else:
-        n_lines = len(layout["rows"]) + len(layout["rows"][0]) if layout["type"] == "grid" else 12
-        known = set(range(1, n_lines + 1))
-        differs = flashed != known
+    known = groups_of(said)
+    # some sets of many may not have flashed in one recording
+    differs = bool(known) and not flashed <= known if layout["type"] == "sets" else flashed != known
     if differs:
+        leave_out = (
+            ". Leave codes out of stim that are no flashes, as at the start of a run"
+            if said.get("labelled") is False
+            else ""
+        )
         raise _bad(
             name_of(recording),
             f"its layout has {n_of(len(known), 'group')} ({few_of(sorted(known))}), and in {recording} {n_of(len(flashed), 'group')} "
-            f"flashed ({few_of(sorted(flashed))}); expected the same",
+            f"flashed ({few_of(sorted(flashed))}); expected the same{leave_out}",
         )
+
+
+def groups_of(said: Mapping[str, Any]) -> frozenset[int]:
+    """Return the stimulus groups of a sidecar's layout; none where it has no layout, or one that does not say which.
+
+    Parameters
+    ----------
+    said : mapping
+        As `parse` returns it.
+
+    Returns
+    -------
+    groups : frozenset of int
+    """
+    layout = said.get("layout")
+    if layout is None:
+        return frozenset()
+    if layout["type"] == "sets":
+        return frozenset(int(group) for group in layout.get("groups", {}))
+    n_lines = len(layout["rows"]) + len(layout["rows"][0]) if layout["type"] == "grid" else 12
+    return frozenset(range(1, n_lines + 1))
 
 
 def unused_events(said: Mapping[str, Any], events: Iterable[str]) -> tuple[str, ...]:
@@ -237,10 +261,10 @@ def unused_events(said: Mapping[str, Any], events: Iterable[str]) -> tuple[str, 
     """
     spelled: set[str] = set()
     for event in events:
-        text = " ".join(event.split()).lower()
+        text = _WHOLE.sub("", " ".join(event.split()).lower())
         number = re.search(r"(\d+)$", text)
         spelled |= {text, text.partition("/")[2], *([str(int(number[1]))] if number else [])}
-    unused = [key for key in said.get("event_id", {}) if " ".join(key.split()).lower() not in spelled]
+    unused = [key for key in said.get("event_id", {}) if _WHOLE.sub("", " ".join(key.split()).lower()) not in spelled]
     unused = [key for key in unused if not (is_code(key) and str(int(key)) in spelled)]
     return (f"event_id declares {few_of(unused)}: no such event",) if unused and spelled else ()
 

@@ -112,6 +112,34 @@ def coincide(first: Stimulation, second: Stimulation, sfreq: float) -> bool:
     return 2 * int(together.sum()) > len(onset)
 
 
+def steady_delay(first: Stimulation, second: Stimulation, most_s: float, sfreq: float) -> int:
+    """Return by how many samples all flashes of the second come later than those of the first.
+
+    Parameters
+    ----------
+    first : Stimulation
+        What one source says.
+    second : Stimulation
+        What another says.
+    most_s : float
+        The longest delay to allow, in seconds.
+    sfreq : float
+        The recording's rate in Hz.
+
+    Returns
+    -------
+    delay : int
+        Negative where they come earlier; 0 where the two agree as they are, or differ in anything but a delay.
+    """
+    onset, other = np.flatnonzero(first.stim), np.flatnonzero(second.stim)
+    if not len(onset) or not np.array_equal(first.stim[onset], second.stim[other]):
+        return 0
+    apart = other - onset
+    delay = round(float(np.median(apart)))
+    is_steady = bool((np.abs(apart - delay) <= 1).all())
+    return delay if is_steady and LARGEST_APART_S < abs(delay) / sfreq <= most_s else 0
+
+
 def even_doubtful[S: Stimulation | None](read: Callable[[bool], S], beside: Stimulation | None, sfreq: float) -> S:
     """Read a source; one that is implausible by itself, only where it has the flashes of another one: it contradicts that one.
 

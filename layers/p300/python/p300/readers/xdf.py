@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,15 @@ def _eeg_stream(path: Path, streams: list[Stream], name: str, declared: Declared
     named = [stream for stream in numbers if _is_declared(stream, declared)]
     found = named or [stream for stream in numbers if stream.kind.lower() == EEG]
     found = [stream for stream in found if n_samples(path, stream, name)] or found[:1]
+    without_rate = [stream for stream in streams if stream.format != TEXT and not stream.rate > 0]
+    if not found and (
+        lone := next((one for one in without_rate if _is_declared(one, declared) or one.kind.lower() == EEG), None)
+    ):
+        raise RecordingError(
+            "missing_sfreq",
+            f"{name}: the stream {lone.described} has a nominal_srate of {lone.rate:g}, as streams of events have. Expected the sampling "
+            "rate of its EEG in Hz. Set it in the software that sends the stream, and record again, or correct it in the stream's header.",
+        )
     if not found:
         raise RecordingError(
             "missing_eeg",
@@ -209,14 +218,14 @@ def _stimulation(
     found: list[tuple[Stream, events.Stimulation]] = []
     markers: list[Marker] = []
     notes: list[str] = []
-    refused: list[RecordingError] = []
+    refused: dict[int, RecordingError] = {}
     for stream in candidates:
         own, n_lost = _markers(path, stream, clock, sfreq, name)
         markers += own
         try:
             flashes = events.from_markers(own, name, n_kept, sfreq, declared)
         except RecordingError as refusal:
-            refused.append(refusal)
+            refused[stream.number] = refusal
             continue
         if flashes is not None:
             found.append((stream, flashes))
@@ -232,12 +241,19 @@ def _stimulation(
     if found:
         ((only, decoded),) = found
         decoded = compared(decoded, f"the stream {only.name}", lines, (n_kept, sfreq), declared, name)
-        others = [stream.described for stream in candidates if stream is not only]
-        return decoded, [*notes, *([f"streams without flashes ignored: {few_of(others)}"] if others else [])]
+        return decoded, [*notes, *_ignored([stream for stream in candidates if stream is not only], refused)]
     lines = [] if markers else lines
     if len(refused) == 1 and not lines:
-        raise refused[0]
+        raise next(iter(refused.values()))
     return mne_events.decide(markers, lines, n_kept, sfreq, declared, name), notes
+
+
+def _ignored(streams: list[Stream], refused: Mapping[int, RecordingError]) -> list[str]:
+    """Say which streams of events are not used; flashes that were refused are flashes nevertheless."""
+    empty = [stream.described for stream in streams if stream.number not in refused]
+    notes = [f"streams without flashes ignored: {few_of(empty)}"] if empty else []
+    doubtful = [f"{one.described}: {refused[one.number].code}" for one in streams if one.number in refused]
+    return [*notes, *([f"streams whose events are refused as flashes ignored: {few_of(doubtful)}"] if doubtful else [])]
 
 
 def _has_markers(stream: Stream) -> bool:
