@@ -202,11 +202,11 @@ def _lay_out(nodes: dict[Name, Node], found: Sequence[Transition], start: Name) 
         to_y = nodes[b].y if isinstance(b, str) else ends[b][0]
         kind = NEXT if any(transition.kind == NEXT for transition in sharing) else CATCH
         back = sharing <= backwards
-        path = _curve(x[a], from_y, x[b], to_y)
+        begin, end = ((x[b], to_y), (x[a], from_y)) if back else ((x[a], from_y), (x[b], to_y))
+        path = _curve(*begin, *end)
         if not isinstance(b, str):  # straight through the layer
-            path += f" L {x[b]:.1f} {ends[b][0] + ends[b][1]:.1f}"
-        if back:
-            path = _reversed(x[a], from_y, x[b], to_y)
+            bottom = f"{x[b]:.1f} {ends[b][0] + ends[b][1]:.1f}"
+            path = f"M {bottom} L{path.removeprefix('M')}" if back else f"{path} L {bottom}"
         arrow = isinstance(a, str) if back else isinstance(b, str)
         lines.append(
             Line(path, kind, arrow, frozenset((transition.source, transition.target) for transition in sharing))
@@ -364,10 +364,6 @@ def _spaced(wished: Sequence[float], weight: Sequence[float], width: Sequence[fl
 def _curve(x1: float, y1: float, x2: float, y2: float) -> str:
     bend = (y2 - y1) / 2
     return f"M {x1:.1f} {y1:.1f} C {x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}"
-
-
-def _reversed(x1: float, y1: float, x2: float, y2: float) -> str:
-    return _curve(x2, y2, x1, y1)
 
 
 def _shift(path: str, dx: float, dy: float) -> str:

@@ -157,6 +157,15 @@ def test_the_stacks_machines_are_drawn_whole(name: str) -> None:
     assert backwards == loops.get(name, set())
 
 
+def test_a_line_through_several_layers_has_no_gap() -> None:
+    drawing = check(definition("pipeline"))
+    for way in {way for line in drawing.lines for way in line.transitions}:
+        paths = [line.path.split() for line in drawing.lines if way in line.transitions]
+        begins, ends = ({tuple(path[at]) for path in paths} for at in (slice(1, 3), slice(-2, None)))
+        # Where one piece ends another begins, but at the two states.
+        assert len(begins - ends) == len(ends - begins) == 1, way
+
+
 @settings(deadline=None)
 @given(
     st.integers(1, 9).flatmap(
