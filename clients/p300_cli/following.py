@@ -102,7 +102,7 @@ def show_executions(
                     [
                         row["recording"],
                         row["status"],
-                        row.get("seconds"),
+                        None if (seconds := row.get("seconds")) is None else f"{seconds:.1f}",
                         fact.get("n_flashes"),
                         fact.get("n_kept"),
                         _outcome(row, fact),
