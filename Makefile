@@ -40,7 +40,7 @@ test-unit: setup .envs/sam.stamp .envs/examples.stamp ## the unit tests in rando
 
 # Two halves, each on a LocalStack of its own port, so that `make --jobs` runs them side by side.
 test-integration: test-integration-a-l test-integration-m-z ## the pipeline on LocalStack
-test-integration-m-z: export P300_TEST_PORT ?= 4616
+test-integration-m-z: export P300_TEST_PORT := $(shell echo $$(($${P300_TEST_PORT:-4576} + 40)))
 test-integration-a-l test-integration-m-z: test-integration-%: setup .envs/s3.stamp
 	@.venv/bin/python -m pytest tests/integration/test_[$*]*.py
 
