@@ -13,7 +13,7 @@ from p300.decoding import Share, bits_per_minute, by_repetitions
 from p300.errors import P300Error
 from p300.evaluation import classification_metrics
 from p300.recording import UNLABELLED
-from p300_pipeline.keys import subject_name, subject_named
+from p300_pipeline.keys import subject_name
 from p300_pipeline.montage_groups import Montage
 from p300_pipeline.personal_models import line_of, subject_in
 from p300_pipeline.promotions import CHAMPION
@@ -23,6 +23,7 @@ from p300_client import decoding
 from p300_client.api import Api
 from p300_client.decoding import Decision, Requests, Speller
 from p300_client.model_versions import registry
+from p300_client.personal_models import canonical
 from p300_client.progress import Notify, Progress, ignore_notes, no_progress
 from p300_client.sessions import Screen, Session, channels_of, of_target, raw_keys
 from p300_client.target import Target
@@ -321,10 +322,7 @@ def requests_about(
     P300Error
         ``bad_subject``; ArtifactError where the personal model's manifest cannot be read.
     """
-    named = subject_named(subject)
-    if named is None:
-        raise P300Error("bad_subject", f"{subject!r} is no subject. Expected one such as subject_07, sub-07 or 07.")
-    models = registry(target)
+    named, models = canonical(subject), registry(target)
     version = line_of(models, named, Montage.of(manifest).group).champion()
     if version is None or subject_in(version) is None:
         notify(f"there is no personal model of {named} for these channels: {manifest['version']} answers")

@@ -34,8 +34,7 @@ def predict(
 
     from p300_cli.targets import current
 
-    if alias and subject_model:
-        fail("--alias and --subject-model name two models: give one of them.", 2)
+    one_model(alias, subject_model)
     target = current()
     features = load_features(target, recording)
     manifest_for(target, features.ch_names, alias)  # there is no such model: said before anything is asked
@@ -66,6 +65,12 @@ def predict(
     else:
         note(f"no score of the whole session: {session.why_not}")
     out.print(table(f"{recording}, model {version}", ["score", *names], rows))
+
+
+def one_model(alias: str | None, subject_model: str | None) -> None:
+    """End the command where its options name two models."""
+    if alias and subject_model:
+        fail("--alias and --subject-model name two models: give one of them.", 2)
 
 
 def show_unlabelled(recording: str, version: str, probability: "NDArray[np.float64]", *, as_json: bool) -> None:
@@ -141,8 +146,7 @@ def decode(
     from p300_cli import decoded
     from p300_cli.targets import current
 
-    if alias and subject_model:
-        fail("--alias and --subject-model name two models: give one of them.", 2)
+    one_model(alias, subject_model)
     target = current()
     manifest = simulating.manifest_of_recording(target, recording, alias)
     requests = simulating.requests_to(target, manifest["version"], note)

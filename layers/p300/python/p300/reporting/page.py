@@ -34,24 +34,40 @@ def render(recording: str, facts: dict[str, Any], finding: Finding, views: dict[
     str
         HTML; whatever comes from a file or a key is escaped.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    # Escaping is for every value, whatever the template's name ends in; charts escape what they are given, and come as they are.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["drawn"] = Markup
-    template = environment.from_string(TEMPLATE.read_text("utf-8"))
     chance = finding.single_flash["chance"]
-    return template.render(
+    return filled(
+        TEMPLATE,
         recording=recording,
         facts=facts,
-        units=UNITS,
         verdict=finding.facts,
         auc=finding.single_flash,
         chance=in_words(chance) if chance else "",
         views=views,
         most_rejected=max([*facts["rejected_by_channel"].values(), 1]),
-        policy=POLICY,
-        style=STYLE,
         script=SCRIPT,
+    )
+
+
+def filled(template: Path, **values: Any) -> str:
+    """Return a template's HTML: whatever the values hold is escaped, but for charts, which escape what they are given.
+
+    Parameters
+    ----------
+    template : Path
+        Its file.
+    **values
+        What it takes beside the units, the policy and the style of every report.
+
+    Returns
+    -------
+    str
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    # Escaping is for every value, whatever the template's name ends in.
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["drawn"] = Markup
+    return environment.from_string(template.read_text("utf-8")).render(
+        units=UNITS, policy=POLICY, style=STYLE, **values
     )

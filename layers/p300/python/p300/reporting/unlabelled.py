@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from p300.features import VOLTS_TO_UV, FeatureSet
-from p300.reporting.assets import POLICY, STYLE
-from p300.reporting.page import UNITS
+from p300.reporting.page import filled
 from p300.reporting.verdict import times_s
 from p300.reporting.views import signal_views
 
@@ -75,19 +74,12 @@ def render(recording: str, facts: dict[str, Any], feature_set: FeatureSet) -> st
     str
         HTML; whatever comes from a file or a key is escaped.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["drawn"] = Markup
     n_groups = 0 if feature_set.flash is None else len(np.unique(feature_set.flash))
-    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+    return filled(
+        TEMPLATE,
         recording=recording,
         sentence=SENTENCE,
         facts=facts,
         n_groups=n_groups,
         views=signal_views(feature_set),
-        units=UNITS,
-        policy=POLICY,
-        style=STYLE,
     )
