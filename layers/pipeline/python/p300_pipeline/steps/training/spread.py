@@ -25,6 +25,7 @@ from p300.errors import ArtifactError, TrainingError
 
 from p300_pipeline.contracts import SpreadResult
 from p300_pipeline.documents import parse
+from p300_pipeline.feature_store import features_key
 from p300_pipeline.making.model import Downloaded, Made, npz
 from p300_pipeline.making.threads import one_thread
 from p300_pipeline.storage import NotFoundError, PreconditionError, Store
@@ -265,7 +266,7 @@ class SpreadTraining:
                 continue
             paths[name] = folder / f"{number}.parquet"
             try:
-                self._store.download(bucket, f"{name}/features.parquet", paths[name], if_match=plan.etags[name])
+                self._store.download(bucket, features_key(name), paths[name], if_match=plan.etags[name])
             except (NotFoundError, PreconditionError) as error:
                 raise TrainingError(
                     "features_changed",
